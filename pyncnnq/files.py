@@ -33,11 +33,22 @@ def write_files(contents: Mapping[Path, bytes]) -> None:
             path.unlink(missing_ok=True)
 
 
-def _write_beside(target: Path, data: bytes) -> Path:
+def check_writable(target: Path) -> None:
+    """Find out before long work whether its result can be written; it may still fail later.
+
+    Raises:
+        PyncnnqError: the target is a folder, or its folder is missing or read-only.
+    """
     if target.is_dir():
         raise PyncnnqError(f"{target}: is a folder; give the name of the file to write")
     if not target.parent.is_dir():
         raise PyncnnqError(f"{target.parent}: no such folder to write {target.name} into; create it first")
+    if not os.access(target.parent, os.W_OK | os.X_OK):
+        raise PyncnnqError(f"{target.parent}: cannot write {target.name} into this folder: permission denied; choose another with -o")
+
+
+def _write_beside(target: Path, data: bytes) -> Path:
+    check_writable(target)
     descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
     path = Path(name)
     try:

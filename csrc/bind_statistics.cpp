@@ -1,0 +1,98 @@
+#include <pybind11/numpy.h>
+#include <pybind11/stl.h>
+
+#include "bindings.hpp"
+#include "blob_statistics.hpp"
+
+namespace py = pybind11;
+using namespace pyncnnq;
+
+namespace {
+
+template <class T>
+py::array_t<T> to_array(const std::vector<T>& values) {
+    return py::array_t<T>(static_cast<py::ssize_t>(values.size()), values.data());
+}
+
+template <class T>
+std::vector<T> to_vector(const py::handle& handle) {
+    const auto array = handle.cast<py::array_t<T, py::array::c_style>>();
+    return std::vector<T>(array.data(), array.data() + array.size());
+}
+
+// `mat` has the memory of an ncnn.Mat, as plain floats; the rest is the layout of the Mat itself.
+bool observe(BlobStatistics& statistics, const py::buffer& mat, int dims, size_t w, size_t h, size_t d, size_t c, size_t cstep,
+             size_t elempack) {
+    if (dims < 1 || dims > 4) throw py::value_error("dims must be 1 to 4");
+    if (elempack == 0 || kLanes % elempack != 0) throw py::value_error("elempack must divide 16");
+    const py::buffer_info info = mat.request();
+    py::ssize_t bytes = info.itemsize;
+    for (py::ssize_t i = 0; i < info.ndim; i++) bytes += (info.shape[i] - 1) * info.strides[i];
+    const size_t plane = dims == 1 ? w : dims == 2 ? w * h : w * h * d;
+    const size_t needed = (dims >= 3 ? (c - 1) * cstep + plane : plane) * elempack * sizeof(float);
+    if (plane * c != 0 && static_cast<size_t>(bytes) < needed) throw py::value_error("the buffer is smaller than its layout says");
+    const MatLayout layout{dims, w, dims == 1 ? 1 : h, d, c, cstep, elempack};
+    py::gil_scoped_release release;
+    return statistics.observe(static_cast<const float*>(info.ptr), layout);
+}
+
+py::tuple get_state(const BlobStatistics& statistics) {
+    BlobStatistics::State s;
+    {
+        py::gil_scoped_release release;
+        s = statistics.state();
+    }
+    const auto& h = s.histogram;
+    return py::make_tuple(s.count, s.zeros, s.min, s.max, s.channels_vary, to_array(s.limbs), h.total, h.binned, h.top_octave, h.first,
+                          to_array(h.counts), to_array(h.values));
+}
+
+BlobStatistics set_state(const py::tuple& t) {
+    if (t.size() != 12) throw py::value_error("not the state of a BlobStatistics");
+    BlobStatistics::State s;
+    s.count = t[0].cast<uint64_t>();
+    s.zeros = t[1].cast<uint64_t>();
+    s.min = t[2].cast<float>();
+    s.max = t[3].cast<float>();
+    s.channels_vary = t[4].cast<bool>();
+    s.limbs = to_vector<int64_t>(t[5]);
+    s.histogram.total = t[6].cast<uint64_t>();
+    s.histogram.binned = t[7].cast<bool>();
+    s.histogram.top_octave = t[8].cast<uint32_t>();
+    s.histogram.first = t[9].cast<uint32_t>();
+    s.histogram.counts = to_vector<uint64_t>(t[10]);
+    s.histogram.values = to_vector<float>(t[11]);
+    if (s.histogram.first + s.histogram.counts.size() > MagnitudeHistogram::kBins)
+        throw py::value_error("the state has more bins than a histogram holds");
+    return BlobStatistics::from_state(s);
+}
+
+}  // namespace
+
+void bind_statistics(py::module_& module) {
+    py::class_<BlobStatistics>(module, "BlobStatistics", "Order-independent, mergeable statistics of one blob over all calibration data.")
+        .def(py::init<>())
+        .def("observe", &observe, py::arg("mat"), py::arg("dims"), py::arg("w"), py::arg("h"), py::arg("d"), py::arg("c"),
+             py::arg("cstep"), py::arg("elempack"), "Add one float32 blob; False if it holds an infinity or a NaN, and the statistics are then of no use.")
+        .def("merge", &BlobStatistics::merge, py::arg("other"), py::call_guard<py::gil_scoped_release>())
+        .def_property_readonly("count", &BlobStatistics::count)
+        .def_property_readonly("zeros", &BlobStatistics::zeros)
+        .def_property_readonly("min", &BlobStatistics::min)
+        .def_property_readonly("max", &BlobStatistics::max)
+        .def_property_readonly("absmax", &BlobStatistics::absmax)
+        .def("channel_means", [](const BlobStatistics& self) { return to_array(self.channel_means()); },
+             "Mean of each channel, float64; empty when the number of channels varied.")
+        .def(
+            "histogram",
+            [](const BlobStatistics& self, size_t bins) {
+                if (bins == 0) throw py::value_error("bins must be positive");
+                std::vector<double> counts;
+                {
+                    py::gil_scoped_release release;
+                    counts = self.histogram().linear(bins, self.absmax());
+                }
+                return to_array(counts);
+            },
+            py::arg("bins"), "Counts of non-zero magnitudes in equal bins over [0, absmax], float64.")
+        .def(py::pickle(&get_state, &set_state));
+}

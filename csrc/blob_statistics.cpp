@@ -1,0 +1,142 @@
+#include "blob_statistics.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "dispatch.hpp"
+
+namespace pyncnnq {
+
+namespace {
+
+constexpr uint32_t kInfinityBits = 0x7f800000u;
+// Summarised and counted while it is still in the first-level cache.
+constexpr size_t kChunk = 4096;
+static_assert(kChunk % kLanes == 0, "lane sums must continue from chunk to chunk");
+
+Summary empty_summary() {
+    Summary summary{};
+    summary.min = std::numeric_limits<float>::infinity();
+    summary.max = -std::numeric_limits<float>::infinity();
+    return summary;
+}
+
+}  // namespace
+
+void BlobStatistics::set_channels(size_t channels) {
+    if (channel_sums_.empty() && !channels_vary_) channel_sums_.resize(channels);
+    if (channel_sums_.size() != channels) {
+        channels_vary_ = true;
+        channel_sums_.clear();
+    }
+}
+
+void BlobStatistics::add_channel(size_t channel, double sum) {
+    if (!channels_vary_) channel_sums_[channel].add(sum);
+}
+
+bool BlobStatistics::observe(const float* data, const MatLayout& layout) {
+    const size_t plane = layout.dims <= 2 ? layout.w * layout.h * layout.elempack : layout.w * layout.h * layout.d * layout.elempack;
+    const size_t planes = layout.dims <= 2 ? 1 : layout.c;
+    if (plane * planes == 0) return true;
+    set_channels(layout.dims >= 3 ? layout.c * layout.elempack : layout.dims == 2 ? layout.w : layout.w * layout.elempack);
+    if (count_ == 0) {
+        min_ = std::numeric_limits<float>::infinity();
+        max_ = -std::numeric_limits<float>::infinity();
+    }
+    for (size_t p = 0; p < planes; p++) {
+        const float* x = data + p * layout.cstep * layout.elempack;
+        double lane_sums[kLanes] = {};
+        for (size_t i = 0; i < plane; i += kChunk) {
+            const size_t n = std::min(kChunk, plane - i);
+            Summary summary = empty_summary();
+            std::copy_n(lane_sums, kLanes, summary.lane_sums);
+            active().summarize_f32(x + i, n, &summary);
+            if (summary.absmax_bits >= kInfinityBits) return false;
+            std::copy_n(summary.lane_sums, kLanes, lane_sums);
+            histogram_.add(x + i, n, summary.absmax_bits, summary.zeros);
+            zeros_ += summary.zeros;
+            min_ = std::min(min_, summary.min);
+            max_ = std::max(max_, summary.max);
+        }
+        count_ += plane;
+        if (layout.dims >= 3) {
+            for (size_t channel = 0; channel < layout.elempack; channel++) {
+                double sum = 0.0;
+                for (size_t lane = channel; lane < kLanes; lane += layout.elempack) sum += lane_sums[lane];
+                add_channel(p * layout.elempack + channel, sum);
+            }
+        }
+    }
+    if (layout.dims == 1)
+        for (size_t i = 0; i < plane; i++) add_channel(i, static_cast<double>(data[i]));
+    if (layout.dims == 2) {
+        for (size_t column = 0; column < layout.w; column++) {
+            double sum = 0.0;
+            for (size_t row = 0; row < layout.h; row++)
+                for (size_t k = 0; k < layout.elempack; k++)
+                    sum += static_cast<double>(data[(row * layout.w + column) * layout.elempack + k]);
+            add_channel(column, sum);
+        }
+    }
+    return true;
+}
+
+void BlobStatistics::merge(const BlobStatistics& other) {
+    if (other.count_ == 0) return;
+    min_ = count_ == 0 ? other.min_ : std::min(min_, other.min_);
+    max_ = count_ == 0 ? other.max_ : std::max(max_, other.max_);
+    count_ += other.count_;
+    zeros_ += other.zeros_;
+    histogram_.merge(other.histogram_);
+    if (other.channels_vary_) {
+        channels_vary_ = true;
+        channel_sums_.clear();
+        return;
+    }
+    set_channels(other.channel_sums_.size());
+    if (!channels_vary_)
+        for (size_t i = 0; i < channel_sums_.size(); i++) channel_sums_[i].add(other.channel_sums_[i]);
+}
+
+float BlobStatistics::absmax() const { return std::max(std::fabs(min()), std::fabs(max())); }
+
+std::vector<double> BlobStatistics::channel_means() const {
+    std::vector<double> means;
+    means.reserve(channel_sums_.size());
+    const double per_channel = channel_sums_.empty() ? 1.0 : static_cast<double>(count_) / static_cast<double>(channel_sums_.size());
+    for (const ExactSum& sum : channel_sums_) means.push_back(sum.value() / per_channel);
+    return means;
+}
+
+BlobStatistics::State BlobStatistics::state() const {
+    State state;
+    state.count = count_;
+    state.zeros = zeros_;
+    state.min = min_;
+    state.max = max_;
+    state.channels_vary = channels_vary_;
+    for (const ExactSum& sum : channel_sums_) state.limbs.insert(state.limbs.end(), sum.limbs().begin(), sum.limbs().end());
+    state.histogram = histogram_.state();
+    return state;
+}
+
+BlobStatistics BlobStatistics::from_state(const State& state) {
+    BlobStatistics statistics;
+    statistics.count_ = state.count;
+    statistics.zeros_ = state.zeros;
+    statistics.min_ = state.min;
+    statistics.max_ = state.max;
+    statistics.channels_vary_ = state.channels_vary;
+    statistics.channel_sums_.resize(state.limbs.size() / ExactSum::kLimbs);
+    for (size_t i = 0; i < statistics.channel_sums_.size(); i++) {
+        std::array<int64_t, ExactSum::kLimbs> limbs;
+        std::copy_n(state.limbs.begin() + static_cast<std::ptrdiff_t>(i * ExactSum::kLimbs), ExactSum::kLimbs, limbs.begin());
+        statistics.channel_sums_[i].set_limbs(limbs);
+    }
+    statistics.histogram_ = MagnitudeHistogram::from_state(state.histogram);
+    return statistics;
+}
+
+}  // namespace pyncnnq

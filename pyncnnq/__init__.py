@@ -1,0 +1,29 @@
+"""Int8 quantization for ncnn: calibration tables and int8 models from a folder of images, without building ncnn.
+
+    model = pyncnnq.load_model("model.param", "model.bin")
+    statistics = pyncnnq.collect(model, "images/", options=pyncnnq.InputOptions(preset="imagenet-torch", size=(224, 224)))
+    pyncnnq.calibrate(model, statistics).table.write("model.table")
+"""
+
+from pyncnnq.calibrate import Calibration, calibrate
+from pyncnnq.data import collect
+from pyncnnq.errors import InputError, ModelError, PyncnnqError, TableError
+from pyncnnq.inputs import InputOptions
+from pyncnnq.model import Model, load_model
+from pyncnnq.statistics import Statistics
+from pyncnnq.table import Table
+
+__all__ = [
+    "Calibration",
+    "InputError",
+    "InputOptions",
+    "Model",
+    "ModelError",
+    "PyncnnqError",
+    "Statistics",
+    "Table",
+    "TableError",
+    "calibrate",
+    "collect",
+    "load_model",
+]

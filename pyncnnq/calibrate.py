@@ -1,0 +1,135 @@
+"""From statistics and weights to the calibration table."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pyncnnq.errors import PyncnnqError
+from pyncnnq.model import Layer, Model
+from pyncnnq.quantizable import (
+    ACTIVATION_TYPES,
+    WEIGHT_ONLY_TYPES,
+    has_dynamic_weight,
+    needs_activation_scale,
+    require_float,
+    scaled_weights,
+)
+from pyncnnq.statistics import Statistics
+from pyncnnq.table import Scales, Table, weight_key
+from pyncnnq.thresholds import METHODS, find_method
+from pyncnnq.weight_scales import WEIGHT_BITS, find_weight_bits, weight_scales
+
+
+@dataclass(frozen=True)
+class CalibratedLayer:
+    """What was decided for the input of one layer.
+
+    Attributes:
+        name: the layer.
+        type: its ncnn type.
+        absmax: the largest magnitude that its input took, in the input's units.
+        threshold: the largest magnitude that int8 shall represent; larger ones are clipped to it.
+        scale: int8 = float * scale.
+        weight_bits: bits of its weights.
+    """
+
+    name: str
+    type: str
+    absmax: float
+    threshold: float
+    scale: float
+    weight_bits: int
+
+
+@dataclass
+class Calibration:
+    """A calibration table and how it came about.
+
+    Attributes:
+        table: the table, ready to be written.
+        layers: the layers with an activation row, in model order.
+        warnings: one line for each thing that a user should look at.
+    """
+
+    table: Table
+    layers: list[CalibratedLayer] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def calibrate(model: Model, statistics: Statistics | None = None, *, method: str = "kl", weight_bits: str = "ncnn") -> Calibration:
+    """Choose all scales and put them in a table with the rows and the order of ncnn2table.
+
+    Args:
+        model: the float model.
+        statistics: of the blobs that feed its quantizable layers (see `collect`); None for a model with weight rows only.
+        method: how activation thresholds are chosen, a name in `pyncnnq.thresholds.METHODS`.
+        weight_bits: how the bits of weights are chosen, a name in `pyncnnq.weight_scales.WEIGHT_BITS`.
+
+    Raises:
+        PyncnnqError: an unknown method, statistics that do not cover the model, or weights that are not finite.
+    """
+    method, weight_bits = find_method(method), find_weight_bits(weight_bits)
+    require_float(model)
+    result = Calibration(Table())
+    observed = [layer for layer in model.layers if needs_activation_scale(layer)]
+    bits = {layer.name: WEIGHT_BITS[weight_bits](layer) for layer in observed}
+    for layer in observed:
+        _add_weight_rows(result, layer, bits[layer.name])
+    _add_activation_rows(result, model, observed, statistics, method, bits)
+    for layer_type in WEIGHT_ONLY_TYPES:
+        for layer in model.layers:
+            if layer.type == layer_type:
+                _add_weight_rows(result, layer, 8)
+    for layer in model.layers:
+        if layer.type in ACTIVATION_TYPES and has_dynamic_weight(layer):
+            result.warnings.append(f"{layer} takes its weights from a blob and stays in float")
+    return result
+
+
+def _add_weight_rows(result: Calibration, layer: Layer, bits: int) -> None:
+    for index, weight in enumerate(scaled_weights(layer)):
+        scales, zeros = weight_scales(layer, weight, bits)
+        result.table[weight_key(layer.name, index)] = scales
+        if zeros:
+            outputs = "all of its weights are" if weight.rows == zeros else f"{zeros} of its {weight.rows} outputs have only"
+            end = "zero" if weight.rows == zeros else "zero weights"
+            result.warnings.append(f"{layer}: {outputs} {end} in {weight.weight}; their scale is written as 1")
+
+
+def _add_activation_rows(
+    result: Calibration, model: Model, layers: Sequence[Layer], statistics: Statistics | None, method: str, bits: dict[str, int]
+) -> None:
+    if not layers:
+        return
+    graph = model.graph()
+    roots = {layer.name: graph.split_root(layer.bottoms[0]) for layer in layers}
+    blobs = list(dict.fromkeys(roots.values()))
+    missing = [layer for layer in layers if statistics is None or roots[layer.name] not in statistics.blobs]
+    if statistics is None or missing:
+        raise PyncnnqError(f"{missing[0]} needs calibration data: its input was not observed; give images or .npy files")
+    observed = statistics.blobs
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # the core releases the GIL
+        found = pool.map(lambda blob: METHODS[method](observed[blob]) if observed[blob].absmax > 0 else np.float32(0), blobs)
+        thresholds = dict(zip(blobs, found, strict=True))
+    for layer in layers:
+        blob = roots[layer.name]
+        threshold = thresholds[blob]
+        scale = _activation_scale(threshold)
+        if threshold == 0 or not np.isfinite(np.float32(127) / threshold):
+            result.warnings.append(f"{layer}: its input {blob} was zero on all data; its scale is written as 1")
+        result.table[layer.name] = scale
+        absmax = observed[blob].absmax
+        result.layers.append(
+            CalibratedLayer(layer.name, layer.type, absmax, float(threshold), float(scale[0]), bits[layer.name])
+        )
+
+
+def _activation_scale(threshold: np.float32) -> Scales:
+    with np.errstate(divide="ignore", over="ignore"):
+        scale = np.float32(127) / threshold
+    return np.array([scale if np.isfinite(scale) else 1], np.float32)

@@ -1,0 +1,42 @@
+"""`pyncnnq demo`: the main job on a small model and images that come with the package."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import click
+
+from pyncnnq.commands.calibrate import calibrate_command
+from pyncnnq.commands.options import PATH
+from pyncnnq.demo import DEMO
+from pyncnnq.errors import PyncnnqError
+
+
+@click.command("demo")
+@click.argument("folder", type=PATH, default=Path("pyncnnq-demo"))
+def demo_command(folder: Path) -> None:
+    """Copy the demo model and its images to FOLDER and calibrate it there.  [default: ./pyncnnq-demo]"""
+    param, bin_path, images = folder / "model.param", folder / "model.bin", folder / "images"
+    table = folder / "model.table"
+    try:
+        images.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(DEMO.param, param)
+        shutil.copyfile(DEMO.bin, bin_path)
+        for image in sorted(DEMO.images.iterdir()):
+            shutil.copyfile(image, images / image.name)
+    except OSError as error:
+        raise PyncnnqError(f"{error.filename or folder}: cannot write the demo: {error.strerror}; name another folder") from error
+    options = [f"--mean={_join(DEMO.mean)}", f"--norm={_join(DEMO.norm)}", f"--pixel={DEMO.pixel}"]
+    arguments = [str(param), str(bin_path), str(images), *options, "-o", str(table)]
+    click.echo(f"pyncnnq calibrate {' '.join(arguments)}")
+    calibrate_command.main(arguments, standalone_mode=False, prog_name="pyncnnq calibrate")
+    click.echo(
+        f"\nThe calibration table is {table}.\n"
+        f"Next: the same command with your own model and a folder of a few hundred photographs; --preset and --mean/--norm/--size say\n"
+        f"how the network expects its images (pyncnnq calibrate --help), and pyncnnq inspect MODEL.param MODEL.bin shows what it holds."
+    )
+
+
+def _join(values: tuple[float, ...]) -> str:
+    return ",".join(f"{value:g}" for value in values)

@@ -1,0 +1,134 @@
+"""`--config file.toml`: the command line's options in a file, a table `[[input]]` for each model input."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pyncnnq.errors import InputError
+from pyncnnq.inputs.options import InputOptions, Settings
+from pyncnnq.inputs.preprocessing import parse_pixel, parse_resize
+from pyncnnq.inputs.presets import find_preset
+
+
+def read_config(path: str | Path) -> Settings:
+    """Read a configuration file.
+
+    Keys: `method`, `samples`, `workers`, `weight-bits`, `strict`, and in each `[[input]]` `preset`, `size`, `mean`, `norm`,
+    `pixel`, `resize`, `data` (a path or several, relative to the file's folder or else to the working directory) and `shape`
+    (of `.npy` arrays, [w, h, c] as in ncnn2table).  One `[[input]]` applies to all inputs.
+
+    Raises:
+        InputError: unreadable, not TOML, an unknown key, or a value of the wrong type; with file and key.
+    """
+    path = Path(path)
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: is not TOML: {error}") from error
+    tables = document.pop("input", [])
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise InputError(f"{path}: input: expected a table for each model input, headed [[input]]")
+    run = _convert(document, RUN_KEYS, str(path), "")
+    rows = tuple(_read_input(table, path, number) for number, table in enumerate(tables, start=1))
+    return Settings(inputs=rows, **{key.replace("-", "_"): value for key, value in run.items()})
+
+
+def _read_input(table: Mapping[str, Any], path: Path, number: int) -> InputOptions:
+    values = _convert(table, INPUT_KEYS, str(path), f"[[input]] {number}: ")
+    if "data" in values:
+        beside = (path.parent / item for item in values["data"])
+        values["data"] = tuple(near if near.exists() else Path(item) for near, item in zip(beside, values["data"], strict=True))
+    return InputOptions(**values)
+
+
+def _convert(table: Mapping[str, Any], keys: Mapping[str, Callable[[Any], Any]], file: str, where: str) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for key, value in table.items():
+        if key not in keys:
+            elsewhere = "; it belongs under [[input]]" if key in INPUT_KEYS else ""
+            raise InputError(f"{file}: {where}unknown key {key!r}{elsewhere}; known here: {', '.join(keys)}")
+        try:
+            values[key] = keys[key](value)
+        except _UnexpectedError as error:
+            raise InputError(f"{file}: {where}{key}: found {value!r}, expected {error}") from None
+        except InputError as error:
+            raise InputError(f"{file}: {where}{error}") from None
+    return values
+
+
+class _UnexpectedError(Exception):
+    """A value of the wrong type; the message says what was expected."""
+
+
+def _string(value: Any) -> str:
+    if not isinstance(value, str):
+        raise _UnexpectedError("a string")
+    return value
+
+
+def _positive(value: Any) -> int:
+    # bool is an int to Python, and `workers = true` is a slip.
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise _UnexpectedError("a whole number of at least 1")
+    return value
+
+
+def _boolean(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise _UnexpectedError("true or false")
+    return value
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _numbers(value: Any) -> tuple[float, ...]:
+    if not isinstance(value, list) or not value or not all(_is_number(item) for item in value):
+        raise _UnexpectedError("a list of numbers, such as [104, 117, 123]")
+    return tuple(float(item) for item in value)
+
+
+def _lengths(value: Any, counts: range, example: str) -> tuple[int, ...]:
+    whole = isinstance(value, list) and all(
+        isinstance(item, int) and not isinstance(item, bool) and item >= 0 for item in value
+    )
+    if not whole or len(value) not in counts:
+        raise _UnexpectedError(f"whole numbers such as {example}")
+    return tuple(value)
+
+
+def _preset(value: Any) -> str:
+    find_preset(_string(value))
+    return _string(value)
+
+
+def _data(value: Any) -> tuple[str, ...]:
+    items = [value] if isinstance(value, str) else value
+    if not isinstance(items, list) or not items or not all(isinstance(item, str) for item in items):
+        raise _UnexpectedError("a path or a list of paths")
+    return tuple(items)
+
+
+RUN_KEYS: dict[str, Callable[[Any], Any]] = {
+    "method": _string,
+    "samples": _positive,
+    "workers": _positive,
+    "weight-bits": _string,
+    "strict": _boolean,
+}
+INPUT_KEYS: dict[str, Callable[[Any], Any]] = {
+    "preset": _preset,
+    "size": lambda value: _lengths(value, range(2, 3), "[224, 224] (width, height)"),
+    "mean": _numbers,
+    "norm": _numbers,
+    "pixel": lambda value: parse_pixel(_string(value), "pixel"),
+    "resize": lambda value: parse_resize(_string(value), "resize"),
+    "shape": lambda value: _lengths(value, range(1, 5), "[224, 224, 3] (w, h, c)"),
+    "data": _data,
+}

@@ -1,0 +1,125 @@
+"""Files to `ncnn.Mat`: the only module of inputs that imports OpenCV and ncnn, for the processes that run the network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import ncnn
+import numpy as np
+from numpy.typing import NDArray
+
+from pyncnnq.errors import InputError
+from pyncnnq.inputs.arrays import ArraySpec, load_npy
+from pyncnnq.inputs.preprocessing import Preprocessing, Size
+
+PixelType = ncnn.Mat.PixelType
+TARGETS = {
+    "RGB": PixelType.PIXEL_RGB,
+    "BGR": PixelType.PIXEL_BGR,
+    "GRAY": PixelType.PIXEL_GRAY,
+    "RGBA": PixelType.PIXEL_RGBA,
+    "BGRA": PixelType.PIXEL_BGRA,
+}
+# YOLO's grey, opaque where there is alpha.
+BORDER = (114, 114, 114, 255)
+
+Pixels = NDArray[np.uint8]
+
+
+def load_sample(path: str | Path, spec: Preprocessing | ArraySpec) -> ncnn.Mat:
+    """One sample as the network takes it, in a Mat that owns its memory (so nothing needs to be kept alive for it).
+
+    Raises:
+        InputError: the file cannot be read, is not an image, or does not fit.
+    """
+    if isinstance(spec, Preprocessing):
+        return load_image(path, spec)
+    array = load_npy(path, spec)  # named, for ncnn.Mat(array) does not keep it alive even until clone() is called
+    return ncnn.Mat(array).clone()
+
+
+def load_image(path: str | Path, preprocessing: Preprocessing) -> ncnn.Mat:
+    """Decode, resize and normalise one image: float32, (channels, height, width).
+
+    JPEGs are turned as their EXIF orientation says.  16-bit images lose their lower byte, as with `cv2.imread`; alpha is
+    dropped, or for RGBA and BGRA kept, with 255 where the image has none.  Grey is made after resizing, by ncnn.
+
+    Raises:
+        InputError: the file cannot be read or is not an image that OpenCV can decode.
+    """
+    pixels = _decode(path, alpha=preprocessing.pixel in ("RGBA", "BGRA"))
+    if preprocessing.resize.mode == "letterbox":
+        pixels = _letterbox(pixels, preprocessing.size)
+    elif preprocessing.resize.mode == "short-side":
+        pixels = _short_side(pixels, preprocessing.resize.short_side, preprocessing.size)
+    height, width, channels = pixels.shape
+    source = PixelType.PIXEL_BGR if channels == 3 else PixelType.PIXEL_BGRA
+    target = TARGETS[preprocessing.pixel]
+    convert = int(source) if source == target else int(source) | int(target) << int(PixelType.PIXEL_CONVERT_SHIFT)
+    size = _open_sides(preprocessing.size, (width, height))
+    # from_pixels ignores strides: pixels are contiguous here.
+    if size == (width, height):
+        mat = ncnn.Mat.from_pixels(pixels, convert, width, height)
+    else:
+        mat = ncnn.Mat.from_pixels_resize(pixels, convert, width, height, *size)
+    mat.substract_mean_normalize(preprocessing.mean, preprocessing.norm)
+    return mat
+
+
+def _decode(path: str | Path, alpha: bool) -> Pixels:
+    """(height, width, 3 or 4) in the order B, G, R, A."""
+    try:
+        # Not cv2.imread: it gives no reason for a failure, and completes a truncated JPEG with grey.
+        content = np.fromfile(path, np.uint8)
+    except OSError as error:
+        raise InputError(f"{path}: cannot read: {error.strerror or error}") from error
+    try:
+        pixels = _decode_alpha(content) if alpha else cv2.imdecode(content, cv2.IMREAD_COLOR)
+    except cv2.error:  # an empty file, or more pixels than OpenCV allows
+        pixels = None
+    if pixels is None:
+        raise InputError(f"{path}: cannot be decoded as an image (damaged, truncated, or of a type OpenCV does not know)")
+    return pixels.astype(np.uint8, copy=False)
+
+
+def _decode_alpha(content: NDArray[np.uint8]) -> cv2.typing.MatLike | None:
+    """With the alpha channel, if the image has one."""
+    pixels = cv2.imdecode(content, cv2.IMREAD_UNCHANGED)
+    if pixels is None or pixels.ndim != 3 or pixels.shape[2] != 4 or pixels.dtype not in (np.uint8, np.uint16):
+        return cv2.imdecode(content, cv2.IMREAD_COLOR)  # turned as EXIF says, which IMREAD_UNCHANGED does not do
+    return np.right_shift(pixels.view(np.uint16), 8) if pixels.dtype == np.uint16 else pixels
+
+
+def _letterbox(pixels: Pixels, size: Size) -> Pixels:
+    height, width = pixels.shape[:2]
+    scale = min(size[0] / width, size[1] / height)
+    inner = (max(1, round(width * scale)), max(1, round(height * scale)))
+    left, top = (size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2
+    right, bottom = size[0] - inner[0] - left, size[1] - inner[1] - top
+    framed = cv2.copyMakeBorder(_resize(pixels, inner), top, bottom, left, right, cv2.BORDER_CONSTANT, value=BORDER)
+    return framed.astype(np.uint8, copy=False)
+
+
+def _short_side(pixels: Pixels, short_side: int, size: Size) -> Pixels:
+    height, width = pixels.shape[:2]
+    shorter = min(width, height)
+    resized = _resize(pixels, (short_side * width // shorter, short_side * height // shorter))
+    left, top = (resized.shape[1] - size[0]) // 2, (resized.shape[0] - size[1]) // 2
+    return np.ascontiguousarray(resized[top : top + size[1], left : left + size[0]])
+
+
+def _resize(pixels: Pixels, size: Size) -> Pixels:
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
+
+
+def _open_sides(size: Size, image: Size) -> Size:
+    """ncnn2table's rule for a size with zeros; its float32 scale is kept, for it decides where the truncation falls."""
+    width, height = size
+    if width and height:
+        return size
+    if not width and not height:
+        return image
+    if width:
+        return width, max(1, int(image[1] / float(np.float32(image[0] / width))))
+    return max(1, int(image[0] / float(np.float32(image[1] / height)))), height

@@ -1,0 +1,135 @@
+"""How an image becomes a network's input: the description, checked, and the spelling of its options.
+
+Value = (pixel - mean) * norm, per channel in the order of `pixel`: ncnn's `Mat::substract_mean_normalize`.  Applying it to a
+file is the work of `pyncnnq.inputs.loading`; this module imports no OpenCV.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, cast, get_args
+
+from pyncnnq.errors import InputError
+
+Pixel = Literal["RGB", "BGR", "GRAY", "RGBA", "BGRA"]
+ResizeMode = Literal["stretch", "letterbox", "short-side"]
+Size = tuple[int, int]
+Values = tuple[float, ...]
+
+CHANNELS: dict[Pixel, int] = {"RGB": 3, "BGR": 3, "GRAY": 1, "RGBA": 4, "BGRA": 4}
+
+
+@dataclass(frozen=True)
+class Resize:
+    """How an image is brought to the network's size.
+
+    `stretch`: to the size, whatever the aspect ratio, by ncnn's `Mat::from_pixels_resize`.
+    `letterbox`: as large as fits, aspect kept, centred on a border of 114 (YOLO).
+    `short-side:N`: the shorter side to N, the longer one to its N * long / short rounded down, then the centre of the size.
+    """
+
+    mode: ResizeMode = "stretch"
+    short_side: int = 0
+
+    def __post_init__(self) -> None:
+        if self.mode not in get_args(ResizeMode):
+            raise InputError(f"resize {self.mode!r}: expected stretch, letterbox or short-side")
+        if self.mode == "short-side" and self.short_side < 1:
+            raise InputError(f"resize short-side needs a length of at least 1, not {self.short_side}")
+
+    def __str__(self) -> str:
+        return f"short-side:{self.short_side}" if self.mode == "short-side" else self.mode
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What is done to every image of one model input.
+
+    size: (width, height) in pixels. With `stretch` a 0 follows the other by the aspect ratio, and (0, 0) leaves images as
+        they are (ncnn2table's rule).
+    mean, norm: one value per channel, in the order of `pixel`, on the 0..255 scale.
+
+    Raises:
+        InputError: the values do not fit each other.
+    """
+
+    size: Size
+    mean: Values
+    norm: Values
+    pixel: Pixel
+    resize: Resize = Resize()
+
+    def __post_init__(self) -> None:
+        check_pixel(self.pixel)
+        channels = CHANNELS[self.pixel]
+        for name, values in (("mean", self.mean), ("norm", self.norm)):
+            if len(values) != channels:
+                raise InputError(
+                    f"{name} has {_count(len(values), 'value')}, pixel {self.pixel} has {_count(channels, 'channel')}: "
+                    f"give {_count(channels, 'number')}"
+                )
+            if not all(math.isfinite(value) for value in values):
+                raise InputError(f"{name} has a value that is not a finite number: {_plain(values)}")
+        if 0 in self.norm:
+            raise InputError(f"norm is multiplied, so 0 erases a channel: {_plain(self.norm)}")
+        width, height = self.size
+        if min(self.size) < 0:
+            raise InputError(f"size {width},{height} is negative: give width,height in pixels")
+        if self.resize.mode != "stretch" and 0 in self.size:
+            raise InputError(f"size {width},{height} with resize {self.resize}: only stretch can leave a side open with 0")
+        if self.resize.mode == "short-side" and self.resize.short_side < max(self.size):
+            raise InputError(
+                f"resize {self.resize} is too small to cut {width},{height} out of it: "
+                f"N must be at least {max(self.size)}, or use --resize stretch"
+            )
+
+
+def parse_values(text: str, what: str) -> Values:
+    """`104,117,123` -> (104.0, 117.0, 123.0); `what` names the option in errors."""
+    try:
+        return tuple(float(word) for word in text.split(","))
+    except ValueError:
+        raise InputError(f"{what} {text!r}: expected numbers separated by commas, such as 104,117,123") from None
+
+
+def parse_size(text: str, what: str = "--size") -> Size:
+    """`224,224` -> (224, 224): width, height in pixels."""
+    try:
+        width, height = (int(word) for word in text.split(","))
+    except ValueError:
+        raise InputError(f"{what} {text!r}: expected width,height in pixels, such as 224,224") from None
+    if width < 0 or height < 0:
+        raise InputError(f"{what} {text!r}: width and height cannot be negative")
+    return width, height
+
+
+def parse_pixel(text: str, what: str = "--pixel") -> Pixel:
+    """The channel order, in upper or lower case."""
+    return check_pixel(text.upper(), what)
+
+
+def check_pixel(text: str, what: str = "pixel") -> Pixel:
+    """`text` if it is a channel order."""
+    if text not in CHANNELS:
+        raise InputError(f"{what} {text!r}: expected one of {', '.join(CHANNELS)}")
+    return text
+
+
+def parse_resize(text: str, what: str = "--resize") -> Resize:
+    """`stretch`, `letterbox` or `short-side:N`."""
+    mode, colon, number = text.partition(":")
+    if mode in get_args(ResizeMode) and (mode == "short-side") == bool(colon):
+        if not colon:
+            return Resize(cast(ResizeMode, mode))
+        if number.isascii() and number.isdigit() and int(number) > 0:
+            return Resize("short-side", int(number))
+    raise InputError(f"{what} {text!r}: expected stretch, letterbox or short-side:N, such as short-side:256")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _plain(values: Values) -> str:
+    return ",".join(f"{value:g}" for value in values)

@@ -1,0 +1,10 @@
+"""Reading, querying and writing ncnn models; knows nothing of calibration."""
+
+from pyncnnq.model.graph import Graph
+from pyncnnq.model.layer import Layer
+from pyncnnq.model.layouts import Expected
+from pyncnnq.model.model import Model, load_model, load_param
+from pyncnnq.model.params import Params
+from pyncnnq.model.weights import Weight
+
+__all__ = ["Expected", "Graph", "Layer", "Model", "Params", "Weight", "load_model", "load_param"]

@@ -1,0 +1,102 @@
+"""One layer: a line of the `.param` file and the arrays that belong to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from pyncnnq.errors import ModelError
+from pyncnnq.model.layouts import Expected, expected_weights
+from pyncnnq.model.params import Params
+from pyncnnq.model.weights import Weight
+
+Head = tuple[str, str, tuple[str, ...], tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Source:
+    """How a layer stood in its file, so that an untouched layer is written back letter by letter.
+
+    Attributes:
+        before: blank and comment lines above the layer's own line, with their line ends.
+        head: what `text` says: type, name, bottoms and tops.
+        text: the line up to the parameters.
+        end: the line end; empty on a last line without one.
+    """
+
+    before: str
+    head: Head
+    text: str
+    end: str
+
+
+@dataclass
+class Layer:
+    """A layer of a model.
+
+    Attributes:
+        type: ncnn's layer type, such as `Convolution`.
+        name: unique in the model.
+        bottoms: names of the blobs it reads.
+        tops: names of the blobs it writes.
+        params: the `key=value` words.
+        weights: its arrays by ncnn's member name, in file order.
+        line: 1-based line in the `.param` file; 0 for a layer that comes from no file.
+        source: its text in the file.
+    """
+
+    type: str
+    name: str
+    bottoms: list[str]
+    tops: list[str]
+    params: Params = field(default_factory=Params)
+    weights: dict[str, Weight] = field(default_factory=dict)
+    line: int = 0
+    source: Source | None = None
+
+    def __str__(self) -> str:
+        where = f", line {self.line}" if self.line else ""
+        return f"layer {self.name!r} ({self.type}{where})"
+
+    def expected_weights(self) -> list[Expected]:
+        """Name, size in elements and storage of each array that ncnn reads for this type with these parameters.
+
+        Raises:
+            ModelError: parameters that ncnn cannot load.
+        """
+        try:
+            return expected_weights(self.type, self.params)
+        except ValueError as error:
+            raise ModelError(f"{self}: {error}") from None
+
+    def check_weights(self) -> None:
+        """Make sure that the weights are those which ncnn will read back.
+
+        Raises:
+            ModelError: a missing, superfluous or wrongly sized or stored array.
+        """
+        expected = self.expected_weights()
+        found = [Expected(weight.name, weight.data.size, weight.storage) for weight in self.weights.values()]
+        if found != expected or list(self.weights) != [name for name, _, _ in expected]:
+            raise ModelError(f"{self}: its parameters ask for {_listing(expected)}, but its weights are {_listing(found)}")
+
+    def text(self) -> str:
+        """The layer as it stands in the `.param` file: its line, and blank or comment lines kept above it."""
+        head = (self.type, self.name, tuple(self.bottoms), tuple(self.tops))
+        if self.source and self.source.head == head:
+            line = self.source.text
+        else:
+            words = [f"{self.type:<24} {self.name:<24} {len(self.bottoms)} {len(self.tops)}", *self.bottoms, *self.tops]
+            line = " ".join(words)
+        before, end = (self.source.before, self.source.end) if self.source else ("", "\n")
+        params = self.params.text()
+        blank = " " if params and not params[0].isspace() else ""
+        return before + line + blank + params + end
+
+    def copy(self) -> Layer:
+        """A copy that can be edited on its own; the arrays themselves are shared, they are never changed in place."""
+        lists = (list(self.bottoms), list(self.tops))
+        return Layer(self.type, self.name, *lists, self.params.copy(), dict(self.weights), self.line, self.source)
+
+
+def _listing(weights: list[Expected]) -> str:
+    return ", ".join(f"{name}[{size}] {storage}" for name, size, storage in weights) or "none"

@@ -1,0 +1,210 @@
+"""A model: its layers, read from and written to a pair of `.param` and `.bin` files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from pyncnnq.errors import ModelError
+from pyncnnq.files import write_files
+from pyncnnq.model.graph import Graph, check_graph
+from pyncnnq.model.layer import Layer
+from pyncnnq.model.layouts import is_known
+from pyncnnq.model.text import MAGIC, ParamText, encode, parse_param
+from pyncnnq.model.weights import TruncatedError, Weight, read_weight
+
+StrPath = str | os.PathLike[str]
+
+
+class Model:
+    """An ncnn model.
+
+    Attributes:
+        layers: in file order; may be edited, writing checks that they are consistent.
+        param_path, bin_path: where it was read from; None if it was not.
+    """
+
+    def __init__(
+        self,
+        layers: Iterable[Layer],
+        *,
+        header: str | None = None,
+        trailer: str = "",
+        param_path: Path | None = None,
+        bin_path: Path | None = None,
+    ) -> None:
+        self.layers = list(layers)
+        self.param_path = param_path
+        self.bin_path = bin_path
+        self._header = header
+        self._trailer = trailer
+
+    @property
+    def input_layers(self) -> list[Layer]:
+        return [layer for layer in self.layers if layer.type == "Input"]
+
+    @property
+    def inputs(self) -> list[str]:
+        """The blobs to be filled from outside: the tops of the Input layers."""
+        return [top for layer in self.input_layers for top in layer.tops]
+
+    @property
+    def outputs(self) -> list[str]:
+        """The blobs that nothing reads."""
+        return self.graph().outputs()
+
+    def graph(self) -> Graph:
+        """The connections of the layers as they are now."""
+        return Graph(self.layers)
+
+    def layer(self, name: str) -> Layer:
+        """The layer of that name.
+
+        Raises:
+            ModelError: there is none.
+        """
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        raise ModelError(f"{self._place()}there is no layer {name!r}")
+
+    def copy(self) -> Model:
+        """A copy that can be edited on its own; it shares the arrays, which are never changed in place."""
+        layers = [layer.copy() for layer in self.layers]
+        paths = {"param_path": self.param_path, "bin_path": self.bin_path}
+        return Model(layers, header=self._header, trailer=self._trailer, **paths)
+
+    def check_finite(self) -> None:
+        """Make sure that every float weight is a finite number.
+
+        Raises:
+            ModelError: naming the layer, the array and the first offending element.
+        """
+        for layer in self.layers:
+            for weight in layer.weights.values():
+                if weight.format not in ("int8", "packed"):
+                    self._check_finite(layer, weight)
+
+    def _check_finite(self, layer: Layer, weight: Weight) -> None:
+        values = weight.float32()
+        finite = np.isfinite(values)
+        if not finite.all():
+            first = int(np.argmin(finite))
+            count = int(finite.size - np.count_nonzero(finite))
+            found = f"{weight.name} has {count} elements that are not finite, the first is [{first}] = {values[first]}"
+            raise ModelError(f"{self._place()}{layer}: {found}; export the model again from sound weights")
+
+    def param_text(self) -> str:
+        """The `.param` file: untouched lines as they were read."""
+        return self._header_text() + "".join(layer.text() for layer in self.layers) + self._trailer
+
+    def bin_bytes(self) -> bytes:
+        """The `.bin` file.
+
+        Raises:
+            ModelError: a layer whose weights are not those that its parameters ask for.
+        """
+        pieces: list[bytes | memoryview] = []
+        for layer in self.layers:
+            layer.check_weights()
+            for weight in layer.weights.values():
+                pieces += weight.pieces()
+        return b"".join(pieces)
+
+    def save(self, param_path: StrPath, bin_path: StrPath) -> None:
+        """Write the pair of files, both or neither.
+
+        Raises:
+            ModelError: layers that do not fit together, or weights that do not fit their layer.
+            PyncnnqError: the files cannot be written.
+        """
+        param_path, bin_path = Path(param_path), Path(bin_path)
+        if param_path == bin_path:
+            raise ModelError(f"{param_path}: .param and .bin cannot be one file")
+        check_graph(self.layers)
+        write_files({param_path: encode(self.param_text()), bin_path: self.bin_bytes()})
+
+    def _header_text(self) -> str:
+        counts = (len(self.layers), sum(len(layer.tops) for layer in self.layers))
+        if self._header is not None:
+            words = self._header.split()
+            if (int(words[1]), int(words[2])) == counts:
+                return self._header
+        end = "\r\n" if self._header is not None and "\r\n" in self._header else "\n"
+        return f"{MAGIC}{end}{counts[0]} {counts[1]}{end}"
+
+    def _place(self) -> str:
+        return f"{self.param_path}: " if self.param_path else ""
+
+
+def load_param(param_path: StrPath) -> Model:
+    """Read a `.param` file alone: a model whose layers have no weights.
+
+    Raises:
+        ModelError: a file that is missing, or not a sound `.param` file.
+    """
+    path = Path(param_path)
+    data = _read(path)
+    try:
+        parsed = parse_param(data)
+        check_graph(parsed.layers)
+        _check_counts(parsed)
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from None
+    return Model(parsed.layers, header=parsed.header, trailer=parsed.trailer, param_path=path)
+
+
+def load_model(param_path: StrPath, bin_path: StrPath) -> Model:
+    """Read a model; its weights are read-only views of the `.bin` file's bytes.
+
+    Raises:
+        ModelError: a file that is missing or unsound, or two files that are not a pair.
+    """
+    model = load_param(param_path)
+    model.bin_path = Path(bin_path)
+    data = _read(model.bin_path)
+    try:
+        _read_weights(model.layers, data)
+    except ModelError as error:
+        raise ModelError(f"{model.bin_path}: {error}; {_advice(model)}") from None
+    return model
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise ModelError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise ModelError(f"{path}: is a folder, not a file") from None
+    except OSError as error:
+        raise ModelError(f"{path}: cannot read: {error.strerror}") from error
+
+
+def _check_counts(parsed: ParamText) -> None:
+    blobs = sum(len(layer.tops) for layer in parsed.layers)
+    for what, declared, found in (("layers", parsed.layer_count, len(parsed.layers)), ("blobs", parsed.blob_count, blobs)):
+        if declared != found:
+            raise ModelError(f"line 2 says {declared} {what}, the file has {found}: it is cut off, or was edited by hand")
+
+
+def _read_weights(layers: list[Layer], data: bytes) -> None:
+    offset = 0
+    for layer in layers:
+        for name, size, storage in layer.expected_weights():
+            try:
+                layer.weights[name], offset = read_weight(data, offset, name, size, storage)
+            except TruncatedError as error:
+                raise ModelError(f"{layer}: at byte {offset}, {name} {error}") from None
+    if offset != len(data):
+        raise ModelError(f"{len(data) - offset} bytes are left after the last layer, which ends at {offset}")
+
+
+def _advice(model: Model) -> str:
+    unknown = next((layer for layer in model.layers if not is_known(layer.type)), None)
+    if unknown:
+        return f"{unknown} is of a type that ncnn does not have: if it has weights, the file cannot be read"
+    return f"the file is damaged, or not the one that belongs to {model.param_path}"

@@ -1,0 +1,54 @@
+"""Progress of long work: a bar on a terminal, plain lines in a log."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+Update = Callable[[int, int], None]
+"""Called with (done, in all)."""
+
+
+@contextmanager
+def progress(what: str, *, quiet: bool) -> Iterator[Update | None]:
+    """Show the progress of `what` on stderr; None when quiet."""
+    if quiet:
+        yield None
+    elif sys.stderr.isatty():
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=Console(stderr=True)) as bar:
+            task = bar.add_task(what, total=None, rate="")
+            start = time.monotonic()
+            yield lambda done, total: bar.update(task, completed=done, total=total, rate=_rate(done, start))
+    else:
+        yield _lines(what)
+
+
+def _rate(done: int, start: float) -> str:
+    return f"{done / max(time.monotonic() - start, 1e-9):.1f}/s"
+
+
+def _lines(what: str) -> Update:
+    """A line for each tenth."""
+    start = time.monotonic()
+    tenth = 0
+
+    def update(done: int, total: int) -> None:
+        nonlocal tenth
+        if done * 10 // total > tenth:
+            tenth = done * 10 // total
+            left = (time.monotonic() - start) / done * (total - done)
+            print(f"{what}: {done}/{total}, {_rate(done, start)}, {left:.0f} s left", file=sys.stderr, flush=True)
+
+    return update

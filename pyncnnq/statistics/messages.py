@@ -1,0 +1,47 @@
+"""What `collect` and its worker processes say to each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pyncnnq.inputs import InputSpec
+from pyncnnq.statistics.observed import ObservedBlob
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every worker of a collection is given.
+
+    Attributes:
+        param, bin: the model's files.
+        inputs: for each model input its blob and how a file becomes its ncnn.Mat.
+        samples: for each sample one path for each model input.
+        blobs: the blobs to observe, in the order in which the network computes them.
+    """
+
+    param: Path
+    bin: Path
+    inputs: Sequence[tuple[str, InputSpec]]
+    samples: Sequence[tuple[Path, ...]]
+    blobs: Sequence[ObservedBlob]
+
+
+@dataclass(frozen=True)
+class Observed:
+    """A sample went through."""
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A sample was skipped."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The collection cannot go on."""
+
+    reason: str

@@ -1,0 +1,143 @@
+"""One worker process of a collection: decode, run ncnn, observe blobs.
+
+Started by `collect` as a program of its own and not by multiprocessing: it needs nothing of the caller's `__main__`, it is safe beside
+threads and OpenMP, and what ncnn prints to the C stderr, or a crash inside it, stays away from the user's terminal and process.
+
+Messages are pickles over the standard streams.  In: a `Job`, then sample indices, then None.  Out: one message for each index, then the
+statistics.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any, BinaryIO
+
+import ncnn
+
+from pyncnnq._core import BlobStatistics
+from pyncnnq.errors import InputError
+from pyncnnq.inputs.loading import load_sample
+from pyncnnq.statistics.messages import Failed, Job, Observed, Unreadable
+from pyncnnq.statistics.observed import ObservedBlob
+
+
+# Pools spare a page fault for each page of each blob of each image.  They crash the process if a Mat or the network outlives them,
+# and Python destroys objects in an order of its own: so they are never destroyed (see the end of `main`).
+_POOLS = (ncnn.UnlockedPoolAllocator(), ncnn.UnlockedPoolAllocator())
+
+
+class _Failure(Exception):
+    """The collection cannot go on; the text says why."""
+
+
+class _Network:
+    """The model in stock ncnn, on one thread: two processes of one thread each are faster than one of two."""
+
+    def __init__(self, job: Job) -> None:
+        self._net = ncnn.Net()
+        options = self._net.opt
+        options.num_threads = 1
+        # On ARM half precision would be in what is measured.
+        options.use_fp16_packed = options.use_fp16_storage = options.use_fp16_arithmetic = False
+        options.use_bf16_packed = options.use_bf16_storage = False
+        options.blob_allocator, options.workspace_allocator = _POOLS
+        if self._net.load_param(str(job.param)) != 0:
+            raise _Failure(f"{job.param}: ncnn cannot load this model")
+        if self._net.load_model(str(job.bin)) != 0:
+            raise _Failure(f"{job.bin}: ncnn cannot load the weights of {job.param}")
+        self._wanted = job.blobs
+
+    def blobs(self, inputs: Sequence[tuple[str, Any]]) -> Iterator[tuple[ObservedBlob, Any]]:
+        """Run the network on one sample and yield the wanted blobs as they are computed, packed as ncnn holds them."""
+        extractor = self._net.create_extractor()
+        for name, mat in inputs:
+            if extractor.input(name, mat) != 0:
+                raise _Failure(f"ncnn does not take this input as blob {name}")
+        for blob in self._wanted:
+            mat = ncnn.Mat()
+            if extractor.extract(blob.name, mat, 1) != 0:  # 1: as it is, neither copied nor unpacked
+                raise _Failure(f"ncnn cannot compute blob {blob.name}; is the input of the shape that the model expects?")
+            yield blob, mat
+            del mat  # while we hold it, a layer that works in place would have to copy it
+
+
+def _observe(blob: ObservedBlob, mat: Any, statistics: BlobStatistics) -> None:
+    if mat.dims == 0 or mat.elemsize != 4 * mat.elempack:
+        raise _Failure(f"blob {blob.name} is empty or not float32")
+    # ncnn itself checks no shape: a reader would compute garbage from whatever lies behind its input.
+    found = _channels(mat, blob)
+    if found != blob.channels:
+        what = f"{mat.w}x{mat.h}x{mat.d}x{mat.c * mat.elempack}" if mat.dims >= 3 else f"{mat.w * mat.elempack}"
+        raise _Failure(f"{blob.reader} takes {blob.channels} input channels, but finds {found} in its input ({what}); check --size")
+    if not statistics.observe(_unpacked_view(mat), mat.dims, mat.w, mat.h, mat.d, mat.c, mat.cstep, mat.elempack):
+        raise _Failure(f"blob {blob.name} holds an infinity or a NaN; do the weights, --mean and --norm fit this model?")
+
+
+def _unpacked_view(mat: Any) -> Any:
+    """The same memory as plain floats: the binding gives no buffer of a packed Mat."""
+    view = ncnn.Mat(mat)
+    view.elemsize, view.elempack = 4, 1
+    view.w, view.cstep = mat.w * mat.elempack, mat.cstep * mat.elempack
+    return view
+
+
+def _channels(mat: Any, blob: ObservedBlob) -> int:
+    if mat.dims == 1:
+        return int(mat.w * mat.elempack)
+    if mat.dims == 2:
+        # InnerProduct takes each row of a matrix as a vector, unless only the matrix as a whole is as long as it needs.
+        return int(mat.w if mat.w == blob.channels else mat.w * mat.h * mat.elempack)
+    return int(mat.c * mat.elempack * (mat.w * mat.h * mat.d if blob.flattened else 1))
+
+
+def _read(stream: BinaryIO) -> Any:
+    return pickle.load(stream)
+
+
+def _write(stream: BinaryIO, message: object) -> None:
+    pickle.dump(message, stream, protocol=pickle.HIGHEST_PROTOCOL)
+    stream.flush()
+
+
+def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
+    job: Job = _read(requests)
+    network = _Network(job)
+    statistics = {blob.name: BlobStatistics() for blob in job.blobs}
+    while (index := _read(requests)) is not None:
+        paths = job.samples[index]
+        try:
+            loaded = [(name, load_sample(path, spec)) for (name, spec), path in zip(job.inputs, paths, strict=True)]
+        except InputError as error:
+            _write(answers, Unreadable(str(error)))
+            continue
+        try:
+            for blob, mat in network.blobs(loaded):
+                _observe(blob, mat, statistics[blob.name])
+        except _Failure as failure:
+            raise _Failure(f"{paths[0]}: {failure}") from None
+        _write(answers, Observed())
+    _write(answers, statistics)
+
+
+def main() -> None:
+    """Serve one collection on the standard streams."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides, and ends us
+    requests = sys.stdin.buffer
+    # Whatever a library prints to stdout must not get between our messages.
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    try:
+        _serve(requests, answers)
+    except _Failure as failure:
+        _write(answers, Failed(str(failure)))
+    except (EOFError, BrokenPipeError):
+        pass  # the parent is gone
+    os._exit(0)  # without Python's own end, which would destroy the pools
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,156 @@
+"""ncnn's int8 calibration table: a text file of rows, each a name and its scales (int8 = float * scale).
+
+`LAYER_param_N s s s ...` holds the scales of a layer's Nth weight array, `LAYER s` that of its input.  Written by ncnn's
+tools/quantize/ncnn2table.cpp, read by ncnn2int8.cpp.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pyncnnq.errors import TableError
+from pyncnnq.files import write_files
+
+Scales = NDArray[np.float32]
+
+
+def weight_key(layer: str, index: int = 0) -> str:
+    """The name of the row with the scales of a layer's weight array number `index`; an activation row has the layer's own name."""
+    return f"{layer}_param_{index}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a table.
+
+    Attributes:
+        key: its name, `LAYER` or `LAYER_param_N`.
+        scales: float32, shape (n,).
+        line: 1-based line in the file it was read from; 0 if there is none.
+    """
+
+    key: str
+    scales: Scales
+    line: int = 0
+
+    def text(self) -> str:
+        """The row in the fewest digits that read back as the same float32: `%f` would turn tiny scales into 0."""
+        return " ".join([self.key, *map(_shortest, self.scales)])
+
+
+class Table:
+    """A calibration table.  Rows of unknown layers, comments (`#...`) and blank lines stay where they are.
+
+    >>> table = Table()
+    >>> table["conv_0_param_0"] = [12.5, 3.25]
+    >>> table["conv_0"] = 20
+    >>> print(table.text(), end="")
+    conv_0_param_0 12.5 3.25
+    conv_0 20
+    """
+
+    def __init__(self) -> None:
+        self.path: Path | None = None
+        self._lines: list[Row | str] = []
+        self._places: dict[str, int] = {}  # of each key its first row
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> Table:
+        """Read a table.
+
+        Raises:
+            TableError: a file that cannot be read, or a line that is not a row; duplicate rows and odd scales are left for `check`.
+        """
+        table = cls()
+        table.path = Path(path)
+        try:
+            text = table.path.read_text(encoding="utf-8")
+        except OSError as error:
+            raise TableError(f"{path}: cannot read the calibration table: {error.strerror}") from error
+        except UnicodeDecodeError:
+            raise TableError(f"{path}: not a calibration table: it is not text") from None
+        for number, line in enumerate(text.splitlines(), 1):
+            table._append(_parse(line, f"{path}:{number}", number))
+        return table
+
+    def rows(self) -> Iterator[Row]:
+        """All rows in file order, duplicates included."""
+        return (line for line in self._lines if isinstance(line, Row))
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._places
+
+    def __getitem__(self, key: str) -> Scales:
+        """The scales of a row.  Raises KeyError if there is none."""
+        row = self._lines[self._places[key]]
+        assert isinstance(row, Row)
+        return row.scales
+
+    def __setitem__(self, key: str, scales: ArrayLike) -> None:
+        """Replace a row in its place, or add it at the end."""
+        row = Row(key, np.atleast_1d(np.asarray(scales, np.float32)))
+        if key in self._places:
+            self._lines[self._places[key]] = row
+        else:
+            self._append(row)
+
+    def __delitem__(self, key: str) -> None:
+        """Remove a row.  To keep a layer in float its weight rows and its activation row must go.  Raises KeyError."""
+        del self._lines[self._places[key]]
+        lines, self._lines, self._places = self._lines, [], {}
+        for line in lines:
+            self._append(line)
+
+    def comment(self, text: str) -> None:
+        """Add a comment line at the end."""
+        self._append(f"# {text}")
+
+    def text(self) -> str:
+        """The file's text."""
+        return "".join(f"{line.text() if isinstance(line, Row) else line}\n" for line in self._lines)
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write the table, wholly or not at all.
+
+        Raises:
+            PyncnnqError: the file cannot be written.
+        """
+        write_files({Path(path): self.text().encode()})
+
+    def _append(self, line: Row | str) -> None:
+        if isinstance(line, Row):
+            self._places.setdefault(line.key, len(self._lines))
+        self._lines.append(line)
+
+
+def _parse(line: str, place: str, number: int) -> Row | str:
+    words = line.split()
+    if not words or words[0].startswith("#"):
+        return line
+    if len(words) == 1:
+        raise TableError(f"{place}: row {words[0]} has no scale; expected its name, then one or more numbers")
+    try:
+        with np.errstate(over="ignore"):
+            return Row(words[0], np.array([float(word) for word in words[1:]], np.float64).astype(np.float32), number)
+    except ValueError:
+        bad = next(word for word in words[1:] if not _is_number(word))
+        raise TableError(f"{place}: row {words[0]} holds {bad!r}; expected a name, then numbers only") from None
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
+
+
+def _shortest(scale: np.float32) -> str:
+    text = str(scale)
+    return text.removesuffix(".0")

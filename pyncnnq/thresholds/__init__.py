@@ -1,0 +1,30 @@
+"""From the statistics of a blob to the largest magnitude that int8 shall represent: one module for each method."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from pyncnnq._core import BlobStatistics
+from pyncnnq.errors import PyncnnqError
+from pyncnnq.thresholds.kl import kl
+from pyncnnq.thresholds.minmax import minmax
+
+Method = Callable[[BlobStatistics], np.float32]
+"""Takes the statistics of a blob that is not all zero; returns its threshold, in the blob's own units."""
+
+METHODS: Mapping[str, Method] = {"kl": kl, "minmax": minmax}
+
+
+
+def find_method(name: str) -> str:
+    """The name itself, made sure of.
+
+    Raises:
+        PyncnnqError: there is no such method; the message lists them.
+    """
+    if name not in METHODS:
+        raise PyncnnqError(f"unknown method {name!r}; there are: {', '.join(METHODS)}")
+    return name
+
+
+__all__ = ["METHODS", "Method", "find_method"]

@@ -1,0 +1,63 @@
+"""Scales of weights: the largest magnitude of each output's weights becomes the largest int8 number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyncnnq._core import absmax_rows
+from pyncnnq.errors import ModelError, PyncnnqError
+from pyncnnq.model import Layer
+from pyncnnq.quantizable import ScaledWeight
+
+WeightBits = Callable[[Layer], int]
+"""Chooses how many bits the weights of a layer get."""
+
+
+def ncnn_weight_bits(layer: Layer) -> int:
+    """ncnn2table's rule: 6 for a Convolution that is 3x3 and neither strided nor dilated, for its int8 winograd's sake; else 8.
+
+    Source: `quant_6bit` in ncnn's tools/quantize/ncnn2table.cpp.
+    """
+    params = layer.params
+    kernel, dilation, stride = ((w := params.get_int(key, default), params.get_int(key + 10, w)) for key, default in _SHAPE_KEYS)
+    winograd = layer.type == "Convolution" and kernel == (3, 3) and dilation == (1, 1) and stride == (1, 1)
+    return 6 if winograd else 8
+
+
+_SHAPE_KEYS = ((1, 0), (2, 1), (3, 1))  # kernel, dilation, stride: the width's key and default; the height's is ten more
+
+WEIGHT_BITS: Mapping[str, WeightBits] = {"ncnn": ncnn_weight_bits}
+
+
+def find_weight_bits(name: str) -> str:
+    """The name of a rule itself, made sure of.
+
+    Raises:
+        PyncnnqError: there is no such rule; the message lists them.
+    """
+    if name not in WEIGHT_BITS:
+        raise PyncnnqError(f"unknown weight bits {name!r}; there are: {', '.join(WEIGHT_BITS)}")
+    return name
+
+
+def weight_scales(layer: Layer, weight: ScaledWeight, bits: int) -> tuple[NDArray[np.float32], int]:
+    """Scales (int8 = float * scale) of a weight array, shape (rows,), and how many rows are all zero and got 1.
+
+    Raises:
+        ModelError: the weights hold an infinity or a NaN, or do not divide into so many rows.
+    """
+    values = layer.weights[weight.weight].float32()
+    if weight.rows <= 0 or values.size % weight.rows:
+        raise ModelError(f"{layer}: {weight.weight} has {values.size} elements, which do not divide into {weight.rows} outputs")
+    absmax = absmax_rows(values.reshape(weight.rows, -1))
+    if not np.isfinite(absmax).all():
+        row = int(np.argmin(np.isfinite(absmax)))
+        raise ModelError(f"{layer}: {weight.weight} holds an infinity or a NaN in output {row}; export the model again")
+    zero = absmax == 0
+    levels = np.float32(2 ** (bits - 1) - 1)
+    with np.errstate(over="ignore"):  # of denormal weights: the scale would be infinite
+        scales = levels / np.where(zero, np.float32(1), absmax)
+    return np.where(zero | np.isinf(scales), np.float32(1), scales), int(np.count_nonzero(zero | np.isinf(scales)))
