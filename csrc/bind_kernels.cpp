@@ -1,9 +1,11 @@
 #include <pybind11/numpy.h>
 
 #include <limits>
+#include <vector>
 
 #include "bindings.hpp"
 #include "dispatch.hpp"
+#include "magnitude_histogram.hpp"
 
 namespace py = pybind11;
 using namespace pyncnnq;
@@ -31,20 +33,17 @@ py::dict summarize(const KernelTable& table, const Floats& x) {
     return result;
 }
 
-py::array_t<uint32_t> count_magnitudes(const KernelTable& table, const Floats& x, uint32_t base) {
+py::array_t<uint16_t> bin_magnitudes(const KernelTable& table, const Floats& x, uint32_t octave) {
     const float* data = x.data();
     const auto n = static_cast<size_t>(x.size());
-    const uint32_t absmax_bits = table.absmax_bits_f32(data, n);
-    if (absmax_bits >= 0x7f800000u) throw py::value_error("x must be finite");
-    const uint32_t top = absmax_bits >> kKeyShift;
-    py::array_t<uint32_t> counts((top > base ? top - base : 0) + 1);
-    uint32_t* out = counts.mutable_data();
-    std::fill_n(out, counts.size(), 0u);
+    if (octave < kLowestOctave || octave > 254) throw py::value_error("octave must be an exponent field from LOWEST_OCTAVE to 254");
+    if (table.absmax_bits_f32(data, n) >> kMantissaBits > octave) throw py::value_error("x must lie below the end of the octave");
+    std::vector<uint16_t> bins(n + kLanes);
     {
         py::gil_scoped_release release;
-        table.count_magnitudes_f32(data, n, base, out);
+        bins.resize(table.bin_magnitudes_f32(data, n, binning_below_octave_end(octave), bins.data()));
     }
-    return counts;
+    return py::array_t<uint16_t>(static_cast<py::ssize_t>(bins.size()), bins.data());
 }
 
 py::array_t<int8_t> quantize(const KernelTable& table, const Floats& x, float scale) {
@@ -61,7 +60,9 @@ py::array_t<int8_t> quantize(const KernelTable& table, const Floats& x, float sc
 
 void bind_kernels(py::module_& module) {
     module.attr("LANES") = kLanes;
-    module.attr("KEY_SHIFT") = kKeyShift;
+    module.attr("BINS_PER_OCTAVE") = kBinsPerOctave;
+    module.attr("OCTAVES") = kOctaves;
+    module.attr("LOWEST_OCTAVE") = kLowestOctave;
     module.def("active_target", [] { return active().target; }, "The kernel target in use (see PYNCNNQ_TARGET).");
     module.def(
         "supported_targets",
@@ -74,7 +75,7 @@ void bind_kernels(py::module_& module) {
     py::class_<KernelTable>(module, "Kernels", "The kernels of one target, for tests and benchmarks.")
         .def_readonly("target", &KernelTable::target)
         .def("summarize_f32", &summarize, py::arg("x").noconvert())
-        .def("count_magnitudes_f32", &count_magnitudes, py::arg("x").noconvert(), py::arg("base"))
+        .def("bin_magnitudes_f32", &bin_magnitudes, py::arg("x").noconvert(), py::arg("octave"))
         .def("quantize_f32_s8", &quantize, py::arg("x").noconvert(), py::arg("scale"))
         .def(
             "absmax_bits_f32",

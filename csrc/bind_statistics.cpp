@@ -1,6 +1,8 @@
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
+
 #include "bindings.hpp"
 #include "blob_statistics.hpp"
 
@@ -43,12 +45,15 @@ py::tuple get_state(const BlobStatistics& statistics) {
         s = statistics.state();
     }
     const auto& h = s.histogram;
-    return py::make_tuple(s.count, s.zeros, s.min, s.max, s.channels_vary, to_array(s.limbs), h.total, h.binned, h.top_octave, h.first,
-                          to_array(h.counts), to_array(h.values));
+    // Few bins count beyond 32 bits, and what is sent is half as long without.
+    const bool small = std::all_of(h.counts.begin(), h.counts.end(), [](uint64_t count) { return count <= UINT32_MAX; });
+    py::object counts = small ? py::object(to_array(std::vector<uint32_t>(h.counts.begin(), h.counts.end()))) : to_array(h.counts);
+    return py::make_tuple(s.count, s.zeros, s.min, s.max, s.channels_vary, to_array(s.limbs), h.binned, h.octave, counts,
+                          to_array(h.values));
 }
 
 BlobStatistics set_state(const py::tuple& t) {
-    if (t.size() != 12) throw py::value_error("not the state of a BlobStatistics");
+    if (t.size() != 10) throw py::value_error("not the state of a BlobStatistics");
     BlobStatistics::State s;
     s.count = t[0].cast<uint64_t>();
     s.zeros = t[1].cast<uint64_t>();
@@ -56,14 +61,11 @@ BlobStatistics set_state(const py::tuple& t) {
     s.max = t[3].cast<float>();
     s.channels_vary = t[4].cast<bool>();
     s.limbs = to_vector<int64_t>(t[5]);
-    s.histogram.total = t[6].cast<uint64_t>();
-    s.histogram.binned = t[7].cast<bool>();
-    s.histogram.top_octave = t[8].cast<uint32_t>();
-    s.histogram.first = t[9].cast<uint32_t>();
-    s.histogram.counts = to_vector<uint64_t>(t[10]);
-    s.histogram.values = to_vector<float>(t[11]);
-    if (s.histogram.first + s.histogram.counts.size() > MagnitudeHistogram::kBins)
-        throw py::value_error("the state has more bins than a histogram holds");
+    s.histogram.binned = t[6].cast<bool>();
+    s.histogram.octave = t[7].cast<uint32_t>();
+    s.histogram.counts = to_vector<uint64_t>(t[8]);
+    s.histogram.values = to_vector<float>(t[9]);
+    if (s.histogram.counts.size() != (s.histogram.binned ? size_t{kBins} : 0)) throw py::value_error("the state has a wrong number of bins");
     return BlobStatistics::from_state(s);
 }
 
@@ -89,7 +91,7 @@ void bind_statistics(py::module_& module) {
                 std::vector<double> counts;
                 {
                     py::gil_scoped_release release;
-                    counts = self.histogram().linear(bins, self.absmax());
+                    counts = self.histogram().equal_bins(bins, self.absmax());
                 }
                 return to_array(counts);
             },

@@ -6,3 +6,4 @@
 void bind_kernels(pybind11::module_& module);
 void bind_statistics(pybind11::module_& module);
 void bind_thresholds(pybind11::module_& module);
+void bind_weights(pybind11::module_& module);

@@ -13,6 +13,9 @@ namespace {
 constexpr uint32_t kInfinityBits = 0x7f800000u;
 // Summarised and counted while it is still in the first-level cache.
 constexpr size_t kChunk = 4096;
+// Of a large blob only so many values, or up to twice as many, go to the histogram: blocks spread evenly over it, chosen by their place.
+constexpr size_t kHistogramValues = size_t{1} << 16;
+constexpr size_t kBlock = 128;
 static_assert(kChunk % kLanes == 0, "lane sums must continue from chunk to chunk");
 
 Summary empty_summary() {
@@ -23,6 +26,19 @@ Summary empty_summary() {
 }
 
 }  // namespace
+
+// Adds the blocks of a chunk that are chosen for the histogram; `first` is the chunk's place in the blob.
+void BlobStatistics::add_to_histogram(const float* x, size_t n, uint32_t absmax_bits, size_t one_in, size_t first) {
+    if (one_in == 1) {
+        histogram_.add(x, n, absmax_bits);
+        return;
+    }
+    for (size_t i = 0; i < n; i += kBlock) {
+        // Multiplying by 2^32 / golden ratio spreads the choice over rows and columns alike, whatever the width of the blob.
+        const uint32_t place = static_cast<uint32_t>((first + i) / kBlock) * 0x9e3779b1u;
+        if ((place >> 16) % one_in == 0) histogram_.add(x + i, std::min(kBlock, n - i), absmax_bits);
+    }
+}
 
 void BlobStatistics::set_channels(size_t channels) {
     if (channel_sums_.empty() && !channels_vary_) channel_sums_.resize(channels);
@@ -45,6 +61,7 @@ bool BlobStatistics::observe(const float* data, const MatLayout& layout) {
         min_ = std::numeric_limits<float>::infinity();
         max_ = -std::numeric_limits<float>::infinity();
     }
+    const size_t one_in = std::max<size_t>(1, plane * planes / kHistogramValues);
     for (size_t p = 0; p < planes; p++) {
         const float* x = data + p * layout.cstep * layout.elempack;
         double lane_sums[kLanes] = {};
@@ -55,7 +72,7 @@ bool BlobStatistics::observe(const float* data, const MatLayout& layout) {
             active().summarize_f32(x + i, n, &summary);
             if (summary.absmax_bits >= kInfinityBits) return false;
             std::copy_n(summary.lane_sums, kLanes, lane_sums);
-            histogram_.add(x + i, n, summary.absmax_bits, summary.zeros);
+            add_to_histogram(x + i, n, summary.absmax_bits, one_in, p * plane + i);
             zeros_ += summary.zeros;
             min_ = std::min(min_, summary.min);
             max_ = std::max(max_, summary.max);

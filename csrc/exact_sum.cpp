@@ -1,6 +1,7 @@
 #include "exact_sum.hpp"
 
 #include <cmath>
+#include <cstring>
 
 namespace pyncnnq {
 
@@ -11,16 +12,15 @@ constexpr uint32_t kAdditionsBeforeCarry = 1u << 30;  // each adds less than 2^3
 
 void ExactSum::add(double x) {
     if (x == 0.0) return;
-    int exponent;
-    const double fraction = std::frexp(x, &exponent);  // x = fraction * 2^exponent, 0.5 <= |fraction| < 1
-    int64_t mantissa = static_cast<int64_t>(std::ldexp(fraction, 53));
-    int position = exponent - 53 - kUnitExponent;
-    if (position < 0) {  // the low bits of such a double are zero: it is a multiple of the unit
-        mantissa /= int64_t{1} << -position;
-        position = 0;
-    }
-    const uint64_t magnitude = static_cast<uint64_t>(mantissa < 0 ? -mantissa : mantissa);
-    const int64_t sign = mantissa < 0 ? -1 : 1;
+    uint64_t pattern;
+    std::memcpy(&pattern, &x, sizeof pattern);
+    const int64_t sign = pattern >> 63 ? -1 : 1;
+    const uint64_t fraction = (pattern & ((uint64_t{1} << 52) - 1)) | (uint64_t{1} << 52);  // a sum of floats is never denormal
+    const int exponent = static_cast<int>(pattern >> 52 & 0x7ff) - 1075;                    // |x| = fraction * 2^exponent
+    // Below the unit all bits are zero, since x is a multiple of it.
+    const int below = exponent < kUnitExponent ? kUnitExponent - exponent : 0;
+    const uint64_t magnitude = fraction >> below;
+    const int position = exponent + below - kUnitExponent;
     const int limb = position / 32, shift = position % 32;
     const uint64_t low = (magnitude & 0xffffffffu) << shift;
     const uint64_t high = (magnitude >> 32) << shift;
@@ -58,8 +58,17 @@ double ExactSum::value() const {
         for (int64_t& limb : carried.limbs_) limb = -limb;
         carried.carry();
     }
-    double sum = 0.0;
-    for (int i = kLimbs - 1; i >= 0; i--) sum += std::ldexp(static_cast<double>(carried.limbs_[i]), 32 * i + kUnitExponent);
+    int top = kLimbs - 1;
+    while (top > 2 && carried.limbs_[top] == 0) top--;
+    uint64_t more = 0;
+    for (int i = 0; i < top - 2; i++) more |= carried.limbs_[i] != 0;
+    // The leading three limbs as two doubles that are both exact, so that only their sum is rounded.  Of the bits below, it is enough to
+    // know whether there are any.
+    const auto limb = [&](int i) { return static_cast<uint64_t>(carried.limbs_[i]); };
+    const uint64_t high = limb(top) << 21 | limb(top - 1) >> 11;
+    const uint64_t low = (limb(top - 1) & 0x7ff) << 32 | limb(top - 2) | more;
+    const double leading = std::ldexp(static_cast<double>(high), 43) + static_cast<double>(low);
+    const double sum = std::ldexp(leading, 32 * (top - 2) + kUnitExponent);
     return negative ? -sum : sum;
 }
 

@@ -15,7 +15,7 @@ public:
 
     void add(double x);  // x: a finite sum of floats
     void add(const ExactSum& other);
-    double value() const;  // rounded from the exact sum, the same way every time
+    double value() const;  // the double nearest to the exact sum
 
     const std::array<int64_t, kLimbs>& limbs() const { return limbs_; }
     void set_limbs(const std::array<int64_t, kLimbs>& limbs) { limbs_ = limbs; }

@@ -11,8 +11,20 @@ namespace pyncnnq {
 // 16 is also the widest packing of ncnn: in a packed blob lane i belongs to channel i modulo elempack.
 constexpr int kLanes = 16;
 
-// Magnitudes are counted by the leading bits of their float pattern: 8 exponent bits and 13 mantissa bits, 8192 bins per octave.
-constexpr int kKeyShift = 23 - 13;
+// The bins of a histogram of magnitudes below some power of two 2^k: kBinsPerOctave equal bins in each of the kOctaves octaves
+// below 2^k, and as many over all the rest down to zero.  The bin of |x| is
+//   |x| >= 2^(k - kOctaves): the leading bits of its pattern, (pattern >> kKeyShift) - key_offset;   else: trunc(|x| * scale).
+constexpr int kMantissaBits = 23;
+constexpr int kKeyShift = kMantissaBits - 12;
+constexpr int kBinsPerOctave = 1 << (kMantissaBits - kKeyShift);
+constexpr int kOctaves = 3;
+constexpr int kBins = (kOctaves + 1) * kBinsPerOctave;
+
+struct Binning {
+    uint32_t equal_below;  // pattern of 2^(k - kOctaves)
+    int32_t key_offset;
+    float scale;
+};
 
 struct Summary {
     uint32_t absmax_bits;       // pattern of the largest |x|; 0x7f800000 or more: an infinity or a NaN was seen

@@ -70,29 +70,26 @@ void summarize_f32(const float* x, size_t n, pyncnnq::Summary* summary) {
     summary->max += 0.0f;
 }
 
-void count_magnitudes_f32(const float* x, size_t n, uint32_t base, uint32_t* counts) {
-    // The bins of a stretch are gathered first and counted afterwards: a branch on zero, half of all values after ReLU, would be
-    // mispredicted every other time, and counting zeros too would wait for the same store over and over.
-    constexpr size_t kStretch = 1024;
-    uint32_t bins[kStretch + V::W];  // a vector is always written whole
-    const V::I lowest = V::set_int(static_cast<int32_t>(base));
-    for (size_t begin = 0; begin < n; begin += kStretch) {
-        const size_t end = n - begin < kStretch ? n : begin + kStretch;
-        const size_t whole = end - (end - begin) % V::W;
-        size_t gathered = 0;
-        for (size_t i = begin; i < whole; i += V::W) {
-            const V::I magnitude = V::magnitude_bits(V::load(x + i));
-            const V::I key = V::max_int(V::template shift_right<pyncnnq::kKeyShift>(magnitude), lowest);
-            gathered += V::store_where_nonzero(bins + gathered, V::sub_int(key, lowest), magnitude);
+size_t bin_magnitudes_f32(const float* x, size_t n, const pyncnnq::Binning& binning, uint16_t* bins) {
+    const V::I equal_below = V::set_int(static_cast<int32_t>(binning.equal_below));
+    const V::I key_offset = V::set_int(binning.key_offset);
+    const V::F scale = V::set_float(binning.scale);
+    size_t written = 0;
+    for (size_t i = 0; i < n; i += V::W) {
+        float tail[V::W];
+        const float* from = x + i;
+        if (n - i < static_cast<size_t>(V::W)) {
+            for (size_t k = 0; k < static_cast<size_t>(V::W); k++) tail[k] = k < n - i ? x[i + k] : 0.0f;
+            from = tail;
         }
-        for (size_t i = whole; i < end; i++) {
-            const uint32_t magnitude = bits_of(x[i]) & 0x7fffffffu;
-            const uint32_t key = magnitude >> pyncnnq::kKeyShift;
-            bins[gathered] = (key > base ? key : base) - base;
-            gathered += magnitude != 0;
-        }
-        for (size_t i = 0; i < gathered; i++) counts[bins[i]]++;
+        const V::F value = V::load(from);
+        const V::I pattern = V::magnitude_bits(value);
+        const V::I by_pattern = V::sub_int(V::template shift_right<pyncnnq::kKeyShift>(pattern), key_offset);
+        const V::I equal = V::to_int(V::mul(V::magnitude(value), scale));
+        // Without a branch: after ReLU half of all values are zero, and a branch would be mispredicted every other time.
+        written += V::store_where_nonzero(bins + written, V::select_where_less(pattern, equal_below, equal, by_pattern), pattern);
     }
+    return written;
 }
 
 uint32_t absmax_bits_f32(const float* x, size_t n) {

@@ -3,68 +3,59 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <vector>
 
 #include "kernels.hpp"
 
 namespace pyncnnq {
 
-// Few values are kept as they are; many are counted in bins of fixed place, 8192 to the octave (the leading bits of the float).
+// An octave is named by the exponent field of its floats.  Histograms of blobs that are smaller still use this one, below which the
+// scale of the equal bins would overflow.
+constexpr uint32_t kLowestOctave = 32;
+
+// The bins of all magnitudes up to the end of `octave`, at least kLowestOctave.
+Binning binning_below_octave_end(uint32_t octave);
+
+// Few values are kept as they are; many are counted in bins (see Binning) up to the end of the largest one's octave.
 //
-// Bin edges never move and the step from values to bins depends on their number alone, so the same values give the same histogram in
-// whatever order, grouping or merging they come.  Bins are as fine as this because the KL search is a jumpy function of its input: from
-// 4096 linear bins, its thresholds came out up to 17 % off (see docs/statistics.md).
+// When a larger octave comes, bins join in pairs; edges never move otherwise, and the step from values to bins depends on their number
+// alone.  So the same values give the same histogram in whatever order, grouping or merging they come.  Bins are as fine as this because
+// the KL search is a jumpy function of its input (docs/statistics.md).
 class MagnitudeHistogram {
 public:
     static constexpr size_t kKeptValues = size_t{1} << 18;
-    static constexpr int kBinsPerOctave = 1 << (23 - kKeyShift);
-    static constexpr int kOctaves = 20;  // below the largest magnitude; anything smaller counts in the lowest bin
-    static constexpr size_t kBins = size_t{kOctaves} * kBinsPerOctave;
 
-    // Adds n finite values of which absmax_bits is the largest pattern and `zeros` are zero.
-    void add(const float* x, size_t n, uint32_t absmax_bits, uint64_t zeros);
+    // Adds n finite values, whose largest pattern is at most absmax_bits.
+    void add(const float* x, size_t n, uint32_t absmax_bits);
     void merge(const MagnitudeHistogram& other);
 
-    uint64_t total() const { return total_; }
-    bool binned() const { return counts_ != nullptr; }
-
-    // The kept magnitudes in ascending order; empty once binned.
-    std::vector<float> sorted_values() const;
-
-    // Counts of `bins` equal bins over [0, absmax], absmax being the largest magnitude added.  Kept values are placed by the float32
+    // Counts of `bins` equal bins over [0, absmax]; no magnitude added may be above absmax.  Kept values are placed by the float32
     // arithmetic of ncnn's tools/quantize/ncnn2table.cpp; from bins the counts are interpolated.
-    std::vector<double> linear(size_t bins, float absmax) const;
+    std::vector<double> equal_bins(size_t bins, float absmax) const;
 
-    // The state, for sending to another process: counts of the bins [first, first + size) by magnitude key, or the kept values.
+    // What is known, in one form for one multiset of values; for sending to another process.
     struct State {
-        uint64_t total = 0;
         bool binned = false;
-        uint32_t top_octave = 0;
-        uint32_t first = 0;
-        std::vector<uint64_t> counts;
-        std::vector<float> values;
+        uint32_t octave = 0;
+        std::vector<uint64_t> counts;  // of all bins, when binned
+        std::vector<float> values;     // in ascending order, when not
     };
     State state() const;
     static MagnitudeHistogram from_state(const State& state);
 
 private:
-    void start_binning(uint32_t octave);
-    void raise_top(uint32_t octave);
-    void count(const float* x, size_t n, uint32_t absmax_bits);
-    void flush();
-    uint32_t base_key() const;
+    bool binned() const { return !counts_.empty(); }
+    void start_binning();
+    void raise(uint32_t octave);
+    void bin(const float* x, size_t n, uint32_t absmax_bits);
+    static void count(const uint16_t* bins, size_t n, std::vector<uint64_t>& counts);
+    std::vector<uint64_t> all_counts() const;
 
-    uint64_t total_ = 0;
     std::vector<float> values_;
-    uint32_t top_octave_ = 0;  // the exponent field of the largest magnitude seen
-    // Recent counts: 32 bits for the cache's sake, emptied into old_counts_ before they can overflow.  calloc'ed: most pages stay untouched.
-    struct Free {
-        void operator()(uint32_t* p) const;
-    };
-    std::unique_ptr<uint32_t[], Free> counts_;
-    uint64_t recent_ = 0;
-    std::vector<uint64_t> old_counts_;
+    uint32_t octave_ = kLowestOctave;
+    std::vector<uint64_t> counts_;   // of all bins, empty until binning starts
+    std::vector<uint16_t> pending_;  // bins not counted yet
+    size_t pending_count_ = 0;
 };
 
 }  // namespace pyncnnq

@@ -5,4 +5,5 @@ PYBIND11_MODULE(_core, module) {
     bind_kernels(module);
     bind_statistics(module);
     bind_thresholds(module);
+    bind_weights(module);
 }

@@ -44,11 +44,14 @@ struct V {
     static I add_one_where_zero(I count, I a) {
         return _mm256_sub_epi32(count, _mm256_cmpeq_epi32(a, _mm256_setzero_si256()));
     }
-    static size_t store_where_nonzero(uint32_t* p, I a, I test) {
+    static I select_where_less(I a, I b, I less, I other) { return _mm256_blendv_epi8(other, less, _mm256_cmpgt_epi32(b, a)); }
+    static size_t store_where_nonzero(uint16_t* p, I a, I test) {
         const I zero = _mm256_cmpeq_epi32(test, _mm256_setzero_si256());
         const unsigned kept = static_cast<unsigned>(_mm256_movemask_ps(_mm256_castsi256_ps(zero))) ^ 0xffu;
         const I order = _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(kOrder.lanes[kept])));
-        _mm256_storeu_si256(reinterpret_cast<I*>(p), _mm256_permutevar8x32_epi32(a, order));
+        const I front = _mm256_permutevar8x32_epi32(a, order);
+        const __m128i narrow = _mm_packus_epi32(_mm256_castsi256_si128(front), _mm256_extracti128_si256(front, 1));
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(p), narrow);
         return static_cast<size_t>(__builtin_popcount(kept));
     }
     static F min(F a, F b) { return _mm256_min_ps(a, b); }

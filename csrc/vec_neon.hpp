@@ -28,14 +28,15 @@ struct V {
         return vshrq_n_s32(a, N);
     }
     static I add_one_where_zero(I count, I a) { return vsubq_s32(count, vreinterpretq_s32_u32(vceqzq_s32(a))); }
-    static size_t store_where_nonzero(uint32_t* p, I a, I test) {
+    static I select_where_less(I a, I b, I less, I other) { return vbslq_s32(vcltq_s32(a, b), less, other); }
+    static size_t store_where_nonzero(uint16_t* p, I a, I test) {
         // Four lanes: writing each in turn over the last unwanted one is as quick as a table of permutations.
         uint32_t values[W], tests[W];
         vst1q_u32(values, vreinterpretq_u32_s32(a));
         vst1q_u32(tests, vreinterpretq_u32_s32(test));
         size_t count = 0;
         for (int lane = 0; lane < W; lane++) {
-            p[count] = values[lane];
+            p[count] = static_cast<uint16_t>(values[lane]);
             count += tests[lane] != 0;
         }
         return count;

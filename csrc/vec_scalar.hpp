@@ -27,9 +27,10 @@ struct V {
         return a >> N;
     }
     static I add_one_where_zero(I count, I a) { return count + (a == 0 ? 1 : 0); }
+    static I select_where_less(I a, I b, I less, I other) { return a < b ? less : other; }
     // Writes W integers from p on, first those of `a` where `test` is not zero, and returns how many those are.
-    static size_t store_where_nonzero(uint32_t* p, I a, I test) {
-        *p = static_cast<uint32_t>(a);
+    static size_t store_where_nonzero(uint16_t* p, I a, I test) {
+        *p = static_cast<uint16_t>(a);
         return test != 0;
     }
     static F min(F a, F b) { return a < b ? a : b; }

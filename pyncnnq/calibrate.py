@@ -61,7 +61,9 @@ class Calibration:
     warnings: list[str] = field(default_factory=list)
 
 
-def calibrate(model: Model, statistics: Statistics | None = None, *, method: str = "kl", weight_bits: str = "ncnn") -> Calibration:
+def calibrate(
+    model: Model, statistics: Statistics | None = None, *, method: str = "kl", weight_bits: str = "ncnn"
+) -> Calibration:
     """Choose all scales and put them in a table with the rows and the order of ncnn2table.
 
     Args:

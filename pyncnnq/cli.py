@@ -7,9 +7,11 @@ from typing import NoReturn
 
 import click
 
+from pyncnnq._core import active_target
 from pyncnnq.commands.calibrate import calibrate_command
 from pyncnnq.commands.demo import demo_command
 from pyncnnq.commands.inspect import inspect_command
+from pyncnnq.commands.quantize import dequantize_command, quantize_command
 from pyncnnq.errors import PyncnnqError
 
 
@@ -17,10 +19,16 @@ from pyncnnq.errors import PyncnnqError
 @click.version_option(package_name="pyncnnq")
 def commands() -> None:
     """Int8 quantization for ncnn, from a folder of images."""
+    try:
+        active_target()
+    except ValueError as error:
+        raise PyncnnqError(f"PYNCNNQ_TARGET: {error}") from None
 
 
 commands.add_command(calibrate_command)
+commands.add_command(quantize_command)
 commands.add_command(inspect_command)
+commands.add_command(dequantize_command)
 commands.add_command(demo_command)
 
 

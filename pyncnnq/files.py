@@ -44,7 +44,9 @@ def check_writable(target: Path) -> None:
     if not target.parent.is_dir():
         raise PyncnnqError(f"{target.parent}: no such folder to write {target.name} into; create it first")
     if not os.access(target.parent, os.W_OK | os.X_OK):
-        raise PyncnnqError(f"{target.parent}: cannot write {target.name} into this folder: permission denied; choose another with -o")
+        raise PyncnnqError(
+            f"{target.parent}: cannot write {target.name} into this folder: permission denied; choose another with -o"
+        )
 
 
 def _write_beside(target: Path, data: bytes) -> Path:

@@ -16,6 +16,10 @@ WEIGHT_ONLY_TYPES = ("Embed", "MultiHeadAttention", "RNN", "LSTM", "GRU")
 _GATES = {"RNN": 1, "LSTM": 4, "GRU": 3}
 
 
+INT8_TYPES = (*ACTIVATION_TYPES, *WEIGHT_ONLY_TYPES, "Gemm", "SDPA")
+"""All types that ncnn runs in int8.  Gemm and SDPA have no row in the table."""
+
+
 @dataclass(frozen=True)
 class ScaledWeight:
     """A weight array with one scale for each of `rows` equal parts.
@@ -23,40 +27,60 @@ class ScaledWeight:
     Attributes:
         weight: the name of the array in `Layer.weights`.
         rows: how many scales it has.
+        scales: the name of the array that holds the scales in an int8 model.
     """
 
     weight: str
     rows: int
+    scales: str
 
 
 def scaled_weights(layer: Layer) -> list[ScaledWeight]:
-    """The weight arrays of a layer that have a row each in the calibration table: row N is `LAYER_param_N`.  Empty for other layers.
+    """The weight arrays of a layer that have a row each in the calibration table: row N is `LAYER_param_N`.
 
-    After ncnn's tools/quantize/ncnn2table.cpp: one scale for each output of a Convolution or InnerProduct, for each *group* of a
-    ConvolutionDepthWise, for each gate's output of an RNN, LSTM or GRU in each direction, one for a whole Embed.
+    After ncnn's tools/quantize/ncnn2table.cpp: one scale for each output of a Convolution or InnerProduct, for each *group* of
+    a ConvolutionDepthWise, for each gate's output of an RNN, LSTM or GRU in each direction, one for a whole Embed.
     """
     params = layer.params
     if layer.type in ACTIVATION_TYPES:
-        return [ScaledWeight("weight_data", params.get_int(7, 1) if layer.type == "ConvolutionDepthWise" else params.get_int(0, 0))]
+        return [_by_rows("weight_data", params.get_int(7, 1) if layer.type == "ConvolutionDepthWise" else params.get_int(0, 0))]
     if layer.type == "Embed":
-        return [ScaledWeight("weight_data", 1)]
+        return [_whole("weight_data")]
     if layer.type == "MultiHeadAttention":
         embed_dim = params.get_int(0, 0)
-        return [ScaledWeight(f"{part}_weight_data", embed_dim) for part in ("q", "k", "v")] + [ScaledWeight("out_weight_data", 1)]
+        return [_by_rows(f"{part}_weight_data", embed_dim) for part in ("q", "k", "v")] + [_whole("out_weight_data")]
     if layer.type in _GATES:
         outputs = params.get_int(0, 0)
         hidden = params.get_int(3, outputs) if layer.type == "LSTM" else outputs
         directions = 2 if params.get_int(2, 0) == 2 else 1
         rows = hidden * _GATES[layer.type] * directions
-        return [ScaledWeight("weight_xc_data", rows), ScaledWeight("weight_hc_data", rows)]
+        return [_by_rows("weight_xc_data", rows), _by_rows("weight_hc_data", rows)]
     return []
 
 
-def quantized_weights(layer: Layer) -> list[str]:
-    """The names of the weight arrays that ncnn can hold in int8: those with table rows, and the constant matrices of a Gemm."""
+def _by_rows(weight: str, rows: int) -> ScaledWeight:
+    return ScaledWeight(weight, rows, f"{weight}_int8_scales")
+
+
+def _whole(weight: str) -> ScaledWeight:
+    return ScaledWeight(weight, 1, f"{weight}_int8_scale")
+
+
+def int8_weights(layer: Layer) -> list[ScaledWeight]:
+    """The weight arrays that ncnn can hold in int8: those with table rows, and the constant matrices of a Gemm.
+
+    A constant A has a scale for each of its M rows, a constant B one (ncnn's tools/quantize/ncnn2int8.cpp).
+    """
     if layer.type == "Gemm":
-        return [f"{part}_data" for part, key in (("A", 4), ("B", 5)) if layer.params.get_int(key, 0) == 1]
-    return [weight.weight for weight in scaled_weights(layer)]
+        a = [_by_rows("A_data", layer.params.get_int(7, 0))] if layer.params.get_int(4, 0) == 1 else []
+        b = [_whole("B_data")] if layer.params.get_int(5, 0) == 1 else []
+        return a + b
+    return scaled_weights(layer)
+
+
+def quantized_weights(layer: Layer) -> list[str]:
+    """The names of the weight arrays that ncnn can hold in int8."""
+    return [weight.weight for weight in int8_weights(layer)]
 
 
 def needs_activation_scale(layer: Layer) -> bool:
@@ -74,11 +98,25 @@ def has_dynamic_weight(layer: Layer) -> bool:
     return layer.type in ("Convolution", "ConvolutionDepthWise") and layer.params.get_int(19, 0) != 0
 
 
+def pads_with_value(layer: Layer) -> bool:
+    """Whether it is a convolution that adds a border of other than zeros (ncnn's `pad_value`, key 18) to its input."""
+    border = any(layer.params.get_int(key, 0) != 0 for key in (4, 14, 15, 16))
+    return layer.type in ("Convolution", "ConvolutionDepthWise") and border and layer.params.get_float(18, 0.0) != 0
+
+
+def forbids_int8(layer: Layer) -> bool:
+    """Whether the layer's feature mask (key 31) switches int8 off: ncnn would then read its int8 weights as floats."""
+    return layer.params.get_int(31, 0) & 8 != 0
+
+
+def int8_term_key(layer_type: str) -> int:
+    """The key of ncnn's `int8_scale_term` in a layer of one of INT8_TYPES."""
+    return 18 if layer_type in ("Embed", "MultiHeadAttention", "Gemm", "SDPA") else 8
+
+
 def is_int8(layer: Layer) -> bool:
-    """Whether the layer is quantized already (ncnn's `int8_scale_term`)."""
-    key = {"Embed": 18, "MultiHeadAttention": 18, "Gemm": 18, "SDPA": 18}.get(layer.type, 8)
-    types = (*ACTIVATION_TYPES, *WEIGHT_ONLY_TYPES, "Gemm", "SDPA")
-    return layer.type in types and layer.params.get_int(key, 0) != 0
+    """Whether the layer is quantized already."""
+    return layer.type in INT8_TYPES and layer.params.get_int(int8_term_key(layer.type), 0) != 0
 
 
 def require_float(model: Model) -> None:
@@ -93,7 +131,7 @@ def require_float(model: Model) -> None:
 
 
 def input_channels(layer: Layer) -> int:
-    """How many channels (InnerProduct: elements) the input of a layer of ACTIVATION_TYPES must have, by the size of its weights."""
+    """How many channels (InnerProduct: elements) the input of a layer of ACTIVATION_TYPES must have, by its weights."""
     params = layer.params
     outputs = params.get_int(0, 0)
     if layer.type == "InnerProduct":

@@ -16,12 +16,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from pyncnnq.errors import TableError
 from pyncnnq.files import write_files
+from pyncnnq.model import Layer, Model
+from pyncnnq.quantizable import ScaledWeight, has_dynamic_weight, needs_activation_scale, scaled_weights
 
 Scales = NDArray[np.float32]
 
 
 def weight_key(layer: str, index: int = 0) -> str:
-    """The name of the row with the scales of a layer's weight array number `index`; an activation row has the layer's own name."""
+    """The name of the row with the scales of a layer's weight array number `index`; an activation row has the layer's name."""
     return f"{layer}_param_{index}"
 
 
@@ -65,7 +67,7 @@ class Table:
         """Read a table.
 
         Raises:
-            TableError: a file that cannot be read, or a line that is not a row; duplicate rows and odd scales are left for `check`.
+            TableError: a file that cannot be read, or a line that is not a row; more is found by `check`.
         """
         table = cls()
         table.path = Path(path)
@@ -75,7 +77,8 @@ class Table:
             raise TableError(f"{path}: cannot read the calibration table: {error.strerror}") from error
         except UnicodeDecodeError:
             raise TableError(f"{path}: not a calibration table: it is not text") from None
-        for number, line in enumerate(text.splitlines(), 1):
+        lines = text.split("\n")  # not splitlines: a comment may hold a form feed
+        for number, line in enumerate(lines if lines[-1] else lines[:-1], 1):
             table._append(_parse(line, f"{path}:{number}", number))
         return table
 
@@ -108,8 +111,63 @@ class Table:
             self._append(line)
 
     def comment(self, text: str) -> None:
-        """Add a comment line at the end."""
-        self._append(f"# {text}")
+        """Add a comment at the end, a line for each of its own."""
+        for line in text.split("\n"):
+            self._append(f"# {line}")
+
+    def check(self, model: Model) -> list[str]:
+        """Make sure that the table fits a float model; returns a line for each odd scale that does no harm.
+
+        A weight scale that is infinite, NaN or not positive is harmless where the weights are all zero (ncnn2table writes
+        `inf`): any scale will do.  Rows of existing layers that say nothing to ncnn today, such as a Gemm's, are let be.
+
+        Raises:
+            TableError: rows of layers that are not in the model, twice the same row, wrong numbers of scales, or scales that
+                are not finite and positive; all of them are named, with their lines.
+        """
+        meanings = _meanings(model)
+        names = {layer.name for layer in model.layers}
+        problems: list[str] = []
+        harmless: list[str] = []
+        lines: dict[str, str] = {}
+        for row in self.rows():
+            place = self._place(row)
+            if row.key in lines:
+                problems.append(f"{place}: row {row.key} stands already in {lines[row.key]}; remove one")
+                continue
+            lines[row.key] = place
+            if row.key not in meanings:
+                if row.key not in names and _layer_of(row.key) not in names:
+                    problems.append(f"{place}: row {row.key} belongs to no layer of the model; is the table another model's?")
+                continue
+            layer, weight = meanings[row.key]
+            expected = weight.rows if weight else 1
+            if row.scales.size != expected:
+                what = f"{weight.weight} of {layer} needs {expected}" if weight else f"the input of {layer} needs {expected}"
+                problems.append(f"{place}: row {row.key} has {row.scales.size} scales, but {what}")
+                continue
+            odd = np.flatnonzero(~(np.isfinite(row.scales) & (row.scales > 0)))
+            if not odd.size:
+                continue
+            values = layer.weights[weight.weight].float32().reshape(expected, -1) if weight else None
+            harmful = odd if values is None else odd[values[odd].any(axis=1)]
+            if harmful.size:
+                which = f"scale {harmful[0]} of row {row.key}" if weight else f"the scale of row {row.key}"
+                found = f"{which} is {row.scales[harmful[0]]}, not a positive number"
+                problems.append(f"{place}: {found}; calibrate {layer} anew, or exclude it")
+            else:
+                harmless.append(
+                    f"{place}: {layer} has a scale of {row.scales[odd[0]]} for weights that are all zero; it is written as 1"
+                )
+        if problems:
+            shown = problems[:_SHOWN_PROBLEMS]
+            more = [f"... and {len(problems) - len(shown)} more"] if len(problems) > len(shown) else []
+            raise TableError("\n".join([*shown, *more]))
+        return harmless
+
+    def _place(self, row: Row) -> str:
+        name = str(self.path) if self.path else "table"
+        return f"{name}:{row.line}" if row.line else name
 
     def text(self) -> str:
         """The file's text."""
@@ -127,6 +185,34 @@ class Table:
         if isinstance(line, Row):
             self._places.setdefault(line.key, len(self._lines))
         self._lines.append(line)
+
+
+_SHOWN_PROBLEMS = 20
+
+
+def _meanings(model: Model) -> dict[str, tuple[Layer, ScaledWeight | None]]:
+    """What each row that the model can have stands for: a weight array of a layer, or (None) its input."""
+    meanings: dict[str, tuple[Layer, ScaledWeight | None]] = {}
+    for layer in model.layers:
+        if has_dynamic_weight(layer):
+            continue
+        rows: dict[str, ScaledWeight | None] = {
+            weight_key(layer.name, i): weight for i, weight in enumerate(scaled_weights(layer))
+        }
+        if needs_activation_scale(layer):
+            rows[layer.name] = None
+        for key, weight in rows.items():
+            if key in meanings:
+                other = meanings[key][0]
+                raise TableError(f"{layer} and {other} would share the table row {key}; rename one of them in the .param file")
+            meanings[key] = layer, weight
+    return meanings
+
+
+def _layer_of(key: str) -> str:
+    """The layer whose weight row it is, should it be one."""
+    name, separator, index = key.rpartition("_param_")
+    return name if separator and index.isdecimal() else ""
 
 
 def _parse(line: str, place: str, number: int) -> Row | str:

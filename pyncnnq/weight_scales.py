@@ -22,7 +22,9 @@ def ncnn_weight_bits(layer: Layer) -> int:
     Source: `quant_6bit` in ncnn's tools/quantize/ncnn2table.cpp.
     """
     params = layer.params
-    kernel, dilation, stride = ((w := params.get_int(key, default), params.get_int(key + 10, w)) for key, default in _SHAPE_KEYS)
+    kernel, dilation, stride = (
+        (w := params.get_int(key, default), params.get_int(key + 10, w)) for key, default in _SHAPE_KEYS
+    )
     winograd = layer.type == "Convolution" and kernel == (3, 3) and dilation == (1, 1) and stride == (1, 1)
     return 6 if winograd else 8
 
@@ -43,8 +45,8 @@ def find_weight_bits(name: str) -> str:
     return name
 
 
-def weight_scales(layer: Layer, weight: ScaledWeight, bits: int) -> tuple[NDArray[np.float32], int]:
-    """Scales (int8 = float * scale) of a weight array, shape (rows,), and how many rows are all zero and got 1.
+def weight_rows(layer: Layer, weight: ScaledWeight) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The weights that share scales, shape (rows, elements), and the largest magnitude in each row, shape (rows,).
 
     Raises:
         ModelError: the weights hold an infinity or a NaN, or do not divide into so many rows.
@@ -52,12 +54,27 @@ def weight_scales(layer: Layer, weight: ScaledWeight, bits: int) -> tuple[NDArra
     values = layer.weights[weight.weight].float32()
     if weight.rows <= 0 or values.size % weight.rows:
         raise ModelError(f"{layer}: {weight.weight} has {values.size} elements, which do not divide into {weight.rows} outputs")
-    absmax = absmax_rows(values.reshape(weight.rows, -1))
+    values = values.reshape(weight.rows, -1)
+    absmax = absmax_rows(values)
     if not np.isfinite(absmax).all():
         row = int(np.argmin(np.isfinite(absmax)))
         raise ModelError(f"{layer}: {weight.weight} holds an infinity or a NaN in output {row}; export the model again")
+    return values, absmax
+
+
+def scales_of(absmax: NDArray[np.float32], bits: int) -> tuple[NDArray[np.float32], int]:
+    """Scales (int8 = float * scale) of rows by their largest magnitude, and how many rows are all zero and got 1."""
     zero = absmax == 0
     levels = np.float32(2 ** (bits - 1) - 1)
     with np.errstate(over="ignore"):  # of denormal weights: the scale would be infinite
         scales = levels / np.where(zero, np.float32(1), absmax)
     return np.where(zero | np.isinf(scales), np.float32(1), scales), int(np.count_nonzero(zero | np.isinf(scales)))
+
+
+def weight_scales(layer: Layer, weight: ScaledWeight, bits: int) -> tuple[NDArray[np.float32], int]:
+    """Scales (int8 = float * scale) of a weight array, shape (rows,), and how many rows are all zero and got 1.
+
+    Raises:
+        ModelError: the weights hold an infinity or a NaN, or do not divide into so many rows.
+    """
+    return scales_of(weight_rows(layer, weight)[1], bits)

@@ -3,18 +3,75 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from pyncnnq import _core
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+TARGETS = ("avx512", "avx2", "neon", "scalar")
+TESTED_TARGETS = pytest.StashKey[set[str]]()
+
+Cli = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of real models, photographs and goldens beside the repository; a user's machine need not have it."""
-    folder = Path(__file__).resolve().parents[2] / "shared"
+    folder = REPOSITORY.parent / "shared"
     if not (folder / "golden").is_dir():
         message = f"{folder} with models, photographs and goldens is not here"
         if os.environ.get("CI") == "true":
             pytest.fail(message)
         pytest.skip(message)
     return folder
+
+
+@pytest.fixture(scope="session")
+def cli() -> Cli:
+    """Runs `pyncnnq ARGUMENTS` in a process of its own, as a user does; environment variables are given by keyword."""
+
+    def run(*arguments: object, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "pyncnnq", *map(str, arguments)]
+        paths = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")])) if cwd else None
+        variables = {**os.environ, **({"PYTHONPATH": paths} if paths else {}), **environment}
+        return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=cwd, env=variables, check=False)
+
+    return run
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[TESTED_TARGETS] = set()
+
+
+@pytest.fixture(params=TARGETS)
+def target(request: pytest.FixtureRequest) -> str:
+    """Each kernel target in turn; the test is skipped for those that this CPU or build has not."""
+    name: str = request.param
+    if name not in _core.supported_targets():
+        pytest.skip(f"{name} is not a kernel target of this CPU")
+    return name
+
+
+@pytest.fixture
+def kernels(target: str, request: pytest.FixtureRequest) -> _core.Kernels:
+    """The kernels of one target."""
+    request.config.stash[TESTED_TARGETS].add(target)
+    return _core.kernels(target)
+
+
+@pytest.fixture
+def tested_targets(request: pytest.FixtureRequest) -> set[str]:
+    """The targets whose kernels any test has taken so far."""
+    return request.config.stash[TESTED_TARGETS]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    tested = config.stash[TESTED_TARGETS]
+    if tested:
+        missing = [name for name in TARGETS if name not in tested]
+        terminalreporter.write_line(f"kernel targets tested: {', '.join(sorted(tested))}; not here: {', '.join(missing) or 'none'}")

@@ -5,6 +5,7 @@ from pyncnnq.model.layer import Layer
 from pyncnnq.model.layouts import Expected
 from pyncnnq.model.model import Model, load_model, load_param
 from pyncnnq.model.params import Params
+from pyncnnq.model.shapes import dimensions, takes_vector
 from pyncnnq.model.weights import Weight
 
-__all__ = ["Expected", "Graph", "Layer", "Model", "Params", "Weight", "load_model", "load_param"]
+__all__ = ["Expected", "Graph", "Layer", "Model", "Params", "Weight", "dimensions", "load_model", "load_param", "takes_vector"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import threading
@@ -19,6 +20,7 @@ from pyncnnq._core import BlobStatistics
 from pyncnnq.errors import InputError, ModelError, PyncnnqError
 from pyncnnq.inputs import InputSpec
 from pyncnnq.model import Model
+from pyncnnq.quantizable import require_float
 from pyncnnq.statistics.messages import Failed, Job, Unreadable
 from pyncnnq.statistics.observed import observed_blobs
 
@@ -56,8 +58,8 @@ class _Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            # The inference is on one thread; OpenMP and OpenCV must not start more beside it.
-            env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
+            # One process for each core, one thread in each: NumPy and OpenMP must not start more.
+            env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
         )
         self.printed: Counter[str] = Counter()
         self._listener = threading.Thread(target=self._listen, daemon=True)
@@ -85,7 +87,7 @@ class _Worker:
                 events.put((waiting.pop(0) if waiting else None, answer))
                 if isinstance(answer, dict):
                     return
-        except (OSError, EOFError, pickle.UnpicklingError):
+        except (OSError, EOFError, ValueError, pickle.UnpicklingError):  # ValueError: `stop` has closed the streams
             self._process.wait()
             self._listener.join()
             events.put(_Died(self._process.returncode, list(self.printed)[-1:]))
@@ -135,9 +137,11 @@ def observe_samples(
         progress: called with (samples done, samples in all) after each sample.
 
     Raises:
+        ModelError: the model is int8 already.
         InputError: no sample could be read; with `strict`, any could not.
         PyncnnqError: ncnn cannot run the model on these samples, or a blob holds an infinity or a NaN.
     """
+    require_float(model)
     if model.param_path is None or model.bin_path is None:
         raise ModelError("ncnn runs models from files: save this one, then load it from there")
     count = max(1, min(workers or available_cores(), len(samples)))
@@ -164,7 +168,7 @@ def observe_samples(
             event = events.get()
             if isinstance(event, _Died):
                 words = f": {event.last_words[0]}" if event.last_words else ""
-                raise PyncnnqError(f"{model.param_path}: ncnn ended with status {event.status} while running the model{words}")
+                raise PyncnnqError(f"{model.param_path}: a worker process {_end(event.status)} while running the model{words}")
             index, answer = event
             if isinstance(answer, Failed):
                 raise PyncnnqError(answer.reason + _said(processes))
@@ -191,6 +195,13 @@ def observe_samples(
         for part in parts[1:]:
             merged.merge(part[blob.name])
     return statistics
+
+
+def _end(status: int) -> str:
+    if status >= 0:
+        return f"ended with status {status}"
+    hint = "; is memory short? try fewer --workers" if -status == signal.SIGKILL else ""
+    return f"was ended by signal {-status} ({signal.strsignal(-status)}{hint})"
 
 
 def _said(processes: Sequence[_Worker]) -> str:

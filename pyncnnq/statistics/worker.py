@@ -16,6 +16,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
+import cv2
 import ncnn
 
 from pyncnnq._core import BlobStatistics
@@ -72,7 +73,9 @@ def _observe(blob: ObservedBlob, mat: Any, statistics: BlobStatistics) -> None:
     found = _channels(mat, blob)
     if found != blob.channels:
         what = f"{mat.w}x{mat.h}x{mat.d}x{mat.c * mat.elempack}" if mat.dims >= 3 else f"{mat.w * mat.elempack}"
-        raise _Failure(f"{blob.reader} takes {blob.channels} input channels, but finds {found} in its input ({what}); check --size")
+        raise _Failure(
+            f"{blob.reader} takes {blob.channels} input channels, but finds {found} in its input ({what}); check --size"
+        )
     if not statistics.observe(_unpacked_view(mat), mat.dims, mat.w, mat.h, mat.d, mat.c, mat.cstep, mat.elempack):
         raise _Failure(f"blob {blob.name} holds an infinity or a NaN; do the weights, --mean and --norm fit this model?")
 
@@ -126,6 +129,7 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
 def main() -> None:
     """Serve one collection on the standard streams."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides, and ends us
+    cv2.setNumThreads(1)
     requests = sys.stdin.buffer
     # Whatever a library prints to stdout must not get between our messages.
     answers = os.fdopen(os.dup(1), "wb")

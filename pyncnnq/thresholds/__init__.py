@@ -15,7 +15,6 @@ Method = Callable[[BlobStatistics], np.float32]
 METHODS: Mapping[str, Method] = {"kl": kl, "minmax": minmax}
 
 
-
 def find_method(name: str) -> str:
     """The name itself, made sure of.
 

@@ -1,0 +1,114 @@
+"""`pyncnnq quantize`: from a model and its calibration table to the int8 model; `pyncnnq dequantize`: back to float."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from pyncnnq.commands.options import PATH, model_arguments, output_options
+from pyncnnq.errors import PyncnnqError
+from pyncnnq.files import check_writable
+from pyncnnq.model import load_model
+from pyncnnq.quantize import Summary, dequantize, quantize
+from pyncnnq.report.tables import print_table
+from pyncnnq.table import Table
+
+
+@click.command("quantize")
+@model_arguments
+@click.argument("table", type=PATH)
+@click.option(
+    "--output", "-o", type=PATH, help="Write OUTPUT.param and OUTPUT.bin.  [default: PARAM's name with -int8, beside it]"
+)
+@click.option(
+    "--exclude", multiple=True, metavar="PATTERN", help="Keep these layers in float: names such as 'stem_*', or type:Gemm."
+)
+@click.option("--only", multiple=True, metavar="PATTERN", help="Keep all other layers in float.")
+@click.option("--keep-first-last", is_flag=True, help="Keep the layers next to the model's inputs and outputs in float.")
+@click.option("--float32", is_flag=True, help="Store the weights that stay in float as float32.  [default: float16]")
+@output_options
+def quantize_command(
+    param: Path,
+    bin: Path,
+    table: Path,
+    output: Path | None,
+    exclude: tuple[str, ...],
+    only: tuple[str, ...],
+    keep_first_last: bool,
+    float32: bool,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Write the int8 model that stock ncnn runs.
+
+    TABLE is the model's calibration table (pyncnnq calibrate).  A layer that lacks one of its rows there stays in float.
+    """
+    targets = _targets(output or param.with_name(f"{param.stem}-int8"), inputs=(param, bin, table))
+    model = load_model(param, bin)
+    scales = Table.read(table)
+    result = quantize(model, scales, exclude=exclude, only=only, keep_first_last=keep_first_last, float32=float32)
+    result.save(*targets)
+    _report(result.summary, targets, quiet=quiet, as_json=as_json)
+
+
+@click.command("dequantize")
+@model_arguments
+@click.option(
+    "--output", "-o", type=PATH, help="Write OUTPUT.param and OUTPUT.bin.  [default: PARAM's name with -float, beside it]"
+)
+def dequantize_command(param: Path, bin: Path, output: Path | None) -> None:
+    """Write the float model that an int8 model stands for, to compare it with the original.
+
+    Its weights are the int8 ones divided by their scales: what differs from the original is the rounding of the weights.
+    """
+    targets = _targets(output or param.with_name(f"{param.stem}-float"), inputs=(param, bin))
+    dequantize(load_model(param, bin)).save(*targets)
+    click.echo(f"{targets[0]}, {targets[1]}")
+
+
+def _targets(stem: Path, inputs: Sequence[Path]) -> tuple[Path, Path]:
+    """The pair of files to write.
+
+    Raises:
+        PyncnnqError: they cannot be written, or one of them is an input.
+    """
+    if stem.suffix in (".param", ".bin"):
+        stem = stem.with_suffix("")
+    targets = stem.with_name(f"{stem.name}.param"), stem.with_name(f"{stem.name}.bin")
+    for target in targets:
+        for path in inputs:
+            if target.exists() and path.exists() and target.samefile(path):
+                raise PyncnnqError(f"{target}: would overwrite the input {path}; name another output with -o")
+        check_writable(target)
+    return targets
+
+
+def _report(summary: Summary, targets: tuple[Path, Path], *, quiet: bool, as_json: bool) -> None:
+    if as_json:
+        result = {
+            "param": str(targets[0]),
+            "bin": str(targets[1]),
+            "layers": [{**asdict(layer), "int8": layer.int8} for layer in summary.layers],
+            "bytes_before": summary.bytes_before,
+            "bytes_after": summary.bytes_after,
+            "warnings": summary.warnings,
+        }
+        click.echo(json.dumps(result, indent=2))
+        return
+    for warning in summary.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    if quiet:
+        return
+    if summary.layers:
+        print_table(("layer", "type", "written as"), [(layer.name, layer.type, layer.outcome) for layer in summary.layers])
+    counts = [
+        f"{len(summary.quantized)} layers int8",
+        f"{len(summary.kept_in_float)} in float",
+        f"{len(summary.chained)} chained",
+    ]
+    sizes = f"{summary.bytes_before:,} -> {summary.bytes_after:,} bytes"
+    click.echo(f"{targets[0]}, {targets[1]}: {', '.join(counts)}; {sizes}")

@@ -1,0 +1,99 @@
+"""The int8 model of a float model and its calibration table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pyncnnq.model import Layer, Model, dimensions, takes_vector
+from pyncnnq.quantizable import input_channels, require_float
+from pyncnnq.quantize.chaining import chain
+from pyncnnq.quantize.layers import as_inner_product, clear_padding, quantize_layer, store_as_float16, store_as_float32
+from pyncnnq.quantize.selection import candidates, kept_in_float
+from pyncnnq.quantize.summary import LayerSummary, Summary, bin_size
+from pyncnnq.table import Table
+
+
+class QuantizedModel(Model):
+    """An int8 model, ready to be saved, and what was done to make it.
+
+    Attributes:
+        summary: which layers are int8, which are not and why.
+    """
+
+    def __init__(self, model: Model, layers: Sequence[Layer], summary: Summary) -> None:
+        super().__init__(layers, header=model._header, trailer=model._trailer)
+        self.summary = summary
+
+
+def quantize(
+    model: Model,
+    table: Table,
+    exclude: Sequence[str] = (),
+    only: Sequence[str] = (),
+    keep_first_last: bool = False,
+    float32: bool = False,
+) -> QuantizedModel:
+    """Write in int8 what ncnn runs in int8 and the table has scales for; `model` itself is left as it is.
+
+    Args:
+        model: the float model, with its weights.
+        table: its calibration table.
+        exclude: layers to keep in float: patterns on names as in a shell (`stem_*`), or `type:Gemm` on types.
+        only: keep all others in float; patterns as in `exclude`, which wins.
+        keep_first_last: keep the layers next to the model's inputs and outputs in float.
+        float32: store the weights that stay in float as float32 instead of float16.
+
+    Raises:
+        PyncnnqError: a model that is int8 already, weights that are not finite, a table that does not fit the model
+            (TableError), or a pattern that matches no layer.
+    """
+    require_float(model)
+    for layer in model.layers:
+        layer.check_weights()
+    warnings = table.check(model)
+    reasons = kept_in_float(model, table, exclude=exclude, only=only, keep_first_last=keep_first_last)
+    known = dimensions(model.layers)
+    result = model.copy()
+    for layer in candidates(result):
+        if layer.name not in reasons:
+            if takes_vector(layer, known):
+                as_inner_product(layer)
+            quantize_layer(layer, table)
+    chains = {link.producer: link for link in chain(result.layers)}
+    for layer in result.layers:
+        (store_as_float32 if float32 else store_as_float16)(layer)
+        clear_padding(layer)
+    warnings += [
+        f"{layer}: stock ncnn on x86 writes garbage for such grouped convolutions in int8; exclude it if the model has to run there"
+        for layer in result.layers
+        if _breaks_on_x86(layer)
+    ]
+    layers = []
+    for before, after in zip(candidates(model), candidates(result), strict=True):
+        link = chains.get(before.name)
+        consumers = link.consumers if link else ()
+        layers.append(
+            LayerSummary(
+                before.name,
+                before.type,
+                after.type,
+                reasons.get(before.name, ""),
+                chained_to=consumers if link and link.common_scale else (),
+                unchained=consumers if link and not link.common_scale else (),
+            )
+        )
+    summary = Summary(tuple(layers), bin_size(model.layers), bin_size(result.layers), tuple(warnings))
+    return QuantizedModel(model, result.layers, summary)
+
+
+def _breaks_on_x86(layer: Layer) -> bool:
+    """Whether it is an int8 convolution whose output stock ncnn 1.0.20261020 leaves uninitialised on x86.
+
+    In src/layer/x86/convolutiondepthwise_x86.cpp, forward_int8_x86, the float output of a group with a multiple of 8 outputs is
+    expected in packs of another size than the group's convolution writes.  Depthwise and chained convolutions go other ways.
+    """
+    if layer.type != "ConvolutionDepthWise" or layer.params.get_int(8, 0) != 1:
+        return False
+    outputs, group = layer.params.get_int(0, 0), layer.params.get_int(7, 1)
+    depthwise = outputs == group == input_channels(layer)
+    return not depthwise and outputs // group % 8 == 0

@@ -1,0 +1,113 @@
+"""Writing files: wholly or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pyncnnq.errors import PyncnnqError
+from pyncnnq.files import check_writable, write_files
+
+
+def entries(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_several_files(tmp_path: Path) -> None:
+    (tmp_path / "b").write_text("old")
+    write_files({tmp_path / "a": b"new a", tmp_path / "b": b"new b"})
+    assert entries(tmp_path) == ["a", "b"]
+    assert (tmp_path / "a").read_bytes() == b"new a"
+    assert (tmp_path / "b").read_bytes() == b"new b"
+
+
+def test_permissions_are_those_of_any_new_file(tmp_path: Path) -> None:
+    old = os.umask(0o027)
+    try:
+        write_files({tmp_path / "a": b""})
+        assert os.umask(0o027) == 0o027
+    finally:
+        os.umask(old)
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o640
+
+
+def fail_at(call: int, error: BaseException) -> Any:
+    """A function that fails when called for the given time, as the real one does."""
+    calls = 0
+
+    def failing(*_: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == call:
+            raise error
+
+    return failing
+
+
+@pytest.mark.parametrize("call", [1, 2])
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), OSError(errno.EIO, os.strerror(errno.EIO))])
+def test_a_full_disk_leaves_everything_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: int, error: OSError) -> None:
+    (tmp_path / "b").write_text("old")
+    monkeypatch.setattr("pyncnnq.files.os.fsync", fail_at(call, error))
+    with pytest.raises(PyncnnqError, match=f"cannot write: {error.strerror}"):
+        write_files({tmp_path / "a": b"new a", tmp_path / "b": b"new b"})
+    assert entries(tmp_path) == ["b"]
+    assert (tmp_path / "b").read_text() == "old"
+
+
+@pytest.mark.parametrize("call", [1, 2])
+def test_an_interrupt_leaves_everything_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: int) -> None:
+    monkeypatch.setattr("pyncnnq.files.os.fsync", fail_at(call, KeyboardInterrupt()))
+    with pytest.raises(KeyboardInterrupt):
+        write_files({tmp_path / "a": b"new a", tmp_path / "b": b"new b"})
+    assert entries(tmp_path) == []
+
+
+def test_nothing_is_renamed_before_all_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    replaced: list[list[str]] = []
+    real = os.replace
+
+    def watch(source: Path, target: Path) -> None:
+        replaced.append([(tmp_path / name).read_text() for name in entries(tmp_path)])
+        real(source, target)
+
+    monkeypatch.setattr("pyncnnq.files.os.replace", watch)
+    write_files({tmp_path / "a": b"new a", tmp_path / "b": b"new b"})
+    assert sorted(replaced[0]) == ["new a", "new b"]
+
+
+def test_a_missing_folder(tmp_path: Path) -> None:
+    for check in (check_writable, lambda target: write_files({target: b""})):
+        with pytest.raises(PyncnnqError, match="no such folder"):
+            check(tmp_path / "none" / "a")
+        with pytest.raises(PyncnnqError, match="is a folder"):
+            check(tmp_path)
+
+
+def test_a_file_in_the_place_of_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(PyncnnqError, match="no such folder"):
+        check_writable(tmp_path / "file" / "a")
+
+
+def test_a_read_only_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root may write anywhere, so the answer of the system is replaced."""
+    monkeypatch.setattr("pyncnnq.files.os.access", lambda *_: False)
+    with pytest.raises(PyncnnqError, match=r"permission denied; .*-o"):
+        check_writable(tmp_path / "a")
+    with pytest.raises(PyncnnqError, match="permission denied"):
+        write_files({tmp_path / "a": b""})
+    assert entries(tmp_path) == []
+
+
+def test_a_second_target_that_cannot_be_written_keeps_the_first(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("old")
+    with pytest.raises(PyncnnqError, match="no such folder"):
+        write_files({tmp_path / "a": b"new", tmp_path / "none" / "b": b"new"})
+    assert entries(tmp_path) == ["a"]
+    assert (tmp_path / "a").read_text() == "old"

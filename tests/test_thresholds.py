@@ -1,0 +1,171 @@
+"""Thresholds against the definitions of their methods."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from blobs import collected, finite_floats
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+import pyncnnq
+from pyncnnq._core import absmax_rows, kl_threshold_bin
+from pyncnnq.thresholds import METHODS, find_method
+
+EPSILON = np.float64(np.float32(0.0001))
+
+Histogram = NDArray[np.float64]
+
+
+def divergences(histogram: Histogram, levels: int) -> dict[int, float]:
+    """For each threshold the Kullback-Leibler divergence by its definition, distributions written out.
+
+    As quantize_KL in ncnn's tools/quantize/ncnn2table.cpp: values beyond the threshold are clipped into its last bin; the quantized
+    distribution spreads the mass of each of `levels` equal stretches (unclipped) evenly over it; epsilon is added to every bin of both.
+    """
+    p = (histogram / histogram.sum()).astype(np.float32).astype(np.float64)
+    found = {}
+    for threshold in range(levels, histogram.size):
+        clipped = p[:threshold].copy()
+        clipped[-1] += p[threshold:].sum()
+        # The edges of bins and of stretches cut the line into pieces, each in one bin and in one stretch; whole numbers are a `levels`th of a bin.
+        edges = np.unique(np.concatenate([np.arange(threshold + 1) * levels, np.arange(levels + 1) * threshold]))
+        bins, stretches, lengths = edges[:-1] // levels, edges[:-1] // threshold, np.diff(edges)
+        density = np.bincount(stretches, lengths * p[bins]) / threshold
+        quantized = np.bincount(bins, lengths * density[stretches]) / levels
+        clipped, quantized = clipped + EPSILON, quantized + EPSILON
+        found[threshold] = float((clipped * np.log(clipped / quantized)).sum())
+    return found
+
+
+def half_normal(bins: int, seed: int = 0) -> Histogram:
+    values = np.abs(np.random.default_rng(seed).standard_normal(20_000))
+    return np.histogram(values, bins, (0, values.max()))[0].astype(float)
+
+
+def long_tail(bins: int, seed: int = 0) -> Histogram:
+    values = np.random.default_rng(seed).exponential(1, 20_000) ** 2
+    return np.histogram(values, bins, (0, values.max()))[0].astype(float)
+
+
+def sparse(bins: int, seed: int = 0) -> Histogram:
+    rng = np.random.default_rng(seed)
+    return np.where(rng.random(bins) < 0.03, rng.integers(1, 1000, bins), 0).astype(float) + np.eye(bins)[-1]
+
+
+def spiky(bins: int, seed: int = 0) -> Histogram:
+    histogram = half_normal(bins, seed)
+    histogram[np.random.default_rng(seed).integers(bins, size=3)] += 5000
+    return histogram
+
+
+def uniform(bins: int, seed: int = 0) -> Histogram:
+    return np.random.default_rng(seed).random(bins)
+
+
+def assert_least(histogram: Histogram, levels: int) -> None:
+    """Ours is the first least one; two that differ by rounding alone are both right."""
+    found = kl_threshold_bin(histogram, levels)
+    expected = divergences(histogram, levels)
+    assert found in expected
+    least = min(expected.values())
+    assert expected[found] <= least + 1e-11
+    assert all(value > least - 1e-11 for threshold, value in expected.items() if threshold < found)
+    distinct = [threshold for threshold, value in expected.items() if value <= least + 1e-9]
+    if len(distinct) == 1:
+        assert found == distinct[0]
+
+
+@pytest.mark.parametrize("make", [half_normal, long_tail, sparse, spiky, uniform])
+@pytest.mark.parametrize(("bins", "levels"), [(300, 128), (257, 16), (64, 7), (129, 128), (40, 1)])
+def test_kl_is_the_least_divergence(make: object, bins: int, levels: int) -> None:
+    for seed in range(3):
+        assert_least(make(bins, seed), levels)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("make", [half_normal, long_tail, sparse, spiky])
+def test_kl_at_full_size(make: object) -> None:
+    assert_least(make(2048), 128)  # type: ignore[operator]
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.sampled_from([0.0, 0.0, 0.0, 1.0, 2.0, 0.5, 1000.0, 1e6]), min_size=20, max_size=60), st.integers(1, 19))
+def test_kl_of_any_histogram(counts: list[float], levels: int) -> None:
+    assert_least(np.array([*counts, 1.0]), levels)
+
+
+def test_kl_does_not_depend_on_the_number_of_samples() -> None:
+    histogram = long_tail(2048)
+    assert kl_threshold_bin(histogram, 128) == kl_threshold_bin(histogram * 1024, 128)
+
+
+def test_kl_of_a_real_blob(shared: object) -> None:
+    """From the photographs to the threshold: ncnn2table's, but for the place inside its bin."""
+    folder = shared / "golden/chain"  # type: ignore[operator]
+    images = [np.load(path) for path in sorted((folder / "inputs").iterdir())]
+    statistics = collected(image.astype(np.float32) for image in images)
+    values = np.abs(np.concatenate([image.ravel() for image in images]))
+    histogram = np.bincount(np.minimum((values[values > 0] / values.max() * 2048).astype(int), 2047), minlength=2048).astype(float)
+    expected = divergences(histogram, 128)
+    best = min(expected, key=lambda threshold: expected[threshold])
+    assert METHODS["kl"](statistics) == pytest.approx((best + 0.5) * values.max() / 2048, rel=1e-6)
+    row = next(line for line in (folder / "kl.table").read_text().splitlines() if line.startswith("convrelu_0 "))
+    assert 127 / METHODS["kl"](statistics) == pytest.approx(float(row.split()[1]), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("histogram", "levels", "message"),
+    [
+        ([1.0] * 128, 128, "more bins than levels"),
+        ([], 4, "more bins than levels"),
+        ([1.0] * 9, 0, "more bins than levels"),
+        ([0.0] * 200, 128, "empty"),
+        ([1.0, -1.0, *[0.0] * 9], 4, "negative or NaN"),
+        ([1.0, np.nan, *[0.0] * 9], 4, "negative or NaN"),
+    ],
+)
+def test_what_is_no_histogram(histogram: Sequence[float], levels: int, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        kl_threshold_bin(np.array(histogram), levels)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@given(st.lists(finite_floats.filter(lambda x: abs(x) > 1e-30), min_size=1, max_size=50))
+def test_a_threshold_is_within_what_was_seen(method: str, values: list[float]) -> None:
+    """Also at 3e38, where a product with the number of bins overflows."""
+    absmax = float(np.abs(np.float32(values)).max())
+    threshold = METHODS[method](collected([np.array(values, np.float32)]))
+    assert threshold.dtype == np.float32
+    assert 0 < float(threshold) <= absmax * (1 + 1 / 4096)
+
+
+def test_minmax_clips_nothing() -> None:
+    for values in ([1.0, -3.5, 2.0], [3.4e38], [1e-45], [-0.25, 0.0]):
+        assert METHODS["minmax"](collected([np.array(values, np.float32)])) == np.float32(max(map(abs, values)))
+
+
+def test_kl_cuts_off_an_outlier_and_minmax_does_not() -> None:
+    values = np.append(np.random.default_rng(0).standard_normal(100_000), 100).astype(np.float32)
+    statistics = collected([values])
+    assert METHODS["kl"](statistics) < 20
+    assert METHODS["minmax"](statistics) == 100
+
+
+@pytest.mark.parametrize("name", ["KL", "", "percentil"])
+def test_unknown_method_lists_the_known(name: str) -> None:
+    with pytest.raises(pyncnnq.PyncnnqError, match="kl, minmax"):
+        find_method(name)
+
+
+def test_absmax_of_rows() -> None:
+    rng = np.random.default_rng(0)
+    for rows, columns in [(1, 1), (3, 5), (7, 16), (5, 33), (2, 5000)]:
+        weights = rng.standard_normal((rows, columns)).astype(np.float32)
+        np.testing.assert_array_equal(absmax_rows(weights), np.abs(weights).max(1))
+    np.testing.assert_array_equal(absmax_rows(np.empty((2, 0), np.float32)), [0, 0])
+    assert absmax_rows(np.empty((0, 4), np.float32)).shape == (0,)
+    with pytest.raises(ValueError, match="two dimensions"):
+        absmax_rows(np.ones(4, np.float32))
