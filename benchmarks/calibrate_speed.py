@@ -26,7 +26,7 @@ from pyncnnq import load_model
 from pyncnnq.data import find_data
 from pyncnnq.inputs import Preprocessing, parse_options
 from pyncnnq.inputs.loading import load_sample
-from pyncnnq.statistics.driver import available_cores
+from pyncnnq.statistics.pool import available_cores
 
 FLOOR_PROCESS = """
 import sys, time

@@ -61,6 +61,8 @@ bool BlobStatistics::observe(const float* data, const MatLayout& layout) {
         min_ = std::numeric_limits<float>::infinity();
         max_ = -std::numeric_limits<float>::infinity();
     }
+    // It would have to be binned after a few such blobs anyway; without the wait, dozens of blobs never hold their values at once.
+    if (plane * planes >= kHistogramValues) histogram_.start_binning();
     const size_t one_in = std::max<size_t>(1, plane * planes / kHistogramValues);
     for (size_t p = 0; p < planes; p++) {
         const float* x = data + p * layout.cstep * layout.elempack;

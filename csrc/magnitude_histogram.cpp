@@ -60,6 +60,7 @@ void MagnitudeHistogram::add(const float* x, size_t n, uint32_t absmax_bits) {
 }
 
 void MagnitudeHistogram::start_binning() {
+    if (binned()) return;
     counts_.resize(kBins);
     pending_.resize(kPending + kLanes);
     bin(values_.data(), values_.size(), active().absmax_bits_f32(values_.data(), values_.size()));
@@ -109,7 +110,7 @@ void MagnitudeHistogram::merge(const MagnitudeHistogram& other) {
         add(values.data(), values.size(), active().absmax_bits_f32(values.data(), values.size()));
         return;
     }
-    if (!binned()) start_binning();
+    start_binning();
     raise(other.octave_);
     const std::vector<uint64_t> counts = other.all_counts();
     for (size_t bin = 0; bin < counts.size(); bin++) counts_[raised_bin(bin, octave_ - other.octave_)] += counts[bin];

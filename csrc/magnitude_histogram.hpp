@@ -19,7 +19,7 @@ Binning binning_below_octave_end(uint32_t octave);
 // Few values are kept as they are; many are counted in bins (see Binning) up to the end of the largest one's octave.
 //
 // When a larger octave comes, bins join in pairs; edges never move otherwise, and the step from values to bins depends on their number
-// alone.  So the same values give the same histogram in whatever order, grouping or merging they come.  Bins are as fine as this because
+// alone (and on the size of the blobs that they come in).  So the same values give the same histogram in whatever order, grouping or merging they come.  Bins are as fine as this because
 // the KL search is a jumpy function of its input (docs/statistics.md).
 class MagnitudeHistogram {
 public:
@@ -28,6 +28,9 @@ public:
     // Adds n finite values, whose largest pattern is at most absmax_bits.
     void add(const float* x, size_t n, uint32_t absmax_bits);
     void merge(const MagnitudeHistogram& other);
+
+    // Counts in bins from now on, however few the values.
+    void start_binning();
 
     // Counts of `bins` equal bins over [0, absmax]; no magnitude added may be above absmax.  Kept values are placed by the float32
     // arithmetic of ncnn's tools/quantize/ncnn2table.cpp; from bins the counts are interpolated.
@@ -45,7 +48,6 @@ public:
 
 private:
     bool binned() const { return !counts_.empty(); }
-    void start_binning();
     void raise(uint32_t octave);
     void bin(const float* x, size_t n, uint32_t absmax_bits);
     static void count(const uint16_t* bins, size_t n, std::vector<uint64_t>& counts);

@@ -6,13 +6,13 @@ pyncnnq.calibrate(model, statistics).table.write("model.table")
 pyncnnq.quantize(model, pyncnnq.Table.read("model.table")).save("model-int8.param", "model-int8.bin")
 """
 
-from pyncnnq.calibrate import Calibration, calibrate
+from pyncnnq.calibration import Calibration, calibrate
 from pyncnnq.data import collect
 from pyncnnq.errors import InputError, ModelError, PyncnnqError, TableError
 from pyncnnq.inputs import InputOptions
 from pyncnnq.model import Model, load_model
 from pyncnnq.quantize import QuantizedModel, dequantize, quantize
-from pyncnnq.statistics import Statistics
+from pyncnnq.statistics.driver import Statistics
 from pyncnnq.table import Table
 
 __all__ = [

@@ -9,7 +9,8 @@ from pathlib import Path
 from pyncnnq.inputs import InputLayer, InputOptions, InputSpec, find_samples, pair_samples, pick, resolve
 from pyncnnq.model import Layer, Model
 from pyncnnq.quantizable import ACTIVATION_TYPES, has_dynamic_weight, input_channels
-from pyncnnq.statistics import Statistics, observe_samples
+from pyncnnq.statistics.driver import Statistics, observe_samples
+from pyncnnq.statistics.pool import WorkerPool
 
 Data = str | Path | Sequence[str | Path]
 
@@ -87,4 +88,4 @@ def collect(
     """
     rows = [options] if isinstance(options, InputOptions) else list(options)
     found = find_data(model, data, ("options", rows), samples=samples)
-    return observe_samples(model, found.samples, found.inputs, workers=workers, strict=strict, progress=progress)
+    return observe_samples(model, found.samples, found.inputs, WorkerPool(workers), strict=strict, progress=progress)

@@ -16,10 +16,10 @@ Floats = NDArray[np.float32]
 
 
 def observe(statistics: BlobStatistics, blob: Floats, elempack: int = 1, padding: int = 0) -> bool:
-    """Observe an array of shape (w), (h, w), (c, h, w) or (c, d, h, w), packed and padded as ncnn could hold it (its src/mat.h).
+    """Observe an array of shape (w), (h, w), (c, h, w) or (c, d, h, w), packed and padded as ncnn could.
 
-    A pack interleaves `elempack` neighbours along the first axis.  Channels lie `padding` elements further apart than they are long, and
-    NaNs lie there: whoever reads them, is found out.
+    A pack interleaves `elempack` neighbours along the first axis.  Channels (its src/mat.h) lie `padding` elements
+    further apart than they are long; in between are NaNs, so that whoever reads them is found out.
     """
     packs = blob.reshape(blob.shape[0] // elempack, elempack, *blob.shape[1:])
     packed = np.moveaxis(packs, 1, -1)

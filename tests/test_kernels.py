@@ -23,7 +23,21 @@ SIZES = (0, 1, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 47, 63, 65, 100, 1023, 
 
 SPECIAL = np.array(
     [0.0, -0.0, 1e-45, -1e-45, 1.17549435e-38, -1.17549421e-38, 1.0, -1.0, 0.5, -0.5, np.nextafter(F32(0.5), F32(0)), 1.5, -2.5]
-    + [126.5, -126.5, 127.5, -127.5, np.nextafter(F32(127.5), F32(0)), 128.0, -129.0, 1e20, -1e20, 3.4e38, -3.4e38, 8388607.5, 2**31],
+    + [
+        126.5,
+        -126.5,
+        127.5,
+        -127.5,
+        np.nextafter(F32(127.5), F32(0)),
+        128.0,
+        -129.0,
+        1e20,
+        -1e20,
+        3.4e38,
+        -3.4e38,
+        8388607.5,
+        2**31,
+    ],
     np.float32,
 )
 NOT_FINITE = np.array([np.inf, -np.inf, np.nan, -np.nan], np.float32)
@@ -141,7 +155,9 @@ def bins_of(x: Floats, octave: int) -> NDArray[np.int64]:
     lowest = octave - 127 - _core.OCTAVES + 1  # the exponent of the lowest octave with bins of its own
     exponents = np.frexp(magnitudes)[1] - 1
     equal = np.floor(magnitudes * 2.0**-lowest * _core.BINS_PER_OCTAVE)
-    own = (exponents - lowest + 1) * _core.BINS_PER_OCTAVE + np.floor((magnitudes * 2.0**-exponents - 1) * _core.BINS_PER_OCTAVE)
+    own = (exponents - lowest + 1) * _core.BINS_PER_OCTAVE + np.floor(
+        (magnitudes * 2.0**-exponents - 1) * _core.BINS_PER_OCTAVE
+    )
     return np.where(exponents < lowest, equal, own).astype(np.int64)
 
 
@@ -172,7 +188,9 @@ def test_a_single_value_among_zeros(kernels: _core.Kernels) -> None:
         np.testing.assert_array_equal(kernels.bin_magnitudes_f32(x, 127), bins_of(x, 127))
 
 
-@pytest.mark.parametrize(("x", "octave"), [(2.0, 127), (np.inf, 254), (np.nan, 254), (1e-40, _core.LOWEST_OCTAVE - 1), (1.0, 255)])
+@pytest.mark.parametrize(
+    ("x", "octave"), [(2.0, 127), (np.inf, 254), (np.nan, 254), (1e-40, _core.LOWEST_OCTAVE - 1), (1.0, 255)]
+)
 def test_binning_refuses_what_has_no_bin(kernels: _core.Kernels, x: float, octave: int) -> None:
     with pytest.raises(ValueError, match="octave"):
         kernels.bin_magnitudes_f32(np.array([x], np.float32), octave)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import itertools
-import pickle
 
 import numpy as np
 import pytest
-from blobs import Floats, collected, finite_floats, fingerprint, magnitude_fingerprint, merged, observe
+from blobs import Floats, collected, fingerprint, finite_floats, magnitude_fingerprint, merged, observe
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -178,8 +177,6 @@ def test_merging_leaves_the_other_as_it_was() -> None:
         before = fingerprint(other)
         one.merge(other)
         assert fingerprint(other) == before
-
-
 
 
 @pytest.mark.parametrize("bins", [0])

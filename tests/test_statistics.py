@@ -15,7 +15,7 @@ from pyncnnq._core import BlobStatistics
 
 SHAPES = [(48,), (16, 7), (32, 3, 5), (16, 1, 1), (16, 3, 4, 5), (16, 70, 61)]
 CHANNEL_AXES = {1: (), 2: (0,), 3: (1, 2), 4: (1, 2, 3)}
-"""Over which axes the mean of a channel goes: a channel is an element of a vector, a column of a matrix, a plane or a volume."""
+"""Axes that the mean of a channel goes over: it is an element of a vector, a column of a matrix, a plane or a volume."""
 
 
 def blob(shape: tuple[int, ...], seed: int = 0) -> Floats:

@@ -23,15 +23,17 @@ Histogram = NDArray[np.float64]
 def divergences(histogram: Histogram, levels: int) -> dict[int, float]:
     """For each threshold the Kullback-Leibler divergence by its definition, distributions written out.
 
-    As quantize_KL in ncnn's tools/quantize/ncnn2table.cpp: values beyond the threshold are clipped into its last bin; the quantized
-    distribution spreads the mass of each of `levels` equal stretches (unclipped) evenly over it; epsilon is added to every bin of both.
+    As quantize_KL in ncnn's tools/quantize/ncnn2table.cpp: values beyond the threshold are clipped into its
+    last bin; the quantized distribution spreads the mass of each of `levels` equal stretches (unclipped) evenly over it; epsilon is added to
+    every bin of both.
     """
     p = (histogram / histogram.sum()).astype(np.float32).astype(np.float64)
     found = {}
     for threshold in range(levels, histogram.size):
         clipped = p[:threshold].copy()
         clipped[-1] += p[threshold:].sum()
-        # The edges of bins and of stretches cut the line into pieces, each in one bin and in one stretch; whole numbers are a `levels`th of a bin.
+        # The edges of bins and of stretches cut the line into pieces, each in one bin and in one stretch.  The unit is a
+        # `levels`th of a bin, so that all of them are whole numbers.
         edges = np.unique(np.concatenate([np.arange(threshold + 1) * levels, np.arange(levels + 1) * threshold]))
         bins, stretches, lengths = edges[:-1] // levels, edges[:-1] // threshold, np.diff(edges)
         density = np.bincount(stretches, lengths * p[bins]) / threshold
@@ -108,7 +110,9 @@ def test_kl_of_a_real_blob(shared: object) -> None:
     images = [np.load(path) for path in sorted((folder / "inputs").iterdir())]
     statistics = collected(image.astype(np.float32) for image in images)
     values = np.abs(np.concatenate([image.ravel() for image in images]))
-    histogram = np.bincount(np.minimum((values[values > 0] / values.max() * 2048).astype(int), 2047), minlength=2048).astype(float)
+    histogram = np.bincount(np.minimum((values[values > 0] / values.max() * 2048).astype(int), 2047), minlength=2048).astype(
+        float
+    )
     expected = divergences(histogram, 128)
     best = min(expected, key=lambda threshold: expected[threshold])
     assert METHODS["kl"](statistics) == pytest.approx((best + 0.5) * values.max() / 2048, rel=1e-6)

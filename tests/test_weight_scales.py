@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import ArrayLike, NDArray
 
 import pyncnnq
-from pyncnnq.calibrate import calibrate
+from pyncnnq.calibration import calibrate
 from pyncnnq.model import Layer, Model
 from pyncnnq.model.params import Params
 from pyncnnq.model.weights import Weight

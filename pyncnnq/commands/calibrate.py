@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
-from pyncnnq.calibrate import Calibration, calibrate
 from pyncnnq.commands.options import PATH, model_arguments, output_options
-from pyncnnq.data import CalibrationData, find_data
-from pyncnnq.errors import InputError
-from pyncnnq.files import check_writable
-from pyncnnq.inputs import InputOptions, Settings, parse_options, parse_words, read_config, split_words
-from pyncnnq.model import Model, load_model
-from pyncnnq.quantizable import needs_data
-from pyncnnq.report.progress import progress
-from pyncnnq.report.tables import print_table
-from pyncnnq.statistics import Statistics, observe_samples
-from pyncnnq.thresholds import METHODS, find_method
-from pyncnnq.weight_scales import find_weight_bits
+from pyncnnq.statistics.pool import WorkerPool
 
 
 @click.command("calibrate")
@@ -38,7 +24,7 @@ from pyncnnq.weight_scales import find_weight_bits
 @click.option("--pixel", multiple=True, metavar="ORDER", help="RGB, BGR, GRAY, RGBA or BGRA.")
 @click.option("--resize", multiple=True, metavar="HOW", help="stretch, letterbox or short-side:N.  [default: stretch]")
 @click.option("--config", type=PATH, help="TOML file that holds these options (docs/preprocessing.md).")
-@click.option("--method", help=f"How thresholds are chosen: {' or '.join(METHODS)}.  [default: kl]")
+@click.option("--method", metavar="NAME", help="How thresholds are chosen: kl or minmax.  [default: kl]")
 @click.option("--weight-bits", help="ncnn: 6 bits for 3x3 stride-1 convolutions, else 8, as ncnn2table.  [default: ncnn]")
 @click.option("--samples", type=click.IntRange(min=1), help="Use only so many, evenly spread over the data.")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes.  [default: one for each core]")
@@ -55,92 +41,8 @@ def calibrate_command(
 
     ncnn2table's own words are understood too: mean=[104,117,123] norm=[1,1,1] shape=[227,227,3] pixel=BGR thread=2 method=kl.
     """
-    paths, words = split_words(data)
-    config = options.pop("config")
-    spoken = parse_words(words)
-    written = read_config(config) if config else Settings()
+    with WorkerPool(options["workers"]) as pool:
+        # Imported now and not above: the workers start up while this process imports what it needs itself.
+        from pyncnnq.commands.calibrate_run import run
 
-    def setting(name: str, default: Any = None) -> Any:
-        given = (options[name] or None, getattr(spoken, name), getattr(written, name))
-        return next((value for value in given if value is not None), default)
-
-    method = find_method(setting("method", "kl"))
-    weight_bits = find_weight_bits(setting("weight_bits", "ncnn"))
-    model = load_model(param, bin)
-    target = output or param.with_suffix(".table")
-    check_writable(target)
-    if not needs_data(model):
-        _finish(target, calibrate(model, weight_bits=weight_bits), None, None, quiet=quiet, as_json=as_json)
-        return
-    image_options = {name: options[name] for name in ("preset", "mean", "norm", "size", "pixel", "resize")}
-    found = find_data(
-        model,
-        _data_for_inputs(model, paths, written.inputs),
-        (str(config), written.inputs),
-        ("ncnn2table's words", spoken.inputs),
-        ("the command line", parse_options(**image_options)),
-        samples=setting("samples"),
-    )
-    with progress("calibrate", quiet=quiet or as_json) as update:
-        statistics = observe_samples(
-            model, found.samples, found.inputs, workers=setting("workers"), strict=setting("strict", False), progress=update
-        )
-    result = calibrate(model, statistics, method=method, weight_bits=weight_bits)
-    _finish(target, result, statistics, found, quiet=quiet, as_json=as_json)
-
-
-def _data_for_inputs(model: Model, paths: list[str], config: Sequence[InputOptions]) -> list[Any]:
-    """One DATA for each model input; all of them for a single one; those of the configuration file when none is given."""
-    if not paths:
-        paths_in_config = [row.data for row in config if row.data is not None]
-        if paths_in_config:
-            return list(paths_in_config)
-        raise InputError(
-            f"{model.param_path}: needs calibration data: give a folder of images, a list file or .npy files after the model's files"
-        )
-    return [paths] if len(model.inputs) == 1 else list(paths)
-
-
-def _finish(
-    target: Path,
-    result: Calibration,
-    statistics: Statistics | None,
-    found: CalibrationData | None,
-    *,
-    quiet: bool,
-    as_json: bool,
-) -> None:
-    result.table.write(target)
-    skipped = statistics.skipped if statistics else []
-    samples = statistics.samples if statistics else 0
-    ignored = found.ignored if found else 0
-    if as_json:
-        summary = {
-            "table": str(target),
-            "samples": samples,
-            "skipped": skipped,
-            "ignored_files": ignored,
-            "layers": [asdict(layer) for layer in result.layers],
-            "warnings": result.warnings,
-            "ncnn_messages": dict(statistics.printed) if statistics else {},
-        }
-        click.echo(json.dumps(summary, indent=2))
-        return
-    for reason in skipped:
-        click.echo(f"warning: skipped {reason}", err=True)
-    for warning in result.warnings:
-        click.echo(f"warning: {warning}", err=True)
-    if quiet:
-        return
-    for line, count in statistics.printed.items() if statistics else ():
-        click.echo(f"ncnn says{f' {count} times' if count > 1 else ''}: {line}", err=True)
-    columns = ("layer", "type", "max", "threshold", "scale", "weight bits")
-    rows = [
-        (layer.name, layer.type, f"{layer.absmax:.6g}", f"{layer.threshold:.6g}", f"{layer.scale:.6g}", str(layer.weight_bits))
-        for layer in result.layers
-    ]
-    if rows:
-        print_table(columns, rows, numeric=columns[2:])
-    passed_over = [f"{len(skipped)} unreadable"] * bool(skipped) + [f"{ignored} other files ignored"] * bool(ignored)
-    counts = ", ".join([f"{samples} samples", *passed_over]) if found else "weight rows only, no data needed"
-    click.echo(f"{target}: {sum(1 for _ in result.table.rows())} rows, {counts}")
+        run(param, bin, data, output, pool, options, quiet=quiet, as_json=as_json)

@@ -20,6 +20,8 @@ def demo_command(folder: Path) -> None:
     param, bin_path, images = folder / "model.param", folder / "model.bin", folder / "images"
     table = folder / "model.table"
     try:
+        if folder.exists() and any(folder.iterdir()) and not _holds_demo(param):
+            raise PyncnnqError(f"{folder}: holds other files already, which the demo could overwrite; name another folder")
         images.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(DEMO.param, param)
         shutil.copyfile(DEMO.bin, bin_path)
@@ -38,6 +40,10 @@ def demo_command(folder: Path) -> None:
         f"Next: the same command with your own model and a folder of a few hundred photographs; --preset and --mean/--norm/--size say\n"
         f"how the network expects its images (pyncnnq calibrate --help), and pyncnnq inspect MODEL.param MODEL.bin shows what it holds."
     )
+
+
+def _holds_demo(param: Path) -> bool:
+    return param.is_file() and param.read_bytes() == DEMO.param.read_bytes()
 
 
 def _join(values: tuple[float, ...]) -> str:

@@ -1,5 +1,1 @@
 """What is learnt of a model's blobs from the calibration data: collected in one pass, in any order, by any number of processes."""
-
-from pyncnnq.statistics.driver import Statistics, observe_samples
-
-__all__ = ["Statistics", "observe_samples"]

@@ -16,4 +16,5 @@ def kl(statistics: BlobStatistics) -> np.float32:
     Source: `quantize_KL` in ncnn's tools/quantize/ncnn2table.cpp, after S. Migacz, "8-bit inference with TensorRT", GTC 2017.
     """
     bin_count = kl_threshold_bin(statistics.histogram(BINS), LEVELS)
-    return np.float32((bin_count + 0.5) * statistics.absmax / BINS)  # in double precision: (bin_count + 0.5) * absmax may overflow
+    # In double precision: as float32, (bin_count + 0.5) * absmax may overflow.
+    return np.float32((bin_count + 0.5) * statistics.absmax / BINS)

@@ -19,7 +19,7 @@ from pyncnnq.quantizable import (
     require_float,
     scaled_weights,
 )
-from pyncnnq.statistics import Statistics
+from pyncnnq.statistics.driver import Statistics
 from pyncnnq.table import Scales, Table, weight_key
 from pyncnnq.thresholds import METHODS, find_method
 from pyncnnq.weight_scales import WEIGHT_BITS, find_weight_bits, weight_scales
