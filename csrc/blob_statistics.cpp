@@ -14,7 +14,7 @@ constexpr uint32_t kInfinityBits = 0x7f800000u;
 // Summarised and counted while it is still in the first-level cache.
 constexpr size_t kChunk = 4096;
 // Of a large blob only so many values, or up to twice as many, go to the histogram: blocks spread evenly over it, chosen by their place.
-constexpr size_t kHistogramValues = size_t{1} << 16;
+constexpr size_t kHistogramValues = size_t{1} << 15;
 constexpr size_t kBlock = 128;
 static_assert(kChunk % kLanes == 0, "lane sums must continue from chunk to chunk");
 
@@ -62,7 +62,7 @@ bool BlobStatistics::observe(const float* data, const MatLayout& layout) {
         max_ = -std::numeric_limits<float>::infinity();
     }
     // It would have to be binned after a few such blobs anyway; without the wait, dozens of blobs never hold their values at once.
-    if (plane * planes >= kHistogramValues) histogram_.start_binning();
+    if (plane * planes >= 2 * kHistogramValues) histogram_.start_binning();
     const size_t one_in = std::max<size_t>(1, plane * planes / kHistogramValues);
     for (size_t p = 0; p < planes; p++) {
         const float* x = data + p * layout.cstep * layout.elempack;

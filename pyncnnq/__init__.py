@@ -11,7 +11,7 @@ from pyncnnq.data import collect
 from pyncnnq.errors import InputError, ModelError, PyncnnqError, TableError
 from pyncnnq.inputs import InputOptions
 from pyncnnq.model import Model, load_model
-from pyncnnq.quantize import QuantizedModel, dequantize, quantize
+from pyncnnq.quantization import QuantizedModel, dequantize, quantize
 from pyncnnq.statistics.driver import Statistics
 from pyncnnq.table import Table
 

@@ -1,8 +1,9 @@
 """Int8 inference of small ncnn models in plain NumPy: the oracle for what quantized models must compute in stock ncnn.
 
-It shares with pyncnnq the reader of model files alone.  Arithmetic as in ncnn's scalar code (src/layer/convolution.cpp, forward_int8):
-inputs are multiplied by one scale, rounded with halves away from zero and clamped to +-127; products are summed in integers; a sum
-divided by both scales, plus the float bias, goes through the activation; a chained layer quantizes the result by its top scale.
+It shares with pyncnnq the reader of model files alone.  Arithmetic as in ncnn's scalar code (src/layer/convolution.cpp,
+forward_int8): inputs are multiplied by one scale, rounded with halves away from zero and clamped to +-127; products are
+summed in integers; a sum divided by both scales, plus the float bias, goes through the activation; a chained layer quantizes the
+result by its top scale.
 """
 
 from __future__ import annotations
@@ -63,9 +64,7 @@ def _weighted(layer: Layer, x: Array, *, is_int8: bool) -> Array:
     column = (-1, *[1] * (result.ndim - 1))
     if term:
         scales = np.repeat(weights["weight_data_int8_scales"], outputs // weights["weight_data_int8_scales"].size)
-        scale = np.divide(
-            np.float32(1), scales * weights["bottom_blob_int8_scales"], out=np.zeros_like(scales), where=scales != 0
-        )
+        scale = np.divide(np.float32(1), scales * weights["bottom_blob_int8_scales"], out=np.zeros_like(scales), where=scales != 0)
         result = result * scale.reshape(column)
     if "bias_data" in weights:
         result = result + weights["bias_data"].reshape(column)

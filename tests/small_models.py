@@ -17,7 +17,7 @@ Array = NDArray[np.float32]
 
 
 def model_of(*layers: Layer, shape: tuple[int, ...] = (3, 12, 12)) -> Model:
-    """A model with the input `in0` of a shape (channels, height, width), or (elements,); blobs read twice go through a Split."""
+    """A model with the input `in0` of shape (channels, height, width); blobs read twice go through a Split."""
     keys = " ".join(f"{key}={size}" for key, size in zip((0, 1, 2), reversed(shape), strict=False))
     return Model(_with_splits([Layer("Input", "in0", [], ["in0"], Params(f" {keys}")), *layers]))
 
@@ -49,9 +49,7 @@ def convolution(
     text: str = "",
 ) -> Layer:
     """A layer that writes the blob of its own name; with `group` a ConvolutionDepthWise.  `text` holds more parameters."""
-    weights = rng.normal(
-        0, (kernel * kernel * channels / max(group, 1)) ** -0.5, outputs * channels // max(group, 1) * kernel**2
-    )
+    weights = rng.normal(0, (kernel * kernel * channels / max(group, 1)) ** -0.5, outputs * channels // max(group, 1) * kernel**2)
     params = Params(f" 0={outputs} 1={kernel} 5=1 6={weights.size}" + (f" 7={group}" if group else "") + text)
     kind = "ConvolutionDepthWise" if group else "Convolution"
     return Layer(kind, name, [bottom], [name], params, _weights(rng, weights, outputs))
@@ -59,9 +57,7 @@ def convolution(
 
 def inner_product(rng: np.random.Generator, name: str, bottom: str, inputs: int, outputs: int) -> Layer:
     weights = rng.normal(0, inputs**-0.5, outputs * inputs)
-    return Layer(
-        "InnerProduct", name, [bottom], [name], Params(f" 0={outputs} 1=1 2={weights.size}"), _weights(rng, weights, outputs)
-    )
+    return Layer("InnerProduct", name, [bottom], [name], Params(f" 0={outputs} 1=1 2={weights.size}"), _weights(rng, weights, outputs))
 
 
 def _weights(rng: np.random.Generator, weights: NDArray[np.float64], outputs: int) -> dict[str, Weight]:

@@ -21,25 +21,10 @@ F32 = np.float32
 # Around each vector width, the block of 16 lanes, and the stretches of 1024 and 4096 that the code walks in.
 SIZES = (0, 1, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 47, 63, 65, 100, 1023, 1024, 1025, 1039, 4095, 4096, 4097, 4113, 9001)
 
-SPECIAL = np.array(
-    [0.0, -0.0, 1e-45, -1e-45, 1.17549435e-38, -1.17549421e-38, 1.0, -1.0, 0.5, -0.5, np.nextafter(F32(0.5), F32(0)), 1.5, -2.5]
-    + [
-        126.5,
-        -126.5,
-        127.5,
-        -127.5,
-        np.nextafter(F32(127.5), F32(0)),
-        128.0,
-        -129.0,
-        1e20,
-        -1e20,
-        3.4e38,
-        -3.4e38,
-        8388607.5,
-        2**31,
-    ],
-    np.float32,
-)
+SMALL = [0.0, -0.0, 1e-45, -1e-45, 1.17549435e-38, -1.17549421e-38]
+TIES = [0.5, -0.5, np.nextafter(F32(0.5), F32(0)), 1.5, -2.5, 126.5, -126.5, 127.5, -127.5, np.nextafter(F32(127.5), F32(0))]
+LARGE = [128.0, -129.0, 1e20, -1e20, 3.4e38, -3.4e38, 8388607.5, 2**31]
+SPECIAL = np.array([*SMALL, *TIES, 1.0, -1.0, *LARGE], np.float32)
 NOT_FINITE = np.array([np.inf, -np.inf, np.nan, -np.nan], np.float32)
 SCALES = (1.0, 127 / 3.7, 1e-3, 1e30, -2.0)
 OCTAVES = (254, 135, 127, 100, _core.LOWEST_OCTAVE)
@@ -217,10 +202,11 @@ def test_quantize_every_tie_and_its_neighbours(kernels: _core.Kernels) -> None:
     np.testing.assert_array_equal(kernels.quantize_f32_s8(x, 1.0), rounded_half_away(x, 1.0))
 
 
+ROUNDED = {1e-45: 0, 0.49999997: 0, 0.5: 1, 1.5: 2, 126.49999: 126, 126.5: 127, 127.5: 127, 128: 127, 1e20: 127, np.inf: 127}
+
+
 @pytest.mark.parametrize(
-    ("x", "q"),
-    [(0.49999997, 0), (-0.49999997, 0), (0.5, 1), (-0.5, -1), (127.5, 127), (-127.5, -127), (-128, -127), (1e20, 127)]
-    + [(3.4e38, 127), (-3.4e38, -127), (np.inf, 127), (-np.inf, -127), (np.nan, 127), (-np.nan, -127), (1e-45, 0), (-0.0, 0)],
+    ("x", "q"), [*ROUNDED.items(), *((-x, -q) for x, q in ROUNDED.items()), (np.nan, 127), (-np.nan, -127)]
 )
 def test_quantize_by_hand(kernels: _core.Kernels, x: float, q: int) -> None:
     np.testing.assert_array_equal(kernels.quantize_f32_s8(np.full(19, x, np.float32), 1.0), np.full(19, q))

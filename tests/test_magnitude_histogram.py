@@ -1,4 +1,7 @@
-"""The histogram of magnitudes behind `BlobStatistics.histogram`: exact up to 2^18 values, in fine bins beyond."""
+"""The histogram of magnitudes behind `BlobStatistics.histogram`: exact up to 2^18 values of small blobs, in fine bins beyond.
+
+Of blobs of 2^17 elements or more only an evenly spread part is taken, so values that must all count come in smaller pieces.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from pyncnnq import _core
 from pyncnnq._core import BlobStatistics
 
 KEPT = 2**18
+SMALL = 2**16  # blobs of as many elements are binned at once
 F32 = np.float32
 
 
@@ -31,6 +35,11 @@ def many(size: int, scale: float = 1.0, seed: int = 0) -> Floats:
     return values * F32(scale)
 
 
+def in_pieces(*arrays: Floats) -> list[Floats]:
+    """As blobs small enough for their values to be kept."""
+    return [array[i : i + SMALL - 1] for array in arrays for i in range(0, array.size, SMALL - 1)]
+
+
 def ncnn_histogram(values: Floats, bins: int) -> NDArray[np.float64]:
     """ncnn2table's: the bin is the integer part of |x| / absmax * bins in float32; zeros are not counted."""
     magnitudes = np.abs(values[values != 0])
@@ -43,7 +52,7 @@ def ncnn_histogram(values: Floats, bins: int) -> NDArray[np.float64]:
 @pytest.mark.parametrize("count", [1, 5, 4097, KEPT])
 def test_few_values_have_ncnns_histogram(count: int, bins: int) -> None:
     values = many(count, seed=bins)
-    np.testing.assert_array_equal(collected([values]).histogram(bins), ncnn_histogram(values, bins))
+    np.testing.assert_array_equal(collected(in_pieces(values)).histogram(bins), ncnn_histogram(values, bins))
 
 
 @given(st.lists(finite_floats.filter(lambda x: x != 0), min_size=1, max_size=60), st.sampled_from([1, 3, 128, 2048]))
@@ -54,7 +63,7 @@ def test_any_few_values_have_ncnns_histogram(values: list[float], bins: int) -> 
 
 def test_zeros_do_not_count_against_the_limit() -> None:
     values = np.concatenate([many(KEPT), np.zeros(KEPT, np.float32)])
-    np.testing.assert_array_equal(collected([values]).histogram(2048), ncnn_histogram(values, 2048))
+    np.testing.assert_array_equal(collected(in_pieces(values)).histogram(2048), ncnn_histogram(values, 2048))
 
 
 def assert_interpolated(statistics: BlobStatistics, values: Floats, bins: int) -> None:
@@ -84,7 +93,7 @@ def test_many_values_are_interpolated(scale: float, bins: int) -> None:
 def test_one_value_beyond_the_limit_is_still_close() -> None:
     """The step from values to bins: nothing is lost and little moves."""
     values = many(KEPT + 1)
-    statistics = collected([values])
+    statistics = collected(in_pieces(values))
     assert_interpolated(statistics, values, 2048)
     assert np.abs(np.cumsum(statistics.histogram(2048)) - np.cumsum(ncnn_histogram(values, 2048))).max() < KEPT / 1000
 
@@ -92,12 +101,13 @@ def test_one_value_beyond_the_limit_is_still_close() -> None:
 @pytest.mark.parametrize("octaves", [1, 2, 4, 5, 6, 7, 13, 31, 60, 200])
 def test_a_range_that_grows_by_octaves(octaves: int) -> None:
     """Up, down, and in two parts merged: the same bits, and right."""
-    small = many(KEPT + 5, 2.0**-100)
-    large = many(KEPT // 2, 2.0 ** (octaves - 100), seed=1)
-    up, down = collected([small, large]), collected([large, small])
-    assert fingerprint(up) == fingerprint(down)
+    small = many(KEPT + 5, 2.0**-80)
+    large = many(KEPT // 2, 2.0 ** (octaves - 80), seed=1)
+    up, down = collected(in_pieces(small, large)), collected(in_pieces(large, small))
+    assert magnitude_fingerprint(up) == magnitude_fingerprint(down)
     for order in ([0], [1]):
-        assert fingerprint(merged([collected([small]), collected([large])], order)) == fingerprint(up)
+        parts = [collected(in_pieces(small)), collected(in_pieces(large))]
+        assert magnitude_fingerprint(merged(parts, order)) == magnitude_fingerprint(up)
     assert_interpolated(up, np.concatenate([small, large]), 2048)
 
 
@@ -112,7 +122,7 @@ def test_a_range_that_grows_octave_by_octave() -> None:
 @pytest.mark.parametrize("smallest", [1e-45, 1e-40, 1e-38, 1e-30])
 def test_many_tiny_values(smallest: float) -> None:
     values = np.random.default_rng(0).integers(1, 1000, KEPT + 100).astype(np.float32) * F32(smallest)
-    statistics = collected([values])
+    statistics = collected(in_pieces(values))
     assert statistics.absmax == values.max()
     assert statistics.histogram(2048).sum() == pytest.approx(values.size, rel=1e-12)
     # Together with ordinary ones they are all in the lowest bin.
@@ -122,14 +132,15 @@ def test_many_tiny_values(smallest: float) -> None:
 
 
 PARTS = [
-    [relu_like(90_000, 3.0, 1)],
-    [many(150_000, 0.01, 2)],
-    [many(KEPT + 1, 1.0, 3)],
-    [many(70_001, 1e-8, 4), np.zeros(100, np.float32)],
-    [many(3, 5e4, 5), many(KEPT + 77, 1e-3, 6)],
+    in_pieces(relu_like(90_000, 3.0, 1)),
+    in_pieces(many(150_000, 0.01, 2)),
+    in_pieces(many(KEPT + 1, 1.0, 3)),
+    [many(60_001, 1e-8, 4), np.zeros(100, np.float32)],
+    [many(3, 5e4, 5), many(SMALL, 1e-3, 6)],
+    [many(3 * SMALL, 40.0, 7)],
     [np.full(1000, 2.0, np.float32)],
 ]
-"""Some few enough to be kept as values, some not; the limit is passed somewhere in between."""
+"""Some few enough to be kept as values, some not, some blobs large enough to be binned at once or in part."""
 
 
 @settings(max_examples=30, deadline=None)
@@ -164,19 +175,42 @@ def observed_alike(one: list[Floats], other: list[Floats]) -> bool:
 @pytest.mark.parametrize("split", [1, 4096, 100_000, KEPT - 1, KEPT, KEPT + 1])
 def test_parts_around_the_limit(split: int) -> None:
     values = many(KEPT + 100, seed=8)
-    first, second = collected([values[:split]]), collected([values[split:]])
-    whole = magnitude_fingerprint(collected([values]))
+    pieces = in_pieces(values[:split]), in_pieces(values[split:])
+    first, second = map(collected, pieces)
+    whole = magnitude_fingerprint(collected(in_pieces(values)))
     assert magnitude_fingerprint(merged([first, second], [0])) == whole
     assert magnitude_fingerprint(merged([first, second], [1])) == whole
-    assert magnitude_fingerprint(collected([values[:split], values[split:]])) == whole
+    assert magnitude_fingerprint(collected(pieces[0] + pieces[1])) == whole
 
 
 def test_merging_leaves_the_other_as_it_was() -> None:
     for size, other_size in itertools.product([1000, KEPT + 1], repeat=2):
-        one, other = collected([many(size, 8.0)]), collected([many(other_size, 0.5, 1)])
+        one, other = collected(in_pieces(many(size, 8.0))), collected(in_pieces(many(other_size, 0.5, 1)))
         before = fingerprint(other)
         one.merge(other)
         assert fingerprint(other) == before
+
+
+def test_all_values_of_blobs_below_the_size_count() -> None:
+    for size in (SMALL, 2 * SMALL - 1):
+        assert collected([many(size)]).histogram(64).sum() == pytest.approx(size, rel=1e-12)
+
+
+@pytest.mark.parametrize(("channels", "height", "width"), [(1, 512, 512), (3, 320, 320), (64, 56, 56), (24, 100, 77), (4000, 7, 7)])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_the_part_of_a_large_blob_is_evenly_spread(channels: int, height: int, width: int, axis: int) -> None:
+    """A gradient over channels, rows or columns: each value must be met about as often as it occurs."""
+    shape = (channels, height, width)
+    steps = np.indices(shape)[axis].astype(np.float32) + F32(0.5)
+    statistics = collected([steps])
+    taken = statistics.histogram(shape[axis])
+    assert 0.9 * SMALL <= taken.sum() <= 2.2 * SMALL
+    expected = np.arange(1, shape[axis] + 1) / shape[axis]
+    assert np.abs(np.cumsum(taken) / taken.sum() - expected).max() < 0.05
+    # What can be had exactly is of all values.
+    assert statistics.count == steps.size
+    assert (statistics.min, statistics.max) == (0.5, shape[axis] - 0.5)
+    np.testing.assert_allclose(statistics.channel_means(), steps.astype(float).mean((1, 2)), rtol=1e-12)
 
 
 @pytest.mark.parametrize("bins", [0])

@@ -90,12 +90,10 @@ def _without(layer: Layer, key: int) -> Params:
 @cases
 @pytest.mark.parametrize("name", FAULTY_GEMM)
 def test_the_scale_of_a_gemm_counts_all_rows(shared: Path, name: str, method: str) -> None:
-    """ncnn2int8 looks for the largest magnitude in the first row of B alone, and clips the other rows to it; all else is equal."""
+    """ncnn2int8 looks for the largest magnitude in the first row of B alone and clips the others to it; all else is equal."""
     model = load_model(shared / "golden" / name / "model.param", shared / "golden" / name / "model.bin")
     gemms = 0
-    for layer, reference, source in zip(
-        ours(shared, name, method).layers, theirs(shared, name, method).layers, model.layers, strict=True
-    ):
+    for layer, reference, source in zip(ours(shared, name, method).layers, theirs(shared, name, method).layers, model.layers, strict=True):
         for array, weight in layer.weights.items():
             if layer.type != "Gemm" or not array.startswith("B_data"):
                 assert weight.pieces() == reference.weights[array].pieces(), (layer, array)
@@ -129,7 +127,7 @@ def test_a_gemm_is_better_for_it(shared: Path, tmp_path: Path) -> None:
 
 @cases
 def test_zero_channels_get_scale_one(shared: Path, method: str) -> None:
-    """127 / 0 = inf is in the table; ncnn2int8 writes it, and -127 for weights of 0 * inf.  Here: 1 and 0; all else is equal."""
+    """127 / 0 = inf is in the table; ncnn2int8 writes it, and -127 for weights of 0 * inf.  Here: 1 and 0; all else equal."""
     source = load_model(shared / "golden/zeroch/model.param", shared / "golden/zeroch/model.bin")
     zeros = 0
     for layer, reference, float_layer in zip(

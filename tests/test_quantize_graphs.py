@@ -72,11 +72,14 @@ def graphs(draw: st.DrawFn) -> tuple[Model, Array]:
 
 
 def tolerance(layer: Layer, expected: Array) -> float:
-    """What floats may differ by: the order of float32 operations; and 12-bit reciprocals.
+    """What floats may differ by.
 
-    ncnn's packed depthwise code divides by the scales with _mm_rcp_ps, whose relative error is up to 1.5 * 2**-12.
+    Int8 layers: a few float32 roundings; in packed depthwise code more, as ncnn divides by the scales with _mm_rcp_ps there,
+    whose relative error is up to 1.5 * 2**-12.  Float layers: ncnn's winograd and sgemm, and its approximations of exp.
     """
-    relative = 1.5 * 2**-12 if layer.type == "ConvolutionDepthWise" else 4e-6
+    relative = 4e-6 if layer.params.get_int(8, 0) else 1e-4
+    if layer.type == "ConvolutionDepthWise":
+        relative = 1.5 * 2**-12
     bias = np.abs(layer.weights["bias_data"].data).max() if "bias_data" in layer.weights else 0
     return float(relative * (np.abs(expected).max(initial=0) + 2 * bias) + 1e-6)
 
@@ -84,8 +87,8 @@ def tolerance(layer: Layer, expected: Array) -> float:
 def check_every_layer(quantized: Model, blobs: dict[str, Array]) -> None:
     """Each layer of what ncnn computed, from the input that ncnn itself gave it, against the reference.
 
-    Sums of int8 products are exact; the channels are too few for an int8 winograd accumulator to reach 2**31 / 576.  An int8 output
-    may be one step off where the float before it is within `tolerance` of a tie.
+    Sums of int8 products are exact; the channels are too few for an int8 winograd accumulator to reach 2**31 / 576.  An int8
+    output may be one step off where the float before it is within `tolerance` of a tie.
     """
     chained: set[str] = set()
     for layer in quantized.layers[1:]:
@@ -99,9 +102,7 @@ def check_every_layer(quantized: Model, blobs: dict[str, Array]) -> None:
             if writes_int8:
                 chained.add(top)
                 assert off.max() <= 1, f"{layer} is off by {off.max()} int8 steps"
-                assert np.count_nonzero(off) <= 0.02 * off.size + 1, (
-                    f"{layer}: {np.count_nonzero(off)} of {off.size} off by one"
-                )
+                assert np.count_nonzero(off) <= 0.02 * off.size + 1, f"{layer}: {np.count_nonzero(off)} of {off.size} off by one"
             else:
                 assert off.max() <= tolerance(layer, expected), f"{layer} is off by {off.max()}"
 
@@ -199,9 +200,7 @@ def test_a_blob_that_is_read_in_float_too_is_not_chained(tmp_path: Path) -> None
 
 def test_a_blob_that_is_an_output_too_is_not_chained(tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
-    model = model_of(
-        convolution(rng, "first", "in0", 3, 8), convolution(rng, "a", "first", 8, 4), convolution(rng, "b", "first", 8, 4)
-    )
+    model = model_of(convolution(rng, "first", "in0", 3, 8), convolution(rng, "a", "first", 8, 4), convolution(rng, "b", "first", 8, 4))
     x = rng.normal(0, 1, (3, 12, 12)).astype(np.float32)
     table = absmax_table(model, run_model(model, tmp_path, {"in0": x}))
     del model.layers[-1]  # the second copy of the Split is now an output of the model
@@ -215,9 +214,7 @@ def test_a_blob_that_is_an_output_too_is_not_chained(tmp_path: Path) -> None:
 
 def test_no_chain_into_an_excluded_layer(tmp_path: Path) -> None:
     rng = np.random.default_rng(4)
-    model = model_of(
-        *(convolution(rng, name, bottom, c, 8) for name, bottom, c in (("a", "in0", 3), ("b", "a", 8), ("c", "b", 8)))
-    )
+    model = model_of(*(convolution(rng, name, bottom, c, 8) for name, bottom, c in (("a", "in0", 3), ("b", "a", 8), ("c", "b", 8))))
     x = rng.normal(0, 1, (3, 12, 12)).astype(np.float32)
     quantized = quantize(model, absmax_table(model, run_model(model, tmp_path, {"in0": x})), exclude=["b"])
     assert [layer.params.get_int(8, 0) for layer in quantized.layers[1:]] == [2, 0, 2]

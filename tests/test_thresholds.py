@@ -24,8 +24,8 @@ def divergences(histogram: Histogram, levels: int) -> dict[int, float]:
     """For each threshold the Kullback-Leibler divergence by its definition, distributions written out.
 
     As quantize_KL in ncnn's tools/quantize/ncnn2table.cpp: values beyond the threshold are clipped into its
-    last bin; the quantized distribution spreads the mass of each of `levels` equal stretches (unclipped) evenly over it; epsilon is added to
-    every bin of both.
+    last bin; the quantized distribution spreads the mass of each of `levels` equal stretches (unclipped) evenly over it;
+    epsilon is added to every bin of both.
     """
     p = (histogram / histogram.sum()).astype(np.float32).astype(np.float64)
     found = {}
@@ -82,7 +82,7 @@ def assert_least(histogram: Histogram, levels: int) -> None:
 
 
 @pytest.mark.parametrize("make", [half_normal, long_tail, sparse, spiky, uniform])
-@pytest.mark.parametrize(("bins", "levels"), [(300, 128), (257, 16), (64, 7), (129, 128), (40, 1)])
+@pytest.mark.parametrize(("bins", "levels"), [(300, 128), (257, 16), (64, 8), (129, 128), (40, 1)])
 def test_kl_is_the_least_divergence(make: object, bins: int, levels: int) -> None:
     for seed in range(3):
         assert_least(make(bins, seed), levels)  # type: ignore[operator]
@@ -94,7 +94,7 @@ def test_kl_at_full_size(make: object) -> None:
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.lists(st.sampled_from([0.0, 0.0, 0.0, 1.0, 2.0, 0.5, 1000.0, 1e6]), min_size=20, max_size=60), st.integers(1, 19))
+@given(st.lists(st.sampled_from([0.0, 0.0, 0.0, 1.0, 2.0, 0.5, 1000.0, 1e6]), min_size=20, max_size=60), st.sampled_from([1, 2, 4, 8, 16]))
 def test_kl_of_any_histogram(counts: list[float], levels: int) -> None:
     assert_least(np.array([*counts, 1.0]), levels)
 
@@ -110,9 +110,7 @@ def test_kl_of_a_real_blob(shared: object) -> None:
     images = [np.load(path) for path in sorted((folder / "inputs").iterdir())]
     statistics = collected(image.astype(np.float32) for image in images)
     values = np.abs(np.concatenate([image.ravel() for image in images]))
-    histogram = np.bincount(np.minimum((values[values > 0] / values.max() * 2048).astype(int), 2047), minlength=2048).astype(
-        float
-    )
+    histogram = np.bincount(np.minimum((values[values > 0] / values.max() * 2048).astype(int), 2047), minlength=2048).astype(float)
     expected = divergences(histogram, 128)
     best = min(expected, key=lambda threshold: expected[threshold])
     assert METHODS["kl"](statistics) == pytest.approx((best + 0.5) * values.max() / 2048, rel=1e-6)
@@ -125,7 +123,8 @@ def test_kl_of_a_real_blob(shared: object) -> None:
     [
         ([1.0] * 128, 128, "more bins than levels"),
         ([], 4, "more bins than levels"),
-        ([1.0] * 9, 0, "more bins than levels"),
+        ([1.0] * 9, 0, "power of two"),
+        ([1.0] * 9, 3, "power of two"),
         ([0.0] * 200, 128, "empty"),
         ([1.0, -1.0, *[0.0] * 9], 4, "negative or NaN"),
         ([1.0, np.nan, *[0.0] * 9], 4, "negative or NaN"),

@@ -13,7 +13,7 @@ from pyncnnq.commands.options import PATH, model_arguments, output_options
 from pyncnnq.errors import PyncnnqError
 from pyncnnq.files import check_writable
 from pyncnnq.model import load_model
-from pyncnnq.quantize import Summary, dequantize, quantize
+from pyncnnq.quantization import Summary, dequantize, quantize
 from pyncnnq.report.tables import print_table
 from pyncnnq.table import Table
 

@@ -21,6 +21,16 @@ from typing import IO, Any, cast
 
 from pyncnnq.errors import PyncnnqError
 
+_ENVIRONMENT = {
+    # One process for each core, one thread in each: NumPy and OpenMP must not start more.
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    # glibc would give the memory of an image back to the system and fault it in again for the next one.
+    "MALLOC_MMAP_THRESHOLD_": str(2**27),
+    "MALLOC_TRIM_THRESHOLD_": str(2**30),
+    "MALLOC_TOP_PAD_": str(2**26),
+}
+
 # Samples handed to a worker ahead of its answers, so that it never waits for the parent.
 _AHEAD = 2
 
@@ -108,8 +118,7 @@ class _Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            # One process for each core, one thread in each: NumPy and OpenMP must not start more.
-            env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+            env={**os.environ, **_ENVIRONMENT, "PYTHONPATH": paths},
         )
         self.printed: Counter[str] = Counter()
         self._listener = threading.Thread(target=self._listen, daemon=True)

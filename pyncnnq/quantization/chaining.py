@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pyncnnq.model import Graph, Layer
 from pyncnnq.quantizable import has_dynamic_weight, is_int8
-from pyncnnq.quantize.layers import chain_layer
+from pyncnnq.quantization.layers import chain_layer
 from pyncnnq.table import Scales
 
 _CONVOLUTIONS = ("Convolution", "ConvolutionDepthWise")

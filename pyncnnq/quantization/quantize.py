@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from pyncnnq.model import Layer, Model, dimensions, takes_vector
 from pyncnnq.quantizable import input_channels, require_float
-from pyncnnq.quantize.chaining import chain
-from pyncnnq.quantize.layers import as_inner_product, clear_padding, quantize_layer, store_as_float16, store_as_float32
-from pyncnnq.quantize.selection import candidates, kept_in_float
-from pyncnnq.quantize.summary import LayerSummary, Summary, bin_size
+from pyncnnq.quantization.chaining import chain
+from pyncnnq.quantization.layers import as_inner_product, clear_padding, quantize_layer, store_as_float16, store_as_float32
+from pyncnnq.quantization.selection import candidates, kept_in_float
+from pyncnnq.quantization.summary import LayerSummary, Summary, bin_size
 from pyncnnq.table import Table
 
 
@@ -64,7 +64,7 @@ def quantize(
         (store_as_float32 if float32 else store_as_float16)(layer)
         clear_padding(layer)
     warnings += [
-        f"{layer}: stock ncnn on x86 writes garbage for such grouped convolutions in int8; exclude it if the model has to run there"
+        f"{layer}: ncnn on x86 writes garbage for such grouped convolutions in int8; exclude it if the model has to run there"
         for layer in result.layers
         if _breaks_on_x86(layer)
     ]

@@ -7,7 +7,7 @@ import numpy as np
 from pyncnnq.errors import ModelError
 from pyncnnq.model import Layer, Model, Weight
 from pyncnnq.quantizable import int8_term_key, int8_weights, is_int8, pads_with_value
-from pyncnnq.quantize.layers import set_weights
+from pyncnnq.quantization.layers import set_weights
 
 
 def dequantize(model: Model) -> Model:
