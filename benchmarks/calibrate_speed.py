@@ -22,10 +22,10 @@ from pathlib import Path
 
 import numpy as np
 
-from pyncnnq import load_model
-from pyncnnq.data import find_data
+from pyncnnq.data import CalibrationData, find_data
 from pyncnnq.inputs import Preprocessing, parse_options
 from pyncnnq.inputs.loading import load_sample
+from pyncnnq.model import Model, load_model
 from pyncnnq.statistics.pool import available_cores
 
 FLOOR_PROCESS = """
@@ -72,6 +72,12 @@ def calibrate_command(case: Case, photographs: Path, table: Path, *more: str) ->
     return [sys.executable, "-m", "pyncnnq", "calibrate", *files, *case.options, "-o", str(table), "--quiet", *more]
 
 
+def read_data(case: Case, model: Model, photographs: Path, samples: int | None = None) -> CalibrationData:
+    pairs = (option.removeprefix("--").split("=", 1) for option in case.options)
+    options = parse_options(**{key: [value] for key, value in pairs})
+    return find_data(model, [photographs], ("options", options), samples=samples)
+
+
 def floor(case: Case, blob: str, output: str, parts: list[Path]) -> tuple[float, float]:
     """Seconds of the slowest process' inference, and of all processes from start to end."""
     start = time.perf_counter()
@@ -112,9 +118,7 @@ def _pss(pid: int) -> int:
 
 def measure(case: Case, photographs: Path, folder: Path, repeat: int) -> None:
     model = load_model(case.param, case.bin)
-    pairs = (option.removeprefix("--").split("=", 1) for option in case.options)
-    options = parse_options(**{key: [value] for key, value in pairs})
-    data = find_data(model, [photographs], ("options", options))
+    data = read_data(case, model, photographs)
     (spec,) = data.inputs
     assert isinstance(spec, Preprocessing)
     images = np.stack([np.array(load_sample(path, spec)) for (path,) in data.samples])

@@ -14,8 +14,9 @@ constexpr uint32_t kInfinityBits = 0x7f800000u;
 // Summarised and counted while it is still in the first-level cache.
 constexpr size_t kChunk = 4096;
 // Of a large blob only so many values, or up to twice as many, go to the histogram: blocks spread evenly over it, chosen by their place.
-constexpr size_t kHistogramValues = size_t{1} << 15;
+constexpr size_t kHistogramValues = size_t{1} << 17;
 constexpr size_t kBlock = 128;
+constexpr size_t kBinnedAtOnce = size_t{1} << 16;
 static_assert(kChunk % kLanes == 0, "lane sums must continue from chunk to chunk");
 
 Summary empty_summary() {
@@ -34,9 +35,10 @@ void BlobStatistics::add_to_histogram(const float* x, size_t n, uint32_t absmax_
         return;
     }
     for (size_t i = 0; i < n; i += kBlock) {
-        // Multiplying by 2^32 / golden ratio spreads the choice over rows and columns alike, whatever the width of the blob.
+        // Multiples of 2^32 / golden ratio fall into any interval evenly, so below a bound the choice is spread over channels, rows and
+        // columns alike (by a remainder it was not: of three channels of 320x320 one got four fifths).
         const uint32_t place = static_cast<uint32_t>((first + i) / kBlock) * 0x9e3779b1u;
-        if ((place >> 16) % one_in == 0) histogram_.add(x + i, std::min(kBlock, n - i), absmax_bits);
+        if (place < (uint64_t{1} << 32) / one_in) histogram_.add(x + i, std::min(kBlock, n - i), absmax_bits);
     }
 }
 
@@ -62,7 +64,7 @@ bool BlobStatistics::observe(const float* data, const MatLayout& layout) {
         max_ = -std::numeric_limits<float>::infinity();
     }
     // It would have to be binned after a few such blobs anyway; without the wait, dozens of blobs never hold their values at once.
-    if (plane * planes >= 2 * kHistogramValues) histogram_.start_binning();
+    if (plane * planes >= kBinnedAtOnce) histogram_.start_binning();
     const size_t one_in = std::max<size_t>(1, plane * planes / kHistogramValues);
     for (size_t p = 0; p < planes; p++) {
         const float* x = data + p * layout.cstep * layout.elempack;

@@ -105,7 +105,7 @@ def pads_with_value(layer: Layer) -> bool:
 
 
 def forbids_int8(layer: Layer) -> bool:
-    """Whether the layer's feature mask (key 31) switches int8 off: ncnn would then read its int8 weights as floats."""
+    """Whether the layer's feature mask (key 31) asks ncnn not to run it in int8."""
     return layer.params.get_int(31, 0) & 8 != 0
 
 

@@ -1,15 +1,17 @@
 """The histogram of magnitudes behind `BlobStatistics.histogram`: exact up to 2^18 values of small blobs, in fine bins beyond.
 
-Of blobs of 2^17 elements or more only an evenly spread part is taken, so values that must all count come in smaller pieces.
+Of large blobs only an evenly spread part is taken, so values that must all count come in smaller pieces.
 """
 
 from __future__ import annotations
 
 import itertools
+import re
 
 import numpy as np
 import pytest
 from blobs import Floats, collected, fingerprint, finite_floats, magnitude_fingerprint, merged, observe
+from conftest import REPOSITORY
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -18,7 +20,9 @@ from pyncnnq import _core
 from pyncnnq._core import BlobStatistics
 
 KEPT = 2**18
-SMALL = 2**16  # blobs of as many elements are binned at once
+# Of a large blob so many values, or up to twice as many, are taken.
+SOURCE = (REPOSITORY / "csrc" / "blob_statistics.cpp").read_text()
+PART = 1 << int(re.findall(r"kHistogramValues = size_t\{1\} << (\d+);", SOURCE)[0])
 F32 = np.float32
 
 
@@ -37,7 +41,8 @@ def many(size: int, scale: float = 1.0, seed: int = 0) -> Floats:
 
 def in_pieces(*arrays: Floats) -> list[Floats]:
     """As blobs small enough for their values to be kept."""
-    return [array[i : i + SMALL - 1] for array in arrays for i in range(0, array.size, SMALL - 1)]
+    size = 2**15 - 1
+    return [array[i : i + size] for array in arrays for i in range(0, array.size, size)]
 
 
 def ncnn_histogram(values: Floats, bins: int) -> NDArray[np.float64]:
@@ -86,7 +91,7 @@ def assert_interpolated(statistics: BlobStatistics, values: Floats, bins: int) -
 @pytest.mark.parametrize("scale", [1.0, 1e-20, 1e30, 1.37])
 def test_many_values_are_interpolated(scale: float, bins: int) -> None:
     values = np.concatenate([relu_like(700_000, scale, 1), many(100, scale)])
-    statistics = collected(values.reshape(10, -1))
+    statistics = collected(in_pieces(values))
     assert_interpolated(statistics, values, bins)
 
 
@@ -136,8 +141,8 @@ PARTS = [
     in_pieces(many(150_000, 0.01, 2)),
     in_pieces(many(KEPT + 1, 1.0, 3)),
     [many(60_001, 1e-8, 4), np.zeros(100, np.float32)],
-    [many(3, 5e4, 5), many(SMALL, 1e-3, 6)],
-    [many(3 * SMALL, 40.0, 7)],
+    [many(3, 5e4, 5), many(2 * PART, 1e-3, 6)],
+    [many(6 * PART, 40.0, 7)],
     [np.full(1000, 2.0, np.float32)],
 ]
 """Some few enough to be kept as values, some not, some blobs large enough to be binned at once or in part."""
@@ -192,11 +197,13 @@ def test_merging_leaves_the_other_as_it_was() -> None:
 
 
 def test_all_values_of_blobs_below_the_size_count() -> None:
-    for size in (SMALL, 2 * SMALL - 1):
+    for size in (PART, 2 * PART - 1):
         assert collected([many(size)]).histogram(64).sum() == pytest.approx(size, rel=1e-12)
 
 
-@pytest.mark.parametrize(("channels", "height", "width"), [(1, 512, 512), (3, 320, 320), (64, 56, 56), (24, 100, 77), (4000, 7, 7)])
+@pytest.mark.parametrize(
+    ("channels", "height", "width"), [(1, 512, 512), (3, 320, 320), (3, 640, 640), (64, 56, 56), (24, 100, 77), (4000, 7, 7)]
+)
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_the_part_of_a_large_blob_is_evenly_spread(channels: int, height: int, width: int, axis: int) -> None:
     """A gradient over channels, rows or columns: each value must be met about as often as it occurs."""
@@ -204,7 +211,7 @@ def test_the_part_of_a_large_blob_is_evenly_spread(channels: int, height: int, w
     steps = np.indices(shape)[axis].astype(np.float32) + F32(0.5)
     statistics = collected([steps])
     taken = statistics.histogram(shape[axis])
-    assert 0.9 * SMALL <= taken.sum() <= 2.2 * SMALL
+    assert min(0.9 * PART, steps.size) <= taken.sum() <= 2.2 * PART
     expected = np.arange(1, shape[axis] + 1) / shape[axis]
     assert np.abs(np.cumsum(taken) / taken.sum() - expected).max() < 0.05
     # What can be had exactly is of all values.

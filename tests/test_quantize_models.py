@@ -14,8 +14,9 @@ from pyncnnq import Model, QuantizedModel, calibrate, collect, dequantize, load_
 from pyncnnq.inputs import InputOptions, Preprocessing, Resize
 from pyncnnq.inputs.loading import load_image
 
-# Decibels that the worst of the photographs must reach, over all outputs, with ncnn2table's KL: about 2 dB below what is measured.
-FLOORS = {"squeezenet_v1.1": 99.0, "efficientnet_lite0.ncnn": 99.0, "nanodet_m": 99.0, "PP_OCRv5_mobile_det.ncnn": 99.0}
+# Decibels that the worst of the photographs must reach, over all outputs before their softmax or sigmoid; about 2 below what is
+# measured (25.8, 18.0, 12.2, 8.2).  By MinMax: on so few photographs KL says more about itself than about the writing of int8.
+FLOORS = {"squeezenet_v1.1": 23.5, "efficientnet_lite0.ncnn": 16.0, "nanodet_m": 10.0, "PP_OCRv5_mobile_det.ncnn": 6.0}
 
 
 @dataclass

@@ -13,7 +13,7 @@ from blobs import Floats, collected, fingerprint, magnitude_fingerprint, merged,
 import pyncnnq
 from pyncnnq._core import BlobStatistics
 
-SHAPES = [(48,), (16, 7), (32, 3, 5), (16, 1, 1), (16, 3, 4, 5), (16, 70, 61)]
+SHAPES = [(48,), (16, 7), (32, 3, 5), (16, 1, 1), (16, 3, 4, 5), (16, 50, 61)]
 CHANNEL_AXES = {1: (), 2: (0,), 3: (1, 2), 4: (1, 2, 3)}
 """Axes that the mean of a channel goes over: it is an element of a vector, a column of a matrix, a plane or a volume."""
 
@@ -81,7 +81,7 @@ def test_means_are_given_up_when_channels_vary(sizes: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, -np.nan], ids=str)
-@pytest.mark.parametrize("shape", [(48,), (16, 7), (16, 70, 61)], ids=str)
+@pytest.mark.parametrize("shape", [(48,), (16, 7), (16, 50, 61)], ids=str)
 def test_what_is_not_finite_is_reported(bad: float, shape: tuple[int, ...]) -> None:
     for elempack, place in itertools.product([1, 4, 16], [0, 0.3, 0.999]):
         values = blob(shape)

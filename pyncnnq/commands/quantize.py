@@ -21,12 +21,8 @@ from pyncnnq.table import Table
 @click.command("quantize")
 @model_arguments
 @click.argument("table", type=PATH)
-@click.option(
-    "--output", "-o", type=PATH, help="Write OUTPUT.param and OUTPUT.bin.  [default: PARAM's name with -int8, beside it]"
-)
-@click.option(
-    "--exclude", multiple=True, metavar="PATTERN", help="Keep these layers in float: names such as 'stem_*', or type:Gemm."
-)
+@click.option("--output", "-o", type=PATH, help="Write OUTPUT.param and OUTPUT.bin.  [default: PARAM's name with -int8, beside it]")
+@click.option("--exclude", multiple=True, metavar="PATTERN", help="Keep these layers in float: names such as 'stem_*', or type:Gemm.")
 @click.option("--only", multiple=True, metavar="PATTERN", help="Keep all other layers in float.")
 @click.option("--keep-first-last", is_flag=True, help="Keep the layers next to the model's inputs and outputs in float.")
 @click.option("--float32", is_flag=True, help="Store the weights that stay in float as float32.  [default: float16]")
@@ -57,9 +53,7 @@ def quantize_command(
 
 @click.command("dequantize")
 @model_arguments
-@click.option(
-    "--output", "-o", type=PATH, help="Write OUTPUT.param and OUTPUT.bin.  [default: PARAM's name with -float, beside it]"
-)
+@click.option("--output", "-o", type=PATH, help="Write OUTPUT.param and OUTPUT.bin.  [default: PARAM's name with -float, beside it]")
 def dequantize_command(param: Path, bin: Path, output: Path | None) -> None:
     """Write the float model that an int8 model stands for, to compare it with the original.
 

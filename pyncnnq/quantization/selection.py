@@ -23,9 +23,7 @@ def candidates(model: Model) -> list[Layer]:
     return [layer for layer in model.layers if layer.type in INT8_TYPES]
 
 
-def kept_in_float(
-    model: Model, table: Table, *, exclude: Sequence[str], only: Sequence[str], keep_first_last: bool
-) -> dict[str, str]:
+def kept_in_float(model: Model, table: Table, *, exclude: Sequence[str], only: Sequence[str], keep_first_last: bool) -> dict[str, str]:
     """The names of the candidates that stay in float, each with the reason.
 
     Args:
