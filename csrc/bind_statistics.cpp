@@ -76,7 +76,14 @@ void bind_statistics(py::module_& module) {
         .def(py::init<>())
         .def("observe", &observe, py::arg("mat"), py::arg("dims"), py::arg("w"), py::arg("h"), py::arg("d"), py::arg("c"),
              py::arg("cstep"), py::arg("elempack"), "Add one float32 blob; False if it holds an infinity or a NaN, and the statistics are then of no use.")
-        .def("merge", &BlobStatistics::merge, py::arg("other"), py::call_guard<py::gil_scoped_release>())
+        .def(
+            "merge",
+            [](BlobStatistics& self, const BlobStatistics& other) {
+                if (&self == &other) throw py::value_error("statistics cannot be merged with themselves");
+                py::gil_scoped_release release;
+                self.merge(other);
+            },
+            py::arg("other"))
         .def_property_readonly("count", &BlobStatistics::count)
         .def_property_readonly("zeros", &BlobStatistics::zeros)
         .def_property_readonly("min", &BlobStatistics::min)

@@ -93,6 +93,18 @@ def calibrate(
     return result
 
 
+def check_weights(model: Model) -> None:
+    """Find out before long work whether all weights can have scales.
+
+    Raises:
+        ModelError: naming the layer and the array that holds an infinity or a NaN.
+    """
+    for layer in model.layers:
+        if layer.type in ACTIVATION_TYPES + WEIGHT_ONLY_TYPES and not has_dynamic_weight(layer):
+            for weight in scaled_weights(layer):
+                weight_scales(layer, weight, 8)
+
+
 def _add_weight_rows(result: Calibration, layer: Layer, bits: int) -> None:
     for index, weight in enumerate(scaled_weights(layer)):
         scales, zeros = weight_scales(layer, weight, bits)

@@ -88,7 +88,8 @@ def check_every_layer(quantized: Model, blobs: dict[str, Array]) -> None:
     """Each layer of what ncnn computed, from the input that ncnn itself gave it, against the reference.
 
     Sums of int8 products are exact; the channels are too few for an int8 winograd accumulator to reach 2**31 / 576.  An int8
-    output may be one step off where the float before it is within `tolerance` of a tie.
+    output may be one step off where the float before it is within `tolerance` of a tie: of values up to 127, a relative error of
+    1.5 * 2**-12 moves 0.05 over a tie, one of 4e-6 hardly any.
     """
     chained: set[str] = set()
     for layer in quantized.layers[1:]:
@@ -102,7 +103,8 @@ def check_every_layer(quantized: Model, blobs: dict[str, Array]) -> None:
             if writes_int8:
                 chained.add(top)
                 assert off.max() <= 1, f"{layer} is off by {off.max()} int8 steps"
-                assert np.count_nonzero(off) <= 0.02 * off.size + 1, f"{layer}: {np.count_nonzero(off)} of {off.size} off by one"
+                allowed = (0.06 if layer.type == "ConvolutionDepthWise" else 0.005) * off.size + 1
+                assert np.count_nonzero(off) <= allowed, f"{layer}: {np.count_nonzero(off)} of {off.size} off by one"
             else:
                 assert off.max() <= tolerance(layer, expected), f"{layer} is off by {off.max()}"
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from pyncnnq.calibration import Calibration, calibrate
+from pyncnnq.calibration import Calibration, calibrate, check_weights
 from pyncnnq.data import CalibrationData, find_data
 from pyncnnq.errors import InputError
 from pyncnnq.files import check_writable
@@ -63,6 +63,7 @@ def run(
         ("the command line", parse_options(**image_options)),
         samples=setting("samples"),
     )
+    check_weights(model)
     pool.resize(min(setting("workers", pool.size), len(found.samples)))
     with progress("calibrate", quiet=quiet or as_json) as update:
         statistics = observe_samples(
@@ -81,7 +82,11 @@ def _data_for_inputs(model: Model, paths: list[str], config: Sequence[InputOptio
         raise InputError(
             f"{model.param_path}: needs calibration data: give a folder of images, a list file or .npy files after the model's files"
         )
-    return [paths] if len(model.inputs) == 1 else list(paths)
+    if len(model.inputs) == 1:
+        return [paths]
+    if len(paths) == 1 and not Path(paths[0]).exists():
+        return list(paths[0].split(","))  # as ncnn2table takes them: list1.txt,list2.txt
+    return list(paths)
 
 
 def _finish(

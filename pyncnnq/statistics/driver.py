@@ -67,11 +67,13 @@ def observe_samples(
     job = Job(model.param_path, model.bin_path, list(zip(model.inputs, inputs, strict=True)), list(samples), blobs)
     skipped: dict[int, str] = {}
     parts: list[dict[str, BlobStatistics]] = []
+    failure: Failed | None = None
     done = 0
     with pool:
         for index, answer in pool.run(job, len(samples)):
             if isinstance(answer, Failed):
-                raise PyncnnqError(answer.reason + pool.said())
+                failure = answer
+                break
             if index is None:
                 parts.append(answer)
                 continue
@@ -82,6 +84,8 @@ def observe_samples(
                 skipped[index] = answer.reason
             if progress is not None:
                 progress(done, len(samples))
+    if failure is not None:  # only now, when the pool has ended, is all known that ncnn said
+        raise PyncnnqError(failure.reason + "".join(f" (ncnn says: {line})" for line in list(pool.printed)[-1:]))
     statistics = Statistics(samples=len(samples) - len(skipped), skipped=[skipped[index] for index in sorted(skipped)])
     if statistics.samples == 0:
         raise InputError(f"none of the {len(samples)} samples could be read; the first one: {statistics.skipped[0]}")

@@ -92,11 +92,6 @@ class WorkerPool:
             running -= index is None
             yield index, answer
 
-    def said(self) -> str:
-        """The last thing that ncnn printed, for an error message."""
-        lines = [line for worker in self._workers for line in worker.printed]
-        return f" (ncnn says: {lines[-1]})" if lines else ""
-
     def __enter__(self) -> WorkerPool:
         return self
 
