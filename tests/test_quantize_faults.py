@@ -225,6 +225,13 @@ def test_exclude_and_only(
     run_model(quantized, tmp_path, {"in0": x})
 
 
+def test_a_name_with_the_letters_of_patterns_matches_itself(rng: np.random.Generator, x: Array, tmp_path: Path) -> None:
+    model = model_of(convolution(rng, "conv[0]", "in0", 3, 4), convolution(rng, "conv0", "conv[0]", 4, 4))
+    table = absmax_table(model, run_model(model, tmp_path, {"in0": x}))
+    left = quantize(model, table, exclude=["conv[0]"]).summary.kept_in_float
+    assert {layer.name for layer in left} >= {"conv[0]"}
+
+
 def test_first_and_last(model: Model, table: Table) -> None:
     quantized = quantize(model, table, keep_first_last=True)
     assert {left.name: left.reason for left in quantized.summary.kept_in_float} == {"conv_a": "first layer", "fc": "last layer"}

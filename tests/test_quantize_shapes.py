@@ -97,3 +97,13 @@ def layers(*lines: str) -> dict[str, int]:
 )
 def test_rules(lines: list[str], expected: int | None) -> None:
     assert layers(*lines).get(f"l{len(lines) - 1}") == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("1=1", True), ("1=1 11=3", False), ("1=3", False), ("1=1 4=1", False), ("1=1 16=1", False)]
+)
+def test_which_convolutions_take_a_vector(text: str, expected: bool) -> None:
+    """ncnn adds a border to a vector too, and then computes something else than an InnerProduct."""
+    assert takes_vector(Layer("Convolution", "c", ["v"], ["c"], Params(f" 0=4 {text}")), {"v": 1}) == expected
+    assert not takes_vector(Layer("Convolution", "c", ["v"], ["c"], Params(f" 0=4 {text}")), {"v": 3})
+    assert not takes_vector(Layer("Convolution", "c", ["v"], ["c"], Params(f" 0=4 {text}")), {})

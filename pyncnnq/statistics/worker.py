@@ -67,34 +67,26 @@ class _Network:
 
 
 def _observe(blob: ObservedBlob, mat: Any, statistics: BlobStatistics) -> None:
-    if mat.dims == 0 or mat.elemsize != 4 * mat.elempack:
+    dims, w, h, d, c, cstep, elempack = mat.dims, mat.w, mat.h, mat.d, mat.c, mat.cstep, mat.elempack
+    if dims == 0 or mat.elemsize != 4 * elempack:
         raise _Failure(f"blob {blob.name} is empty or not float32")
     # ncnn itself checks no shape: a reader would compute garbage from whatever lies behind its input.
-    found = _channels(mat, blob)
-    if found != blob.channels:
-        what = f"{mat.w}x{mat.h}x{mat.d}x{mat.c * mat.elempack}" if mat.dims >= 3 else f"{mat.w * mat.elempack}"
-        raise _Failure(
-            f"{blob.reader} takes {blob.channels} input channels, but finds {found} in its input ({what}); check --size"
-        )
-    if not statistics.observe(_unpacked_view(mat), mat.dims, mat.w, mat.h, mat.d, mat.c, mat.cstep, mat.elempack):
-        raise _Failure(f"blob {blob.name} holds an infinity or a NaN; do the weights, --mean and --norm fit this model?")
-
-
-def _unpacked_view(mat: Any) -> Any:
-    """The same memory as plain floats: the binding gives no buffer of a packed Mat."""
-    view = ncnn.Mat(mat)
-    view.elemsize, view.elempack = 4, 1
-    view.w, view.cstep = mat.w * mat.elempack, mat.cstep * mat.elempack
-    return view
-
-
-def _channels(mat: Any, blob: ObservedBlob) -> int:
-    if mat.dims == 1:
-        return int(mat.w * mat.elempack)
-    if mat.dims == 2:
+    if dims == 1:
+        found = w * elempack
+    elif dims == 2:
         # InnerProduct takes each row of a matrix as a vector, unless only the matrix as a whole is as long as it needs.
-        return int(mat.w if mat.w == blob.channels else mat.w * mat.h * mat.elempack)
-    return int(mat.c * mat.elempack * (mat.w * mat.h * mat.d if blob.flattened else 1))
+        found = w if w == blob.channels else w * h * elempack
+    else:
+        found = c * elempack * (w * h * d if blob.flattened else 1)
+    if found != blob.channels:
+        what = f"{w}x{h}x{d}x{c * elempack}" if dims >= 3 else f"{w * h * elempack}"
+        raise _Failure(f"{blob.reader} takes {blob.channels} input channels, but finds {found} in its input ({what}); check --size")
+    if elempack > 1:
+        # The binding gives no buffer of a packed Mat: look at the same memory as plain floats.
+        mat = ncnn.Mat(mat)
+        mat.elemsize, mat.elempack, mat.w, mat.cstep = 4, 1, w * elempack, cstep * elempack
+    if not statistics.observe(mat, dims, w, h, d, c, cstep, elempack):
+        raise _Failure(f"blob {blob.name} holds an infinity or a NaN; do the weights, --mean and --norm fit this model?")
 
 
 def _read(stream: BinaryIO) -> Any:
