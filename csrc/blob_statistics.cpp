@@ -14,7 +14,7 @@ constexpr uint32_t kInfinityBits = 0x7f800000u;
 // Summarised and counted while it is still in the first-level cache.
 constexpr size_t kChunk = 4096;
 // Of a large blob only so many values, or up to twice as many, go to the histogram: blocks spread evenly over it, chosen by their place.
-constexpr size_t kHistogramValues = size_t{1} << 17;
+constexpr size_t kHistogramValues = size_t{1} << 16;
 constexpr size_t kBlock = 128;
 constexpr size_t kBinnedAtOnce = size_t{1} << 16;
 static_assert(kChunk % kLanes == 0, "lane sums must continue from chunk to chunk");

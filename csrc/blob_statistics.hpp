@@ -23,7 +23,7 @@ class BlobStatistics {
 public:
     // Adds one blob of float32.  Returns false when it holds an infinity or a NaN; the statistics are then of no use.
     //
-    // Of a blob of 2^18 elements or more the histogram takes an evenly spread part, at least 2^17 of them; all else takes all.
+    // Of a blob of 2^17 elements or more the histogram takes an evenly spread part, at least 2^16 of them; all else takes all.
     //
     // A channel is what one input weight sees: the channel of a 3-D or 4-D blob, the column of a 2-D one, the element of a 1-D one.
     bool observe(const float* data, const MatLayout& layout);

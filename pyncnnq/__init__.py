@@ -1,19 +1,46 @@
 """Int8 quantization for ncnn: calibration tables and int8 models from a folder of images, without building ncnn.
 
-model = pyncnnq.load_model("model.param", "model.bin")
-statistics = pyncnnq.collect(model, "images/", options=pyncnnq.InputOptions(preset="imagenet-torch", size=(224, 224)))
-pyncnnq.calibrate(model, statistics).table.write("model.table")
-pyncnnq.quantize(model, pyncnnq.Table.read("model.table")).save("model-int8.param", "model-int8.bin")
+    model = pyncnnq.load_model("model.param", "model.bin")
+    statistics = pyncnnq.collect(model, "images/", options=pyncnnq.InputOptions(preset="imagenet-torch", size=(224, 224)))
+    table = pyncnnq.calibrate(model, statistics).table
+    table.write("model.table")
+    pyncnnq.quantize(model, table).save("model-int8.param", "model-int8.bin")
+
+The names are imported when they are first used: worker processes and the command line's first steps need few of them.
 """
 
-from pyncnnq.calibration import Calibration, calibrate
-from pyncnnq.data import collect
-from pyncnnq.errors import InputError, ModelError, PyncnnqError, TableError
-from pyncnnq.inputs import InputOptions
-from pyncnnq.model import Model, load_model
-from pyncnnq.quantization import QuantizedModel, dequantize, quantize
-from pyncnnq.statistics.driver import Statistics
-from pyncnnq.table import Table
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pyncnnq.calibration import Calibration, calibrate
+    from pyncnnq.data import collect
+    from pyncnnq.errors import InputError, ModelError, PyncnnqError, TableError
+    from pyncnnq.inputs import InputOptions
+    from pyncnnq.model import Model, load_model
+    from pyncnnq.quantization import QuantizedModel, dequantize, quantize
+    from pyncnnq.statistics.driver import Statistics
+    from pyncnnq.table import Table
+
+_HOMES = {
+    "Calibration": "calibration",
+    "InputError": "errors",
+    "InputOptions": "inputs",
+    "Model": "model",
+    "ModelError": "errors",
+    "PyncnnqError": "errors",
+    "QuantizedModel": "quantization",
+    "Statistics": "statistics.driver",
+    "Table": "table",
+    "TableError": "errors",
+    "calibrate": "calibration",
+    "collect": "data",
+    "dequantize": "quantization",
+    "load_model": "model",
+    "quantize": "quantization",
+}
 
 __all__ = [
     "Calibration",
@@ -32,3 +59,13 @@ __all__ = [
     "load_model",
     "quantize",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'pyncnnq' has no attribute {name!r}")
+    return getattr(import_module(f"pyncnnq.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import sys
-from typing import NoReturn
+from importlib import import_module
+from typing import NoReturn, cast
 
 import click
 
 from pyncnnq._core import active_target
-from pyncnnq.commands.calibrate import calibrate_command
-from pyncnnq.commands.demo import demo_command
-from pyncnnq.commands.inspect import inspect_command
-from pyncnnq.commands.quantize import dequantize_command, quantize_command
 from pyncnnq.errors import PyncnnqError
 
+_MODULES = {"calibrate": "calibrate", "quantize": "quantize", "inspect": "inspect", "dequantize": "quantize", "demo": "demo"}
+"""Each command's module in `pyncnnq.commands`, imported when it is needed: `calibrate` has its workers to start first."""
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+
+class _Commands(click.Group):
+    def list_commands(self, _context: click.Context) -> list[str]:
+        return list(_MODULES)
+
+    def get_command(self, _context: click.Context, name: str) -> click.Command | None:
+        if name not in _MODULES:
+            return None
+        return cast(click.Command, getattr(import_module(f"pyncnnq.commands.{_MODULES[name]}"), f"{name}_command"))
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @click.version_option(package_name="pyncnnq")
 def commands() -> None:
     """Int8 quantization for ncnn, from a folder of images."""
@@ -23,13 +33,6 @@ def commands() -> None:
         active_target()
     except ValueError as error:
         raise PyncnnqError(f"PYNCNNQ_TARGET: {error}") from None
-
-
-commands.add_command(calibrate_command)
-commands.add_command(quantize_command)
-commands.add_command(inspect_command)
-commands.add_command(dequantize_command)
-commands.add_command(demo_command)
 
 
 def main() -> NoReturn:

@@ -7,9 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
 Update = Callable[[int, int], None]
 """Called with (done, in all)."""
 
@@ -20,6 +17,10 @@ def progress(what: str, *, quiet: bool) -> Iterator[Update | None]:
     if quiet:
         yield None
     elif sys.stderr.isatty():
+        # Imported for a terminal only: it takes as long as calibrating several images.
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),

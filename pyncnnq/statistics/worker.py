@@ -9,6 +9,7 @@ statistics.
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import signal
@@ -122,6 +123,7 @@ def main() -> None:
     """Serve one collection on the standard streams."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides, and ends us
     cv2.setNumThreads(1)
+    gc.disable()  # blobs are freed by their reference counts; looking for cycles takes time and finds none
     requests = sys.stdin.buffer
     # Whatever a library prints to stdout must not get between our messages.
     answers = os.fdopen(os.dup(1), "wb")
