@@ -79,9 +79,7 @@ void bind_kernels(py::module_& module) {
         .def("quantize_f32_s8", &quantize, py::arg("x").noconvert(), py::arg("scale"))
         .def(
             "absmax_bits_f32",
-            [](const KernelTable& table, const Floats& x) {
-                return table.absmax_bits_f32(x.data(), static_cast<size_t>(x.size()));
-            },
+            [](const KernelTable& table, const Floats& x) { return table.absmax_bits_f32(x.data(), static_cast<size_t>(x.size())); },
             py::arg("x").noconvert());
     module.def(
         "kernels", [](const char* target) { return &target_named(target); }, py::arg("target"), py::return_value_policy::reference,

@@ -65,7 +65,8 @@ BlobStatistics set_state(const py::tuple& t) {
     s.histogram.octave = t[7].cast<uint32_t>();
     s.histogram.counts = to_vector<uint64_t>(t[8]);
     s.histogram.values = to_vector<float>(t[9]);
-    if (s.histogram.counts.size() != (s.histogram.binned ? size_t{kBins} : 0)) throw py::value_error("the state has a wrong number of bins");
+    if (s.histogram.counts.size() != (s.histogram.binned ? size_t{kBins} : 0))
+        throw py::value_error("the state has a wrong number of bins");
     return BlobStatistics::from_state(s);
 }
 
@@ -74,8 +75,8 @@ BlobStatistics set_state(const py::tuple& t) {
 void bind_statistics(py::module_& module) {
     py::class_<BlobStatistics>(module, "BlobStatistics", "Order-independent, mergeable statistics of one blob over all calibration data.")
         .def(py::init<>())
-        .def("observe", &observe, py::arg("mat"), py::arg("dims"), py::arg("w"), py::arg("h"), py::arg("d"), py::arg("c"),
-             py::arg("cstep"), py::arg("elempack"), "Add one float32 blob; False if it holds an infinity or a NaN, and the statistics are then of no use.")
+        .def("observe", &observe, py::arg("mat"), py::arg("dims"), py::arg("w"), py::arg("h"), py::arg("d"), py::arg("c"), py::arg("cstep"),
+             py::arg("elempack"), "Add one float32 blob; False if it holds an infinity or a NaN, and the statistics are then of no use.")
         .def(
             "merge",
             [](BlobStatistics& self, const BlobStatistics& other) {
@@ -89,8 +90,9 @@ void bind_statistics(py::module_& module) {
         .def_property_readonly("min", &BlobStatistics::min)
         .def_property_readonly("max", &BlobStatistics::max)
         .def_property_readonly("absmax", &BlobStatistics::absmax)
-        .def("channel_means", [](const BlobStatistics& self) { return to_array(self.channel_means()); },
-             "Mean of each channel, float64; empty when the number of channels varied.")
+        .def(
+            "channel_means", [](const BlobStatistics& self) { return to_array(self.channel_means()); },
+            "Mean of each channel, float64; empty when the number of channels varied.")
         .def(
             "histogram",
             [](const BlobStatistics& self, size_t bins) {

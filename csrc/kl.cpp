@@ -9,8 +9,8 @@ namespace pyncnnq {
 
 namespace {
 
-// log(x) for normal positive x, to 1e-15 (absolute and relative).  The search takes half a million logarithms for each blob; unlike the library's,
-// this one has neither branch nor table, so that the compiler can do several at once.
+// log(x) for normal positive x, to 1e-15 (absolute and relative).  The search takes half a million logarithms for each blob; unlike the
+// library's, this one has neither branch nor table, so that the compiler can do several at once.
 inline double fast_log(double x) {
     constexpr double kLog2 = 0.693147180559945309417;
     constexpr uint64_t kOneHalfRoot = 0x3fe6a09e667f3bcd;  // sqrt(1/2)

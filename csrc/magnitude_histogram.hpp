@@ -19,8 +19,8 @@ Binning binning_below_octave_end(uint32_t octave);
 // Few values are kept as they are; many are counted in bins (see Binning) up to the end of the largest one's octave.
 //
 // When a larger octave comes, bins join in pairs; edges never move otherwise, and the step from values to bins depends on their number
-// alone (and on the size of the blobs that they come in).  So the same values give the same histogram in whatever order, grouping or merging they come.  Bins are as fine as this because
-// the KL search is a jumpy function of its input (docs/statistics.md).
+// alone (and on the size of the blobs that they come in).  So the same values give the same histogram in whatever order, grouping or
+// merging they come.  Bins are as fine as this because the KL search is a jumpy function of its input (docs/statistics.md).
 class MagnitudeHistogram {
 public:
     static constexpr size_t kKeptValues = size_t{1} << 18;

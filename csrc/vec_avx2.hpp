@@ -41,9 +41,7 @@ struct V {
     static I shift_right(I a) {
         return _mm256_srli_epi32(a, N);
     }
-    static I add_one_where_zero(I count, I a) {
-        return _mm256_sub_epi32(count, _mm256_cmpeq_epi32(a, _mm256_setzero_si256()));
-    }
+    static I add_one_where_zero(I count, I a) { return _mm256_sub_epi32(count, _mm256_cmpeq_epi32(a, _mm256_setzero_si256())); }
     static I select_where_less(I a, I b, I less, I other) { return _mm256_blendv_epi8(other, less, _mm256_cmpgt_epi32(b, a)); }
     static size_t store_where_nonzero(uint16_t* p, I a, I test) {
         const I zero = _mm256_cmpeq_epi32(test, _mm256_setzero_si256());

@@ -30,9 +30,7 @@ struct V {
     static I add_one_where_zero(I count, I a) {
         return _mm512_mask_add_epi32(count, _mm512_testn_epi32_mask(a, a), count, _mm512_set1_epi32(1));
     }
-    static I select_where_less(I a, I b, I less, I other) {
-        return _mm512_mask_blend_epi32(_mm512_cmplt_epi32_mask(a, b), other, less);
-    }
+    static I select_where_less(I a, I b, I less, I other) { return _mm512_mask_blend_epi32(_mm512_cmplt_epi32_mask(a, b), other, less); }
     static size_t store_where_nonzero(uint16_t* p, I a, I test) {
         const __mmask16 kept = _mm512_test_epi32_mask(test, test);
         // Compress to a register, then store it whole: compressing to memory is microcode on AMD.

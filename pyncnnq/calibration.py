@@ -61,9 +61,7 @@ class Calibration:
     warnings: list[str] = field(default_factory=list)
 
 
-def calibrate(
-    model: Model, statistics: Statistics | None = None, *, method: str = "kl", weight_bits: str = "ncnn"
-) -> Calibration:
+def calibrate(model: Model, statistics: Statistics | None = None, *, method: str = "kl", weight_bits: str = "ncnn") -> Calibration:
     """Choose all scales and put them in a table with the rows and the order of ncnn2table.
 
     Args:
@@ -138,9 +136,7 @@ def _add_activation_rows(
             result.warnings.append(f"{layer}: its input {blob} was zero on all data; its scale is written as 1")
         result.table[layer.name] = scale
         absmax = observed[blob].absmax
-        result.layers.append(
-            CalibratedLayer(layer.name, layer.type, absmax, float(threshold), float(scale[0]), bits[layer.name])
-        )
+        result.layers.append(CalibratedLayer(layer.name, layer.type, absmax, float(threshold), float(scale[0]), bits[layer.name]))
 
 
 def _activation_scale(threshold: np.float32) -> Scales:

@@ -54,9 +54,7 @@ def input_layer(model: Model, layer: Layer) -> InputLayer:
     """What the model says of an input: its Input layer, or else the convolution that reads it, by the size of its weights."""
     w, h, c, d = (layer.params.get_int(key, 0) for key in (0, 1, 2, 11))
     readers = model.graph().readers(layer.tops[0])
-    convolution = next(
-        (reader for reader in readers if reader.type in ACTIVATION_TYPES[:2] and not has_dynamic_weight(reader)), None
-    )
+    convolution = next((reader for reader in readers if reader.type in ACTIVATION_TYPES[:2] and not has_dynamic_weight(reader)), None)
     if not c and convolution is not None:
         c = input_channels(convolution)
     return InputLayer(layer.tops[0], w, h, c, d, integers=any(reader.type == "Embed" for reader in readers))

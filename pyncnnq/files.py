@@ -23,7 +23,7 @@ def write_files(contents: Mapping[Path, bytes]) -> None:
         for target, data in contents.items():
             beside[target] = _write_beside(target, data)
         for target in list(beside):
-            os.replace(beside[target], target)
+            beside[target].replace(target)
             del beside[target]
     except OSError as error:
         where = error.filename or ", ".join(str(path) for path in contents)
@@ -44,9 +44,7 @@ def check_writable(target: Path) -> None:
     if not target.parent.is_dir():
         raise PyncnnqError(f"{target.parent}: no such folder to write {target.name} into; create it first")
     if not os.access(target.parent, os.W_OK | os.X_OK):
-        raise PyncnnqError(
-            f"{target.parent}: cannot write {target.name} into this folder: permission denied; choose another with -o"
-        )
+        raise PyncnnqError(f"{target.parent}: cannot write {target.name} into this folder: permission denied; choose another with -o")
 
 
 def _write_beside(target: Path, data: bytes) -> Path:

@@ -156,9 +156,7 @@ class Table:
                 found = f"{which} is {row.scales[harmful[0]]}, not a positive number"
                 problems.append(f"{place}: {found}; calibrate {layer} anew, or exclude it")
             else:
-                harmless.append(
-                    f"{place}: {layer} has a scale of {row.scales[odd[0]]} for weights that are all zero; it is written as 1"
-                )
+                harmless.append(f"{place}: {layer} has a scale of {row.scales[odd[0]]} for weights that are all zero; it is written as 1")
         if problems:
             shown = problems[:_SHOWN_PROBLEMS]
             more = [f"... and {len(problems) - len(shown)} more"] if len(problems) > len(shown) else []
@@ -196,9 +194,7 @@ def _meanings(model: Model) -> dict[str, tuple[Layer, ScaledWeight | None]]:
     for layer in model.layers:
         if has_dynamic_weight(layer):
             continue
-        rows: dict[str, ScaledWeight | None] = {
-            weight_key(layer.name, i): weight for i, weight in enumerate(scaled_weights(layer))
-        }
+        rows: dict[str, ScaledWeight | None] = {weight_key(layer.name, i): weight for i, weight in enumerate(scaled_weights(layer))}
         if needs_activation_scale(layer):
             rows[layer.name] = None
         for key, weight in rows.items():

@@ -22,9 +22,7 @@ def ncnn_weight_bits(layer: Layer) -> int:
     Source: `quant_6bit` in ncnn's tools/quantize/ncnn2table.cpp.
     """
     params = layer.params
-    kernel, dilation, stride = (
-        (w := params.get_int(key, default), params.get_int(key + 10, w)) for key, default in _SHAPE_KEYS
-    )
+    kernel, dilation, stride = ((w := params.get_int(key, default), params.get_int(key + 10, w)) for key, default in _SHAPE_KEYS)
     winograd = layer.type == "Convolution" and kernel == (3, 3) and dilation == (1, 1) and stride == (1, 1)
     return 6 if winograd else 8
 

@@ -74,6 +74,4 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     tested = config.stash[TESTED_TARGETS]
     if tested:
         missing = [name for name in TARGETS if name not in tested]
-        terminalreporter.write_line(
-            f"kernel targets tested: {', '.join(sorted(tested))}; not here: {', '.join(missing) or 'none'}"
-        )
+        terminalreporter.write_line(f"kernel targets tested: {', '.join(sorted(tested))}; not here: {', '.join(missing) or 'none'}")

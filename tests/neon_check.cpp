@@ -27,9 +27,8 @@ void check(const char* kernel, size_t n, const T* expected, const T* found, size
 
 float special(bool finite) {
     constexpr float inf = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
-    constexpr float values[] = {0.0f,  -0.0f,   0.5f,   -0.5f,  0.49999997f, -0.49999997f, 1.5f,    126.5f, 127.5f, -127.5f, 128.0f,
-                                -2.5f, 1e-45f,  1e-40f, 1e-38f, 3.4e38f,     -3.4e38f,     1e20f,   2.0f,   1.0f,   inf,     -inf,
-                                nan,   -nan};
+    constexpr float values[] = {0.0f,   -0.0f,  0.5f,   -0.5f,   0.49999997f, -0.49999997f, 1.5f, 126.5f, 127.5f, -127.5f, 128.0f, -2.5f,
+                                1e-45f, 1e-40f, 1e-38f, 3.4e38f, -3.4e38f,    1e20f,        2.0f, 1.0f,   inf,    -inf,    nan,    -nan};
     constexpr size_t count = sizeof values / sizeof *values;
     return values[random_bits() % (finite ? count - 4 : count)];
 }
@@ -37,7 +36,8 @@ float special(bool finite) {
 // A third special values, a third of any pattern, a third of ordinary size.
 float value(bool finite) {
     switch (random_bits() % 3) {
-        case 0: return special(finite);
+        case 0:
+            return special(finite);
         case 1: {
             uint32_t bits = random_bits();
             if (finite && (bits & 0x7f800000u) == 0x7f800000u) bits ^= 0x40000000u;
@@ -45,7 +45,8 @@ float value(bool finite) {
             std::memcpy(&x, &bits, sizeof x);
             return x;
         }
-        default: return static_cast<float>(random_bits() % 100000) / 300.0f - 150.0f;
+        default:
+            return static_cast<float>(random_bits() % 100000) / 300.0f - 150.0f;
     }
 }
 

@@ -44,9 +44,7 @@ def test_every_layer_gets_its_rows(cli: Cli, shared: Path, tmp_path: Path, name:
     summary = calibrate(cli, shared, name, shared / "data/imagenet/calib", table, f"--samples={SAMPLES}")
     assert summary["samples"] == SAMPLES
     lines = (shared / "models" / f"{name}.param").read_text().splitlines()[2:]
-    layers = [
-        words[1] for words in map(str.split, lines) if words[0] in ("Convolution", "ConvolutionDepthWise", "InnerProduct")
-    ]
+    layers = [words[1] for words in map(str.split, lines) if words[0] in ("Convolution", "ConvolutionDepthWise", "InnerProduct")]
     rows = dict(line.split(maxsplit=1) for line in table.read_text().splitlines())
     assert list(rows) == [f"{layer}_param_0" for layer in layers] + layers
     assert all(0 < float(scale) < float("inf") for scales in rows.values() for scale in scales.split())
@@ -78,9 +76,7 @@ def test_the_order_of_the_photographs_changes_nothing(
     assert table.read_bytes() == reference
 
 
-def test_the_target_changes_nothing(
-    cli: Cli, shared: Path, photographs: list[Path], reference: bytes, tmp_path: Path, target: str
-) -> None:
+def test_the_target_changes_nothing(cli: Cli, shared: Path, photographs: list[Path], reference: bytes, tmp_path: Path, target: str) -> None:
     assert target in _core.supported_targets()
     listed, table = tmp_path / "list.txt", tmp_path / "model.table"
     listed.write_text("\n".join(map(str, photographs)))

@@ -128,9 +128,7 @@ def test_python_gives_the_same_table(cli: Cli, place: Place) -> None:
     assert cli("calibrate", *place.model, place.images, *OPTIONS).returncode == 0
     model = pyncnnq.load_model(*place.model)
     options = pyncnnq.InputOptions(mean=(128,) * 3, norm=(0.015625,) * 3, pixel="RGB")
-    assert (
-        pyncnnq.calibrate(model, pyncnnq.collect(model, place.images, options=options)).table.text() == place.table.read_text()
-    )
+    assert pyncnnq.calibrate(model, pyncnnq.collect(model, place.images, options=options)).table.text() == place.table.read_text()
 
 
 def test_json(cli: Cli, place: Place) -> None:
@@ -254,9 +252,7 @@ def test_the_best_target_is_used_otherwise() -> None:
     environment = {key: value for key, value in os.environ.items() if key != "PYNCNNQ_TARGET"}
     code = "from pyncnnq import _core; print(_core.active_target())"
     for more in ({}, {"PYNCNNQ_TARGET": ""}):
-        done = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, env={**environment, **more}, check=True
-        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**environment, **more}, check=True)
         assert done.stdout.strip() == _core.supported_targets()[0]
 
 
@@ -277,9 +273,7 @@ def wrong_magic(place: Place) -> None:
 
 def custom_layer(place: Place) -> None:
     """Without weights, so that only ncnn itself can tell that it does not know it."""
-    text = re.sub(
-        r"^(\d+) (\d+)$", lambda match: f"{int(match[1]) + 1} {int(match[2]) + 1}", place.param.read_text(), count=1, flags=re.M
-    )
+    text = re.sub(r"^(\d+) (\d+)$", lambda match: f"{int(match[1]) + 1} {int(match[2]) + 1}", place.param.read_text(), count=1, flags=re.M)
     place.param.write_text(text + "MyLayer my_layer 1 1 out0 out1\n")
 
 
@@ -397,9 +391,7 @@ def test_inputs_with_different_numbers_of_samples(cli: Cli, shared: Path, place:
     two, three = (write_text(place.folder / f"{n}.txt", "\n".join(map(str, paths[:n]))) for n in (2, 3))
     before = place.files()
     assert_fault(cli("calibrate", *model, two, three, "-o", place.table), place, before, "2.txt has 2", "3.txt has 3")
-    assert_fault(
-        cli("calibrate", *model, two, "-o", place.table), place, before, "1 DATA argument for 2 model inputs (in0, in1)"
-    )
+    assert_fault(cli("calibrate", *model, two, "-o", place.table), place, before, "1 DATA argument for 2 model inputs (in0, in1)")
 
 
 @pytest.mark.parametrize("arguments", [["--samples=0"], ["--workers=0"], ["--nonsense"]])
@@ -436,9 +428,7 @@ def run_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 def test_a_read_only_folder(run_here: Cli, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """Found out before the work begins; root may write anywhere, so the answer of the system is replaced."""
     monkeypatch.setattr("pyncnnq.files.os.access", lambda _, mode: not mode & os.W_OK)
-    monkeypatch.setattr(
-        "pyncnnq.commands.calibrate_run.observe_samples", lambda *_, **__: pytest.fail("calibrated for nothing")
-    )
+    monkeypatch.setattr("pyncnnq.commands.calibrate_run.observe_samples", lambda *_, **__: pytest.fail("calibrated for nothing"))
     assert_fault(run_here("calibrate", *place.model, place.images, *OPTIONS), place, place.files(), "permission denied")
 
 
@@ -483,9 +473,7 @@ def running(place: Place) -> Iterator[subprocess.Popen[str]]:
     """A calibration of many images, in a session of its own, that has got through some of them."""
     listed = write_text(place.folder / "many.txt", "\n".join(map(str, IMAGES * 400)))
     command = [sys.executable, "-m", "pyncnnq", "calibrate", *map(str, [*place.model, listed]), *OPTIONS, "--workers=2"]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    ) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
         deadline = time.monotonic() + 30
         while len(children(process.pid)) < 2 and time.monotonic() < deadline:
             time.sleep(0.02)

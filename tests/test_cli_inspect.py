@@ -40,9 +40,7 @@ def test_the_demo_as_json(cli: Cli) -> None:
     assert summary["layer_count"] == len(lines)
     assert list(layers(summary)) == quantizable
     # Every byte of the file but the tags is a weight's: 4 bytes for each tagged array.
-    assert sum(summary["weight_bytes"].values()) + 4 * len(quantizable) == pytest.approx(
-        DEMO.bin.stat().st_size, abs=3 * len(quantizable)
-    )
+    assert sum(summary["weight_bytes"].values()) + 4 * len(quantizable) == pytest.approx(DEMO.bin.stat().st_size, abs=3 * len(quantizable))
 
 
 def test_the_demo_as_text(cli: Cli) -> None:

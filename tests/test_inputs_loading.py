@@ -162,9 +162,7 @@ def test_ncnn2table_words_do_what_ncnn2table_does(shared: Path, pixel: str, flag
         ((91, 182), "[0,48,3]", (95, 48)),
     ],
 )
-def test_ncnn2table_open_sides_follow_the_aspect_ratio(
-    tmp_path: Path, image: tuple[int, int], shape: str, size: tuple[int, int]
-) -> None:
+def test_ncnn2table_open_sides_follow_the_aspect_ratio(tmp_path: Path, image: tuple[int, int], shape: str, size: tuple[int, int]) -> None:
     path = save(tmp_path / "a.png", picture(*image))
     words = parse_words(["mean=[0,0,0]", "norm=[1,1,1]", f"shape={shape}", "pixel=BGR"])
     (spec,) = resolve([InputLayer("data", 227, 227, 3)], [find_samples(path)], ("words", words.inputs))

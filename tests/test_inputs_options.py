@@ -184,9 +184,7 @@ def test_words_type_must_be_what_is_there(word: str, samples: Samples) -> None:
 
 
 def test_explicit_options_win_over_their_preset() -> None:
-    spec = one(
-        DATA, parse_options(preset=["imagenet-torch"], pixel=["bgr"], norm=["1,1,1"], size=["64,32"], resize=["letterbox"])
-    )
+    spec = one(DATA, parse_options(preset=["imagenet-torch"], pixel=["bgr"], norm=["1,1,1"], size=["64,32"], resize=["letterbox"]))
     assert spec == Preprocessing((64, 32), PRESETS["imagenet-torch"].mean, (1.0, 1.0, 1.0), "BGR", Resize("letterbox"))
 
 
@@ -250,9 +248,7 @@ def test_images_and_arrays_side_by_side() -> None:
         (IN0, {"pixel": ["RGB"]}, ["size", "mean", "norm"]),
     ],
 )
-def test_what_is_missing_is_named_with_options_that_cure_it(
-    layer: InputLayer, options: dict[str, list[str]], missing: list[str]
-) -> None:
+def test_what_is_missing_is_named_with_options_that_cure_it(layer: InputLayer, options: dict[str, list[str]], missing: list[str]) -> None:
     with pytest.raises(InputError, match=f"input '{layer.name}': {', '.join(missing)} not given") as caught:
         one(layer, parse_options(**options))
     message = str(caught.value)

@@ -140,9 +140,7 @@ def bins_of(x: Floats, octave: int) -> NDArray[np.int64]:
     lowest = octave - 127 - _core.OCTAVES + 1  # the exponent of the lowest octave with bins of its own
     exponents = np.frexp(magnitudes)[1] - 1
     equal = np.floor(magnitudes * 2.0**-lowest * _core.BINS_PER_OCTAVE)
-    own = (exponents - lowest + 1) * _core.BINS_PER_OCTAVE + np.floor(
-        (magnitudes * 2.0**-exponents - 1) * _core.BINS_PER_OCTAVE
-    )
+    own = (exponents - lowest + 1) * _core.BINS_PER_OCTAVE + np.floor((magnitudes * 2.0**-exponents - 1) * _core.BINS_PER_OCTAVE)
     return np.where(exponents < lowest, equal, own).astype(np.int64)
 
 
@@ -173,9 +171,7 @@ def test_a_single_value_among_zeros(kernels: _core.Kernels) -> None:
         np.testing.assert_array_equal(kernels.bin_magnitudes_f32(x, 127), bins_of(x, 127))
 
 
-@pytest.mark.parametrize(
-    ("x", "octave"), [(2.0, 127), (np.inf, 254), (np.nan, 254), (1e-40, _core.LOWEST_OCTAVE - 1), (1.0, 255)]
-)
+@pytest.mark.parametrize(("x", "octave"), [(2.0, 127), (np.inf, 254), (np.nan, 254), (1e-40, _core.LOWEST_OCTAVE - 1), (1.0, 255)])
 def test_binning_refuses_what_has_no_bin(kernels: _core.Kernels, x: float, octave: int) -> None:
     with pytest.raises(ValueError, match="octave"):
         kernels.bin_magnitudes_f32(np.array([x], np.float32), octave)
@@ -205,9 +201,7 @@ def test_quantize_every_tie_and_its_neighbours(kernels: _core.Kernels) -> None:
 ROUNDED = {1e-45: 0, 0.49999997: 0, 0.5: 1, 1.5: 2, 126.49999: 126, 126.5: 127, 127.5: 127, 128: 127, 1e20: 127, np.inf: 127}
 
 
-@pytest.mark.parametrize(
-    ("x", "q"), [*ROUNDED.items(), *((-x, -q) for x, q in ROUNDED.items()), (np.nan, 127), (-np.nan, -127)]
-)
+@pytest.mark.parametrize(("x", "q"), [*ROUNDED.items(), *((-x, -q) for x, q in ROUNDED.items()), (np.nan, 127), (-np.nan, -127)])
 def test_quantize_by_hand(kernels: _core.Kernels, x: float, q: int) -> None:
     np.testing.assert_array_equal(kernels.quantize_f32_s8(np.full(19, x, np.float32), 1.0), np.full(19, q))
 

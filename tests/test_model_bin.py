@@ -196,9 +196,7 @@ def ncnn_reads(pairs: Sequence[tuple[Path, Path]]) -> list[Any]:
     words = [str(path) for pair in pairs for path in pair]
     script = Path(__file__).with_name("ncnn_reads.py")
     done = subprocess.run([sys.executable, str(script), *words], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, (
-        f"ncnn died with {done.returncode} after {done.stdout.count(chr(10))} models: {done.stderr[-400:]}"
-    )
+    assert done.returncode == 0, f"ncnn died with {done.returncode} after {done.stdout.count(chr(10))} models: {done.stderr[-400:]}"
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
@@ -273,9 +271,7 @@ def random_layers(draw: st.DrawFn) -> Layer:
         heads, size = number(1, 3), number(1, 6)
         embed = heads * size
         rest = f"2={embed * number(1, 9)} 3={number(1, 40)} 4={number(1, 40)}"
-        return make_layer(
-            "MultiHeadAttention", ["a", "b", "c"], f"0={embed} 1={heads} {rest} 18={draw(st.sampled_from([0, 2, 411]))}"
-        )
+        return make_layer("MultiHeadAttention", ["a", "b", "c"], f"0={embed} 1={heads} {rest} 18={draw(st.sampled_from([0, 2, 411]))}")
     if kind == "embed":
         outputs, words = number(1, 9), number(1, 9)
         return make_layer("Embed", ["a"], f"0={outputs} 1={words} 2={bias} 3={outputs * words} 18={term}")
@@ -298,9 +294,7 @@ def test_ncnn_reads_random_models_like_us(layers: list[Layer], tmp_path_factory:
 
 def test_every_layer_type_of_the_wheel_is_known() -> None:
     indices = {ncnn.layer_to_index(name) for name in {*LAYOUTS, *WEIGHTLESS}}
-    assert indices == set(range(len(LAYOUTS) + len(WEIGHTLESS))), (
-        "a type is listed that the wheel does not have, or one is missing"
-    )
+    assert indices == set(range(len(LAYOUTS) + len(WEIGHTLESS))), "a type is listed that the wheel does not have, or one is missing"
     assert ncnn.create_layer(len(indices)) is None, "the wheel has more layer types than are listed"
     assert not is_known("MyLayer")
 
@@ -401,9 +395,7 @@ def save_small(folder: Path) -> tuple[Path, Path]:
 def test_truncated_bin(kept: int, tmp_path: Path) -> None:
     param, binary = save_small(tmp_path)
     binary.write_bytes(binary.read_bytes()[:kept])
-    name, line, array = (
-        ("conv", 4, "weight_data") if kept < 40 else ("conv", 4, "bias_data") if kept < 48 else ("fc", 5, "weight_data")
-    )
+    name, line, array = ("conv", 4, "weight_data") if kept < 40 else ("conv", 4, "bias_data") if kept < 48 else ("fc", 5, "weight_data")
     with pytest.raises(ModelError) as caught:
         load_model(param, binary)
     message = str(caught.value)

@@ -341,7 +341,7 @@ def test_gemm_is_turned_as_its_scales_need(
     gemm = Layer("Gemm", "gemm", bottoms, ["gemm"], Params(text), weights)
     source = [Layer("Input", "in0", [], ["in0"])] if bottoms else []
     model = Model([*source, gemm])
-    quantized = quantize(model, Table())
+    quantized = quantize(model, Table(), gemm_scale="absmax")
     params = quantized.layer("gemm").params
     assert params.get_int(18, 0) == 2
     assert [params.get_int(key, 0) for key in (2, 3)] == [

@@ -15,9 +15,7 @@ from pyncnnq.statistics.pool import WorkerPool
 @model_arguments
 @click.argument("data", nargs=-1)
 @click.option("--output", "-o", type=PATH, help="Table to write.  [default: PARAM with the suffix .table]")
-@click.option(
-    "--preset", multiple=True, metavar="NAME", help="Preprocessing by name, such as imagenet-torch (docs/preprocessing.md)."
-)
+@click.option("--preset", multiple=True, metavar="NAME", help="Preprocessing by name, such as imagenet-torch (docs/preprocessing.md).")
 @click.option("--mean", multiple=True, metavar="A,B,C", help="Subtracted from each channel, in the order of --pixel.")
 @click.option("--norm", multiple=True, metavar="A,B,C", help="Multiplied into each channel after that.")
 @click.option("--size", multiple=True, metavar="W,H", help="Size of the network's input.  [default: the Input layer's]")

@@ -66,9 +66,7 @@ def run(
     check_weights(model)
     pool.resize(min(setting("workers", pool.size), len(found.samples)))
     with progress("calibrate", quiet=quiet or as_json) as update:
-        statistics = observe_samples(
-            model, found.samples, found.inputs, pool, strict=setting("strict", False), progress=update
-        )
+        statistics = observe_samples(model, found.samples, found.inputs, pool, strict=setting("strict", False), progress=update)
     result = calibrate(model, statistics, method=method, weight_bits=weight_bits)
     _finish(target, result, statistics, found, quiet=quiet, as_json=as_json)
 

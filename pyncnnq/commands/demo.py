@@ -28,9 +28,7 @@ def demo_command(folder: Path) -> None:
         for image in sorted(DEMO.images.iterdir()):
             shutil.copyfile(image, images / image.name)
     except OSError as error:
-        raise PyncnnqError(
-            f"{error.filename or folder}: cannot write the demo: {error.strerror}; name another folder"
-        ) from error
+        raise PyncnnqError(f"{error.filename or folder}: cannot write the demo: {error.strerror}; name another folder") from error
     options = [f"--mean={_join(DEMO.mean)}", f"--norm={_join(DEMO.norm)}", f"--pixel={DEMO.pixel}"]
     arguments = [str(param), str(bin_path), str(images), *options, "-o", str(table)]
     click.echo(f"pyncnnq calibrate {' '.join(arguments)}")

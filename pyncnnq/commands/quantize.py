@@ -13,7 +13,7 @@ from pyncnnq.commands.options import PATH, model_arguments, output_options
 from pyncnnq.errors import PyncnnqError
 from pyncnnq.files import check_writable
 from pyncnnq.model import load_model
-from pyncnnq.quantization import Summary, dequantize, quantize
+from pyncnnq.quantization import GemmScale, Summary, dequantize, quantize
 from pyncnnq.report.tables import print_table
 from pyncnnq.table import Table
 
@@ -26,6 +26,12 @@ from pyncnnq.table import Table
 @click.option("--only", multiple=True, metavar="PATTERN", help="Keep all other layers in float.")
 @click.option("--keep-first-last", is_flag=True, help="Keep the layers next to the model's inputs and outputs in float.")
 @click.option("--float32", is_flag=True, help="Store the weights that stay in float as float32.  [default: float16]")
+@click.option(
+    "--gemm-scale",
+    type=click.Choice(["ncnn", "absmax"]),
+    default="ncnn",
+    help="Scale of a Gemm's constant B: from what ncnn2int8 looks at, or from all of it.  [default: ncnn]",
+)
 @output_options
 def quantize_command(
     param: Path,
@@ -36,6 +42,7 @@ def quantize_command(
     only: tuple[str, ...],
     keep_first_last: bool,
     float32: bool,
+    gemm_scale: GemmScale,
     quiet: bool,
     as_json: bool,
 ) -> None:
@@ -46,7 +53,7 @@ def quantize_command(
     targets = _targets(output or param.with_name(f"{param.stem}-int8"), inputs=(param, bin, table))
     model = load_model(param, bin)
     scales = Table.read(table)
-    result = quantize(model, scales, exclude=exclude, only=only, keep_first_last=keep_first_last, float32=float32)
+    result = quantize(model, scales, exclude=exclude, only=only, keep_first_last=keep_first_last, float32=float32, gemm_scale=gemm_scale)
     result.save(*targets)
     _report(result.summary, targets, quiet=quiet, as_json=as_json)
 

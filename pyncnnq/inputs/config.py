@@ -95,9 +95,7 @@ def _numbers(value: Any) -> tuple[float, ...]:
 
 
 def _lengths(value: Any, counts: range, example: str) -> tuple[int, ...]:
-    whole = isinstance(value, list) and all(
-        isinstance(item, int) and not isinstance(item, bool) and item >= 0 for item in value
-    )
+    whole = isinstance(value, list) and all(isinstance(item, int) and not isinstance(item, bool) and item >= 0 for item in value)
     if not whole or len(value) not in counts:
         raise _UnexpectedError(f"whole numbers such as {example}")
     return tuple(value)

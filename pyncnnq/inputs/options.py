@@ -168,8 +168,7 @@ def _rows(columns: Mapping[str, Sequence[Any]], spell: Callable[[str], str]) -> 
                 "give each option once for all inputs, or once per input in the order of the model's Input layers"
             )
     return tuple(
-        InputOptions(**{name: column[i if len(column) > 1 else 0] for name, column in columns.items() if column})
-        for i in range(count)
+        InputOptions(**{name: column[i if len(column) > 1 else 0] for name, column in columns.items() if column}) for i in range(count)
     )
 
 
@@ -197,9 +196,7 @@ def _parse_shape(text: str) -> tuple[int, ...]:
 
 def _parse_word_pixel(text: str) -> Pixel:
     if text == "RAW":
-        raise InputError(
-            "pixel=RAW: ncnn2table accepts the word but then reads no image; give the network's order, such as pixel=BGR"
-        )
+        raise InputError("pixel=RAW: ncnn2table accepts the word but then reads no image; give the network's order, such as pixel=BGR")
     return parse_pixel(text, "pixel=")
 
 

@@ -38,9 +38,7 @@ PRESETS: dict[str, Preset] = {
         (1 / 58.395, 1 / 57.12, 1 / 57.375),
         SHORT_256,
     ),
-    "imagenet-caffe": Preset(
-        "Caffe classifiers: SqueezeNet, VGG, ...", "BGR", (104.0, 117.0, 123.0), (1.0, 1.0, 1.0), SHORT_256
-    ),
+    "imagenet-caffe": Preset("Caffe classifiers: SqueezeNet, VGG, ...", "BGR", (104.0, 117.0, 123.0), (1.0, 1.0, 1.0), SHORT_256),
     "tf": Preset("TensorFlow and Keras, [-1, 1]: MobileNet, Inception", "RGB", (127.5,), (1 / 127.5,)),
     "efficientnet-lite": Preset("EfficientNet-Lite", "RGB", (127.0,), (1 / 128,), SHORT_256),
     "yolo": Preset("YOLOv5 and later by Ultralytics, [0, 1]", "RGB", (0.0,), (1 / 255,), Resize("letterbox")),

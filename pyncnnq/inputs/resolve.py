@@ -69,9 +69,7 @@ def resolve(
     if layers and all(found.kind == "npy" for found in samples):
         useless = sorted({option for rows in said for row in rows for option in row.for_images})
         if useless:
-            raise InputError(
-                f"{', '.join(useless)}: only images are preprocessed, .npy arrays are taken as they are; leave it out"
-            )
+            raise InputError(f"{', '.join(useless)}: only images are preprocessed, .npy arrays are taken as they are; leave it out")
     return tuple(_resolve_one(*one) for one in zip(layers, samples, said, strict=True))
 
 

@@ -134,9 +134,7 @@ def _walk(root: Path, others: Counter[str]) -> Iterator[Path]:
 def _read_list(path: Path) -> list[Path]:
     content = path.read_bytes()
     if b"\0" in content:
-        raise InputError(
-            f"{path}: is neither an image that is known by its suffix, nor .npy, nor a list with one path per line"
-        )
+        raise InputError(f"{path}: is neither an image that is known by its suffix, nor .npy, nor a list with one path per line")
     found: list[Path] = []
     missing: list[str] = []
     # surrogateescape is how Python spells file names that are not UTF-8, so such paths still open.

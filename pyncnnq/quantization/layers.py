@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 
@@ -24,19 +25,35 @@ FLOAT16_LIMIT = 65504.0
 CHAINED = 100  # added to a convolution's int8_scale_term: it writes int8 by its own top scale
 
 
-def quantize_layer(layer: Layer, table: Table) -> None:
+GemmScale = Literal["ncnn", "absmax"]
+"""What the one scale of a Gemm's constant B comes from: `absmax`, all of B; `ncnn`, what ncnn2int8 looks at.
+
+ncnn2int8 looks at all of B where it has to turn B first (transB=0), but at the first row alone, clipping the others, where it has not.
+"""
+
+
+def quantize_layer(layer: Layer, table: Table, gemm_scale: GemmScale) -> list[str]:
     """Turn a float layer, in place, into the int8 layer that ncnn2int8 writes (ncnn's tools/quantize/ncnn2int8.cpp).
 
-    The table has been checked, and has the layer's rows.
+    The table has been checked, and has the layer's rows.  Returns warnings.
 
     Raises:
         ModelError: weights that are not finite.
     """
+    first_row_only = layer.type == "Gemm" and layer.params.get_int(3, 0) == 1 and gemm_scale == "ncnn"
     _straighten(layer)
     rows = scaled_weights(layer)
     arrays: dict[str, Weight] = {}
+    warnings = []
     for index, weight in enumerate(int8_weights(layer)):
         given = table[weight_key(layer.name, index)] if rows else None
+        if first_row_only and weight.weight == "B_data":
+            given, clipped = _scale_of_first_row(layer)
+            if clipped:
+                warnings.append(
+                    f"{layer}: its scale clips {clipped} of {layer.weights['B_data'].data.size} weights, since ncnn2int8 takes it from the "
+                    "first row of B alone; with --gemm-scale absmax all rows count"
+                )
         scales = _quantize_weight(layer, weight, given)
         arrays[weight.scales] = Weight.raw(weight.scales, scales)
     if needs_activation_scale(layer):
@@ -49,6 +66,7 @@ def quantize_layer(layer: Layer, table: Table) -> None:
     # ConvolutionDepthWise tells by its term how many weight scales it has: 1 is one for each group.
     layer.params.set(int8_term_key(layer.type), 1 if layer.type == "ConvolutionDepthWise" else 2)
     set_weights(layer, {**layer.weights, **arrays})
+    return warnings
 
 
 def chain_layer(layer: Layer, scale: Scales) -> None:
@@ -103,10 +121,7 @@ def clear_padding(layer: Layer) -> None:
 
 
 def _quantize_weight(layer: Layer, weight: ScaledWeight, scales: Scales | None) -> Scales:
-    """Replace the array by its int8 numbers; returns the scales, of 8 bits by the largest magnitudes if none are given.
-
-    For a Gemm's B, ncnn2int8 takes the largest magnitude of its first row alone and clips the others to it; here all count.
-    """
+    """Replace the array by its int8 numbers; returns the scales, of 8 bits by the largest magnitudes if none are given."""
     values, absmax = weight_rows(layer, weight)
     if scales is None:
         scales, _ = scales_of(absmax, 8)
@@ -115,6 +130,15 @@ def _quantize_weight(layer: Layer, weight: ScaledWeight, scales: Scales | None) 
     quantized = quantize_rows(values, np.ascontiguousarray(scales))
     layer.weights[weight.weight] = Weight.tagged_int8(weight.weight, quantized)
     return scales
+
+
+def _scale_of_first_row(layer: Layer) -> tuple[Scales | None, int]:
+    """The scale of a Gemm's B by its first row, None if that is all zero, and how many of the other weights it clips."""
+    magnitudes = np.abs(layer.weights["B_data"].float32())
+    absmax = magnitudes[: layer.params.get_int(9, 0)].max(keepdims=True)
+    if absmax[0] == 0:
+        return None, 0
+    return scales_of(absmax, 8)[0], int(np.count_nonzero(magnitudes > absmax))
 
 
 def _straighten(layer: Layer) -> None:

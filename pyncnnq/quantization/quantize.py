@@ -7,7 +7,14 @@ from collections.abc import Sequence
 from pyncnnq.model import Layer, Model, dimensions, takes_vector
 from pyncnnq.quantizable import input_channels, require_float
 from pyncnnq.quantization.chaining import chain
-from pyncnnq.quantization.layers import as_inner_product, clear_padding, quantize_layer, store_as_float16, store_as_float32
+from pyncnnq.quantization.layers import (
+    GemmScale,
+    as_inner_product,
+    clear_padding,
+    quantize_layer,
+    store_as_float16,
+    store_as_float32,
+)
 from pyncnnq.quantization.selection import candidates, kept_in_float
 from pyncnnq.quantization.summary import LayerSummary, Summary, bin_size
 from pyncnnq.table import Table
@@ -32,6 +39,7 @@ def quantize(
     only: Sequence[str] = (),
     keep_first_last: bool = False,
     float32: bool = False,
+    gemm_scale: GemmScale = "ncnn",
 ) -> QuantizedModel:
     """Write in int8 what ncnn runs in int8 and the table has scales for; `model` itself is left as it is.
 
@@ -42,6 +50,7 @@ def quantize(
         only: keep all others in float; patterns as in `exclude`, which wins.
         keep_first_last: keep the layers next to the model's inputs and outputs in float.
         float32: store the weights that stay in float as float32 instead of float16.
+        gemm_scale: what the scale of a Gemm's constant B comes from: `ncnn`, what ncnn2int8 looks at, or `absmax`, all of B.
 
     Raises:
         PyncnnqError: a model that is int8 already, weights that are not finite, a table that does not fit the model
@@ -58,7 +67,7 @@ def quantize(
         if layer.name not in reasons:
             if takes_vector(layer, known):
                 as_inner_product(layer)
-            quantize_layer(layer, table)
+            warnings += quantize_layer(layer, table, gemm_scale)
     chains = {link.producer: link for link in chain(result.layers)}
     for layer in result.layers:
         (store_as_float32 if float32 else store_as_float16)(layer)

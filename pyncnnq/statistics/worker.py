@@ -26,13 +26,12 @@ from pyncnnq.inputs.loading import load_sample
 from pyncnnq.statistics.messages import Failed, Job, Observed, Unreadable
 from pyncnnq.statistics.observed import ObservedBlob
 
-
 # Pools spare a page fault for each page of each blob of each image.  They crash the process if a Mat or the network outlives them,
 # and Python destroys objects in an order of its own: so they are never destroyed (see the end of `main`).
 _POOLS = (ncnn.UnlockedPoolAllocator(), ncnn.UnlockedPoolAllocator())
 
 
-class _Failure(Exception):
+class _FailureError(Exception):
     """The collection cannot go on; the text says why."""
 
 
@@ -48,9 +47,9 @@ class _Network:
         options.use_bf16_packed = options.use_bf16_storage = False
         options.blob_allocator, options.workspace_allocator = _POOLS
         if self._net.load_param(str(job.param)) != 0:
-            raise _Failure(f"{job.param}: ncnn cannot load this model")
+            raise _FailureError(f"{job.param}: ncnn cannot load this model")
         if self._net.load_model(str(job.bin)) != 0:
-            raise _Failure(f"{job.bin}: ncnn cannot load the weights of {job.param}")
+            raise _FailureError(f"{job.bin}: ncnn cannot load the weights of {job.param}")
         self._wanted = job.blobs
 
     def blobs(self, inputs: Sequence[tuple[str, Any]]) -> Iterator[tuple[ObservedBlob, Any]]:
@@ -58,11 +57,11 @@ class _Network:
         extractor = self._net.create_extractor()
         for name, mat in inputs:
             if extractor.input(name, mat) != 0:
-                raise _Failure(f"ncnn does not take this input as blob {name}")
+                raise _FailureError(f"ncnn does not take this input as blob {name}")
         for blob in self._wanted:
             mat = ncnn.Mat()
             if extractor.extract(blob.name, mat, 1) != 0:  # 1: as it is, neither copied nor unpacked
-                raise _Failure(f"ncnn cannot compute blob {blob.name}; is the input of the shape that the model expects?")
+                raise _FailureError(f"ncnn cannot compute blob {blob.name}; is the input of the shape that the model expects?")
             yield blob, mat
             del mat  # while we hold it, a layer that works in place would have to copy it
 
@@ -70,7 +69,7 @@ class _Network:
 def _observe(blob: ObservedBlob, mat: Any, statistics: BlobStatistics) -> None:
     dims, w, h, d, c, cstep, elempack = mat.dims, mat.w, mat.h, mat.d, mat.c, mat.cstep, mat.elempack
     if dims == 0 or mat.elemsize != 4 * elempack:
-        raise _Failure(f"blob {blob.name} is empty or not float32")
+        raise _FailureError(f"blob {blob.name} is empty or not float32")
     # ncnn itself checks no shape: a reader would compute garbage from whatever lies behind its input.
     if dims == 1:
         found = w * elempack
@@ -81,13 +80,13 @@ def _observe(blob: ObservedBlob, mat: Any, statistics: BlobStatistics) -> None:
         found = c * elempack * (w * h * d if blob.flattened else 1)
     if found != blob.channels:
         what = f"{w}x{h}x{d}x{c * elempack}" if dims >= 3 else f"{w * h * elempack}"
-        raise _Failure(f"{blob.reader} takes {blob.channels} input channels, but finds {found} in its input ({what}); check --size")
+        raise _FailureError(f"{blob.reader} takes {blob.channels} input channels, but finds {found} in its input ({what}); check --size")
     if elempack > 1:
         # The binding gives no buffer of a packed Mat: look at the same memory as plain floats.
         mat = ncnn.Mat(mat)
         mat.elemsize, mat.elempack, mat.w, mat.cstep = 4, 1, w * elempack, cstep * elempack
     if not statistics.observe(mat, dims, w, h, d, c, cstep, elempack):
-        raise _Failure(f"blob {blob.name} holds an infinity or a NaN; do the weights, --mean and --norm fit this model?")
+        raise _FailureError(f"blob {blob.name} holds an infinity or a NaN; do the weights, --mean and --norm fit this model?")
 
 
 def _read(stream: BinaryIO) -> Any:
@@ -113,8 +112,8 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
         try:
             for blob, mat in network.blobs(loaded):
                 _observe(blob, mat, statistics[blob.name])
-        except _Failure as failure:
-            raise _Failure(f"{paths[0]}: {failure}") from None
+        except _FailureError as failure:
+            raise _FailureError(f"{paths[0]}: {failure}") from None
         _write(answers, Observed())
     _write(answers, statistics)
 
@@ -130,7 +129,7 @@ def main() -> None:
     os.dup2(2, 1)
     try:
         _serve(requests, answers)
-    except _Failure as failure:
+    except _FailureError as failure:
         _write(answers, Failed(str(failure)))
     except (EOFError, BrokenPipeError):
         pass  # the parent is gone
