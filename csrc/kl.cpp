@@ -1,5 +1,6 @@
 #include "kl.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -32,60 +33,101 @@ inline double fast_log(double x) {
     return exponent * kLog2 + (2.0 * s + 2.0 * s * z * odd);
 }
 
-}  // namespace
-
-size_t kl_threshold_bin(const std::vector<double>& histogram, size_t levels) {
-    // ncnn adds this to every bin of both distributions, so that no logarithm meets a zero.
-    const double epsilon = static_cast<double>(0.0001f);
-    const size_t bins = histogram.size();
-    const double sum = std::accumulate(histogram.begin(), histogram.end(), 0.0);
-
-    // mass[i]: probability of the bins before i.  smoothed[i]: the same with epsilon in each.  entropy[i]: sum of p log p over them.
-    std::vector<double> probability(bins + 1, 0.0), mass(bins + 1, 0.0), smoothed(bins + 1, 0.0), entropy(bins + 1, 0.0);
-    for (size_t i = 0; i < bins; i++) {
-        probability[i] = static_cast<double>(static_cast<float>(histogram[i] / sum));
-        const double p = probability[i] + epsilon;
-        mass[i + 1] = mass[i] + probability[i];
-        smoothed[i + 1] = smoothed[i] + p;
-        entropy[i + 1] = entropy[i] + p * fast_log(p);
+// The divergence between the histogram clipped at some bin and its quantization, for any such bin.
+class ClippedDivergence {
+public:
+    ClippedDivergence(const std::vector<double>& histogram, size_t levels)
+        : bins_(histogram.size()),
+          levels_(levels),
+          probability_(bins_ + 1),
+          mass_(bins_ + 1),
+          smoothed_(bins_ + 1),
+          entropy_(bins_ + 1),
+          p_(2 * levels),
+          q_(2 * levels) {
+        const double sum = std::accumulate(histogram.begin(), histogram.end(), 0.0);
+        for (size_t i = 0; i < bins_; i++) {
+            probability_[i] = static_cast<double>(static_cast<float>(histogram[i] / sum));
+            const double p = probability_[i] + kEpsilon;
+            mass_[i + 1] = mass_[i] + probability_[i];
+            smoothed_[i + 1] = smoothed_[i] + p;
+            entropy_[i + 1] = entropy_[i] + p * fast_log(p);
+        }
     }
 
-    size_t best = levels;
-    double least = HUGE_VAL;
-    // The quantized distribution in runs of equal density: for each level the bins that are wholly its own and, between levels, the bin
-    // that two share.  p: the clipped distribution's mass on the run; q: the quantized one's density there.
-    std::vector<double> p(2 * levels), q(2 * levels);
-    for (size_t threshold = levels; threshold < bins; threshold++) {
-        const double bins_per_level = static_cast<double>(threshold) / static_cast<double>(levels);
+    double at(size_t threshold) {
+        const double bins_per_level = static_cast<double>(threshold) / static_cast<double>(levels_);
         double start_mass = 0.0, previous_density = 0.0;
         size_t first = 0;            // the first bin that is wholly of this level
         double shared_before = 0.0;  // how much of the bin before it is of this level
-        for (size_t level = 0; level < levels; level++) {
-            // threshold / levels and its multiples are exact: products of integers over a power of two, when levels is one.
+        for (size_t level = 0; level < levels_; level++) {
+            // threshold / levels and its multiples are exact: levels is a power of two.
             const double end = static_cast<double>(level + 1) * bins_per_level;
             const auto stop = static_cast<size_t>(end);
             const double shared_after = end - static_cast<double>(stop);
-            const double end_mass = mass[stop] + shared_after * probability[stop];
+            const double end_mass = mass_[stop] + shared_after * probability_[stop];
             const double density = (end_mass - start_mass) / bins_per_level;
             const bool shares = shared_before > 0.0;
-            p[2 * level] = shares ? probability[first - 1] + epsilon : 0.0;
-            q[2 * level] = shared_before * density + (1.0 - shared_before) * previous_density + epsilon;
-            p[2 * level + 1] = stop > first ? smoothed[stop] - smoothed[first] : 0.0;
-            q[2 * level + 1] = density + epsilon;
+            p_[2 * level] = shares ? probability_[first - 1] + kEpsilon : 0.0;
+            q_[2 * level] = shared_before * density + (1.0 - shared_before) * previous_density + kEpsilon;
+            p_[2 * level + 1] = stop > first ? smoothed_[stop] - smoothed_[first] : 0.0;
+            q_[2 * level + 1] = density + kEpsilon;
             start_mass = end_mass;
             previous_density = density;
             first = stop + (shared_after > 0.0);
             shared_before = shared_after > 0.0 ? 1.0 - shared_after : 0.0;
         }
-        // What lies beyond the threshold is clipped to the last bin, which is never shared: a level is at least a bin long.
-        const double clipped = mass[bins] - mass[threshold];
-        p[2 * levels - 1] += clipped;
-        const double last = probability[threshold - 1] + epsilon + clipped;
-        double divergence = entropy[threshold - 1] + last * fast_log(last);
-        for (size_t run = 0; run < 2 * levels; run++) q[run] = fast_log(q[run]);
-        for (size_t run = 0; run < 2 * levels; run++) divergence -= p[run] * q[run];
-        if (divergence < least) {
-            least = divergence;
+        p_[2 * levels_ - 1] += clipped(threshold);
+        const double last = last_bin(threshold);
+        double divergence = entropy_[threshold - 1] + last * fast_log(last);
+        for (double& density : q_) density = fast_log(density);
+        for (size_t run = 0; run < p_.size(); run++) divergence -= p_[run] * q_[run];
+        return divergence;
+    }
+
+    // Never above `at`, and done with four logarithms: all bins but the last are taken as one (the log sum inequality).
+    double lower_bound(size_t threshold) const {
+        const double bins_per_level = static_cast<double>(threshold) / static_cast<double>(levels_);
+        const double start = static_cast<double>(threshold) - bins_per_level;
+        const auto bin = static_cast<size_t>(start);
+        const double start_mass = mass_[bin] + (start - static_cast<double>(bin)) * probability_[bin];
+        const double last_q = (mass_[threshold] - start_mass) / bins_per_level + kEpsilon;
+        const double rest = smoothed_[threshold - 1];
+        const double rest_q = mass_[threshold] + static_cast<double>(threshold) * kEpsilon - last_q;
+        const double last = last_bin(threshold);
+        return rest * (fast_log(rest) - fast_log(rest_q)) + last * (fast_log(last) - fast_log(last_q));
+    }
+
+private:
+    // ncnn adds this to every bin of both distributions, so that no logarithm meets a zero.
+    static constexpr double kEpsilon = static_cast<double>(0.0001f);
+
+    // What lies beyond the threshold goes to the last bin, which no two levels share: a level is at least a bin long.
+    double clipped(size_t threshold) const { return mass_[bins_] - mass_[threshold]; }
+    double last_bin(size_t threshold) const { return probability_[threshold - 1] + kEpsilon + clipped(threshold); }
+
+    size_t bins_, levels_;
+    // Over the bins before i: mass_[i], the probability; smoothed_[i], the same with epsilon in each; entropy_[i], the sum of p log p.
+    std::vector<double> probability_, mass_, smoothed_, entropy_;
+    // The quantized distribution in runs of equal density: for each level the bins that are wholly its own and, between levels, the bin
+    // that two share.  p: the clipped distribution's mass on the run; q: the quantized one's density there.
+    std::vector<double> p_, q_;
+};
+
+}  // namespace
+
+size_t kl_threshold_bin(const std::vector<double>& histogram, size_t levels) {
+    constexpr double kRounding = 1e-9;  // far above that of a sum of some hundred terms below 10
+    ClippedDivergence divergence(histogram, levels);
+    // Most candidates near `levels` clip so much that a bound rules them out; what clips least is a good first mark.
+    const double mark = divergence.at(histogram.size() - 1);
+    size_t best = levels;
+    double least = HUGE_VAL;
+    for (size_t threshold = levels; threshold < histogram.size(); threshold++) {
+        if (divergence.lower_bound(threshold) > std::min(least, mark) + kRounding) continue;
+        const double found = divergence.at(threshold);
+        if (found < least) {
+            least = found;
             best = threshold;
         }
     }

@@ -10,7 +10,13 @@ from pathlib import Path
 
 import pytest
 
+import pyncnnq
 from pyncnnq import _core
+
+# Processes that tests start take the package from where the tests have it, and never from the folder they run in: in a checkout that is
+# the source without the built core.
+os.environ["PYTHONSAFEPATH"] = "1"
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(Path(pyncnnq.__file__).parents[1]), os.environ.get("PYTHONPATH")]))
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 TARGETS = ("avx512", "avx2", "neon", "scalar")
@@ -37,8 +43,7 @@ def cli() -> Cli:
 
     def run(*arguments: object, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "pyncnnq", *map(str, arguments)]
-        paths = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")])) if cwd else None
-        variables = {**os.environ, **({"PYTHONPATH": paths} if paths else {}), **environment}
+        variables = {**os.environ, **environment}
         return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=cwd, env=variables, check=False)
 
     return run

@@ -82,8 +82,7 @@ def _observe(blob: ObservedBlob, mat: Any, statistics: BlobStatistics) -> None:
         what = f"{w}x{h}x{d}x{c * elempack}" if dims >= 3 else f"{w * h * elempack}"
         raise _FailureError(f"{blob.reader} takes {blob.channels} input channels, but finds {found} in its input ({what}); check --size")
     if elempack > 1:
-        # The binding gives no buffer of a packed Mat: look at the same memory as plain floats.
-        mat = ncnn.Mat(mat)
+        # The binding gives no buffer of a packed Mat.  This Mat is ours, though it shares its memory: let it say plain floats.
         mat.elemsize, mat.elempack, mat.w, mat.cstep = 4, 1, w * elempack, cstep * elempack
     if not statistics.observe(mat, dims, w, h, d, c, cstep, elempack):
         raise _FailureError(f"blob {blob.name} holds an infinity or a NaN; do the weights, --mean and --norm fit this model?")
