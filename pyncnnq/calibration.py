@@ -21,8 +21,8 @@ from pyncnnq.quantizable import (
 )
 from pyncnnq.statistics.driver import Statistics
 from pyncnnq.table import Scales, Table, weight_key
-from pyncnnq.thresholds import METHODS, find_method
-from pyncnnq.weight_scales import WEIGHT_BITS, find_weight_bits, weight_scales
+from pyncnnq.thresholds import METHODS
+from pyncnnq.weight_scales import WEIGHT_BITS, weight_scales
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def calibrate(model: Model, statistics: Statistics | None = None, *, method: str
     Raises:
         PyncnnqError: an unknown method, statistics that do not cover the model, or weights that are not finite.
     """
-    method, weight_bits = find_method(method), find_weight_bits(weight_bits)
+    check_choices(method, weight_bits)
     require_float(model)
     result = Calibration(Table())
     observed = [layer for layer in model.layers if needs_activation_scale(layer)]
@@ -89,6 +89,17 @@ def calibrate(model: Model, statistics: Statistics | None = None, *, method: str
         if layer.type in ACTIVATION_TYPES and has_dynamic_weight(layer):
             result.warnings.append(f"{layer} takes its weights from a blob and stays in float")
     return result
+
+
+def check_choices(method: str, weight_bits: str) -> None:
+    """Make sure that the names are known.
+
+    Raises:
+        PyncnnqError: one is not; the message lists those that are.
+    """
+    for what, name, known in (("method", method, METHODS), ("weight bits", weight_bits, WEIGHT_BITS)):
+        if name not in known:
+            raise PyncnnqError(f"unknown {what} {name!r}; there are: {', '.join(known)}")
 
 
 def check_weights(model: Model) -> None:

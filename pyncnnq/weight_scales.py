@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyncnnq._core import absmax_rows
-from pyncnnq.errors import ModelError, PyncnnqError
+from pyncnnq.errors import ModelError
 from pyncnnq.model import Layer
 from pyncnnq.quantizable import ScaledWeight
 
@@ -30,17 +30,6 @@ def ncnn_weight_bits(layer: Layer) -> int:
 _SHAPE_KEYS = ((1, 0), (2, 1), (3, 1))  # kernel, dilation, stride: the width's key and default; the height's is ten more
 
 WEIGHT_BITS: Mapping[str, WeightBits] = {"ncnn": ncnn_weight_bits}
-
-
-def find_weight_bits(name: str) -> str:
-    """The name of a rule itself, made sure of.
-
-    Raises:
-        PyncnnqError: there is no such rule; the message lists them.
-    """
-    if name not in WEIGHT_BITS:
-        raise PyncnnqError(f"unknown weight bits {name!r}; there are: {', '.join(WEIGHT_BITS)}")
-    return name
 
 
 def weight_rows(layer: Layer, weight: ScaledWeight) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 import pyncnnq
 from pyncnnq._core import absmax_rows, kl_threshold_bin
-from pyncnnq.thresholds import METHODS, find_method
+from pyncnnq.calibration import check_choices
+from pyncnnq.thresholds import METHODS
 
 EPSILON = np.float64(np.float32(0.0001))
 
@@ -160,7 +161,7 @@ def test_kl_cuts_off_an_outlier_and_minmax_does_not() -> None:
 @pytest.mark.parametrize("name", ["KL", "", "percentil"])
 def test_unknown_method_lists_the_known(name: str) -> None:
     with pytest.raises(pyncnnq.PyncnnqError, match="kl, minmax"):
-        find_method(name)
+        check_choices(name, "ncnn")
 
 
 def test_absmax_of_rows() -> None:

@@ -10,12 +10,12 @@ import pytest
 from numpy.typing import ArrayLike, NDArray
 
 import pyncnnq
-from pyncnnq.calibration import calibrate
+from pyncnnq.calibration import calibrate, check_choices
 from pyncnnq.model import Layer, Model
 from pyncnnq.model.params import Params
 from pyncnnq.model.weights import Weight
 from pyncnnq.quantizable import ScaledWeight, scaled_weights
-from pyncnnq.weight_scales import find_weight_bits, ncnn_weight_bits, weight_scales
+from pyncnnq.weight_scales import ncnn_weight_bits, weight_scales
 
 F32 = np.float32
 
@@ -109,7 +109,7 @@ def test_weights_that_do_not_divide_are_an_error(rows: int) -> None:
 
 def test_unknown_rule_lists_the_known() -> None:
     with pytest.raises(pyncnnq.PyncnnqError, match="unknown weight bits '7'; there are: ncnn"):
-        find_weight_bits("7")
+        check_choices("kl", "7")
 
 
 def weight_only_model(kind: str, params: str, sizes: dict[str, int]) -> tuple[Model, dict[str, NDArray[np.float32]]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from pyncnnq.calibration import Calibration, calibrate, check_weights
+from pyncnnq.calibration import Calibration, calibrate, check_choices, check_weights
 from pyncnnq.data import CalibrationData, find_data
 from pyncnnq.errors import InputError
 from pyncnnq.files import check_writable
@@ -21,8 +21,6 @@ from pyncnnq.report.progress import progress
 from pyncnnq.report.tables import print_table
 from pyncnnq.statistics.driver import Statistics, observe_samples
 from pyncnnq.statistics.pool import WorkerPool
-from pyncnnq.thresholds import find_method
-from pyncnnq.weight_scales import find_weight_bits
 
 
 def run(
@@ -46,8 +44,8 @@ def run(
         given = (options[name] or None, getattr(spoken, name), getattr(written, name))
         return next((value for value in given if value is not None), default)
 
-    method = find_method(setting("method", "kl"))
-    weight_bits = find_weight_bits(setting("weight_bits", "ncnn"))
+    method, weight_bits = setting("method", "kl"), setting("weight_bits", "ncnn")
+    check_choices(method, weight_bits)
     model = load_model(param, bin)
     target = output or param.with_suffix(".table")
     check_writable(target)

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from pyncnnq._core import BlobStatistics
-from pyncnnq.errors import PyncnnqError
 from pyncnnq.thresholds.kl import kl
 from pyncnnq.thresholds.minmax import minmax
 
@@ -14,16 +13,4 @@ Method = Callable[[BlobStatistics], np.float32]
 
 METHODS: Mapping[str, Method] = {"kl": kl, "minmax": minmax}
 
-
-def find_method(name: str) -> str:
-    """The name itself, made sure of.
-
-    Raises:
-        PyncnnqError: there is no such method; the message lists them.
-    """
-    if name not in METHODS:
-        raise PyncnnqError(f"unknown method {name!r}; there are: {', '.join(METHODS)}")
-    return name
-
-
-__all__ = ["METHODS", "Method", "find_method"]
+__all__ = ["METHODS", "Method"]
