@@ -22,7 +22,7 @@ from pyncnnq.quantizable import (
 from pyncnnq.statistics.driver import Statistics
 from pyncnnq.table import Scales, Table, weight_key
 from pyncnnq.thresholds import METHODS
-from pyncnnq.weight_scales import WEIGHT_BITS, weight_scales
+from pyncnnq.weight_scales import WEIGHT_BITS, weight_rows, weight_scales
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,7 @@ def calibrate(model: Model, statistics: Statistics | None = None, *, method: str
     """
     check_choices(method, weight_bits)
     require_float(model)
+    model.check_finite()
     result = Calibration(Table())
     observed = [layer for layer in model.layers if needs_activation_scale(layer)]
     bits = {layer.name: WEIGHT_BITS[weight_bits](layer) for layer in observed}
@@ -106,12 +107,13 @@ def check_weights(model: Model) -> None:
     """Find out before long work whether all weights can have scales.
 
     Raises:
-        ModelError: naming the layer and the array that holds an infinity or a NaN.
+        ModelError: naming the layer and the array that has elements which are not finite, or whose size is wrong.
     """
+    model.check_finite()
     for layer in model.layers:
         if layer.type in ACTIVATION_TYPES + WEIGHT_ONLY_TYPES and not has_dynamic_weight(layer):
             for weight in scaled_weights(layer):
-                weight_scales(layer, weight, 8)
+                weight_rows(layer, weight)
 
 
 def _add_weight_rows(result: Calibration, layer: Layer, bits: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from importlib import import_module
 from typing import NoReturn, cast
@@ -39,6 +41,7 @@ def main() -> NoReturn:
     """Run the command line: exit code 0 when done, 2 for bad input with one clear message, 130 when interrupted."""
     try:
         commands(standalone_mode=False)
+        sys.stdout.flush()
     except click.ClickException as error:
         error.show()
         sys.exit(2)
@@ -48,4 +51,12 @@ def main() -> NoReturn:
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted: nothing was written", err=True)
         sys.exit(130)
+    except OSError as error:
+        if error.errno not in (errno.EPIPE, errno.ENOSPC):
+            raise
+        # What could not be printed is still buffered: without this, Python would try, and complain, once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if error.errno == errno.ENOSPC:
+            click.echo("error: standard output: no space left on device; what there was to say is cut off", err=True)
+        sys.exit(2)
     sys.exit(0)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from pyncnnq.errors import PyncnnqError
@@ -13,18 +15,21 @@ from pyncnnq.errors import PyncnnqError
 def write_files(contents: Mapping[Path, bytes]) -> None:
     """Write several files as one: each beside its target first, all renamed only when every one is complete on disk.
 
-    An error or an interrupt while writing leaves the targets as they were and removes the unfinished files.
+    An error or an interrupt while writing leaves the targets as they were and removes the unfinished files.  A target that is a
+    symbolic link stays one: the file that it leads to is written.
 
     Raises:
-        PyncnnqError: a folder is missing or read-only, or the disk is full.
+        PyncnnqError: a target that cannot be written (see `check_writable`), or the disk is full.
     """
     beside: dict[Path, Path] = {}
     try:
         for target, data in contents.items():
-            beside[target] = _write_beside(target, data)
-        for target in list(beside):
-            beside[target].replace(target)
-            del beside[target]
+            check_writable(target)
+            file = Path(os.path.realpath(target))
+            beside[file] = _write_beside(file, data)
+        for file in list(beside):
+            beside[file].replace(file)
+            del beside[file]
     except OSError as error:
         where = error.filename or ", ".join(str(path) for path in contents)
         raise PyncnnqError(f"{where}: cannot write: {error.strerror}; choose another place with -o") from error
@@ -33,34 +38,60 @@ def write_files(contents: Mapping[Path, bytes]) -> None:
             path.unlink(missing_ok=True)
 
 
-def check_writable(target: Path) -> None:
+def check_writable(target: Path, inputs: Iterable[Path] = ()) -> None:
     """Find out before long work whether its result can be written; it may still fail later.
 
+    Args:
+        target: the file to write.
+        inputs: files that the work reads, and that its result must not replace.
+
     Raises:
-        PyncnnqError: the target is a folder, or its folder is missing or read-only.
+        PyncnnqError: the target is a folder, a device, a pipe, one of the inputs or a write-protected file, or its folder is
+            missing or read-only.
     """
-    if target.is_dir():
-        raise PyncnnqError(f"{target}: is a folder; give the name of the file to write")
-    if not target.parent.is_dir():
-        raise PyncnnqError(f"{target.parent}: no such folder to write {target.name} into; create it first")
-    if not os.access(target.parent, os.W_OK | os.X_OK):
-        raise PyncnnqError(f"{target.parent}: cannot write {target.name} into this folder: permission denied; choose another with -o")
+    try:
+        mode = target.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        mode = None
+    except OSError as error:  # a name that is too long, links in a circle
+        raise PyncnnqError(f"{target}: cannot write: {error.strerror}; choose another place with -o") from error
+    if mode is not None:
+        if stat.S_ISDIR(mode):
+            raise PyncnnqError(f"{target}: is a folder; give the name of the file to write")
+        if not stat.S_ISREG(mode):  # a rename would put a plain file in the place of /dev/null
+            raise PyncnnqError(f"{target}: is a device or a pipe, and only files can be written; give the name of a file")
+        for path in inputs:
+            with suppress(OSError):  # an input that is not there
+                if target.samefile(path):
+                    raise PyncnnqError(f"{target}: would overwrite the input {path}; name another output with -o")
+        if not os.access(target, os.W_OK):
+            raise PyncnnqError(f"{target}: is write-protected; name another output with -o")
+    folder = Path(os.path.realpath(target)).parent
+    if not folder.is_dir():
+        raise PyncnnqError(f"{folder}: no such folder to write {target.name} into; create it first")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PyncnnqError(f"{folder}: cannot write {target.name} into this folder: permission denied; choose another with -o")
 
 
 def _write_beside(target: Path, data: bytes) -> Path:
-    check_writable(target)
-    descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+    descriptor, name = tempfile.mkstemp(prefix=".pyncnnq-", suffix=".part", dir=target.parent)
     path = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        # mkstemp makes the file private; a result has the permissions any new file of this user's would have.
-        mask = os.umask(0)
-        os.umask(mask)
-        path.chmod(0o666 & ~mask)
+        path.chmod(_permissions(target))  # mkstemp makes the file private
     except BaseException:
         path.unlink(missing_ok=True)
         raise
     return path
+
+
+def _permissions(target: Path) -> int:
+    """Those of the file that is replaced, else those that any new file of this user's has."""
+    if target.exists():
+        return stat.S_IMODE(target.stat().st_mode)
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask

@@ -7,7 +7,7 @@ tools/quantize/ncnn2table.cpp, read by ncnn2int8.cpp.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,7 +72,7 @@ class Table:
         table = cls()
         table.path = Path(path)
         try:
-            text = table.path.read_text(encoding="utf-8")
+            text = table.path.read_text(encoding="utf-8-sig")  # Windows editors put a mark before the first row
         except OSError as error:
             raise TableError(f"{path}: cannot read the calibration table: {error.strerror}") from error
         except UnicodeDecodeError:
@@ -115,11 +115,14 @@ class Table:
         for line in text.split("\n"):
             self._append(f"# {line}")
 
-    def check(self, model: Model) -> list[str]:
+    def check(self, model: Model, left_out: Collection[str] = ()) -> list[str]:
         """Make sure that the table fits a float model; returns a line for each odd scale that does no harm.
 
         A weight scale that is infinite, NaN or not positive is harmless where the weights are all zero (ncnn2table writes
         `inf`): any scale will do.  Rows of existing layers that say nothing to ncnn today, such as a Gemm's, are let be.
+
+        Args:
+            left_out: names of layers whose scales will not be used, so that they need not be right.
 
         Raises:
             TableError: rows of layers that are not in the model, twice the same row, wrong numbers of scales, or scales that
@@ -141,6 +144,8 @@ class Table:
                     problems.append(f"{place}: row {row.key} belongs to no layer of the model; is the table another model's?")
                 continue
             layer, weight = meanings[row.key]
+            if layer.name in left_out:
+                continue
             expected = weight.rows if weight else 1
             if row.scales.size != expected:
                 what = f"{weight.weight} of {layer} needs {expected}" if weight else f"the input of {layer} needs {expected}"
@@ -217,20 +222,21 @@ def _parse(line: str, place: str, number: int) -> Row | str:
         return line
     if len(words) == 1:
         raise TableError(f"{place}: row {words[0]} has no scale; expected its name, then one or more numbers")
-    try:
-        with np.errstate(over="ignore"):
-            return Row(words[0], np.array([float(word) for word in words[1:]], np.float64).astype(np.float32), number)
-    except ValueError:
-        bad = next(word for word in words[1:] if not _is_number(word))
-        raise TableError(f"{place}: row {words[0]} holds {bad!r}; expected a name, then numbers only") from None
+    scales = []
+    for word in words[1:]:
+        try:
+            scales.append(_number(word))
+        except ValueError:
+            raise TableError(f"{place}: row {words[0]} holds {word!r}; expected a name, then numbers only") from None
+    with np.errstate(over="ignore"):
+        return Row(words[0], np.array(scales, np.float64).astype(np.float32), number)
 
 
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
+def _number(word: str) -> float:
+    """A number as C's `strtof` reads it; `inf` and `nan` are left to `Table.check`."""
+    if not word.isascii() or "_" in word:  # which Python's float would take
+        raise ValueError
+    return float(word)
 
 
 def _shortest(scale: np.float32) -> str:

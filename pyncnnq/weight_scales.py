@@ -33,20 +33,16 @@ WEIGHT_BITS: Mapping[str, WeightBits] = {"ncnn": ncnn_weight_bits}
 
 
 def weight_rows(layer: Layer, weight: ScaledWeight) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The weights that share scales, shape (rows, elements), and the largest magnitude in each row, shape (rows,).
+    """The finite weights that share scales, shape (rows, elements), and the largest magnitude in each row, shape (rows,).
 
     Raises:
-        ModelError: the weights hold an infinity or a NaN, or do not divide into so many rows.
+        ModelError: the weights do not divide into so many rows.
     """
     values = layer.weights[weight.weight].float32()
     if weight.rows <= 0 or values.size % weight.rows:
         raise ModelError(f"{layer}: {weight.weight} has {values.size} elements, which do not divide into {weight.rows} outputs")
     values = values.reshape(weight.rows, -1)
-    absmax = absmax_rows(values)
-    if not np.isfinite(absmax).all():
-        row = int(np.argmin(np.isfinite(absmax)))
-        raise ModelError(f"{layer}: {weight.weight} holds an infinity or a NaN in output {row}; export the model again")
-    return values, absmax
+    return values, absmax_rows(values)
 
 
 def scales_of(absmax: NDArray[np.float32], bits: int) -> tuple[NDArray[np.float32], int]:
@@ -59,9 +55,9 @@ def scales_of(absmax: NDArray[np.float32], bits: int) -> tuple[NDArray[np.float3
 
 
 def weight_scales(layer: Layer, weight: ScaledWeight, bits: int) -> tuple[NDArray[np.float32], int]:
-    """Scales (int8 = float * scale) of a weight array, shape (rows,), and how many rows are all zero and got 1.
+    """Scales (int8 = float * scale) of an array of finite weights, shape (rows,), and how many rows are all zero and got 1.
 
     Raises:
-        ModelError: the weights hold an infinity or a NaN, or do not divide into so many rows.
+        ModelError: the weights do not divide into so many rows.
     """
     return scales_of(weight_rows(layer, weight)[1], bits)

@@ -79,9 +79,9 @@ def run_ncnn(param: Path, bin_path: Path, inputs: Mapping[str, Array], blobs: Se
     assert net.load_param(str(param)) == 0
     assert net.load_model(str(bin_path)) == 0
     extractor = net.create_extractor()
-    mats = [(name, array, ncnn.Mat(array)) for name, array in inputs.items()]  # a Mat does not own its memory
-    for name, _, mat in mats:
-        assert extractor.input(name, mat) == 0
+    for name, array in inputs.items():
+        # Mat(array) does not own its memory, which need not be aligned as ncnn's AVX code (of Interp) takes for granted.
+        assert extractor.input(name, ncnn.Mat(array).clone()) == 0
     found = {}
     for blob in blobs:
         code, mat = extractor.extract(blob)

@@ -298,6 +298,26 @@ def test_faults_of_the_model(cli: Cli, place: Place, fault: str) -> None:
     assert_fault(cli("calibrate", *place.model, place.images, *OPTIONS), place, before, *words)
 
 
+@pytest.mark.parametrize("output", ["model.param", "model.bin", "list.txt", "tables/", ""])
+def test_outputs_that_are_inputs_or_no_files(cli: Cli, place: Place, output: str) -> None:
+    folder = place.param.parent
+    (folder / "list.txt").write_text("".join(f"{path}\n" for path in sorted(place.images.iterdir())))
+    target = f"{folder}/{output}" if output else output
+    done = cli("calibrate", *place.model, folder / "list.txt", *OPTIONS, "-o", target)
+    assert_fault(done, place, place.files(), "overwrite the input" if output[1:] and output[-1] != "/" else "no name of a file")
+
+
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="there is no /dev/full")
+def test_standard_output_on_a_full_disk(place: Place) -> None:
+    command = [sys.executable, "-m", "pyncnnq", "calibrate", *place.model, place.images, *OPTIONS, "-o", place.table]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([str(word) for word in command], stdout=full, stderr=subprocess.PIPE, text=True, timeout=120, check=False)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "standard output: no space left on device" in done.stderr
+    assert place.table.exists(), "what was asked for had been written before"
+
+
 def test_nan_weights_name_the_layer(cli: Cli, place: Place) -> None:
     name = first_convolution(place)
     place.edit(set_weights(np.nan))

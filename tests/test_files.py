@@ -111,3 +111,63 @@ def test_a_second_target_that_cannot_be_written_keeps_the_first(tmp_path: Path) 
         write_files({tmp_path / "a": b"new", tmp_path / "none" / "b": b"new"})
     assert entries(tmp_path) == ["a"]
     assert (tmp_path / "a").read_text() == "old"
+
+
+def test_only_files_are_replaced(tmp_path: Path) -> None:
+    """A rename onto /dev/null or /dev/stdout would put a plain file in its place, for everyone on the machine."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    (tmp_path / "link").symlink_to(pipe)
+    for target in (pipe, tmp_path / "link"):
+        for check in (check_writable, lambda target: write_files({target: b"new"})):
+            with pytest.raises(PyncnnqError, match="device or a pipe"):
+                check(target)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert entries(tmp_path) == ["link", "pipe"]
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_link_stays_a_link(tmp_path: Path, exists: bool) -> None:
+    (tmp_path / "folder").mkdir()
+    real, link = tmp_path / "folder/real", tmp_path / "link"
+    if exists:
+        real.write_text("old")
+    link.symlink_to("folder/real")
+    write_files({link: b"new"})
+    assert link.is_symlink()
+    assert real.read_text() == "new"
+    assert entries(tmp_path / "folder") == ["real"]
+
+
+def test_links_in_a_circle_and_names_that_are_too_long(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    for name in ("a", "n" * 300):
+        with pytest.raises(PyncnnqError, match="cannot write"):
+            check_writable(tmp_path / name)
+    write_files({tmp_path / ("n" * 255): b"fits"})
+
+
+def test_a_replaced_file_keeps_its_permissions(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("old")
+    (tmp_path / "a").chmod(0o600)
+    write_files({tmp_path / "a": b"new"})
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o600
+
+
+def test_a_write_protected_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a").write_text("old")
+    real = os.access  # root may write anything, so the answer of the system is replaced
+    monkeypatch.setattr("pyncnnq.files.os.access", lambda path, mode: path != tmp_path / "a" and real(path, mode))
+    with pytest.raises(PyncnnqError, match="write-protected"):
+        check_writable(tmp_path / "a")
+
+
+def test_inputs_are_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "model").write_text("precious")
+    (tmp_path / "link").symlink_to("model")
+    os.link(tmp_path / "model", tmp_path / "twin")
+    for name in ("model", "link", "twin"):
+        with pytest.raises(PyncnnqError, match=r"would overwrite the input .*model; .*-o"):
+            check_writable(tmp_path / name, inputs=[tmp_path / "none", tmp_path / "model"])
+    check_writable(tmp_path / "other", inputs=[tmp_path / "model"])

@@ -474,13 +474,18 @@ def test_infinite_and_nan_weights_are_readable_and_found(tmp_path: Path) -> None
     data[44:48] = np.float32("nan").tobytes()
     binary.write_bytes(data)
     model = load_model(param, binary)
-    with pytest.raises(ModelError, match=r"'conv'.*bias_data has 1 element.*\[1\] = nan"):
+    with pytest.raises(ModelError, match=r"'conv'.*bias_data has 1 of 2 elements.*\[1\] = nan"):
         model.check_finite()
     data[44:48] = bytes(4)
     data[4:6] = np.float16("-inf").tobytes()
     binary.write_bytes(data)
-    with pytest.raises(ModelError, match=r"'conv'.*weight_data has 1 element.*\[0\] = -inf"):
+    with pytest.raises(ModelError, match=r"'conv'.*weight_data has 1 of .*\[0\] = -inf"):
         load_model(param, binary).check_finite()
+
+
+def test_a_mask_of_infinities_is_sound() -> None:
+    mask = Weight.raw("data", np.array([0, -np.inf], np.float32))
+    Model([Layer("MemoryData", "mask", [], ["mask"], Params(" 0=2"), {"data": mask})]).check_finite()
 
 
 def test_saving_checks_weights_against_parameters(tmp_path: Path) -> None:

@@ -126,6 +126,20 @@ def test_a_table_that_does_not_fit(model: Model, table: Table, tmp_path: Path, c
     assert not list(tmp_path.glob("out*"))
 
 
+@pytest.mark.parametrize("row", ["conv_c_param_0 1 2", "conv_c_param_0 1 1 inf 1", "conv_c nan"])
+def test_rows_of_layers_that_are_left_out_need_not_be_right(model: Model, table: Table, tmp_path: Path, row: str) -> None:
+    key = row.split()[0]
+    edited = reread("".join(f"{row if line.split()[0] == key else line}\n" for line in table.text().splitlines()), tmp_path)
+    with pytest.raises(TableError, match=key):
+        quantize(model, edited)
+    for choice in ({"exclude": ["conv_c"]}, {"only": ["conv_a"]}):
+        assert formats(quantize(model, edited, **choice))["conv_c"] == "float16"
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_row(model: Model, table: Table, tmp_path: Path) -> None:
+    assert formats(quantize(model, reread("\ufeff" + table.text(), tmp_path))) == ALL_INT8
+
+
 def test_all_faults_of_a_table_are_named_at_once(model: Model, table: Table, tmp_path: Path) -> None:
     text = table.text().replace("conv_a ", "conv_a -") + "stranger 3.5\nfc 1\n"
     with pytest.raises(TableError) as error:
@@ -156,13 +170,14 @@ def test_inf_for_channels_of_zeros_becomes_one(model: Model, table: Table, x: Ar
     assert sqnr(floats["fc"], blobs["fc"]) > 15
 
 
-def test_weights_that_are_not_finite_are_an_error(model: Model, table: Table) -> None:
+@pytest.mark.parametrize(("array", "exclude"), [("weight_data", []), ("weight_data", ["conv_c"]), ("bias_data", [])])
+def test_weights_that_are_not_finite_are_an_error(model: Model, table: Table, array: str, exclude: list[str]) -> None:
     layer = model.layer("conv_c")
-    weights = layer.weights["weight_data"].float32().copy()
-    weights[9] = np.nan
-    layer.weights["weight_data"] = Weight.tagged_float32("weight_data", weights)
-    with pytest.raises(ModelError, match=r"layer 'conv_c' \(Convolution\): weight_data holds an infinity or a NaN in output 1"):
-        quantize(model, table)
+    values = layer.weights[array].float32().copy()
+    values[3] = np.nan
+    layer.weights[array] = Weight.tagged_float32(array, values) if array == "weight_data" else Weight.raw(array, values)
+    with pytest.raises(ModelError, match=rf"layer 'conv_c' \(Convolution\): {array} .* \[3\] = nan"):
+        quantize(model, table, exclude=exclude)
 
 
 def test_dynamic_weights_are_skipped_by_name(rng: np.random.Generator, x: Array) -> None:
@@ -223,6 +238,24 @@ def test_exclude_and_only(
     assert formats(quantized) == {name: "float16" if name in in_float else "int8" for name in ALL_INT8}
     assert {left.name for left in quantized.summary.kept_in_float} == in_float
     run_model(quantized, tmp_path, {"in0": x})
+
+
+def test_one_pattern_may_be_a_string(model: Model, table: Table) -> None:
+    assert formats(quantize(model, table, exclude="conv_*"))["conv_c"] == "float16"
+    assert formats(quantize(model, table, only="fc"))["conv_c"] == "float16"
+
+
+def test_an_unknown_gemm_scale_lists_the_known(model: Model, table: Table) -> None:
+    with pytest.raises(PyncnnqError, match=r"gemm_scale 'max'; there are: ncnn, absmax"):
+        quantize(model, table, gemm_scale="max")  # type: ignore[arg-type]
+
+
+def test_a_table_that_quantizes_nothing_is_warned_of(model: Model) -> None:
+    assert quantize(model, Table()).summary.warnings == (
+        "nothing was quantized: all layers stay in float, for the reasons given with each",
+    )
+    weightless = model_of(plain("ReLU", "relu", "in0"))
+    assert quantize(weightless, Table()).summary.warnings == ("nothing was quantized: no layer is of a type that ncnn runs in int8",)
 
 
 def test_a_name_with_the_letters_of_patterns_matches_itself(rng: np.random.Generator, x: Array, tmp_path: Path) -> None:
@@ -431,6 +464,18 @@ def test_inputs_are_not_overwritten(files: Path, cli: Cli) -> None:
     (files / "link.param").symlink_to(files / "model.param")
     assert cli("quantize", *arguments(files), "-o", files / "link").returncode == 2
     assert [path.read_bytes() for path in arguments(files)] == before
+
+
+@pytest.mark.parametrize("command", ["quantize", "dequantize"])
+@pytest.mark.parametrize("output", ["", ".", "..", "/", "sub", "sub/", "new/", ".param", "sub/.bin"])
+def test_outputs_without_a_name(files: Path, cli: Cli, command: str, output: str) -> None:
+    (files / "sub").mkdir()
+    before = sorted(files.rglob("*"))
+    result = cli(command, *arguments(files)[: 3 if command == "quantize" else 2], "-o", output, cwd=files)
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: ")
+    assert result.stderr.count("\n") == 1
+    assert sorted(files.rglob("*")) == before
 
 
 @pytest.mark.parametrize("command", ["quantize", "dequantize"])

@@ -112,18 +112,19 @@ def test_all_rows_of_a_gemm_count_on_request(shared: Path, name: str) -> None:
     assert all_rows.summary.warnings == ()
 
 
-def test_a_gemm_is_better_for_it(shared: Path, tmp_path: Path) -> None:
-    """Measured: 47.6 dB against 29.9 dB of ncnn2int8."""
-    folder = shared / "golden/seq"
+@pytest.mark.parametrize(("name", "gain"), [("seq", 15.0), ("vitish", 0.0), ("former", -2.0)])
+def test_what_all_rows_of_a_gemm_are_worth(shared: Path, tmp_path: Path, name: str, gain: float) -> None:
+    """Measured, absmax against ncnn2int8: seq 47.6 and 29.9 dB, vitish 31.9 and 31.6, former 39.9 and 41.1."""
+    folder = shared / "golden" / name
     model = load_model(folder / "model.param", folder / "model.bin")
     found = quantize(model, Table.read(folder / "kl.table"), gemm_scale="absmax")
     found.save(tmp_path / "q.param", tmp_path / "q.bin")
-    inputs = {"in0": np.load(folder / "inputs/0_in0.npy")}
+    samples = [{blob: np.load(folder / f"inputs/{index}_{blob}.npy") for blob in model.inputs} for index in range(8)]
     outputs = [
-        run_ncnn(param, param.with_suffix(".bin"), inputs, ["out0"])["out0"]
+        np.stack([run_ncnn(param, param.with_suffix(".bin"), inputs, ["out0"])["out0"] for inputs in samples])
         for param in (folder / "model.param", tmp_path / "q.param", folder / "kl.int8.param")
     ]
-    assert sqnr(outputs[0], outputs[1]) > sqnr(outputs[0], outputs[2]) + 10
+    assert sqnr(outputs[0], outputs[1]) > sqnr(outputs[0], outputs[2]) + gain
 
 
 @cases

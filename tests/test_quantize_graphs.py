@@ -253,6 +253,44 @@ def test_a_convolution_of_a_vector_that_stays_in_float_stays_a_convolution(tmp_p
     assert quantize(model, table).layer("conv").type == "InnerProduct"
 
 
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [plain("Pooling", "vector", "in0", text=" 0=1 4=1"), plain("Squeeze", "top", "vector", text=" -23303=2,1,2")],
+        [plain("Pooling", "vector", "in0", text=" 0=1 4=1"), plain("Tile", "top", "vector", text=" 0=0 1=1")],
+        [plain("Interp", "twice", "in0", text=" 0=1 1=2.0 2=2.0"), plain("Reduction", "top", "twice", text=" 0=3 1=0 -23303=2,1,2 5=1")],
+    ],
+)
+def test_a_vector_is_known_behind_layers_that_keep_or_make_it(tmp_path: Path, layers: list[Layer]) -> None:
+    rng = np.random.default_rng(7)
+    model = model_of(*layers, convolution(rng, "conv", "top", 16, 8), shape=(16, 6, 6))
+    x = rng.normal(0, 1, (16, 6, 6)).astype(np.float32)
+    floats = run_model(model, tmp_path, {"in0": x})
+    quantized = quantize(model, absmax_table(model, floats))
+    assert quantized.layer("conv").type == "InnerProduct"
+    assert sqnr(floats["conv"], run_model(quantized, tmp_path, {"in0": x})["conv"]) > 25
+
+
+def test_a_convolution_of_what_may_be_a_vector_is_warned_of(tmp_path: Path) -> None:
+    """Nothing in the file tells that the input will be one: ncnn's int8 convolution of it has another shape."""
+    rng = np.random.default_rng(8)
+    model = Model([Layer("Input", "in0", [], ["in0"]), convolution(rng, "conv", "in0", 16, 8)])
+    x = rng.normal(0, 1, 16).astype(np.float32)
+    floats = run_model(model, tmp_path, {"in0": x})
+    table = absmax_table(model, floats)
+    quantized = quantize(model, table)
+    assert quantized.layer("conv").type == "Convolution"
+    assert len(quantized.summary.warnings) == 1
+    assert "'conv'" in quantized.summary.warnings[0]
+    assert "0=W 1=H 2=C" in quantized.summary.warnings[0]
+    assert run_model(quantized, tmp_path, {"in0": x})["conv"].shape != floats["conv"].shape, "else the warning is no longer needed"
+    assert quantize(model, table, exclude=["conv"]).summary.warnings == (
+        "nothing was quantized: all layers stay in float, for the reasons given with each",
+    )
+    model.layer("in0").params.set(0, 16)
+    assert quantize(model, table).layer("conv").type == "InnerProduct"
+
+
 @pytest.mark.parametrize("group", [0, 8])
 def test_a_border_of_other_than_zeros_is_quantized_too(tmp_path: Path, group: int) -> None:
     """ncnn pads after quantizing, with the number as it stands: 0.7 would count as 0.7 int8 steps."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_models import run_ncnn
+from small_models import model_of, plain, run_model, run_ncnn
 
 from pyncnnq import load_model
 from pyncnnq.model import Layer, Model, Params, dimensions, takes_vector
@@ -92,11 +92,62 @@ def layers(*lines: str) -> dict[str, int]:
         (["Input - 0=4", "Input -", "BinaryOp l0,l1"], None),
         (["Input - 0=4", "BinaryOp l0 1=1 2=2.0"], 1),
         (["Input -", "Mystery l0"], None),
+        (["Input -", "Pooling l0 4=1", "Squeeze l1 0=1"], 1),
+        (["Input - 0=4 1=4 2=4", "Squeeze l0 0=1"], None),
+        (["Input - 0=4", "Interp l0"], 3),
+        (["Input -", "Interp l0"], None),
+        (["Input - 0=4", "Tile l0 1=2"], 1),
+        (["Input - 0=4", "Tile l0 -23302=2,1,1"], 2),
+        (["Input -", "Tile l0 1=2"], None),
+        (["Input - 0=4", "ExpandDims l0 -23303=2,1,2"], 3),
+        (["Input - 0=4", "ExpandDims l0 0=1"], None),
+        (["Input - 0=4 1=4 2=4", "Input -", "Concat l1,l0"], 3),
+        (["Input -", "PixelShuffle l0 0=2"], 3),
         (["Input -", "Mystery l0 -23330=4,1,16,1,1"], 1),
     ],
 )
 def test_rules(lines: list[str], expected: int | None) -> None:
     assert layers(*lines).get(f"l{len(lines) - 1}") == expected
+
+
+ALONE = """
+ExpandDims -23303=1,-1
+ExpandDims -23303=1,0
+ExpandDims -23303=2,0,1
+Flatten
+Flip -23300=1,0
+Interp 0=1 1=1.0 2=1.0
+Interp 0=2 1=2.0 2=2.0
+PixelShuffle 0=1
+Pooling 0=1 4=1
+ReLU
+Reduction 0=3
+Reduction 0=3 1=0 -23303=1,-1 5=1
+Reduction 0=3 1=0 -23303=1,0 4=1 5=1
+Reorg 0=1
+Reshape 0=-1
+Reshape 0=1 1=-1
+Reshape 0=1 1=1 2=-1
+Softmax 0=0 1=1
+Squeeze -23303=1,0
+Squeeze 0=1 1=1 2=1
+Tile -23302=1,2
+Tile -23302=2,1,1
+Tile -23302=3,2,1,1
+Tile 0=0 1=2
+"""
+
+
+@pytest.mark.parametrize("shape", [(8,), (1,), (4, 8), (4, 4, 8), (4, 1, 1)], ids=str)
+@pytest.mark.parametrize("line", ALONE.strip().split("\n"))
+def test_single_layers_in_ncnn(line: str, shape: tuple[int, ...], tmp_path: Path) -> None:
+    kind, _, text = line.partition(" ")
+    model = model_of(plain(kind, "top", "in0", text=f" {text}"), shape=shape)
+    claimed = dimensions(model.layers)
+    assert claimed["in0"] == len(shape)
+    found = run_model(model, tmp_path, {"in0": np.ones(shape, np.float32)})["top"]
+    if "top" in claimed and found.size:  # ncnn has layers that give nothing, and no error, for a blob they are not meant for
+        assert claimed["top"] == found.ndim
 
 
 @pytest.mark.parametrize(
@@ -106,4 +157,8 @@ def test_which_convolutions_take_a_vector(text: str, expected: bool) -> None:
     """ncnn adds a border to a vector too, and then computes something else than an InnerProduct."""
     assert takes_vector(Layer("Convolution", "c", ["v"], ["c"], Params(f" 0=4 {text}")), {"v": 1}) == expected
     assert not takes_vector(Layer("Convolution", "c", ["v"], ["c"], Params(f" 0=4 {text}")), {"v": 3})
-    assert not takes_vector(Layer("Convolution", "c", ["v"], ["c"], Params(f" 0=4 {text}")), {})
+
+
+def test_which_convolutions_may_take_a_vector() -> None:
+    assert takes_vector(Layer("Convolution", "c", ["v"], ["c"], Params(" 0=4 1=1")), {}) is None
+    assert takes_vector(Layer("Convolution", "c", ["v"], ["c"], Params(" 0=4 1=3")), {}) is False

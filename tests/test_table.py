@@ -141,6 +141,8 @@ def test_duplicates_are_kept_and_the_first_is_meant(tmp_path: Path) -> None:
         ("a 1\nb\n", r"a\.table:2: row b has no scale"),
         ("a 1\n\n# c\nb 1 x2 3\n", r"a\.table:4: row b holds 'x2'"),
         ("a 1,2\n", r"a\.table:1: row a holds '1,2'"),
+        ("a 1_000\n", r"a\.table:1: row a holds '1_000'"),
+        ("a 1 \u0661\n", r"a\.table:1: row a holds '\u0661'"),
         (b"a 1\n\xff\xfe\x00", r"a\.table: not a calibration table: it is not text"),
     ],
 )

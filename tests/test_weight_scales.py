@@ -93,11 +93,12 @@ def test_half_precision_weights() -> None:
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_weights_that_are_not_finite_name_the_layer_and_the_output(bad: float) -> None:
+def test_weights_that_are_not_finite_name_the_layer_and_the_element(bad: float) -> None:
     weights = np.ones((3, 40), np.float32)
     weights[1, 33] = bad
-    with pytest.raises(pyncnnq.ModelError, match=r"'layer_7' \(Convolution, line 12\).* in output 1;"):
-        scales(convolution("0=3 1=2 6=120", weights))
+    model = pyncnnq.Model([convolution("0=3 1=2 6=120", weights)])
+    with pytest.raises(pyncnnq.ModelError, match=r"'layer_7' \(Convolution, line 12\): weight_data .*\[73\] = "):
+        pyncnnq.calibrate(model)
 
 
 @pytest.mark.parametrize("rows", [0, -1, 7])

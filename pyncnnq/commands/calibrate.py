@@ -7,14 +7,14 @@ from typing import Any
 
 import click
 
-from pyncnnq.commands.options import PATH, model_arguments, output_options
+from pyncnnq.commands.options import OUTPUT_PATH, PATH, model_arguments, output_options
 from pyncnnq.statistics.pool import WorkerPool
 
 
 @click.command("calibrate")
 @model_arguments
 @click.argument("data", nargs=-1)
-@click.option("--output", "-o", type=PATH, help="Table to write.  [default: PARAM with the suffix .table]")
+@click.option("--output", "-o", type=OUTPUT_PATH, help="Table to write.  [default: PARAM with the suffix .table]")
 @click.option("--preset", multiple=True, metavar="NAME", help="Preprocessing by name, such as imagenet-torch (docs/preprocessing.md).")
 @click.option("--mean", multiple=True, metavar="A,B,C", help="Subtracted from each channel, in the order of --pixel.")
 @click.option("--norm", multiple=True, metavar="A,B,C", help="Multiplied into each channel after that.")

@@ -48,7 +48,7 @@ def run(
     check_choices(method, weight_bits)
     model = load_model(param, bin)
     target = output or param.with_suffix(".table")
-    check_writable(target)
+    check_writable(target, inputs=[param, bin, *([config] if config else []), *map(Path, paths)])
     if not needs_data(model):
         _finish(target, calibrate(model, weight_bits=weight_bits), None, None, quiet=quiet, as_json=as_json)
         return

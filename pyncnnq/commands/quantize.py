@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from pyncnnq.commands.options import PATH, model_arguments, output_options
+from pyncnnq.commands.options import OUTPUT_PATH, PATH, model_arguments, output_options
 from pyncnnq.errors import PyncnnqError
 from pyncnnq.files import check_writable
 from pyncnnq.model import load_model
@@ -17,11 +17,13 @@ from pyncnnq.quantization import GemmScale, Summary, dequantize, quantize
 from pyncnnq.report.tables import print_table
 from pyncnnq.table import Table
 
+_ENDINGS = (".param", ".bin")
+
 
 @click.command("quantize")
 @model_arguments
 @click.argument("table", type=PATH)
-@click.option("--output", "-o", type=PATH, help="Write OUTPUT.param and OUTPUT.bin.  [default: PARAM's name with -int8, beside it]")
+@click.option("--output", "-o", type=OUTPUT_PATH, help="Write OUTPUT.param and OUTPUT.bin.  [default: PARAM's name with -int8, beside it]")
 @click.option("--exclude", multiple=True, metavar="PATTERN", help="Keep these layers in float: names such as 'stem_*', or type:Gemm.")
 @click.option("--only", multiple=True, metavar="PATTERN", help="Keep all other layers in float.")
 @click.option("--keep-first-last", is_flag=True, help="Keep the layers next to the model's inputs and outputs in float.")
@@ -60,7 +62,7 @@ def quantize_command(
 
 @click.command("dequantize")
 @model_arguments
-@click.option("--output", "-o", type=PATH, help="Write OUTPUT.param and OUTPUT.bin.  [default: PARAM's name with -float, beside it]")
+@click.option("--output", "-o", type=OUTPUT_PATH, help="Write OUTPUT.param and OUTPUT.bin.  [default: PARAM's name with -float, beside it]")
 def dequantize_command(param: Path, bin: Path, output: Path | None) -> None:
     """Write the float model that an int8 model stands for, to compare it with the original.
 
@@ -71,20 +73,20 @@ def dequantize_command(param: Path, bin: Path, output: Path | None) -> None:
     click.echo(f"{targets[0]}, {targets[1]}")
 
 
-def _targets(stem: Path, inputs: Sequence[Path]) -> tuple[Path, Path]:
-    """The pair of files to write.
+def _targets(output: Path, inputs: Sequence[Path]) -> tuple[Path, Path]:
+    """The pair of files to write; their common part may be given with either ending.
 
     Raises:
         PyncnnqError: they cannot be written, or one of them is an input.
     """
-    if stem.suffix in (".param", ".bin"):
-        stem = stem.with_suffix("")
-    targets = stem.with_name(f"{stem.name}.param"), stem.with_name(f"{stem.name}.bin")
+    if output.is_dir():
+        raise PyncnnqError(f"{output}: is a folder; name the files to write into it, such as {output / 'model-int8'}")
+    name = output.stem if output.suffix in _ENDINGS else output.name
+    if name in _ENDINGS:
+        raise PyncnnqError(f"{output}: is an ending without a name; give one, such as {output.with_name('model-int8')}")
+    targets = output.with_name(f"{name}.param"), output.with_name(f"{name}.bin")
     for target in targets:
-        for path in inputs:
-            if target.exists() and path.exists() and target.samefile(path):
-                raise PyncnnqError(f"{target}: would overwrite the input {path}; name another output with -o")
-        check_writable(target)
+        check_writable(target, inputs)
     return targets
 
 

@@ -78,14 +78,14 @@ class Model:
         return Model(layers, header=self._header, trailer=self._trailer, **paths)
 
     def check_finite(self) -> None:
-        """Make sure that every float weight is a finite number.
+        """Make sure that every float weight is a finite number; a MemoryData may be a mask of infinities.
 
         Raises:
             ModelError: naming the layer, the array and the first offending element.
         """
         for layer in self.layers:
             for weight in layer.weights.values():
-                if weight.format not in ("int8", "packed"):
+                if layer.type != "MemoryData" and weight.format not in ("int8", "packed"):
                     self._check_finite(layer, weight)
 
     def _check_finite(self, layer: Layer, weight: Weight) -> None:
@@ -94,8 +94,9 @@ class Model:
         if not finite.all():
             first = int(np.argmin(finite))
             count = int(finite.size - np.count_nonzero(finite))
-            found = f"{weight.name} has {count} elements that are not finite, the first is [{first}] = {values[first]}"
-            raise ModelError(f"{self._place()}{layer}: {found}; export the model again from sound weights")
+            found = f"{weight.name} has {count} of {values.size} elements that are not finite, the first is [{first}] = {values[first]}"
+            place = f"{self.bin_path}: " if self.bin_path else ""
+            raise ModelError(f"{place}{layer}: {found}; export the model again from sound weights")
 
     def param_text(self) -> str:
         """The `.param` file: untouched lines as they were read."""

@@ -14,7 +14,7 @@ _UNSET = -233  # ncnn's "no value" of an int parameter
 
 # Each output has the dimensions of the one input.
 _KEEPING_NAMES = """
-AbsVal BNLL BatchNorm Bias CELU Cast Clip Crop CumulativeSum DeepCopy Dequantize Dropout ELU Erf Exp GELU GroupNorm
+AbsVal BNLL BatchNorm Bias CELU Cast Clip Crop CumulativeSum DeepCopy Dequantize Dropout ELU Erf Exp Flip GELU GroupNorm
 HardSigmoid HardSwish InstanceNorm LRN LayerNorm Log MVN Mish Noop Normalize PReLU Padding Permute Power Quantize RMSNorm
 ReLU Requantize SELU Scale ShuffleChannel Shrink Sigmoid Slice Softmax Softplus Split Swish TanH Threshold UnaryOp
 """
@@ -33,6 +33,13 @@ _ALWAYS = {
     "Deconvolution3D": 4,
     "DeconvolutionDepthWise3D": 4,
     "Flatten": 1,
+    "Embed": 2,
+    "GRU": 2,
+    "LSTM": 2,
+    "MultiHeadAttention": 2,
+    "RNN": 2,
+    "PixelShuffle": 3,
+    "Reorg": 3,
 }
 
 
@@ -53,10 +60,16 @@ def dimensions(layers: Sequence[Layer]) -> dict[str, int]:
     return known
 
 
-def takes_vector(layer: Layer, known: dict[str, int]) -> bool:
-    """Whether it is a Convolution that ncnn computes as an InnerProduct: 1x1, without a border, of a blob of one dimension."""
+def takes_vector(layer: Layer, known: dict[str, int]) -> bool | None:
+    """Whether it is a Convolution that ncnn computes as an InnerProduct: 1x1, without a border, of a blob of one dimension.
+
+    None if it is one that ncnn computes so when its input turns out to have one dimension, which cannot be told.
+    """
     bordered = any(layer.params.get_int(key, 0) for key in (4, 14, 15, 16))
-    return layer.type == "Convolution" and _is_1x1(layer) and not bordered and [known.get(name) for name in layer.bottoms] == [1]
+    if layer.type != "Convolution" or bordered or not _is_1x1(layer) or len(layer.bottoms) != 1:
+        return False
+    dims = known.get(layer.bottoms[0])
+    return None if dims is None else dims == 1
 
 
 def _is_1x1(layer: Layer) -> bool:
@@ -80,9 +93,20 @@ def _output_dimensions(layer: Layer, inputs: list[int | None]) -> int | None:
             return None if first in (None, 2) else 1
         case "Pooling" | "Pooling1D" | "Pooling3D":
             return 1 if params.get_int(4, 0) else first
-        case "BinaryOp" | "Eltwise" | "Concat":
+        case "Concat":  # all have the same
+            return next((dims for dims in inputs if dims), None)
+        case "BinaryOp" | "Eltwise":
             dims = [dims for dims in inputs if dims is not None]
             return max(dims) if dims and len(dims) == len(inputs) else None
+        case "Interp":
+            return {1: 3, 2: 2, 3: 3}.get(first or 0)
+        case "Tile":
+            return max(first, len(params.get_array(2))) if first else None
+        case "ExpandDims":
+            axes = len(params.get_array(3))
+            return first + axes if first and axes and first + axes <= 4 else None
+        case "Squeeze":  # of other blobs it depends on their sizes
+            return 1 if first == 1 else None
         case "Reduction":
             return _reduction(layer, first)
         case "Reshape":

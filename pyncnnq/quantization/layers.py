@@ -35,10 +35,7 @@ ncnn2int8 looks at all of B where it has to turn B first (transB=0), but at the 
 def quantize_layer(layer: Layer, table: Table, gemm_scale: GemmScale) -> list[str]:
     """Turn a float layer, in place, into the int8 layer that ncnn2int8 writes (ncnn's tools/quantize/ncnn2int8.cpp).
 
-    The table has been checked, and has the layer's rows.  Returns warnings.
-
-    Raises:
-        ModelError: weights that are not finite.
+    Model and table have been checked, and the table has the layer's rows.  Returns warnings.
     """
     first_row_only = layer.type == "Gemm" and layer.params.get_int(3, 0) == 1 and gemm_scale == "ncnn"
     _straighten(layer)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import get_args
 
+from pyncnnq.errors import PyncnnqError
 from pyncnnq.model import Layer, Model, dimensions, takes_vector
 from pyncnnq.quantizable import input_channels, require_float
 from pyncnnq.quantization.chaining import chain
@@ -15,7 +17,7 @@ from pyncnnq.quantization.layers import (
     store_as_float16,
     store_as_float32,
 )
-from pyncnnq.quantization.selection import candidates, kept_in_float
+from pyncnnq.quantization.selection import candidates, left_out, prevented
 from pyncnnq.quantization.summary import LayerSummary, Summary, bin_size
 from pyncnnq.table import Table
 
@@ -46,7 +48,7 @@ def quantize(
     Args:
         model: the float model, with its weights.
         table: its calibration table.
-        exclude: layers to keep in float: patterns on names as in a shell (`stem_*`), or `type:Gemm` on types.
+        exclude: layers to keep in float: patterns on names as in a shell (`stem_*`), or `type:Gemm` on types; one or several.
         only: keep all others in float; patterns as in `exclude`, which wins.
         keep_first_last: keep the layers next to the model's inputs and outputs in float.
         float32: store the weights that stay in float as float32 instead of float16.
@@ -54,29 +56,44 @@ def quantize(
 
     Raises:
         PyncnnqError: a model that is int8 already, weights that are not finite, a table that does not fit the model
-            (TableError), or a pattern that matches no layer.
+            (TableError), a pattern that matches no layer, or an unknown `gemm_scale`.
     """
+    if gemm_scale not in get_args(GemmScale):
+        raise PyncnnqError(f"unknown gemm_scale {gemm_scale!r}; there are: {', '.join(get_args(GemmScale))}")
     require_float(model)
     for layer in model.layers:
         layer.check_weights()
-    warnings = table.check(model)
-    reasons = kept_in_float(model, table, exclude=exclude, only=only, keep_first_last=keep_first_last)
+    model.check_finite()
+    requested = left_out(model, exclude=exclude, only=only, keep_first_last=keep_first_last)
+    warnings = table.check(model, requested)
+    reasons = prevented(model, table) | requested
     known = dimensions(model.layers)
     result = model.copy()
     for layer in candidates(result):
         if layer.name not in reasons:
-            if takes_vector(layer, known):
+            is_vector = takes_vector(layer, known)
+            if is_vector:
                 as_inner_product(layer)
+            elif is_vector is None:
+                warnings.append(
+                    f"{layer}: whether its input is a vector cannot be told from the model; if it is, ncnn's int8 convolution returns "
+                    "garbage: give the Input layers their sizes (0=W 1=H 2=C), or exclude it"
+                )
             warnings += quantize_layer(layer, table, gemm_scale)
     chains = {link.producer: link for link in chain(result.layers)}
     for layer in result.layers:
         (store_as_float32 if float32 else store_as_float16)(layer)
         clear_padding(layer)
     warnings += [
-        f"{layer}: ncnn on x86 writes garbage for such grouped convolutions in int8; exclude it if the model has to run there"
+        f"{layer}: ncnn 1.0.20261020 on x86 returns garbage for such grouped convolutions in int8; if the model has to run there, "
+        f"use --exclude {layer.name}"
         for layer in result.layers
         if _breaks_on_x86(layer)
     ]
+    if not candidates(model):
+        warnings.append("nothing was quantized: no layer is of a type that ncnn runs in int8")
+    elif len(reasons) == len(candidates(model)):
+        warnings.append("nothing was quantized: all layers stay in float, for the reasons given with each")
     layers = []
     for before, after in zip(candidates(model), candidates(result), strict=True):
         link = chains.get(before.name)

@@ -23,31 +23,28 @@ def candidates(model: Model) -> list[Layer]:
     return [layer for layer in model.layers if layer.type in INT8_TYPES]
 
 
-def kept_in_float(model: Model, table: Table, *, exclude: Sequence[str], only: Sequence[str], keep_first_last: bool) -> dict[str, str]:
-    """The names of the candidates that stay in float, each with the reason.
+def left_out(model: Model, *, exclude: Sequence[str], only: Sequence[str], keep_first_last: bool) -> dict[str, str]:
+    """The names of the candidates that shall stay in float, each with the reason.
 
     Args:
-        exclude, only: patterns on layer names, as in a shell, or `type:PATTERN` on their types.
+        exclude, only: patterns on layer names, as in a shell, or `type:PATTERN` on their types; a string is one pattern.
 
     Raises:
         PyncnnqError: a pattern that matches no candidate.
     """
     layers = candidates(model)
+    reasons = _first_and_last(model, layers) if keep_first_last else {}
+    if only:
+        wanted = _matches("only", only, layers)
+        reasons |= {layer.name: "not among the only ones to quantize" for layer in layers if layer.name not in wanted}
     excluded = _matches("exclude", exclude, layers)
-    wanted = _matches("only", only, layers)
-    outermost = _first_and_last(model, layers) if keep_first_last else {}
-    reasons = {}
-    for layer in layers:
-        reason = _what_prevents(layer, table)
-        if layer.name in outermost:
-            reason = outermost[layer.name]
-        if only and layer.name not in wanted:
-            reason = "not among the only ones to quantize"
-        if layer.name in excluded:
-            reason = f"excluded by {excluded[layer.name]!r}"
-        if reason:
-            reasons[layer.name] = reason
-    return reasons
+    return reasons | {name: f"excluded by {pattern!r}" for name, pattern in excluded.items()}
+
+
+def prevented(model: Model, table: Table) -> dict[str, str]:
+    """The names of the candidates that cannot be int8, each with the reason."""
+    reasons = {layer.name: _what_prevents(layer, table) for layer in candidates(model)}
+    return {name: reason for name, reason in reasons.items() if reason}
 
 
 def _what_prevents(layer: Layer, table: Table) -> str:
@@ -69,7 +66,7 @@ def _what_prevents(layer: Layer, table: Table) -> str:
 def _matches(option: str, patterns: Sequence[str], layers: Sequence[Layer]) -> dict[str, str]:
     """The names that match any of the patterns, each with the first that it matches."""
     found: dict[str, str] = {}
-    for pattern in patterns:
+    for pattern in [patterns] if isinstance(patterns, str) else patterns:
         names = [layer.name for layer in layers if _match(pattern, layer)]
         if not names:
             known = ", ".join(layer.name for layer in layers[:8]) + (", ..." if len(layers) > 8 else "")
