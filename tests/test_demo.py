@@ -4,24 +4,32 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
 import ncnn
 import numpy as np
 import pytest
+from conftest import Cli
 
 from pyncnnq.demo import DEMO
 
 IMAGES = sorted(DEMO.images.iterdir())
 
 
-@pytest.fixture(scope="module")
-def net() -> Iterator[ncnn.Net]:
+@contextmanager
+def network(param: Path, bin_path: Path) -> Iterator[ncnn.Net]:
     with ncnn.Net() as net:
         net.opt.num_threads = 1
-        assert net.load_param(str(DEMO.param)) == 0
-        assert net.load_model(str(DEMO.bin)) == 0
+        assert net.load_param(str(param)) == 0
+        assert net.load_model(str(bin_path)) == 0
+        yield net
+
+
+@pytest.fixture(scope="module")
+def net() -> Iterator[ncnn.Net]:
+    with network(DEMO.param, DEMO.bin) as net:
         yield net
 
 
@@ -50,6 +58,12 @@ def class_of(path: Path) -> str:
 def test_network_classifies_the_images(net: ncnn.Net) -> None:
     assert DEMO.pixel == "RGB"
     assert accuracy(net, DEMO.mean, DEMO.norm) >= 0.95
+
+
+def test_its_int8_model_classifies_them_as_well(cli: Cli, tmp_path: Path) -> None:
+    assert cli("demo", tmp_path / "demo").returncode == 0
+    with network(tmp_path / "demo/model-int8.param", tmp_path / "demo/model-int8.bin") as int8:
+        assert accuracy(int8, DEMO.mean, DEMO.norm) >= 0.95
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import click
 
 from pyncnnq.commands.calibrate import calibrate_command
 from pyncnnq.commands.options import PATH
+from pyncnnq.commands.quantize import quantize_command
 from pyncnnq.demo import DEMO
 from pyncnnq.errors import PyncnnqError
 
@@ -16,7 +18,7 @@ from pyncnnq.errors import PyncnnqError
 @click.command("demo")
 @click.argument("folder", type=PATH, default=Path("pyncnnq-demo"))
 def demo_command(folder: Path) -> None:
-    """Copy the demo model and its images to FOLDER and calibrate it there.  [default: ./pyncnnq-demo]"""
+    """Copy the demo model and its images to FOLDER, calibrate and quantize it there.  [default: ./pyncnnq-demo]"""
     param, bin_path, images = folder / "model.param", folder / "model.bin", folder / "images"
     table = folder / "model.table"
     try:
@@ -30,14 +32,22 @@ def demo_command(folder: Path) -> None:
     except OSError as error:
         raise PyncnnqError(f"{error.filename or folder}: cannot write the demo: {error.strerror}; name another folder") from error
     options = [f"--mean={_join(DEMO.mean)}", f"--norm={_join(DEMO.norm)}", f"--pixel={DEMO.pixel}"]
-    arguments = [str(param), str(bin_path), str(images), *options, "-o", str(table)]
-    click.echo(f"pyncnnq calibrate {' '.join(arguments)}")
-    calibrate_command.main(arguments, standalone_mode=False, prog_name="pyncnnq calibrate")
+    int8 = folder / "model-int8"
+    _run(calibrate_command, param, bin_path, images, *options, "-o", table)
+    _run(quantize_command, param, bin_path, table, "-o", int8)
     click.echo(
         f"\nThe calibration table is {table}.\n"
-        f"Next: the same command with your own model and a folder of a few hundred photographs; --preset and --mean/--norm/--size say\n"
+        f"The int8 model is {int8}.param and {int8}.bin: load it with ncnn as any other.\n"
+        f"Next: the same commands with your own model and a folder of a few hundred photographs; --preset and --mean/--norm/--size say\n"
         f"how the network expects its images (pyncnnq calibrate --help), and pyncnnq inspect MODEL.param MODEL.bin shows what it holds."
     )
+
+
+def _run(command: click.Command, *arguments: object) -> None:
+    """Show a command of ours as a user would type it, and run it."""
+    words = [str(argument) for argument in arguments]
+    click.echo(f"pyncnnq {command.name} {shlex.join(words)}")
+    command.main(words, standalone_mode=False, prog_name=f"pyncnnq {command.name}")
 
 
 def _holds_demo(param: Path) -> bool:
