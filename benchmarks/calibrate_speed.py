@@ -17,13 +17,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from pyncnnq.data import CalibrationData, find_data
-from pyncnnq.inputs import Preprocessing, parse_options
+from pyncnnq.inputs import Preprocessing, parse_options, pick
 from pyncnnq.inputs.loading import load_sample
 from pyncnnq.model import Model, load_model
 from pyncnnq.statistics.pool import available_cores
@@ -75,7 +75,8 @@ def calibrate_command(case: Case, photographs: Path, table: Path, *more: str) ->
 def read_data(case: Case, model: Model, photographs: Path, samples: int | None = None) -> CalibrationData:
     pairs = (option.removeprefix("--").split("=", 1) for option in case.options)
     options = parse_options(**{key: [value] for key, value in pairs})
-    return find_data(model, [photographs], ("options", options), samples=samples)
+    found = find_data(model, [photographs], ("options", options))
+    return replace(found, samples=pick(found.samples, samples))
 
 
 def floor(case: Case, blob: str, output: str, parts: list[Path]) -> tuple[float, float]:

@@ -20,7 +20,7 @@ from pyncnnq.quantizable import (
     scaled_weights,
 )
 from pyncnnq.statistics.driver import Statistics
-from pyncnnq.table import Scales, Table, weight_key
+from pyncnnq.table import Scales, Table, check_row_names, weight_key
 from pyncnnq.thresholds import METHODS
 from pyncnnq.weight_scales import WEIGHT_BITS, weight_rows, weight_scales
 
@@ -71,11 +71,13 @@ def calibrate(model: Model, statistics: Statistics | None = None, *, method: str
         weight_bits: how the bits of weights are chosen, a name in `pyncnnq.weight_scales.WEIGHT_BITS`.
 
     Raises:
-        PyncnnqError: an unknown method, statistics that do not cover the model, or weights that are not finite.
+        PyncnnqError: an unknown method, statistics that do not cover the model, weights that are not finite, or names of layers
+            that clash in a table.
     """
     check_choices(method, weight_bits)
     require_float(model)
     model.check_finite()
+    check_row_names(model)
     result = Calibration(Table())
     observed = [layer for layer in model.layers if needs_activation_scale(layer)]
     bits = {layer.name: WEIGHT_BITS[weight_bits](layer) for layer in observed}
@@ -89,6 +91,8 @@ def calibrate(model: Model, statistics: Statistics | None = None, *, method: str
     for layer in model.layers:
         if layer.type in ACTIVATION_TYPES and has_dynamic_weight(layer):
             result.warnings.append(f"{layer} takes its weights from a blob and stays in float")
+    if not any(result.table.rows()):
+        result.warnings.append("the table is empty: no layer of this model has scales in a table")
     return result
 
 
@@ -104,11 +108,13 @@ def check_choices(method: str, weight_bits: str) -> None:
 
 
 def check_weights(model: Model) -> None:
-    """Find out before long work whether all weights can have scales.
+    """Find out before long work whether all weights can have scales, and rows in a table.
 
     Raises:
         ModelError: naming the layer and the array that has elements which are not finite, or whose size is wrong.
+        TableError: layers whose names clash in a table.
     """
+    check_row_names(model)
     model.check_finite()
     for layer in model.layers:
         if layer.type in ACTIVATION_TYPES + WEIGHT_ONLY_TYPES and not has_dynamic_weight(layer):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 from importlib import import_module
+from pathlib import Path
 from typing import NoReturn, cast
 
 import click
@@ -37,8 +39,19 @@ def commands() -> None:
         raise PyncnnqError(f"PYNCNNQ_TARGET: {error}") from None
 
 
+def _open_streams() -> None:
+    """Let nothing that is printed be an error: neither a stream that the caller has closed, nor a name that is not UTF-8."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def main() -> NoReturn:
     """Run the command line: exit code 0 when done, 2 for bad input with one clear message, 130 when interrupted."""
+    _open_streams()
     try:
         commands(standalone_mode=False)
         sys.stdout.flush()

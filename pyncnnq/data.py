@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pyncnnq.errors import InputError
 from pyncnnq.inputs import InputLayer, InputOptions, InputSpec, find_samples, pair_samples, pick, resolve
-from pyncnnq.model import Layer, Model
+from pyncnnq.model import Layer, Model, takes_vector
 from pyncnnq.quantizable import ACTIVATION_TYPES, has_dynamic_weight, input_channels
 from pyncnnq.statistics.driver import Statistics, observe_samples
 from pyncnnq.statistics.pool import WorkerPool
@@ -30,24 +31,22 @@ class CalibrationData:
     ignored: int
 
 
-def find_data(
-    model: Model, data: Sequence[Data], *sources: tuple[str, Sequence[InputOptions]], samples: int | None = None
-) -> CalibrationData:
+def find_data(model: Model, data: Sequence[Data], *sources: tuple[str, Sequence[InputOptions]]) -> CalibrationData:
     """Find the samples and complete the preprocessing.
 
     Args:
         model: the model; what its Input layers say of sizes and channels fills what the options leave open.
         data: for each model input a folder, a list file, a file, or several of them.
         sources: preprocessing options, the weakest first, each with its name for messages (see `pyncnnq.inputs.resolve`).
-        samples: take only so many, evenly spread.
 
     Raises:
         InputError: no data, data that does not fit the model, or options that are missing or contradictory.
     """
+    if not model.inputs:
+        raise InputError(f"{model.param_path}: has layers that need calibration data, but no Input layer to take it")
     found = [find_samples(item) for item in data]
     inputs = resolve([input_layer(model, layer) for layer in model.input_layers], found, *sources)
-    paired = pair_samples(found)
-    return CalibrationData(pick(paired, samples) if samples is not None else paired, inputs, sum(one.ignored for one in found))
+    return CalibrationData(pair_samples(found), inputs, sum(one.ignored for one in found))
 
 
 def input_layer(model: Model, layer: Layer) -> InputLayer:
@@ -55,9 +54,11 @@ def input_layer(model: Model, layer: Layer) -> InputLayer:
     w, h, c, d = (layer.params.get_int(key, 0) for key in (0, 1, 2, 11))
     readers = model.graph().readers(layer.tops[0])
     convolution = next((reader for reader in readers if reader.type in ACTIVATION_TYPES[:2] and not has_dynamic_weight(reader)), None)
-    if not c and convolution is not None:
+    may_be_vector = False
+    if not c and convolution is not None and not (w and not h):  # with a width alone it is a vector
         c = input_channels(convolution)
-    return InputLayer(layer.tops[0], w, h, c, d, integers=any(reader.type == "Embed" for reader in readers))
+        may_be_vector = takes_vector(convolution, {}) is None
+    return InputLayer(layer.tops[0], w, h, c, d, may_be_vector, integers=any(reader.type == "Embed" for reader in readers))
 
 
 def collect(
@@ -84,6 +85,9 @@ def collect(
         InputError: no data, data that does not fit the model, or preprocessing that is missing.
         PyncnnqError: ncnn cannot run the model on this data.
     """
-    rows = [options] if isinstance(options, InputOptions) else list(options)
-    found = find_data(model, data, ("options", rows), samples=samples)
-    return observe_samples(model, found.samples, found.inputs, WorkerPool(workers), strict=strict, progress=progress)
+    rows = [options] if isinstance(options, InputOptions) else options
+    if not isinstance(rows, Sequence) or not all(isinstance(row, InputOptions) for row in rows):
+        raise InputError(f"options: expected pyncnnq.InputOptions, or one for each input of the model, not {options!r}")
+    found = find_data(model, data, ("options", rows))
+    chosen = found.samples if samples is None else pick(found.samples, samples)
+    return observe_samples(model, chosen, found.inputs, WorkerPool(workers), strict=strict, progress=progress)

@@ -19,5 +19,9 @@ class InputError(PyncnnqError):
     """Calibration data or preprocessing that is missing, unreadable or does not fit the model."""
 
 
+class UnreadableError(InputError):
+    """A sample that cannot be read: one of many may be left out."""
+
+
 class TableError(PyncnnqError):
     """A calibration table that cannot be read or does not fit the model."""

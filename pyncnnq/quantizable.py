@@ -131,12 +131,18 @@ def require_float(model: Model) -> None:
 
 
 def input_channels(layer: Layer) -> int:
-    """How many channels (InnerProduct: elements) the input of a layer of ACTIVATION_TYPES must have, by its weights."""
+    """How many channels (InnerProduct: elements) the input of a layer of ACTIVATION_TYPES must have, by its weights.
+
+    Raises:
+        ModelError: sizes that no layer can have.
+    """
     params = layer.params
-    outputs = params.get_int(0, 0)
-    if layer.type == "InnerProduct":
-        return params.get_int(2, 0) // outputs
-    kernel_w = params.get_int(1, 0)
-    kernel = kernel_w * params.get_int(11, kernel_w)
-    group = params.get_int(7, 1) if layer.type == "ConvolutionDepthWise" else 1
-    return params.get_int(6, 0) // kernel // (outputs // group)
+    outputs, kernel, group, size = params.get_int(0, 0), 1, 1, params.get_int(2, 0)
+    if layer.type != "InnerProduct":
+        kernel_w, size = params.get_int(1, 0), params.get_int(6, 0)
+        kernel = kernel_w * params.get_int(11, kernel_w)
+    if layer.type == "ConvolutionDepthWise":
+        group = params.get_int(7, 1)
+    if kernel < 1 or not 1 <= group <= outputs:
+        raise ModelError(f"{layer}: cannot have {outputs} outputs in {group} groups, and a kernel of {kernel} elements")
+    return size // kernel // (outputs // group)

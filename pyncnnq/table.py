@@ -6,7 +6,9 @@ tools/quantize/ncnn2table.cpp, read by ncnn2int8.cpp.
 
 from __future__ import annotations
 
+import codecs
 import os
+import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from pyncnnq.errors import TableError
 from pyncnnq.files import write_files
 from pyncnnq.model import Layer, Model
+from pyncnnq.model.text import decode, encode
 from pyncnnq.quantizable import ScaledWeight, has_dynamic_weight, needs_activation_scale, scaled_weights
 
 Scales = NDArray[np.float32]
@@ -72,12 +75,13 @@ class Table:
         table = cls()
         table.path = Path(path)
         try:
-            text = table.path.read_text(encoding="utf-8-sig")  # Windows editors put a mark before the first row
+            data = table.path.read_bytes()
         except OSError as error:
             raise TableError(f"{path}: cannot read the calibration table: {error.strerror}") from error
-        except UnicodeDecodeError:
-            raise TableError(f"{path}: not a calibration table: it is not text") from None
-        lines = text.split("\n")  # not splitlines: a comment may hold a form feed
+        if b"\0" in data:
+            raise TableError(f"{path}: not a calibration table: it is not text")
+        text = decode(data.removeprefix(codecs.BOM_UTF8))  # Windows editors put this mark before the first row
+        lines = text.replace("\r\n", "\n").split("\n")  # not splitlines: a comment may hold a form feed
         for number, line in enumerate(lines if lines[-1] else lines[:-1], 1):
             table._append(_parse(line, f"{path}:{number}", number))
         return table
@@ -96,8 +100,10 @@ class Table:
         return row.scales
 
     def __setitem__(self, key: str, scales: ArrayLike) -> None:
-        """Replace a row in its place, or add it at the end."""
+        """Replace a row in its place, or add it at the end.  Raises ValueError for scales of more than one axis."""
         row = Row(key, np.atleast_1d(np.asarray(scales, np.float32)))
+        if row.scales.ndim != 1:
+            raise ValueError(f"row {key}: scales of shape {row.scales.shape}, expected (n,)")
         if key in self._places:
             self._lines[self._places[key]] = row
         else:
@@ -182,7 +188,7 @@ class Table:
         Raises:
             PyncnnqError: the file cannot be written.
         """
-        write_files({Path(path): self.text().encode()})
+        write_files({Path(path): encode(self.text())})
 
     def _append(self, line: Row | str) -> None:
         if isinstance(line, Row):
@@ -191,6 +197,16 @@ class Table:
 
 
 _SHOWN_PROBLEMS = 20
+_WORD = re.compile(r"\S+", re.ASCII)  # as C's scanf: a no-break space is part of a name
+
+
+def check_row_names(model: Model) -> None:
+    """Make sure that a table can hold the rows of all layers of a model.
+
+    Raises:
+        TableError: two layers that would share a row, or a name that would be read as something else.
+    """
+    _meanings(model)
 
 
 def _meanings(model: Model) -> dict[str, tuple[Layer, ScaledWeight | None]]:
@@ -203,6 +219,8 @@ def _meanings(model: Model) -> dict[str, tuple[Layer, ScaledWeight | None]]:
         if needs_activation_scale(layer):
             rows[layer.name] = None
         for key, weight in rows.items():
+            if key.startswith("#"):
+                raise TableError(f"{layer}: its row in a table would be read as a comment; rename it in the .param file")
             if key in meanings:
                 other = meanings[key][0]
                 raise TableError(f"{layer} and {other} would share the table row {key}; rename one of them in the .param file")
@@ -217,7 +235,7 @@ def _layer_of(key: str) -> str:
 
 
 def _parse(line: str, place: str, number: int) -> Row | str:
-    words = line.split()
+    words = _WORD.findall(line)
     if not words or words[0].startswith("#"):
         return line
     if len(words) == 1:

@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -316,6 +317,81 @@ def test_standard_output_on_a_full_disk(place: Place) -> None:
     assert "Traceback" not in done.stderr
     assert "standard output: no space left on device" in done.stderr
     assert place.table.exists(), "what was asked for had been written before"
+
+
+@pytest.mark.parametrize("as_list", [False, True])
+def test_images_are_not_overwritten(cli: Cli, place: Place, as_list: bool) -> None:
+    image = sorted(place.images.iterdir())[1]
+    before = image.read_bytes()
+    data = write_text(place.folder / "list.txt", "\n".join(str(path) for path in place.images.iterdir())) if as_list else place.images
+    given = [data, *OPTIONS, "--samples=1", "-o", image]
+    assert_fault(cli("calibrate", *place.model, *given), place, place.files(), "would overwrite the input", image.name)
+    assert image.read_bytes() == before
+
+
+def test_a_pipe_among_the_images_is_left_out(cli: Cli, place: Place) -> None:
+    """To open it would be to wait for ever."""
+    os.mkfifo(place.images / "pipe.png")
+    done = cli("calibrate", *place.model, place.images, *OPTIONS)
+    assert done.returncode == 0
+    assert "skipped" in done.stderr
+    assert "pipe.png: is not a file" in done.stderr
+
+
+def test_an_image_too_thin_for_its_short_side_is_left_out(cli: Cli, place: Place) -> None:
+    cv2.imwrite(str(place.images / "thin.png"), np.zeros((1, 60000, 3), np.uint8))
+    done = cli("calibrate", *place.model, place.images, *OPTIONS, "--resize=short-side:64")
+    assert done.returncode == 0
+    assert "thin.png: its 60000x1 pixels become too many with size 64,64 and resize short-side:64" in done.stderr
+
+
+@pytest.mark.parametrize(("fault", "fatal"), [("shape", True), ("nan", True), ("damaged", False)])
+def test_one_bad_array_among_good_ones(cli: Cli, place: Place, fault: str, fatal: bool) -> None:
+    """What cannot be read may be left out; an array that is not of this model means that the data is not."""
+    folder = arrays(place)
+    bad = folder / "bad.npy"
+    np.save(bad, np.full((3, 64, 63) if fault == "shape" else (3, 64, 64), np.nan if fault == "nan" else 1, np.float32))
+    if fault == "damaged":
+        bad.write_bytes(bad.read_bytes()[:5000])
+    done = cli("calibrate", *place.model, folder)
+    assert done.returncode == (2 if fatal else 0), done.stderr
+    assert "bad.npy" in done.stderr
+    assert place.table.exists() != fatal
+
+
+def test_a_file_named_like_a_word_of_ncnn2table(cli: Cli, place: Place) -> None:
+    shutil.move(next(place.images.iterdir()), place.folder / "mean=1.png")
+    assert cli("calibrate", *place.model, "mean=1.png", *OPTIONS, cwd=place.folder).returncode == 0
+
+
+def test_texts_too_long_for_a_name(cli: Cli, place: Place) -> None:
+    long = "a" * 300
+    listed = write_text(place.folder / "list.txt", f"{FOUR[0]}\n{long}\n")
+    before = place.files()
+    assert_fault(cli("calibrate", *place.model, listed, *OPTIONS), place, before, "list.txt", "line 2: aaa")
+    assert_fault(cli("calibrate", *place.model, long, *OPTIONS), place, before, long)
+    config = write_text(place.folder / "c.toml", f"[[input]]\ndata = '{long}'\n")
+    before = place.files()
+    assert_fault(cli("calibrate", *place.model, "--config", config, *OPTIONS), place, before, long)
+    config.write_text(f"[[input]]\nmean = [1{'0' * 400}, 1, 1]\n")
+    assert_fault(cli("calibrate", *place.model, place.images, "--config", config), place, before, "c.toml", "not so large")
+
+
+def test_closed_streams(place: Place) -> None:
+    """As under cron; nobody reads what is printed, the table is what counts."""
+    words = [sys.executable, "-m", "pyncnnq", "calibrate", *place.model, place.images, *OPTIONS]
+    for closed in (">&-", "2>&-", ">&- 2>&-"):
+        place.table.unlink(missing_ok=True)
+        command = f"{shlex.join(map(str, words))} {closed}"
+        done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+        assert "Traceback" not in done.stderr
+        assert place.table.exists()
+
+
+def test_more_workers_than_cores_are_not_started_before_the_model_is_read(cli: Cli, place: Place) -> None:
+    done = cli("calibrate", place.folder / "none.param", place.bin, place.images, *OPTIONS, "--workers=100000")
+    assert_fault(done, place, place.files(), "none.param: no such file")
 
 
 def test_nan_weights_name_the_layer(cli: Cli, place: Place) -> None:

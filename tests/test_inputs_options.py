@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -103,7 +104,14 @@ def test_values_that_do_not_fit_each_other(change: dict[str, object], message: s
     ("make", "message"),
     [
         (lambda: InputOptions(pixel="CMYK"), "pixel 'CMYK': expected one of RGB"),  # type: ignore[arg-type]
-        (lambda: InputOptions(resize="letterbox"), r"resize 'letterbox': expected a Resize"),  # type: ignore[arg-type]
+        (lambda: InputOptions(resize="crop"), r"resize 'crop': expected stretch, letterbox"),  # type: ignore[arg-type]
+        (lambda: InputOptions(resize=3), r"resize 3: expected stretch, letterbox"),  # type: ignore[arg-type]
+        (lambda: InputOptions(size=16), r"size 16: expected two whole numbers"),  # type: ignore[arg-type]
+        (lambda: InputOptions(size=(16.0, 16.0)), r"size \(16.0, 16.0\): expected two whole numbers"),  # type: ignore[arg-type]
+        (lambda: InputOptions(size=(16, 16, 3)), r"size \(16, 16, 3\): expected two"),  # type: ignore[arg-type]
+        (lambda: InputOptions(mean=104), r"mean 104: expected a number for each channel"),  # type: ignore[arg-type]
+        (lambda: Preprocessing((60000, 60000), (0.0,) * 3, (1.0,) * 3, "RGB"), "size 60000,60000 .* too large"),
+        (lambda: Preprocessing((4, 4), (0.0,) * 3, (1.0,) * 3, "RGB", Resize("short-side", 10**11)), "too large"),
         (lambda: InputOptions(preset="caffe"), "preset 'caffe' is unknown"),
         (lambda: Resize("crop"), "resize 'crop': expected stretch, letterbox or short-side"),  # type: ignore[arg-type]
         (lambda: Resize("short-side"), "short-side needs a length of at least 1, not 0"),
@@ -113,6 +121,11 @@ def test_values_that_do_not_fit_each_other(change: dict[str, object], message: s
 def test_python_users_get_errors_too(make: Callable[[], object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         make()
+
+
+def test_python_users_may_use_strings_and_arrays() -> None:
+    said = InputOptions(size="16,8", mean=np.array([1, 2, 3]), norm="1,1,2", resize="short-side:20")  # type: ignore[arg-type]
+    assert said == InputOptions(size=(16, 8), mean=(1.0, 2.0, 3.0), norm=(1.0, 1.0, 2.0), resize=Resize("short-side", 20))
 
 
 # Equivalent spellings

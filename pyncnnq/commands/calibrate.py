@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from pyncnnq.commands.options import OUTPUT_PATH, PATH, model_arguments, output_options
-from pyncnnq.statistics.pool import WorkerPool
+from pyncnnq.statistics.pool import WorkerPool, available_cores
 
 
 @click.command("calibrate")
@@ -39,7 +39,7 @@ def calibrate_command(
 
     ncnn2table's own words are understood too: mean=[104,117,123] norm=[1,1,1] shape=[227,227,3] pixel=BGR thread=2 method=kl.
     """
-    with WorkerPool(options["workers"]) as pool:
+    with WorkerPool(min(options["workers"] or available_cores(), available_cores())) as pool:
         # Imported now and not above: the workers start up while this process imports what it needs itself.
         from pyncnnq.commands.calibrate_run import run
 

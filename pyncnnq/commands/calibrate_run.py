@@ -14,7 +14,7 @@ from pyncnnq.calibration import Calibration, calibrate, check_choices, check_wei
 from pyncnnq.data import CalibrationData, find_data
 from pyncnnq.errors import InputError
 from pyncnnq.files import check_writable
-from pyncnnq.inputs import InputOptions, Settings, parse_options, parse_words, read_config, split_words
+from pyncnnq.inputs import InputOptions, Settings, exists, parse_options, parse_words, pick, read_config, split_words
 from pyncnnq.model import Model, load_model
 from pyncnnq.quantizable import needs_data
 from pyncnnq.report.progress import progress
@@ -49,22 +49,27 @@ def run(
     model = load_model(param, bin)
     target = output or param.with_suffix(".table")
     check_writable(target, inputs=[param, bin, *([config] if config else []), *map(Path, paths)])
+    on_command_line = parse_options(**{name: options[name] for name in ("preset", "mean", "norm", "size", "pixel", "resize")})
     if not needs_data(model):
-        _finish(target, calibrate(model, weight_bits=weight_bits), None, None, quiet=quiet, as_json=as_json)
+        result = calibrate(model, weight_bits=weight_bits)
+        if paths:
+            result.warnings.append("no layer of this model needs calibration data: the data was not looked at")
+        _finish(target, result, None, None, quiet=quiet, as_json=as_json)
         return
-    image_options = {name: options[name] for name in ("preset", "mean", "norm", "size", "pixel", "resize")}
     found = find_data(
         model,
         _data_for_inputs(model, paths, written.inputs),
         (str(config), written.inputs),
         ("ncnn2table's words", spoken.inputs),
-        ("the command line", parse_options(**image_options)),
-        samples=setting("samples"),
+        ("the command line", on_command_line),
     )
+    check_writable(target, inputs=[path for sample in found.samples for path in sample])
     check_weights(model)
-    pool.resize(min(setting("workers", pool.size), len(found.samples)))
+    limit = setting("samples")
+    samples = found.samples if limit is None else pick(found.samples, limit)
+    pool.resize(min(setting("workers", pool.size), len(samples)))
     with progress("calibrate", quiet=quiet or as_json) as update:
-        statistics = observe_samples(model, found.samples, found.inputs, pool, strict=setting("strict", False), progress=update)
+        statistics = observe_samples(model, samples, found.inputs, pool, strict=setting("strict", False), progress=update)
     result = calibrate(model, statistics, method=method, weight_bits=weight_bits)
     _finish(target, result, statistics, found, quiet=quiet, as_json=as_json)
 
@@ -80,7 +85,7 @@ def _data_for_inputs(model: Model, paths: list[str], config: Sequence[InputOptio
         )
     if len(model.inputs) == 1:
         return [paths]
-    if len(paths) == 1 and not Path(paths[0]).exists():
+    if len(paths) == 1 and not exists(Path(paths[0])):
         return list(paths[0].split(","))  # as ncnn2table takes them: list1.txt,list2.txt
     return list(paths)
 
@@ -117,7 +122,7 @@ def _finish(
     if quiet:
         return
     for line, count in statistics.printed.items() if statistics else ():
-        click.echo(f"ncnn says{f' {count} times' if count > 1 else ''}: {line}", err=True)
+        click.echo(f"printed while running{f', {count} times' if count > 1 else ''}: {line}", err=True)
     columns = ("layer", "type", "max", "threshold", "scale", "weight bits")
     rows = [
         (layer.name, layer.type, f"{layer.absmax:.6g}", f"{layer.threshold:.6g}", f"{layer.scale:.6g}", str(layer.weight_bits))

@@ -19,6 +19,8 @@ from pyncnnq.errors import PyncnnqError
 @click.argument("folder", type=PATH, default=Path("pyncnnq-demo"))
 def demo_command(folder: Path) -> None:
     """Copy the demo model and its images to FOLDER, calibrate and quantize it there.  [default: ./pyncnnq-demo]"""
+    if str(folder).startswith("-"):  # the commands below would take it for an option
+        folder = folder.absolute()
     param, bin_path, images = folder / "model.param", folder / "model.bin", folder / "images"
     table = folder / "model.table"
     try:

@@ -9,7 +9,7 @@ from pyncnnq.inputs.options import InputOptions, Settings, parse_options, parse_
 from pyncnnq.inputs.preprocessing import Preprocessing, Resize
 from pyncnnq.inputs.presets import PRESETS, Preset
 from pyncnnq.inputs.resolve import InputLayer, InputSpec, resolve
-from pyncnnq.inputs.sources import Samples, find_samples, pair_samples, pick
+from pyncnnq.inputs.sources import Samples, exists, find_samples, pair_samples, pick
 
 __all__ = [
     "PRESETS",
@@ -22,6 +22,7 @@ __all__ = [
     "Resize",
     "Samples",
     "Settings",
+    "exists",
     "find_samples",
     "load_npy",
     "pair_samples",

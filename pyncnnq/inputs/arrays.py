@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 import tokenize
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pyncnnq.errors import InputError
+from pyncnnq.errors import InputError, UnreadableError
 
 Shape = tuple[int, ...]
 
@@ -32,7 +33,8 @@ def load_npy(path: str | Path, spec: ArraySpec = ArraySpec()) -> NDArray[np.floa
     Numbers of other types are converted by value.  Pickled objects are never loaded.
 
     Raises:
-        InputError: unreadable, not numbers, of the wrong shape, empty, not finite, or not whole where token ids are expected.
+        UnreadableError: the file cannot be read, or is damaged.
+        InputError: not numbers, of the wrong shape, empty, not finite, or not whole where token ids are expected.
     """
     array = _read(path)
     if array.dtype.kind not in "fiub":
@@ -41,23 +43,35 @@ def load_npy(path: str | Path, spec: ArraySpec = ArraySpec()) -> NDArray[np.floa
     return _as_token_ids(path, array) if spec.integers else _as_float32(path, array)
 
 
+def check_regular(path: str | Path) -> None:
+    """Make sure that it is a file: opening a pipe would wait for ever.
+
+    Raises:
+        UnreadableError: it is something else.
+        OSError: it is not there.
+    """
+    if not stat.S_ISREG(Path(path).stat().st_mode):
+        raise UnreadableError(f"{path}: is not a file")
+
+
 def _read(path: str | Path) -> NDArray[np.generic]:
     try:
+        check_regular(path)
         # Mapped, not read: a damaged header can claim any size, and NumPy would try to allocate it.
         array: NDArray[np.generic] = np.lib.format.open_memmap(path, mode="r")
         return array
     except OSError as error:
-        raise InputError(f"{path}: cannot read: {error.strerror or error}") from error
+        raise UnreadableError(f"{path}: cannot read: {error.strerror or error}") from error
     except (ValueError, EOFError, TypeError, SyntaxError, tokenize.TokenError, OverflowError, RecursionError) as error:
         # NumPy's header parser lets all of these out for damaged files.
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise InputError(f"{path}: not a readable .npy file of numbers: {reason}") from error
+        raise UnreadableError(f"{path}: not a readable .npy file of numbers: {reason}") from error
 
 
 def _check_shape(path: str | Path, shape: Shape, expected: Shape | None) -> None:
     found = _spell(shape)
     if 0 in shape:
-        raise InputError(f"{path}: is empty, shape {found}")
+        raise InputError(f"{path}: is empty, shape {shape}")
     if expected is not None:
         if _fits(shape, expected):
             return

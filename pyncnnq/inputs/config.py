@@ -11,6 +11,7 @@ from pyncnnq.errors import InputError
 from pyncnnq.inputs.options import InputOptions, Settings
 from pyncnnq.inputs.preprocessing import parse_pixel, parse_resize
 from pyncnnq.inputs.presets import find_preset
+from pyncnnq.inputs.sources import exists
 
 
 def read_config(path: str | Path) -> Settings:
@@ -42,7 +43,7 @@ def _read_input(table: Mapping[str, Any], path: Path, number: int) -> InputOptio
     values = _convert(table, INPUT_KEYS, str(path), f"[[input]] {number}: ")
     if "data" in values:
         beside = (path.parent / item for item in values["data"])
-        values["data"] = tuple(near if near.exists() else Path(item) for near, item in zip(beside, values["data"], strict=True))
+        values["data"] = tuple(near if exists(near) else Path(item) for near, item in zip(beside, values["data"], strict=True))
     return InputOptions(**values)
 
 
@@ -91,7 +92,10 @@ def _is_number(value: Any) -> bool:
 def _numbers(value: Any) -> tuple[float, ...]:
     if not isinstance(value, list) or not value or not all(_is_number(item) for item in value):
         raise _UnexpectedError("a list of numbers, such as [104, 117, 123]")
-    return tuple(float(item) for item in value)
+    try:
+        return tuple(float(item) for item in value)
+    except OverflowError:
+        raise _UnexpectedError("numbers that are not so large") from None
 
 
 def _lengths(value: Any, counts: range, example: str) -> tuple[int, ...]:

@@ -9,9 +9,9 @@ import ncnn
 import numpy as np
 from numpy.typing import NDArray
 
-from pyncnnq.errors import InputError
-from pyncnnq.inputs.arrays import ArraySpec, load_npy
-from pyncnnq.inputs.preprocessing import Preprocessing, Size
+from pyncnnq.errors import UnreadableError
+from pyncnnq.inputs.arrays import ArraySpec, check_regular, load_npy
+from pyncnnq.inputs.preprocessing import MOST_PIXELS, Preprocessing, Size
 
 PixelType = ncnn.Mat.PixelType
 TARGETS = {
@@ -31,7 +31,8 @@ def load_sample(path: str | Path, spec: Preprocessing | ArraySpec) -> ncnn.Mat:
     """One sample as the network takes it, in a Mat that owns its memory (so nothing needs to be kept alive for it).
 
     Raises:
-        InputError: the file cannot be read, is not an image, or does not fit.
+        UnreadableError: the file cannot be read, or is not an image.
+        InputError: an array that does not fit.
     """
     if isinstance(spec, Preprocessing):
         return load_image(path, spec)
@@ -46,9 +47,26 @@ def load_image(path: str | Path, preprocessing: Preprocessing) -> ncnn.Mat:
     dropped, or for RGBA and BGRA kept, with 255 where the image has none.  Grey is made after resizing, by ncnn.
 
     Raises:
-        InputError: the file cannot be read or is not an image that OpenCV can decode.
+        UnreadableError: the file cannot be read, or is not an image that OpenCV can decode and resize.
     """
     pixels = _decode(path, alpha=preprocessing.pixel in ("RGBA", "BGRA"))
+    try:
+        return _preprocess(pixels, preprocessing)
+    except (_TooLargeError, cv2.error, MemoryError):
+        what = f"{pixels.shape[1]}x{pixels.shape[0]} pixels become too many with size {preprocessing.size[0]},{preprocessing.size[1]}"
+        raise UnreadableError(f"{path}: its {what} and resize {preprocessing.resize}") from None
+
+
+class _TooLargeError(Exception):
+    """An image that is far longer than wide cannot be resized by one of its sides."""
+
+
+def _check_area(width: int, height: int) -> None:
+    if width * height > MOST_PIXELS:
+        raise _TooLargeError
+
+
+def _preprocess(pixels: Pixels, preprocessing: Preprocessing) -> ncnn.Mat:
     if preprocessing.resize.mode == "letterbox":
         pixels = _letterbox(pixels, preprocessing.size)
     elif preprocessing.resize.mode == "short-side":
@@ -58,6 +76,7 @@ def load_image(path: str | Path, preprocessing: Preprocessing) -> ncnn.Mat:
     target = TARGETS[preprocessing.pixel]
     convert = int(source) if source == target else int(source) | int(target) << int(PixelType.PIXEL_CONVERT_SHIFT)
     size = _open_sides(preprocessing.size, (width, height))
+    _check_area(*size)
     # from_pixels ignores strides: pixels are contiguous here.
     if size == (width, height):
         mat = ncnn.Mat.from_pixels(pixels, convert, width, height)
@@ -70,16 +89,17 @@ def load_image(path: str | Path, preprocessing: Preprocessing) -> ncnn.Mat:
 def _decode(path: str | Path, alpha: bool) -> Pixels:
     """(height, width, 3 or 4) in the order B, G, R, A."""
     try:
+        check_regular(path)
         # Not cv2.imread: it gives no reason for a failure, and completes a truncated JPEG with grey.
         content = np.fromfile(path, np.uint8)
     except OSError as error:
-        raise InputError(f"{path}: cannot read: {error.strerror or error}") from error
+        raise UnreadableError(f"{path}: cannot read: {error.strerror or error}") from error
     try:
         pixels = _decode_alpha(content) if alpha else cv2.imdecode(content, cv2.IMREAD_COLOR)
     except cv2.error:  # an empty file, or more pixels than OpenCV allows
         pixels = None
     if pixels is None:
-        raise InputError(f"{path}: cannot be decoded as an image (damaged, truncated, or of a type OpenCV does not know)")
+        raise UnreadableError(f"{path}: cannot be decoded as an image (damaged, truncated, or of a type OpenCV does not know)")
     return pixels.astype(np.uint8, copy=False)
 
 
@@ -104,7 +124,9 @@ def _letterbox(pixels: Pixels, size: Size) -> Pixels:
 def _short_side(pixels: Pixels, short_side: int, size: Size) -> Pixels:
     height, width = pixels.shape[:2]
     shorter = min(width, height)
-    resized = _resize(pixels, (short_side * width // shorter, short_side * height // shorter))
+    whole = (short_side * width // shorter, short_side * height // shorter)
+    _check_area(*whole)
+    resized = _resize(pixels, whole)
     left, top = (resized.shape[1] - size[0]) // 2, (resized.shape[0] - size[1]) // 2
     return np.ascontiguousarray(resized[top : top + size[1], left : left + size[0]])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -21,7 +22,7 @@ from pyncnnq.inputs.preprocessing import (
     parse_values,
 )
 from pyncnnq.inputs.presets import find_preset
-from pyncnnq.inputs.sources import Kind
+from pyncnnq.inputs.sources import Kind, exists
 
 WORDS = ("mean", "norm", "shape", "pixel", "thread", "method", "type")
 WORD = re.compile(rf"({'|'.join(WORDS)})=")
@@ -47,13 +48,46 @@ class InputOptions:
             find_preset(self.preset)
         if self.pixel is not None:
             check_pixel(self.pixel)
-        if self.resize is not None and not isinstance(self.resize, Resize):
-            raise InputError(f"resize {self.resize!r}: expected a Resize, such as Resize('letterbox')")
+        # From Python, values come in forms of all kinds.
+        for name, read, expected in _FORMS:
+            value = getattr(self, name)
+            if value is not None:
+                try:
+                    object.__setattr__(self, name, read(value))
+                except (TypeError, ValueError, OverflowError):
+                    raise InputError(f"{name} {value!r}: expected {expected}") from None
 
     @property
     def for_images(self) -> list[str]:
         """The names of those options given that only images can use."""
         return [name for name in ("preset", "size", "mean", "norm", "pixel", "resize") if getattr(self, name) is not None]
+
+
+def _read_size(value: Any) -> Size:
+    if isinstance(value, str):
+        return parse_size(value, "size")
+    width, height = map(operator.index, value)
+    return width, height
+
+
+def _read_values(value: Any, name: str) -> Values:
+    return parse_values(value, name) if isinstance(value, str) else tuple(map(float, value))
+
+
+def _read_resize(value: Any) -> Resize:
+    if isinstance(value, str):
+        return parse_resize(value, "resize")
+    if not isinstance(value, Resize):
+        raise TypeError
+    return value
+
+
+_FORMS: tuple[tuple[str, Callable[[Any], Any], str], ...] = (
+    ("size", _read_size, "two whole numbers, (width, height)"),
+    ("mean", lambda value: _read_values(value, "mean"), "a number for each channel, such as (104, 117, 123)"),
+    ("norm", lambda value: _read_values(value, "norm"), "a number for each channel, such as (1, 1, 1)"),
+    ("resize", _read_resize, "stretch, letterbox or short-side:N"),
+)
 
 
 @dataclass(frozen=True)
@@ -119,9 +153,12 @@ def parse_options(
 
 
 def split_words(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Part a command line's positionals into (paths, ncnn2table words). A word is `key=value` with one of ncnn2table's keys."""
-    words = [argument for argument in arguments if WORD.match(argument)]
-    return [argument for argument in arguments if not WORD.match(argument)], words
+    """Part a command line's positionals into (paths, ncnn2table words).
+
+    A word is `key=value` with one of ncnn2table's keys, unless there is a file or folder of that name.
+    """
+    words = [argument for argument in arguments if WORD.match(argument) and not exists(Path(argument))]
+    return [argument for argument in arguments if argument not in words], words
 
 
 def parse_words(words: Sequence[str]) -> Settings:

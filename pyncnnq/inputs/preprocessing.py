@@ -17,6 +17,9 @@ ResizeMode = Literal["stretch", "letterbox", "short-side"]
 Size = tuple[int, int]
 Values = tuple[float, ...]
 
+MOST_PIXELS = 2**26
+"""Of an image as it is resized: 67 million, or 800 MB in float32."""
+
 CHANNELS: dict[Pixel, int] = {"RGB": 3, "BGR": 3, "GRAY": 1, "RGBA": 4, "BGRA": 4}
 
 
@@ -76,6 +79,8 @@ class Preprocessing:
         width, height = self.size
         if min(self.size) < 0:
             raise InputError(f"size {width},{height} is negative: give width,height in pixels")
+        if width * height > MOST_PIXELS or self.resize.short_side**2 > MOST_PIXELS:
+            raise InputError(f"size {width},{height} with resize {self.resize} is too large: no more than {MOST_PIXELS:,} pixels")
         if self.resize.mode != "stretch" and 0 in self.size:
             raise InputError(f"size {width},{height} with resize {self.resize}: only stretch can leave a side open with 0")
         if self.resize.mode == "short-side" and self.resize.short_side < max(self.size):

@@ -20,6 +20,7 @@ InputSpec = Preprocessing | ArraySpec
 class InputLayer:
     """What the model says about one input: an Input layer's keys 0 (w), 1 (h), 2 (c) and 11 (d), 0 where nothing is known.
 
+    may_be_vector: c is that of a convolution which takes a vector of c elements just as well.
     integers: the input feeds an Embed layer, so its arrays are token ids.
     """
 
@@ -28,11 +29,14 @@ class InputLayer:
     h: int = 0
     c: int = 0
     d: int = 0
+    may_be_vector: bool = False
     integers: bool = False
 
     @property
     def shape(self) -> Shape | None:
         """In NumPy's order, 0 for a length not known; None when the layer says nothing."""
+        if self.may_be_vector:
+            return None
         if self.d:
             return (self.c, self.d, self.h, self.w)
         if self.c:
@@ -91,6 +95,8 @@ def _stronger(options: InputOptions, said: InputOptions) -> InputOptions:
 
 def _image_spec(layer: InputLayer, options: InputOptions) -> Preprocessing:
     where = f"input {layer.name!r}"
+    if layer.integers:
+        raise InputError(f"{where}: feeds an Embed layer, which takes token ids: give .npy files, not images")
     preset = find_preset(options.preset) if options.preset else None
     size = _size(layer, options)
     pixel = _pixel(layer, options, preset)

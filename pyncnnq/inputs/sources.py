@@ -90,6 +90,14 @@ def pick(items: Sequence[T], count: int) -> list[T]:
     return [items[(2 * i + 1) * len(items) // (2 * count)] for i in range(count)]
 
 
+def exists(path: Path) -> bool:
+    """Whether there is such a file or folder; not an error for what cannot be a name, such as a text that is too long."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
 def _expand(path: Path, others: Counter[str]) -> list[Path]:
     try:
         if path.is_dir():
@@ -142,7 +150,7 @@ def _read_list(path: Path) -> list[Path]:
         entry = line.strip()
         if not entry:
             continue
-        choices = (path.parent / entry, Path(entry))
+        choices = [choice for choice in (path.parent / entry, Path(entry)) if exists(choice)]
         file = next((choice for choice in choices if choice.is_file()), None)
         if file is None:
             missing.append(f"line {number}: {entry}" + (" is a folder" if any(choice.is_dir() for choice in choices) else ""))

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pyncnnq.errors import ModelError
 from pyncnnq.model.layer import Layer
 
+_READING = ("Convolution", "ConvolutionDepthWise", "InnerProduct", "Split")
+
 
 class Graph:
     """The connections of a list of layers as they are now; build a new one after the layers change."""
@@ -53,7 +55,7 @@ class Graph:
 
 
 def check_graph(layers: Sequence[Layer]) -> None:
-    """Make sure that names are unique and that every blob is written once, before it is read.
+    """Make sure that names are unique, and that every blob is written once, before it is read.
 
     Raises:
         ModelError: naming the layer, its line and the blob.
@@ -64,6 +66,10 @@ def check_graph(layers: Sequence[Layer]) -> None:
         if layer.name in names:
             raise ModelError(f"{layer}: the name is already taken by {names[layer.name]}; layer names must be unique")
         names[layer.name] = layer
+        if layer.type == "Input" and len(layer.tops) != 1:
+            raise ModelError(f"{layer}: writes {len(layer.tops)} blobs, an Input writes one")
+        if layer.type in _READING and not layer.bottoms:
+            raise ModelError(f"{layer}: reads no blob")
         for bottom in layer.bottoms:
             if bottom not in producers:
                 raise ModelError(f"{layer}: reads blob {bottom!r}, which no layer above it writes")

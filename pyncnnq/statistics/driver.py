@@ -12,7 +12,7 @@ from pyncnnq.errors import InputError, ModelError, PyncnnqError
 from pyncnnq.inputs import InputSpec
 from pyncnnq.model import Model
 from pyncnnq.quantizable import require_float
-from pyncnnq.statistics.messages import Failed, Job, Unreadable
+from pyncnnq.statistics.messages import Failed, Job, Misfit, Unreadable
 from pyncnnq.statistics.observed import observed_blobs
 from pyncnnq.statistics.pool import WorkerPool
 
@@ -57,7 +57,7 @@ def observe_samples(
 
     Raises:
         ModelError: the model is int8 already, or was not read from files.
-        InputError: no sample could be read; with `strict`, any could not.
+        InputError: no sample could be read; with `strict`, any could not; or an array does not fit the model.
         PyncnnqError: ncnn cannot run the model on these samples, or a blob holds an infinity or a NaN.
     """
     require_float(model)
@@ -68,7 +68,8 @@ def observe_samples(
     skipped: dict[int, str] = {}
     parts: list[dict[str, BlobStatistics]] = []
     failure: Failed | None = None
-    done = 0
+    misfits: dict[int, str] = {}
+    done: set[int] = set()
     with pool:
         for index, answer in pool.run(job, len(samples)):
             if isinstance(answer, Failed):
@@ -77,13 +78,17 @@ def observe_samples(
             if index is None:
                 parts.append(answer)
                 continue
-            done += 1
+            done.add(index)
             if isinstance(answer, Unreadable):
                 if strict:
                     raise InputError(f"{answer.reason} (without --strict it would be skipped)")
                 skipped[index] = answer.reason
+            if isinstance(answer, Misfit):
+                misfits[index] = answer.reason
+            if misfits and done.issuperset(range(min(misfits))):  # else an earlier one may still be found, and is the one to name
+                raise InputError(misfits[min(misfits)])
             if progress is not None:
-                progress(done, len(samples))
+                progress(len(done), len(samples))
     if failure is not None:  # only now, when the pool has ended, is all known that ncnn said
         raise PyncnnqError(failure.reason + "".join(f" (ncnn says: {line})" for line in list(pool.printed)[-1:]))
     statistics = Statistics(samples=len(samples) - len(skipped), skipped=[skipped[index] for index in sorted(skipped)])

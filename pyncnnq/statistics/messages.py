@@ -41,6 +41,13 @@ class Unreadable:
 
 
 @dataclass(frozen=True)
+class Misfit:
+    """A sample is not one of this model's: the collection cannot go on."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
 class Failed:
     """The collection cannot go on."""
 

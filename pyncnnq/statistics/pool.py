@@ -25,6 +25,8 @@ _ENVIRONMENT = {
     # One process for each core, one thread in each: NumPy and OpenMP must not start more.
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
+    # What it says of damaged files, with the time of day, is in our own message.
+    "OPENCV_LOG_LEVEL": "SILENT",
     # glibc would give the memory of an image back to the system and fault it in again for the next one.
     "MALLOC_MMAP_THRESHOLD_": str(2**27),
     "MALLOC_TRIM_THRESHOLD_": str(2**30),
@@ -51,7 +53,13 @@ class WorkerPool:
     """
 
     def __init__(self, workers: int | None = None) -> None:
-        """Start them: `workers`, or one for each core that this process may use."""
+        """Start them: `workers`, or one for each core that this process may use.
+
+        Raises:
+            PyncnnqError: fewer than one.
+        """
+        if workers is not None and workers < 1:
+            raise PyncnnqError(f"workers: expected at least 1, not {workers}")
         self.printed: Counter[str] = Counter()
         self._workers = [_Worker() for _ in range(workers or available_cores())]
 

@@ -21,9 +21,10 @@ import cv2
 import ncnn
 
 from pyncnnq._core import BlobStatistics
-from pyncnnq.errors import InputError
+from pyncnnq.errors import InputError, UnreadableError
 from pyncnnq.inputs.loading import load_sample
-from pyncnnq.statistics.messages import Failed, Job, Observed, Unreadable
+from pyncnnq.model.text import encode
+from pyncnnq.statistics.messages import Failed, Job, Misfit, Observed, Unreadable
 from pyncnnq.statistics.observed import ObservedBlob
 
 # Pools spare a page fault for each page of each blob of each image.  They crash the process if a Mat or the network outlives them,
@@ -46,9 +47,10 @@ class _Network:
         options.use_fp16_packed = options.use_fp16_storage = options.use_fp16_arithmetic = False
         options.use_bf16_packed = options.use_bf16_storage = False
         options.blob_allocator, options.workspace_allocator = _POOLS
-        if self._net.load_param(str(job.param)) != 0:
+        # As bytes, for a name need not be UTF-8; the same for blobs.
+        if self._net.load_param(os.fsencode(job.param)) != 0:
             raise _FailureError(f"{job.param}: ncnn cannot load this model")
-        if self._net.load_model(str(job.bin)) != 0:
+        if self._net.load_model(os.fsencode(job.bin)) != 0:
             raise _FailureError(f"{job.bin}: ncnn cannot load the weights of {job.param}")
         self._wanted = job.blobs
 
@@ -56,11 +58,11 @@ class _Network:
         """Run the network on one sample and yield the wanted blobs as they are computed, packed as ncnn holds them."""
         extractor = self._net.create_extractor()
         for name, mat in inputs:
-            if extractor.input(name, mat) != 0:
+            if extractor.input(encode(name), mat) != 0:
                 raise _FailureError(f"ncnn does not take this input as blob {name}")
         for blob in self._wanted:
             mat = ncnn.Mat()
-            if extractor.extract(blob.name, mat, 1) != 0:  # 1: as it is, neither copied nor unpacked
+            if extractor.extract(encode(blob.name), mat, 1) != 0:  # 1: as it is, neither copied nor unpacked
                 raise _FailureError(f"ncnn cannot compute blob {blob.name}; is the input of the shape that the model expects?")
             yield blob, mat
             del mat  # while we hold it, a layer that works in place would have to copy it
@@ -70,17 +72,20 @@ def _observe(blob: ObservedBlob, mat: Any, statistics: BlobStatistics) -> None:
     dims, w, h, d, c, cstep, elempack = mat.dims, mat.w, mat.h, mat.d, mat.c, mat.cstep, mat.elempack
     if dims == 0 or mat.elemsize != 4 * elempack:
         raise _FailureError(f"blob {blob.name} is empty or not float32")
-    # ncnn itself checks no shape: a reader would compute garbage from whatever lies behind its input.
-    if dims == 1:
-        found = w * elempack
-    elif dims == 2:
-        # InnerProduct takes each row of a matrix as a vector, unless only the matrix as a whole is as long as it needs.
-        found = w if w == blob.channels else w * h * elempack
-    else:
-        found = c * elempack * (w * h * d if blob.flattened else 1)
-    if found != blob.channels:
-        what = f"{w}x{h}x{d}x{c * elempack}" if dims >= 3 else f"{w * h * elempack}"
-        raise _FailureError(f"{blob.reader} takes {blob.channels} input channels, but finds {found} in its input ({what}); check --size")
+    for reader in blob.readers:
+        # ncnn itself checks no shape: a reader would compute garbage from whatever lies behind its input.
+        if dims == 1:
+            found = w * elempack
+        elif dims == 2:
+            # InnerProduct takes each row of a matrix as a vector, unless only the matrix as a whole is as long as it needs.
+            found = w if w == reader.channels else w * h * elempack
+        else:
+            found = c * elempack * (w * h * d if reader.flattened else 1)
+        if found != reader.channels:
+            what = f"{w}x{h}x{d}x{c * elempack}" if dims >= 3 else f"{w * h * elempack}"
+            raise _FailureError(
+                f"{reader.layer} takes {reader.channels} input channels, but finds {found} in its input ({what}); check --size"
+            )
     if elempack > 1:
         # The binding gives no buffer of a packed Mat.  This Mat is ours, though it shares its memory: let it say plain floats.
         mat.elemsize, mat.elempack, mat.w, mat.cstep = 4, 1, w * elempack, cstep * elempack
@@ -105,8 +110,11 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
         paths = job.samples[index]
         try:
             loaded = [(name, load_sample(path, spec)) for (name, spec), path in zip(job.inputs, paths, strict=True)]
-        except InputError as error:
+        except UnreadableError as error:
             _write(answers, Unreadable(str(error)))
+            continue
+        except InputError as error:
+            _write(answers, Misfit(str(error)))
             continue
         try:
             for blob, mat in network.blobs(loaded):
