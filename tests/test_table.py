@@ -193,7 +193,7 @@ def test_weight_keys() -> None:
 
 keys = st.from_regex(r"[A-Za-z0-9_./:\-][A-Za-z0-9_./:#\-]{0,20}", fullmatch=True)
 scale_lists = st.lists(st.floats(width=32, min_value=0, allow_nan=False), min_size=1, max_size=6)
-comments = st.text(st.characters(blacklist_characters="\n\r", blacklist_categories=["Cs"]), max_size=20).map("#{}".format)
+comments = st.text(st.characters(blacklist_characters="\0\n\r", blacklist_categories=["Cs"]), max_size=20).map("#{}".format)
 
 
 @given(st.lists(st.one_of(st.tuples(keys, scale_lists), comments, st.just("")), max_size=15))
