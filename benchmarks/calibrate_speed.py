@@ -76,7 +76,7 @@ def read_data(case: Case, model: Model, photographs: Path, samples: int | None =
     pairs = (option.removeprefix("--").split("=", 1) for option in case.options)
     options = parse_options(**{key: [value] for key, value in pairs})
     found = find_data(model, [photographs], ("options", options))
-    return found if samples is None else replace(found, samples=pick(found.samples, samples))
+    return replace(found, samples=pick(found.samples, samples))
 
 
 def floor(case: Case, blob: str, output: str, parts: list[Path]) -> tuple[float, float]:

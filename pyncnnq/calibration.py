@@ -75,9 +75,7 @@ def calibrate(model: Model, statistics: Statistics | None = None, *, method: str
             that clash in a table.
     """
     check_choices(method, weight_bits)
-    require_float(model)
-    model.check_finite()
-    check_row_names(model)
+    check_model(model)
     result = Calibration(Table())
     observed = [layer for layer in model.layers if needs_activation_scale(layer)]
     bits = {layer.name: WEIGHT_BITS[weight_bits](layer) for layer in observed}
@@ -107,13 +105,14 @@ def check_choices(method: str, weight_bits: str) -> None:
             raise PyncnnqError(f"unknown {what} {name!r}; there are: {', '.join(known)}")
 
 
-def check_weights(model: Model) -> None:
-    """Find out before long work whether all weights can have scales, and rows in a table.
+def check_model(model: Model) -> None:
+    """Find out, before long work too, whether all weights can have scales, and rows in a table.
 
     Raises:
-        ModelError: naming the layer and the array that has elements which are not finite, or whose size is wrong.
+        ModelError: a layer that is int8 already; or naming the layer and the array that is not finite, or whose size is wrong.
         TableError: layers whose names clash in a table.
     """
+    require_float(model)
     check_row_names(model)
     model.check_finite()
     for layer in model.layers:

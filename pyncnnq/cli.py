@@ -65,7 +65,7 @@ def main() -> NoReturn:
         click.echo("interrupted: nothing was written", err=True)
         sys.exit(130)
     except OSError as error:
-        if error.errno not in (errno.EPIPE, errno.ENOSPC):
+        if error.filename is not None or error.errno not in (errno.EPIPE, errno.ENOSPC):  # not of the standard output
             raise
         # What could not be printed is still buffered: without this, Python would try, and complain, once more at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -57,7 +57,7 @@ def input_layer(model: Model, layer: Layer) -> InputLayer:
     may_be_vector = False
     if not c and convolution is not None and not (w and not h):  # with a width alone it is a vector
         c = input_channels(convolution)
-        may_be_vector = takes_vector(convolution, {}) is None
+        may_be_vector = not w and takes_vector(convolution, {}) is None
     return InputLayer(layer.tops[0], w, h, c, d, may_be_vector, integers=any(reader.type == "Embed" for reader in readers))
 
 
@@ -89,5 +89,4 @@ def collect(
     if not isinstance(rows, Sequence) or not all(isinstance(row, InputOptions) for row in rows):
         raise InputError(f"options: expected pyncnnq.InputOptions, or one for each input of the model, not {options!r}")
     found = find_data(model, data, ("options", rows))
-    chosen = found.samples if samples is None else pick(found.samples, samples)
-    return observe_samples(model, chosen, found.inputs, WorkerPool(workers), strict=strict, progress=progress)
+    return observe_samples(model, pick(found.samples, samples), found.inputs, WorkerPool(workers), strict=strict, progress=progress)

@@ -26,6 +26,7 @@ from pyncnnq import _core
 from pyncnnq import cli as command_line
 from pyncnnq.demo import DEMO
 from pyncnnq.model.weights import Weight
+from pyncnnq.statistics.pool import WorkerPool, available_cores
 
 Cli = Callable[..., CompletedProcess[str]]
 
@@ -389,9 +390,21 @@ def test_closed_streams(place: Place) -> None:
         assert place.table.exists()
 
 
-def test_more_workers_than_cores_are_not_started_before_the_model_is_read(cli: Cli, place: Place) -> None:
-    done = cli("calibrate", place.folder / "none.param", place.bin, place.images, *OPTIONS, "--workers=100000")
+@pytest.mark.parametrize(("asked", "at_first"), [(1, 1), (50, available_cores())])
+def test_workers_beyond_the_cores_wait_until_the_model_is_read(
+    run_here: Cli, place: Place, monkeypatch: pytest.MonkeyPatch, asked: int, at_first: int
+) -> None:
+    started = []
+
+    class Recorded(WorkerPool):
+        def __init__(self, workers: int | None = None) -> None:
+            super().__init__(workers)
+            started.append(self.size)
+
+    monkeypatch.setattr("pyncnnq.commands.calibrate.WorkerPool", Recorded)
+    done = run_here("calibrate", place.folder / "none.param", place.bin, place.images, *OPTIONS, f"--workers={asked}")
     assert_fault(done, place, place.files(), "none.param: no such file")
+    assert started == [at_first]
 
 
 def test_nan_weights_name_the_layer(cli: Cli, place: Place) -> None:

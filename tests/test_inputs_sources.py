@@ -150,6 +150,7 @@ def test_pick_is_evenly_spread(length: int, count: int) -> None:
         assert abs(picked[0] - (length - 1 - picked[-1])) <= 1
 
 
-def test_pick_refuses_zero() -> None:
+def test_pick_takes_all_or_at_least_one() -> None:
+    assert pick([1, 2], None) == [1, 2]
     with pytest.raises(InputError, match="at least 1, not 0"):
         pick([1, 2], 0)

@@ -133,15 +133,6 @@ def test_malformed_models(lines: list[str], message: str, tmp_path: Path, cli: C
     assert not (tmp_path / "m.table").exists()
 
 
-def test_the_table_of_an_odd_name_keeps_its_line_ends(tmp_path: Path) -> None:
-    path = tmp_path / "t"
-    path.write_bytes(b"# \xff\nc\xa0d 1 2\n")
-    table = Table.read(path)
-    assert [row.key for row in table.rows()] == ["c\udca0d"]
-    table.write(path)
-    assert path.read_bytes() == b"# \xff\nc\xa0d 1 2\n"
-
-
 def test_quantize_asks_for_the_names_too(rng: np.random.Generator) -> None:
     with pytest.raises(TableError, match="comment"):
         quantize(model_of(convolution(rng, "#c", "in0", 3, 4)), Table())

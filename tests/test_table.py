@@ -226,3 +226,13 @@ def test_edits_do_what_a_dictionary_does(contents: dict[str, list[float]], data:
     expected[changed] = [4.5]
     assert rows(table) == expected
     assert list(rows(table)) == list(expected)
+
+
+def test_bytes_that_are_no_utf8_survive(tmp_path: Path) -> None:
+    """Nor is a no-break space a blank."""
+    path = tmp_path / "t"
+    path.write_bytes(b"# \xff\nc\xa0d 1 2\n")
+    table = Table.read(path)
+    assert [row.key for row in table.rows()] == ["c\udca0d"]
+    table.write(path)
+    assert path.read_bytes() == b"# \xff\nc\xa0d 1 2\n"

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from pyncnnq.calibration import Calibration, calibrate, check_choices, check_weights
+from pyncnnq.calibration import Calibration, calibrate, check_choices, check_model
 from pyncnnq.data import CalibrationData, find_data
 from pyncnnq.errors import InputError
 from pyncnnq.files import check_writable
@@ -64,9 +64,8 @@ def run(
         ("the command line", on_command_line),
     )
     check_writable(target, inputs=[path for sample in found.samples for path in sample])
-    check_weights(model)
-    limit = setting("samples")
-    samples = found.samples if limit is None else pick(found.samples, limit)
+    check_model(model)
+    samples = pick(found.samples, setting("samples"))
     pool.resize(min(setting("workers", pool.size), len(samples)))
     with progress("calibrate", quiet=quiet or as_json) as update:
         statistics = observe_samples(model, samples, found.inputs, pool, strict=setting("strict", False), progress=update)

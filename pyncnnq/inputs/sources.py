@@ -77,15 +77,15 @@ def pair_samples(inputs: Sequence[Samples]) -> list[tuple[Path, ...]]:
     return list(zip(*(samples.paths for samples in inputs), strict=True))
 
 
-def pick(items: Sequence[T], count: int) -> list[T]:
-    """The middle item of each of `count` equal stretches of `items`; all of them when there are no more than `count`.
+def pick(items: Sequence[T], count: int | None) -> list[T]:
+    """The middle item of each of `count` equal stretches of `items`; all of them for None, or when there are no more than `count`.
 
     Raises:
         InputError: count is below 1.
     """
-    if count < 1:
+    if count is not None and count < 1:
         raise InputError(f"the number of samples must be at least 1, not {count}")
-    if count >= len(items):
+    if count is None or count >= len(items):
         return list(items)
     return [items[(2 * i + 1) * len(items) // (2 * count)] for i in range(count)]
 

@@ -89,8 +89,8 @@ def observe_samples(
                 raise InputError(misfits[min(misfits)])
             if progress is not None:
                 progress(len(done), len(samples))
-    if failure is not None:  # only now, when the pool has ended, is all known that ncnn said
-        raise PyncnnqError(failure.reason + "".join(f" (ncnn says: {line})" for line in list(pool.printed)[-1:]))
+    if failure is not None:  # only now, when the pool has ended, is all known that ncnn printed
+        raise PyncnnqError(failure.reason + "".join(f" (printed last: {line})" for line in list(pool.printed)[-1:]))
     statistics = Statistics(samples=len(samples) - len(skipped), skipped=[skipped[index] for index in sorted(skipped)])
     if statistics.samples == 0:
         raise InputError(f"none of the {len(samples)} samples could be read; the first one: {statistics.skipped[0]}")
