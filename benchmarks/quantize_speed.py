@@ -91,7 +91,7 @@ def main() -> None:
             "read": (lambda: load_model(param, bin_path), bin_path.stat().st_size),
             "quantize": (lambda: quantize(model, table), bin_path.stat().st_size),
             "save, with fsync": (lambda: int8.save(*targets), bin_path.stat().st_size),
-            f"the kernel, {_core.active_target()}, all threads": (lambda: _core.quantize_rows(rows, scales), largest.nbytes),
+            f"the kernel, {_core.active_kernels().target}, all threads": (lambda: _core.quantize_rows(rows, scales), largest.nbytes),
             "the kernel, scalar, one thread": (lambda: scalar.quantize_f32_s8(largest, float(scales[0])), largest.nbytes),
             "NumPy": (lambda: by_numpy(rows, scales), largest.nbytes),
         }

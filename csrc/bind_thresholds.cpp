@@ -1,6 +1,7 @@
 #include <pybind11/numpy.h>
 
 #include "bindings.hpp"
+#include "kernels.hpp"
 #include "kl.hpp"
 
 namespace py = pybind11;
@@ -9,7 +10,9 @@ namespace {
 
 size_t kl_threshold_bin(const py::array_t<double, py::array::c_style>& histogram, size_t levels) {
     const std::vector<double> counts(histogram.data(), histogram.data() + histogram.size());
-    if (levels == 0 || (levels & (levels - 1)) != 0) throw py::value_error("levels must be a power of two");
+    if (levels < pyncnnq::kLanes || levels > pyncnnq::kMaxLevels || (levels & (levels - 1)) != 0)
+        throw py::value_error("levels must be a power of two from 16 to 256");
+    if (counts.size() > size_t{1} << 20) throw py::value_error("histogram must have at most 2^20 bins");
     if (counts.size() <= levels) throw py::value_error("histogram must have more bins than levels");
     double sum = 0.0;
     for (const double count : counts) {

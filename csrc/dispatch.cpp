@@ -5,19 +5,26 @@
 #include <stdexcept>
 #include <string>
 
-#if defined(__x86_64__) || defined(_M_X64)
+#if defined(__x86_64__)
 #define PYNCNNQ_X86 1
-#elif defined(__aarch64__) || defined(_M_ARM64)
+#elif defined(__aarch64__)
 #define PYNCNNQ_ARM64 1
+#ifdef __linux__
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
 #endif
 
 extern "C" const pyncnnq::KernelTable pyncnnq_kernels_scalar;
 #ifdef PYNCNNQ_X86
+extern "C" const pyncnnq::KernelTable pyncnnq_kernels_sse41;
 extern "C" const pyncnnq::KernelTable pyncnnq_kernels_avx2;
 extern "C" const pyncnnq::KernelTable pyncnnq_kernels_avx512;
+extern "C" const pyncnnq::KernelTable pyncnnq_kernels_avx512_vnni;
 #endif
 #ifdef PYNCNNQ_ARM64
 extern "C" const pyncnnq::KernelTable pyncnnq_kernels_neon;
+extern "C" const pyncnnq::KernelTable pyncnnq_kernels_neon_dotprod;
 #endif
 
 namespace pyncnnq {
@@ -27,10 +34,18 @@ const std::vector<const KernelTable*>& supported_targets() {
         std::vector<const KernelTable*> found;
 #ifdef PYNCNNQ_X86
         // The compiler's check covers cpuid and, by xgetbv, whether the operating system saves the wide registers.
-        if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq")) found.push_back(&pyncnnq_kernels_avx512);
+        if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
+            __builtin_cpu_supports("avx512vl")) {
+            if (__builtin_cpu_supports("avx512vnni")) found.push_back(&pyncnnq_kernels_avx512_vnni);
+            found.push_back(&pyncnnq_kernels_avx512);
+        }
         if (__builtin_cpu_supports("avx2")) found.push_back(&pyncnnq_kernels_avx2);
+        if (__builtin_cpu_supports("sse4.1")) found.push_back(&pyncnnq_kernels_sse41);
 #endif
 #ifdef PYNCNNQ_ARM64
+#ifdef __linux__
+        if (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) found.push_back(&pyncnnq_kernels_neon_dotprod);
+#endif
         found.push_back(&pyncnnq_kernels_neon);  // every aarch64 CPU has it
 #endif
         found.push_back(&pyncnnq_kernels_scalar);

@@ -34,6 +34,32 @@ struct Summary {
     double lane_sums[kLanes];  // element i is added to lane i % kLanes
 };
 
+// What neighbouring values are counted in by turns (see count_bins_u16).
+constexpr int kCountTables = 2;
+
+struct Range {
+    uint32_t absmax_bits;
+    float min;
+    float max;
+};
+
+// The numbers are those of ncnn's activation_type (src/layer/fused_activation.h).
+enum class Activation : int32_t { kNone = 0, kRelu = 1, kLeakyRelu = 2, kClip = 3, kHardSwish = 6 };
+
+struct Requantization {
+    float scale_in;
+    float bias;
+    Activation activation;
+    float parameters[2];  // leaky ReLU: slope; clip: smallest, largest; hard swish: alpha, beta
+    float scale_out;
+};
+
+// ncnn2table adds this to every bin of both distributions, so that no logarithm meets a zero.
+constexpr float kKlEpsilon = 0.0001f;
+constexpr float kMassUnits = 1 << 30;
+constexpr size_t kMaxLevels = 256;
+constexpr double kKlError = 1e-5;
+
 #define PYNCNNQ_KERNEL(result, name, ...) using name##_fn = result (*)(__VA_ARGS__);
 #include "kernels.def"
 #undef PYNCNNQ_KERNEL

@@ -84,9 +84,10 @@ void MagnitudeHistogram::bin(const float* x, size_t n, uint32_t absmax_bits) {
 // driven out of the cache when its turn comes again.
 void MagnitudeHistogram::count(const uint16_t* bins, size_t n, std::vector<uint64_t>& counts) {
     static_assert(kPending <= UINT16_MAX, "one bin may take all");
-    uint16_t small[kBins] = {};
-    for (size_t i = 0; i < n; i++) small[bins[i]]++;
-    for (size_t bin = 0; bin < kBins; bin++) counts[bin] += small[bin];
+    uint16_t small[kCountTables][kBins] = {};
+    active().count_bins_u16(bins, n, small);
+    for (const auto& table : small)
+        for (size_t bin = 0; bin < kBins; bin++) counts[bin] += table[bin];
 }
 
 void MagnitudeHistogram::raise(uint32_t octave) {

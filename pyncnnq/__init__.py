@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pyncnnq.quantization import QuantizedModel, dequantize, quantize
     from pyncnnq.statistics.driver import Statistics
     from pyncnnq.table import Table
+    from pyncnnq.targets import active_target, targets
 
 _HOMES = {
     "Calibration": "calibration",
@@ -35,11 +36,13 @@ _HOMES = {
     "Statistics": "statistics.driver",
     "Table": "table",
     "TableError": "errors",
+    "active_target": "targets",
     "calibrate": "calibration",
     "collect": "data",
     "dequantize": "quantization",
     "load_model": "model",
     "quantize": "quantization",
+    "targets": "targets",
 }
 
 __all__ = [
@@ -53,11 +56,13 @@ __all__ = [
     "Statistics",
     "Table",
     "TableError",
+    "active_target",
     "calibrate",
     "collect",
     "dequantize",
     "load_model",
     "quantize",
+    "targets",
 ]
 
 

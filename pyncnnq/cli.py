@@ -12,7 +12,7 @@ from typing import NoReturn, cast
 
 import click
 
-from pyncnnq._core import active_target
+from pyncnnq._core import active_kernels
 from pyncnnq.errors import PyncnnqError
 
 _MODULES = {"calibrate": "calibrate", "quantize": "quantize", "inspect": "inspect", "dequantize": "quantize", "demo": "demo"}
@@ -34,7 +34,7 @@ class _Commands(click.Group):
 def commands() -> None:
     """Int8 quantization for ncnn, from a folder of images."""
     try:
-        active_target()
+        active_kernels()
     except ValueError as error:
         raise PyncnnqError(f"PYNCNNQ_TARGET: {error}") from None
 

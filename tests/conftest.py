@@ -19,7 +19,7 @@ os.environ["PYTHONSAFEPATH"] = "1"
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(Path(pyncnnq.__file__).parents[1]), os.environ.get("PYTHONPATH")]))
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-TARGETS = ("avx512", "avx2", "neon", "scalar")
+TARGETS = ("avx512_vnni", "avx512", "avx2", "sse41", "neon_dotprod", "neon", "scalar")
 TESTED_TARGETS = pytest.StashKey[set[str]]()
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]

@@ -243,7 +243,7 @@ def test_a_progress_bar_on_a_terminal(place: Place) -> None:
 
 
 def test_a_forced_target_is_used(target: str) -> None:
-    code = "from pyncnnq import _core; print(_core.active_target())"
+    code = "from pyncnnq import _core; print(_core.active_kernels().target)"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "PYNCNNQ_TARGET": target}, check=True
     )
@@ -252,7 +252,7 @@ def test_a_forced_target_is_used(target: str) -> None:
 
 def test_the_best_target_is_used_otherwise() -> None:
     environment = {key: value for key, value in os.environ.items() if key != "PYNCNNQ_TARGET"}
-    code = "from pyncnnq import _core; print(_core.active_target())"
+    code = "from pyncnnq import _core; print(_core.active_kernels().target)"
     for more in ({}, {"PYNCNNQ_TARGET": ""}):
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**environment, **more}, check=True)
         assert done.stdout.strip() == _core.supported_targets()[0]

@@ -14,6 +14,7 @@ from pyncnnq.data import input_layer
 from pyncnnq.model import Layer, Model, load_model
 from pyncnnq.quantizable import has_dynamic_weight, input_channels, is_int8, needs_activation_scale, quantized_weights
 from pyncnnq.report.tables import print_table
+from pyncnnq.targets import active_target, targets
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,23 @@ class InspectedLayer:
     scales: str
 
 
+def _print_targets(context: click.Context, _option: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        for name in targets():
+            click.echo(f"{name}  (in use)" if name == active_target() else name)
+        context.exit()
+
+
 @click.command("inspect")
 @model_arguments
+@click.option(
+    "--targets",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_targets,
+    help="List the kernel targets of this CPU instead.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def inspect_command(param: Path, bin: Path, as_json: bool) -> None:
     """Show a model's inputs, outputs, quantizable layers with their shapes, and weight formats."""
