@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from activations import ACTIVATIONS, activated
 from conftest import REPOSITORY
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,9 +32,6 @@ SCALES = (1.0, 127 / 3.7, 1e-3, 1e30, -2.0)
 ERROR_SCALES = np.array([0.5, 30, 127, 1e4], np.float32)
 OCTAVES = (254, 135, 127, 100, _core.LOWEST_OCTAVE)
 """Bins end at the end of such an octave, named by the exponent field of its floats."""
-
-ACTIVATIONS: list[tuple[int, tuple[float, float]]] = [(0, (0, 0)), (1, (0, 0)), (2, (0.1, 0)), (3, (-0.3, 6)), (6, (1 / 6, 0.5))]
-"""ncnn's number of each activation, and its parameters."""
 
 KERNELS: dict[str, Callable[[_core.Kernels, Floats], list[Any]]] = {
     "summarize_f32": lambda kernels, x: list(kernels.summarize_f32(x).values()),
@@ -314,21 +312,6 @@ def test_dequantize(kernels: _core.Kernels, size: int, bias: float) -> None:
         for q, kernel in ((x.view(np.int8), kernels.dequantize_s8_f32), (x.view(np.int32), kernels.dequantize_s32_f32)):
             expected = q.astype(np.float32) * scale + F32(bias)
             np.testing.assert_array_equal(kernel(q, float(scale), bias), expected)
-
-
-def activated(x: Floats, number: int, parameters: tuple[float, float]) -> Floats:
-    """ncnn's activation_ss (src/layer/fused_activation.h), in float32."""
-    a, b = F32(parameters[0]), F32(parameters[1])
-    if number == 0:
-        return x
-    if number == 1:
-        return np.maximum(x, F32(0))
-    if number == 2:
-        return np.where(x > 0, x, x * a)
-    if number == 3:
-        return np.clip(x, a, b)
-    lower = -b / a
-    return np.where(x < lower, F32(0), np.where(x > F32(1) / a + lower, x, x * (x * a + b)))
 
 
 @pytest.mark.parametrize("size", SIZES, ids="n{}".format)
