@@ -1,6 +1,6 @@
 """How long `pyncnnq calibrate` takes beside plain inference of the same images, and how much memory.
 
-    python benchmarks/calibrate_speed.py ../shared [--repeat 5]
+    python -m benchmarks calibrate_speed ../shared [--repeat 5]
 
 The floor is plain inference by the ncnn wheel with its default options: one process per core, one thread each, the images decoded and
 preprocessed beforehand and in memory.  It is given twice: the inference alone, and the whole processes (start, imports, loading the

@@ -1,6 +1,6 @@
 """How far the thresholds from binned, sampled histograms lie from those that all values would give.
 
-    python benchmarks/histogram_fidelity.py ../shared [--samples 40]
+    python -m benchmarks histogram_fidelity ../shared [--samples 40]
 
 For two real networks the KL threshold of each observed blob is computed twice: as `pyncnnq calibrate` does, and from every single value of
 the blob over all images, by ncnn2table's float32 arithmetic in NumPy.

@@ -1,6 +1,6 @@
 """How long `pyncnnq quantize` takes on a large float32 model, files read and written, and where the time goes.
 
-    python benchmarks/quantize_speed.py [--megabytes 100] [--repeat 5]
+    python -m benchmarks quantize_speed [--megabytes 100] [--repeat 5]
 
 A model of 3x3 convolutions and a large InnerProduct, of that size in float32, is made in a temporary folder.  The int8 numbers are
 checked first, against NumPy.  Then, side by side: reading, quantizing and saving by the Python calls; the whole command in a process of

@@ -196,8 +196,7 @@ void bind_kernels(py::module_& module) {
             "absmax_bits_f32",
             [](const KernelTable& table, const Floats& x) { return table.absmax_bits_f32(x.data(), static_cast<size_t>(x.size())); },
             py::arg("x").noconvert());
-    module.def(
-        "active_kernels", [] { return &active(); }, py::return_value_policy::reference, "The kernels in use (see PYNCNNQ_TARGET).");
+    module.def("active_kernels", [] { return &active(); }, py::return_value_policy::reference, "The kernels in use (see PYNCNNQ_TARGET).");
     module.def(
         "kernels", [](const char* target) { return &target_named(target); }, py::arg("target"), py::return_value_policy::reference,
         "The kernels of a target by its name.  Raises ValueError naming the valid ones.");

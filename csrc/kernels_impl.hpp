@@ -346,7 +346,7 @@ void kl_cross_entropies(const int32_t* mass, size_t threshold, size_t levels, do
     // Masses are in units here, densities are not.
     const V::F unit_epsilon = V::set_float(pyncnnq::kKlEpsilon * pyncnnq::kMassUnits), epsilon = V::set_float(pyncnnq::kKlEpsilon);
     V::I step[kStep], end[kStep], before[kStep];
-    V::F to_density[kStep], density[kStep], share[kStep], part[kStep], shared[kStep], p_shared[kStep], own_from[kStep];
+    V::F to_density[kStep], q_own[kStep], share[kStep], part[kStep], shared[kStep], p_shared[kStep], own_from[kStep];
     V::D total[kStep];
     for (int v = 0; v < kStep; v++) {
         int32_t steps[V::W];
@@ -358,43 +358,49 @@ void kl_cross_entropies(const int32_t* mass, size_t threshold, size_t levels, do
         step[v] = V::load_int(steps);
         to_density[v] = V::load(factors);
         end[v] = before[v] = V::set_int(0);
-        density[v] = share[v] = part[v] = shared[v] = p_shared[v] = own_from[v] = zero;
+        q_own[v] = epsilon;
+        share[v] = part[v] = shared[v] = p_shared[v] = own_from[v] = zero;
         total[v] = V::load_sums(sums + v * V::W);
     }
-    // What lies before and with the bin that the end of a level falls into, for some levels at once: written just before they were read,
-    // they would have to be waited for.
-    constexpr size_t ahead = 16;
-    int32_t masses[ahead][pyncnnq::kLanes][2];
-    for (size_t first = 1; first <= levels; first += ahead) {
-        for (size_t i = 0; i < ahead; i++)
-            for (size_t lane = 0; lane < pyncnnq::kLanes; lane++)
-                __builtin_memcpy(masses[i][lane], mass + ((first + i) * (threshold + lane) >> shift), sizeof masses[i][lane]);
-        V::F few[kStep];  // float sums of more would not be precise enough
-        for (int v = 0; v < kStep; v++) few[v] = zero;
-        for (size_t i = 0; i < ahead; i++) {
-            for (int v = 0; v < kStep; v++) {
-                // Level by level, x1 is of its start and x2 of its end.
-                const V::I before1 = before[v];
-                const V::F density1 = density[v], share1 = share[v], part1 = part[v], shared1 = shared[v];
-                V::I with;
-                end[v] = V::add_int(end[v], step[v]);
-                V::load_pairs(masses[i][v * V::W], before[v], with);
-                const V::F in_bin2 = V::to_float(V::sub_int(with, before[v])), between = V::to_float(V::sub_int(before[v], before1));
-                share[v] = V::mul(V::to_float(V::and_int(end[v], part_mask)), one_part);
-                part[v] = V::mul(share[v], in_bin2);
-                density[v] = V::mul(V::sub(V::add(between, part[v]), part1), to_density[v]);
-                // The bin that it shares with the level before, if there is one, and the bins that are its own.
-                const V::F bin2 = V::to_float(V::shift_right(end[v], shift));
-                const V::F p_own = V::add(V::sub(between, shared1), V::mul(V::sub(bin2, own_from[v]), unit_epsilon));
-                const V::F q_shared = V::add(V::add(density[v], V::mul(share1, V::sub(density1, density[v]))), epsilon);
-                const V::F q_own = V::add(density[v], epsilon);
-                few[v] = V::add(few[v], V::add(V::mul(p_shared[v], log(q_shared)), V::mul(p_own, log(q_own))));
-                shared[v] = V::select_where_less(zero, share[v], in_bin2, zero);
-                p_shared[v] = V::select_where_less(zero, share[v], V::add(in_bin2, unit_epsilon), zero);
-                own_from[v] = V::select_where_less(zero, share[v], V::add(bin2, one), bin2);
-            }
+    // What lies before and with the bin that the end of a level falls into, fetched some levels ahead: written just before it is read, it
+    // would have to be waited for.
+    constexpr size_t ahead = 8;
+    int32_t masses[2 * ahead][pyncnnq::kLanes][2];
+    const auto fetch = [&](size_t level) {
+        uint32_t ends = static_cast<uint32_t>(level * threshold);
+        for (size_t lane = 0; lane < pyncnnq::kLanes; lane++, ends += static_cast<uint32_t>(level))
+            __builtin_memcpy(masses[level % (2 * ahead)][lane], mass + (ends >> shift), sizeof masses[0][0]);
+    };
+    for (size_t level = 1; level <= ahead; level++) fetch(level);
+    V::F few[kStep];  // float sums of more than kLanes levels would not be precise enough
+    for (int v = 0; v < kStep; v++) few[v] = zero;
+    for (size_t level = 1; level <= levels; level++) {
+        if (level + ahead <= levels) fetch(level + ahead);
+        for (int v = 0; v < kStep; v++) {
+            // x1 is of the start of the level and x2 of its end.
+            const V::I before1 = before[v];
+            const V::F q1 = q_own[v], share1 = share[v], part1 = part[v], shared1 = shared[v];
+            V::I with;
+            end[v] = V::add_int(end[v], step[v]);
+            V::load_pairs(masses[level % (2 * ahead)][v * V::W], before[v], with);
+            const V::F in_bin2 = V::to_float(V::sub_int(with, before[v])), between = V::to_float(V::sub_int(before[v], before1));
+            share[v] = V::mul(V::to_float(V::and_int(end[v], part_mask)), one_part);
+            part[v] = V::mul(share[v], in_bin2);
+            q_own[v] = V::add(V::mul(V::sub(V::add(between, part[v]), part1), to_density[v]), epsilon);
+            // The bin that it shares with the level before, if there is one, and the bins that are its own.
+            const V::F bin2 = V::to_float(V::shift_right(end[v], shift));
+            const V::F p_own = V::add(V::sub(between, shared1), V::mul(V::sub(bin2, own_from[v]), unit_epsilon));
+            const V::F q_shared = V::add(q_own[v], V::mul(share1, V::sub(q1, q_own[v])));
+            few[v] = V::add(few[v], V::add(V::mul(p_shared[v], log(q_shared)), V::mul(p_own, log(q_own[v]))));
+            shared[v] = V::select_where_less(zero, share[v], in_bin2, zero);
+            p_shared[v] = V::select_where_less(zero, share[v], V::add(in_bin2, unit_epsilon), zero);
+            own_from[v] = V::select_where_less(zero, share[v], V::add(bin2, one), bin2);
         }
-        for (int v = 0; v < kStep; v++) total[v] = V::add_to_sums(total[v], few[v]);
+        if (level % pyncnnq::kLanes != 0) continue;
+        for (int v = 0; v < kStep; v++) {
+            total[v] = V::add_to_sums(total[v], few[v]);
+            few[v] = zero;
+        }
     }
     for (int v = 0; v < kStep; v++) V::store_sums(sums + v * V::W, total[v]);
     for (int lane = 0; lane < pyncnnq::kLanes; lane++) sums[lane] /= static_cast<double>(pyncnnq::kMassUnits);
