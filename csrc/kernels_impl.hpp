@@ -410,7 +410,7 @@ void kl_cross_entropies(const int32_t* mass, size_t threshold, size_t levels, do
 constexpr int kDotColumns = 4;
 
 template <int Rows, int Columns>
-inline void dot_block(const int8_t* a, const int8_t* b, const int32_t* offsets, size_t k, int32_t* c, size_t stride) {
+inline void dot_block(const int8_t* a, const int8_t* b, const uint32_t* offsets, size_t k, int32_t* c, size_t stride) {
     V::I sums[Rows][Columns];
     for (int row = 0; row < Rows; row++)
         for (int column = 0; column < Columns; column++) sums[row][column] = V::set_int(0);
@@ -435,15 +435,15 @@ inline void dot_block(const int8_t* a, const int8_t* b, const int32_t* offsets, 
     for (int row = 0; row < Rows; row++)
         for (int column = 0; column < Columns; column++)
             c[static_cast<size_t>(row) * stride + static_cast<size_t>(column)] =
-                static_cast<int32_t>(static_cast<uint32_t>(V::sum_lanes(sums[row][column])) - static_cast<uint32_t>(offsets[column]));
+                static_cast<int32_t>(static_cast<uint32_t>(V::sum_lanes(sums[row][column])) - offsets[column]);
 }
 
 template <int Columns>
 inline void dot_columns(const int8_t* a, const int8_t* b, size_t m, size_t k, int32_t* c, size_t stride) {
-    int32_t offsets[Columns] = {};
+    uint32_t offsets[Columns] = {};
     if (V::kDotOffset != 0)
         for (size_t column = 0; column < Columns; column++)
-            for (size_t i = 0; i < k; i++) offsets[column] += V::kDotOffset * b[column * k + i];
+            for (size_t i = 0; i < k; i++) offsets[column] += static_cast<uint32_t>(V::kDotOffset * b[column * k + i]);
     size_t row = 0;
     for (; row + V::kDotRows <= m; row += V::kDotRows)
         dot_block<V::kDotRows, Columns>(a + row * k, b, offsets, k, c + row * stride, stride);

@@ -111,7 +111,13 @@ struct V {
     static DotRight load_dot_right(const int8_t* p) { return load_dot_left(p); }
     static I dot(I sums, DotLeft a, DotRight b) { return _mm512_add_epi32(sums, _mm512_madd_epi16(a, b)); }
 #endif
-    static int32_t sum_lanes(I a) { return _mm512_reduce_add_epi32(a); }
+    static int32_t sum_lanes(I a) {
+        // Not _mm512_reduce_add_epi32: GCC adds the last two as signed numbers, whose overflow is undefined.
+        const __m256i eight = _mm256_add_epi32(_mm512_castsi512_si256(a), _mm512_extracti32x8_epi32(a, 1));
+        const __m128i four = _mm_add_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
+        const __m128i two = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4e));
+        return _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32(two, 0xb1)));
+    }
     static bool all_equal(const uint16_t* p) {
         const __m256i bins = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
         return _mm256_cmpneq_epi16_mask(bins, _mm256_broadcastw_epi16(_mm256_castsi256_si128(bins))) == 0;

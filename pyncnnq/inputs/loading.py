@@ -36,8 +36,13 @@ def load_sample(path: str | Path, spec: Preprocessing | ArraySpec) -> ncnn.Mat:
     """
     if isinstance(spec, Preprocessing):
         return load_image(path, spec)
-    array = load_npy(path, spec)  # named, for ncnn.Mat(array) does not keep it alive even until clone() is called
-    return ncnn.Mat(array).clone()
+    array = load_npy(path, spec)
+    # clone() copies whole pieces of 16 bytes, so there must be some behind the last.  And the array must have a name: ncnn.Mat(array)
+    # does not keep it alive even until clone() is called.
+    roomy = np.empty(array.size + 4, array.dtype)
+    values = roomy[: array.size].reshape(array.shape)
+    values[...] = array
+    return ncnn.Mat(values).clone()
 
 
 def load_image(path: str | Path, preprocessing: Preprocessing) -> ncnn.Mat:
