@@ -18,6 +18,9 @@ from pyncnnq import _core
 os.environ["PYTHONSAFEPATH"] = "1"
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(Path(pyncnnq.__file__).parents[1]), os.environ.get("PYTHONPATH")]))
 
+# Time limits of the tests are multiplied by it: an emulated CPU (tools/aarch64.sh) takes longer.
+PATIENCE = float(os.environ.get("PYNCNNQ_TEST_PATIENCE", "1"))
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 TARGETS = ("avx512", "avx2", "neon", "scalar")
 TESTED_TARGETS = pytest.StashKey[set[str]]()
@@ -44,7 +47,7 @@ def cli() -> Cli:
     def run(*arguments: object, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "pyncnnq", *map(str, arguments)]
         variables = {**os.environ, **environment}
-        return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=cwd, env=variables, check=False)
+        return subprocess.run(command, capture_output=True, text=True, timeout=120 * PATIENCE, cwd=cwd, env=variables, check=False)
 
     return run
 

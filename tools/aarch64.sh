@@ -93,7 +93,7 @@ fi
 
 # Emulated threads that wait in a loop, as OpenMP's do, are very slow.
 # The source folder holds a pyncnnq without its core: PYTHONSAFEPATH keeps the folder that this runs in out of sys.path.
-export PATH=$venv/bin:$PATH OMP_NUM_THREADS=1 PYTHONSAFEPATH=1
+export PATH=$venv/bin:$PATH OMP_NUM_THREADS=1 PYTHONSAFEPATH=1 PYNCNNQ_TEST_PATIENCE=${PYNCNNQ_TEST_PATIENCE:-10}
 if [ "${1:-}" = --run ]; then
     shift
     for cpu in "${cpus[@]}"; do
@@ -106,7 +106,8 @@ status=0
 summary=""
 for cpu in "${cpus[@]}"; do
     echo "== $cpu: pytest $*"
-    QEMU_CPU=$cpu pytest "$@" | tee "$here/pytest.log" || status=1
+    # test_build.py tries compilers, which are those of this machine: it is for a run without emulation.
+    QEMU_CPU=$cpu pytest --ignore=tests/test_build.py "$@" | tee "$here/pytest.log" || status=1
     summary+="$cpu: $(grep '^kernel targets tested' "$here/pytest.log" || echo 'no kernel target tested'); $(tail -n 1 "$here/pytest.log")"$'\n'
 done
 printf '%s' "$summary"
