@@ -40,13 +40,14 @@ unpack_debian() {
         dpkg-deb -x "$package" "$root"
     done
     rm -rf "$apt"
+    python3.11 -m compileall -q "$root/usr/lib/python3.11"
 }
 
 build_wheel() {
     rm -rf "$here/dist"
     # The platform is set for the backend alone: pip would take it for that of its own machine.
     AARCH64_ROOT=$root "$tools/bin/pip" wheel -q . --no-deps -w "$here/dist" \
-        -C env._PYTHON_HOST_PLATFORM=linux-aarch64 -C cmake.toolchain-file="$PWD/tools/aarch64.cmake"
+        --config-settings env._PYTHON_HOST_PLATFORM=linux-aarch64 --config-settings cmake.toolchain-file="$PWD/tools/aarch64.cmake"
     ls -l "$here"/dist/*.whl
 }
 
@@ -80,15 +81,19 @@ if ! quick debian "${packages[*]}"; then
     echo "${packages[*]}" >"$here/debian.done"
 fi
 [ -x "$tools/bin/pip" ] || python3.11 -m venv "$tools"
-build_wheel
-wheel=$(echo "$here"/dist/*.whl)
-if quick python "$(cat pyproject.toml)"; then
-    pip_install --no-deps "$wheel"
-else
-    rm -rf "$venv"
-    make_python
-    pip_install "$wheel[test]"
-    cp pyproject.toml "$here/python.done"
+sources=$(find CMakeLists.txt README.md pyproject.toml csrc pyncnnq tools -type f ! -name '*.pyc' ! -name '*.so' -exec sha256sum {} + | sort)
+if ! quick wheel "$sources"; then
+    build_wheel
+    wheel=$(echo "$here"/dist/*.whl)
+    if quick venv "$(cat pyproject.toml)"; then
+        pip_install --no-deps "$wheel"
+    else
+        rm -rf "$venv"
+        make_python
+        pip_install "$wheel[test]"
+        cp pyproject.toml "$here/venv.done"
+    fi
+    echo "$sources" >"$here/wheel.done"
 fi
 
 # Emulated threads that wait in a loop, as OpenMP's do, are very slow.
