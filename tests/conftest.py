@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 import pyncnnq
@@ -20,6 +21,9 @@ os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(Path(pyncnnq.__file
 
 # Time limits of the tests are multiplied by it: an emulated CPU (tools/aarch64.sh) takes longer.
 PATIENCE = float(os.environ.get("PYNCNNQ_TEST_PATIENCE", "1"))
+if PATIENCE > 1:
+    hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+    hypothesis.settings.load_profile("patient")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 TARGETS = ("avx512", "avx2", "neon", "scalar")

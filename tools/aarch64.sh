@@ -107,13 +107,19 @@ if [ "${1:-}" = --run ]; then
     done
     exit
 fi
-status=0
-summary=""
+processes=()
+# test_build.py tries compilers, which are those of this machine: it is for a run without emulation.
 for cpu in "${cpus[@]}"; do
-    echo "== $cpu: pytest $*"
-    # test_build.py tries compilers, which are those of this machine: it is for a run without emulation.
-    QEMU_CPU=$cpu pytest --ignore=tests/test_build.py "$@" | tee "$here/pytest.log" || status=1
-    summary+="$cpu: $(grep '^kernel targets tested' "$here/pytest.log" || echo 'no kernel target tested'); $(tail -n 1 "$here/pytest.log")"$'\n'
+    QEMU_CPU=$cpu pytest -p no:cacheprovider --ignore=tests/test_build.py "$@" 2>&1 | tee "$here/$cpu.log" | sed -u "s/^/$cpu: /" &
+    processes+=($!)
 done
-printf '%s' "$summary"
+status=0
+for process in "${processes[@]}"; do
+    wait "$process" || status=1
+done
+echo
+for cpu in "${cpus[@]}"; do
+    echo "$cpu: $(grep '^kernel targets tested' "$here/$cpu.log" || echo 'no kernel target tested')"
+    echo "$cpu: $(tail -n 1 "$here/$cpu.log")"
+done
 exit $status
