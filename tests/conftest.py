@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 import pyncnnq
@@ -17,6 +18,12 @@ from pyncnnq import _core
 # the source without the built core.
 os.environ["PYTHONSAFEPATH"] = "1"
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(Path(pyncnnq.__file__).parents[1]), os.environ.get("PYTHONPATH")]))
+
+# Time limits of the tests are multiplied by it: an emulated CPU (tools/aarch64.sh) takes longer.
+PATIENCE = float(os.environ.get("PYNCNNQ_TEST_PATIENCE", "1"))
+if PATIENCE > 1:
+    hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+    hypothesis.settings.load_profile("patient")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 TARGETS = ("avx512_vnni", "avx512", "avx2", "sse41", "neon_dotprod", "neon", "scalar")
@@ -44,7 +51,7 @@ def cli() -> Cli:
     def run(*arguments: object, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "pyncnnq", *map(str, arguments)]
         variables = {**os.environ, **environment}
-        return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=cwd, env=variables, check=False)
+        return subprocess.run(command, capture_output=True, text=True, timeout=120 * PATIENCE, cwd=cwd, env=variables, check=False)
 
     return run
 

@@ -20,6 +20,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from conftest import PATIENCE
 
 import pyncnnq
 from pyncnnq import _core
@@ -235,7 +236,7 @@ def test_a_progress_bar_on_a_terminal(place: Place) -> None:
             break
         output += piece
     os.close(terminal)
-    stdout, _ = process.communicate(timeout=60)
+    stdout, _ = process.communicate(timeout=60 * PATIENCE)
     assert process.returncode == 0
     shown = re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]", b"", output).decode()
     assert re.search(r"calibrate .*48/48 +\d+\.\d/s +0:00:00", shown), shown
@@ -313,7 +314,9 @@ def test_outputs_that_are_inputs_or_no_files(cli: Cli, place: Place, output: str
 def test_standard_output_on_a_full_disk(place: Place) -> None:
     command = [sys.executable, "-m", "pyncnnq", "calibrate", *place.model, place.images, *OPTIONS, "-o", place.table]
     with Path("/dev/full").open("w") as full:
-        done = subprocess.run([str(word) for word in command], stdout=full, stderr=subprocess.PIPE, text=True, timeout=120, check=False)
+        done = subprocess.run(
+            [str(word) for word in command], stdout=full, stderr=subprocess.PIPE, text=True, timeout=120 * PATIENCE, check=False
+        )
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert "standard output: no space left on device" in done.stderr
@@ -384,7 +387,7 @@ def test_closed_streams(place: Place) -> None:
     for closed in (">&-", "2>&-", ">&- 2>&-"):
         place.table.unlink(missing_ok=True)
         command = f"{shlex.join(map(str, words))} {closed}"
-        done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=120 * PATIENCE, check=False)
         assert done.returncode == 0, done.stderr
         assert "Traceback" not in done.stderr
         assert place.table.exists()
@@ -583,10 +586,10 @@ def running(place: Place) -> Iterator[subprocess.Popen[str]]:
     listed = write_text(place.folder / "many.txt", "\n".join(map(str, IMAGES * 400)))
     command = [sys.executable, "-m", "pyncnnq", "calibrate", *map(str, [*place.model, listed]), *OPTIONS, "--workers=2"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 30 * PATIENCE
         while len(children(process.pid)) < 2 and time.monotonic() < deadline:
             time.sleep(0.02)
-        time.sleep(0.6)
+        time.sleep(0.6 * PATIENCE)
         assert len(children(process.pid)) == 2, "the workers are not running"
         yield process
         if process.poll() is None:
@@ -594,7 +597,7 @@ def running(place: Place) -> Iterator[subprocess.Popen[str]]:
 
 
 def assert_nothing_left(process: subprocess.Popen[str], place: Place) -> None:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 5 * PATIENCE
     while in_session(process.pid) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert in_session(process.pid) == []
@@ -611,7 +614,7 @@ def assert_nothing_left(process: subprocess.Popen[str], place: Place) -> None:
 def test_ctrl_c(place: Place, running: subprocess.Popen[str], to_all: bool) -> None:
     """A terminal sends the signal to all processes, `kill` to one."""
     (os.killpg if to_all else os.kill)(running.pid, signal.SIGINT)
-    stdout, stderr = running.communicate(timeout=20)
+    stdout, stderr = running.communicate(timeout=20 * PATIENCE)
     assert running.returncode == 130
     assert stdout == ""
     lines = [line for line in stderr.splitlines() if line.strip() and not line.startswith("calibrate: ")]
@@ -623,7 +626,7 @@ def test_ctrl_c(place: Place, running: subprocess.Popen[str], to_all: bool) -> N
 def test_a_worker_that_is_killed(place: Place, running: subprocess.Popen[str]) -> None:
     """By the system, when memory runs out."""
     os.kill(children(running.pid)[0], signal.SIGKILL)
-    stdout, stderr = running.communicate(timeout=20)
+    stdout, stderr = running.communicate(timeout=20 * PATIENCE)
     assert running.returncode == 2
     assert stdout == ""
     (line,) = [line for line in stderr.splitlines() if not line.startswith("calibrate: ")]
