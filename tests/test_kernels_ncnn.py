@@ -6,11 +6,14 @@ Equal wherever ncnn's targets agree among themselves.  They do not:
   requantizes without and with ReLU and leaky ReLU by the product of both scales; its scalar and aarch64 code differ in all three.  So
   values as near to a half as that are left out here (how ours rounds them is in test_kernels.py);
 - in the last bit of a dequantized value with a bias (fused or not);
-- for infinities and NaN.
+- for infinities and NaN;
+- where aarch64 requantizes a packed blob by a scale for each channel: there stock ncnn takes those of the first channel of each pack for all
+  of it, which is a fault of ncnn's.
 """
 
 from __future__ import annotations
 
+import platform
 from pathlib import Path
 
 import ncnn
@@ -104,12 +107,15 @@ def test_dequantize(kernels: _core.Kernels, tmp_path: Path, shape: tuple[int, ..
 def test_requantize(
     kernels: _core.Kernels,
     tmp_path: Path,
+    request: pytest.FixtureRequest,
     shape: tuple[int, ...],
     by: str,
     number: int,
     parameters: tuple[float, float],
     packing: bool,
 ) -> None:
+    if platform.machine() == "aarch64" and packing and by == "a scale for each" and shape[0] % 4 == 0 and len(shape) == 3:
+        request.applymarker(pytest.mark.xfail(reason="ncnn's aarch64 Requantize takes the scales of one channel for a whole pack"))
     rng = np.random.default_rng(0)
     sums = rng.integers(-100_000, 100_000, shape, dtype=np.int32)
     size = 1 if by == "one scale" else rows_of(shape)
