@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <limits>
 #include <optional>
 #include <vector>
@@ -105,6 +106,9 @@ py::array_t<int8_t> requantize(const KernelTable& table, const Int32s& x, float 
     if (kind != Activation::kNone && kind != Activation::kRelu && kind != Activation::kLeakyRelu && kind != Activation::kClip &&
         kind != Activation::kHardSwish)
         throw py::value_error("activation must be ncnn's number of none, ReLU, leaky ReLU, clip or hard swish: 0, 1, 2, 3 or 6");
+    for (const float number : {scale_in, bias, parameters[0], parameters[1], scale_out})
+        if (!std::isfinite(number)) throw py::value_error("scales, bias and parameters must be finite");
+    if (!(scale_out > 0.0f && scale_out <= 0x1p126f)) throw py::value_error("scale_out must be positive and at most 2^126");
     py::array_t<int8_t> q(x.size());
     const int32_t* data = x.data();
     int8_t* out = q.mutable_data();

@@ -43,6 +43,10 @@ struct Range {
     float max;
 };
 
+// The largest float below a half, to round magnitudes with: adding a half itself would make 1 of 0.49999997.  With this one ties and their
+// neighbours all come out right below 2^22.
+constexpr float kBelowHalf = 0x1.fffffep-2f;
+
 // The numbers are those of ncnn's activation_type (src/layer/fused_activation.h).
 enum class Activation : int32_t { kNone = 0, kRelu = 1, kLeakyRelu = 2, kClip = 3, kHardSwish = 6 };
 

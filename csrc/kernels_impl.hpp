@@ -180,17 +180,6 @@ void count_bins_u16(const uint16_t* bins, size_t n, uint16_t (*counts)[pyncnnq::
     for (; i < n; i++) counts[0][bins[i]]++;
 }
 
-// The largest float below a half.  Adding a half itself would round 0.49999997 up to 1; with this one, ties and their neighbours all come
-// out right below 2^22.
-constexpr float kBelowHalf = 0x1.fffffep-2f;
-
-// Rounds halves away from zero, for store_s8 to clamp.  What would overflow int32 becomes INT_MIN on x86, which is right for a negative
-// number; a positive one, or a NaN, becomes 127 first.
-inline V::I round_to_int(V::F a) {
-    const V::F moved = V::add(a, V::copy_sign(V::set_float(kBelowHalf), a));
-    return V::to_int(V::min(moved, V::set_float(127.0f)));
-}
-
 // Calls block(from, to) for every kBytes elements; the last, fewer ones go through buffers, filled up with zeros.
 template <class In, class Out, class Block>
 inline void for_blocks(const In* x, size_t n, Out* out, const Block& block) {
@@ -205,12 +194,19 @@ inline void for_blocks(const In* x, size_t n, Out* out, const Block& block) {
 }
 
 void quantize_f32_s8(const float* x, size_t n, float scale, int8_t* q) {
-    const V::F factor = V::set_float(scale);
-    for_blocks(x, n, q, [&](const float* from, int8_t* to) {
-        V::I rounded[V::kQuad];
-        for (int v = 0; v < V::kQuad; v++) rounded[v] = round_to_int(V::mul(V::load(from + v * V::W), factor));
-        V::store_s8(to, rounded);
-    });
+    const V::B low = V::set_bytes(-127), high = V::set_bytes(127);
+    const auto quantize = [&](const auto& product) {
+        for_blocks(x, n, q, [&](const float* from, int8_t* to) {
+            V::F products[V::kQuad];
+            for (int v = 0; v < V::kQuad; v++) products[v] = product(V::load(from + v * V::W));
+            V::store_rounded(to, products, low, high);
+        });
+    };
+    const V::F factor = V::set_float(scale), unit = V::set_float(V::kRoundingUnit), both = V::set_float(scale * V::kRoundingUnit);
+    if (__builtin_isfinite(scale * V::kRoundingUnit))
+        quantize([=](V::F value) { return V::mul(value, both); });
+    else
+        quantize([=](V::F value) { return V::mul(V::mul(value, factor), unit); });
 }
 
 void dequantize_s8_f32(const int8_t* q, size_t n, float scale, float bias, float* x) {
@@ -231,49 +227,48 @@ void dequantize_s32_f32(const int32_t* q, size_t n, float scale, float bias, flo
 }
 
 template <class Activation>
-inline void requantize_with(const int32_t* x, size_t n, const pyncnnq::Requantization& how, int8_t* q, const Activation& activation) {
-    const V::F factor_in = V::set_float(how.scale_in), offset = V::set_float(how.bias), factor_out = V::set_float(how.scale_out);
+inline void requantize_with(const int32_t* x, size_t n, const pyncnnq::Requantization& how, int8_t low, int8_t high, int8_t* q,
+                            const Activation& activation) {
+    const V::F factor_in = V::set_float(how.scale_in), offset = V::set_float(how.bias);
+    const V::F factor_out = V::set_float(how.scale_out * V::kRoundingUnit);
+    const V::B lowest = V::set_bytes(low), highest = V::set_bytes(high);
     for_blocks(x, n, q, [&](const int32_t* from, int8_t* to) {
-        V::I rounded[V::kQuad];
+        V::F products[V::kQuad];
         for (int v = 0; v < V::kQuad; v++) {
             const V::F value = V::add(V::mul(V::to_float(V::load_int(from + v * V::W)), factor_in), offset);
-            rounded[v] = round_to_int(V::mul(activation(value), factor_out));
+            products[v] = V::mul(activation(value), factor_out);
         }
-        V::store_s8(to, rounded);
+        V::store_rounded(to, products, lowest, highest);
     });
 }
 
 void requantize_s32_s8(const int32_t* x, size_t n, const pyncnnq::Requantization& how, int8_t* q) {
+    // As rounding keeps the order, ReLU and clip are bounds of the int8 result.
+    int8_t low = -127, high = 127;
+    if (how.activation == pyncnnq::Activation::kRelu) low = 0;
+    if (how.activation == pyncnnq::Activation::kClip) {
+        quantize_f32_s8(&how.parameters[0], 1, how.scale_out, &low);
+        quantize_f32_s8(&how.parameters[1], 1, how.scale_out, &high);
+    }
     const V::F zero = V::set_float(0.0f), a = V::set_float(how.parameters[0]), b = V::set_float(how.parameters[1]);
-    switch (how.activation) {
-        case pyncnnq::Activation::kNone:
-            requantize_with(x, n, how, q, [](V::F value) { return value; });
-            break;
-        case pyncnnq::Activation::kRelu:
-            requantize_with(x, n, how, q, [=](V::F value) { return V::max(value, zero); });
-            break;
-        case pyncnnq::Activation::kLeakyRelu:
-            requantize_with(x, n, how, q, [=](V::F value) { return V::select_where_less(zero, value, value, V::mul(value, a)); });
-            break;
-        case pyncnnq::Activation::kClip:
-            requantize_with(x, n, how, q, [=](V::F value) { return V::min(V::max(value, a), b); });
-            break;
-        case pyncnnq::Activation::kHardSwish: {
-            const V::F lower = V::set_float(-how.parameters[1] / how.parameters[0]);
-            const V::F upper = V::set_float(1.0f / how.parameters[0] + -how.parameters[1] / how.parameters[0]);
-            requantize_with(x, n, how, q, [=](V::F value) {
-                const V::F between = V::mul(value, V::add(V::mul(value, a), b));
-                return V::select_where_less(value, lower, zero, V::select_where_less(upper, value, value, between));
-            });
-            break;
-        }
+    if (how.activation == pyncnnq::Activation::kLeakyRelu) {
+        requantize_with(x, n, how, low, high, q, [=](V::F value) { return V::select_where_less(zero, value, value, V::mul(value, a)); });
+    } else if (how.activation == pyncnnq::Activation::kHardSwish) {
+        const V::F lower = V::set_float(-how.parameters[1] / how.parameters[0]);
+        const V::F upper = V::set_float(1.0f / how.parameters[0] + -how.parameters[1] / how.parameters[0]);
+        requantize_with(x, n, how, low, high, q, [=](V::F value) {
+            const V::F between = V::mul(value, V::add(V::mul(value, a), b));
+            return V::select_where_less(value, lower, zero, V::select_where_less(upper, value, value, between));
+        });
+    } else {
+        requantize_with(x, n, how, low, high, q, [](V::F value) { return value; });
     }
 }
 
 // Adds the squared errors of n values, n % kLanes == 0, by one scale.
 template <class AddSquares>
 inline void add_errors(const float* x, size_t n, float scale, double* sums, const AddSquares& add_squares) {
-    const V::F factor = V::set_float(scale), limit = V::set_float(127.0f), below_half = V::set_float(kBelowHalf);
+    const V::F factor = V::set_float(scale), limit = V::set_float(127.0f), below_half = V::set_float(pyncnnq::kBelowHalf);
     V::D totals[kStep];
     for (int v = 0; v < kStep; v++) totals[v] = V::load_sums(sums + v * V::W);
     for (size_t i = 0; i < n; i += pyncnnq::kLanes) {

@@ -20,6 +20,7 @@ struct V {
     static constexpr int kQuad = kBytes / W;
     using F = __m256;
     using I = __m256i;
+    using B = __m256i;
     struct D {
         __m256d low, high;
     };
@@ -35,6 +36,7 @@ struct V {
     }
     static F set_float(float a) { return _mm256_set1_ps(a); }
     static I set_int(int32_t a) { return _mm256_set1_epi32(a); }
+    static B set_bytes(int8_t a) { return _mm256_set1_epi8(a); }
     static void load_pairs(const int32_t* p, I& first, I& second) {
         // Shuffling works in halves of 128 bits, so the pairs of lanes 2, 3 and 4, 5 come out swapped.
         const F low = as_float(load_int(p)), high = as_float(load_int(p + W));
@@ -44,11 +46,20 @@ struct V {
     static void load_s8(const int8_t* p, I (&a)[kQuad]) {
         for (int i = 0; i < kQuad; i++) a[i] = _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p + i * W)));
     }
-    static void store_s8(int8_t* p, const I (&a)[kQuad]) {
+    // The products are doubled, so that truncating leaves a bit to round by: (t + (t < 0 ? 0 : 1)) >> 1, on 16-bit numbers, of which a
+    // vector holds twice as many.  What does not fit an integer becomes INT_MIN, which is right for a negative number, so positive ones
+    // are cut off before; compared as integers, positive floats keep their order and a NaN goes with its sign.
+    static constexpr float kRoundingUnit = 2.0f;
+    static void store_rounded(int8_t* p, const F (&a)[kQuad], B low, B high) {
+        const auto truncated = [](F x) { return to_int(as_float(_mm256_min_epi32(as_int(x), as_int(set_float(1024.0f))))); };
+        const auto halved = [](__m256i x) {
+            return _mm256_mulhrs_epi16(_mm256_adds_epi16(x, _mm256_srai_epi16(x, 15)), _mm256_set1_epi16(1 << 14));
+        };
         // Packing works in halves of 128 bits: each ends up with four bytes of every vector.
-        const __m256i mixed = _mm256_packs_epi16(_mm256_packs_epi32(a[0], a[1]), _mm256_packs_epi32(a[2], a[3]));
+        const __m256i mixed = _mm256_packs_epi16(halved(_mm256_packs_epi32(truncated(a[0]), truncated(a[1]))),
+                                                 halved(_mm256_packs_epi32(truncated(a[2]), truncated(a[3]))));
         const __m256i ordered = _mm256_permutevar8x32_epi32(mixed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
-        _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_max_epi8(ordered, _mm256_set1_epi8(-127)));
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_max_epi8(_mm256_min_epi8(ordered, high), low));
     }
     static size_t store_where_nonzero(uint16_t* p, I a, I test) {
         const I zero = _mm256_cmpeq_epi32(test, _mm256_setzero_si256());

@@ -6,6 +6,7 @@ struct V {
     static constexpr int kQuad = kBytes / W;
     using F = __m512;
     using I = __m512i;
+    using B = __m512i;
     struct D {
         __m512d low, high;
     };
@@ -21,6 +22,7 @@ struct V {
     }
     static F set_float(float a) { return _mm512_set1_ps(a); }
     static I set_int(int32_t a) { return _mm512_set1_epi32(a); }
+    static B set_bytes(int8_t a) { return _mm512_set1_epi8(a); }
     static void load_pairs(const int32_t* p, I& first, I& second) {
         const I low = load_int(p), high = load_int(p + W);
         const I even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
@@ -30,11 +32,20 @@ struct V {
     static void load_s8(const int8_t* p, I (&a)[kQuad]) {
         for (int i = 0; i < kQuad; i++) a[i] = _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + i * W)));
     }
-    static void store_s8(int8_t* p, const I (&a)[kQuad]) {
+    // The products are doubled, so that truncating leaves a bit to round by: (t + (t < 0 ? 0 : 1)) >> 1, on 16-bit numbers, of which a
+    // vector holds twice as many.  What does not fit an integer becomes INT_MIN, which is right for a negative number, so positive ones
+    // are cut off before; compared as integers, positive floats keep their order and a NaN goes with its sign.
+    static constexpr float kRoundingUnit = 2.0f;
+    static void store_rounded(int8_t* p, const F (&a)[kQuad], B low, B high) {
+        const auto truncated = [](F x) { return to_int(as_float(_mm512_min_epi32(as_int(x), as_int(set_float(1024.0f))))); };
+        const auto halved = [](__m512i x) {
+            return _mm512_mulhrs_epi16(_mm512_adds_epi16(x, _mm512_srai_epi16(x, 15)), _mm512_set1_epi16(1 << 14));
+        };
         // Packing works in quarters of 128 bits: each ends up with four bytes of every vector.
-        const __m512i mixed = _mm512_packs_epi16(_mm512_packs_epi32(a[0], a[1]), _mm512_packs_epi32(a[2], a[3]));
+        const __m512i mixed = _mm512_packs_epi16(halved(_mm512_packs_epi32(truncated(a[0]), truncated(a[1]))),
+                                                 halved(_mm512_packs_epi32(truncated(a[2]), truncated(a[3]))));
         const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-        _mm512_storeu_si512(p, _mm512_max_epi8(_mm512_permutexvar_epi32(order, mixed), _mm512_set1_epi8(-127)));
+        _mm512_storeu_si512(p, _mm512_max_epi8(_mm512_min_epi8(_mm512_permutexvar_epi32(order, mixed), high), low));
     }
     static size_t store_where_nonzero(uint16_t* p, I a, I test) {
         const __mmask16 kept = _mm512_test_epi32_mask(test, test);

@@ -6,6 +6,7 @@ struct V {
     static constexpr int kQuad = kBytes / W;
     using F = float32x4_t;
     using I = int32x4_t;
+    using B = int8x16_t;
     struct D {
         float64x2_t low, high;
     };
@@ -21,6 +22,7 @@ struct V {
     }
     static F set_float(float a) { return vdupq_n_f32(a); }
     static I set_int(int32_t a) { return vdupq_n_s32(a); }
+    static B set_bytes(int8_t a) { return vdupq_n_s8(a); }
     static void load_pairs(const int32_t* p, I& first, I& second) {
         const int32x4x2_t pairs = vld2q_s32(p);
         first = pairs.val[0];
@@ -34,9 +36,17 @@ struct V {
         a[2] = vmovl_s16(vget_low_s16(high));
         a[3] = vmovl_high_s16(high);
     }
-    static void store_s8(int8_t* p, const I (&a)[kQuad]) {
-        const int16x8_t low = vqmovn_high_s32(vqmovn_s32(a[0]), a[1]), high = vqmovn_high_s32(vqmovn_s32(a[2]), a[3]);
-        vst1q_s8(p, vmaxq_s8(vqmovn_high_s16(vqmovn_s16(low), high), vdupq_n_s8(-127)));
+    // Rounding halves away from zero is one instruction here, but it makes 0 of a NaN.  Compared as integers, positive floats keep their
+    // order and a NaN goes with its sign.
+    static constexpr float kRoundingUnit = 1.0f;
+    static void store_rounded(int8_t* p, const F (&a)[kQuad], B low, B high) {
+        const auto rounded = [](F x) {
+            const F cut = as_float(vminq_s32(as_int(x), as_int(set_float(1024.0f))));
+            return vbslq_s32(vceqq_f32(cut, cut), vcvtaq_s32_f32(cut), vdupq_n_s32(INT32_MIN));
+        };
+        const int16x8_t first = vqmovn_high_s32(vqmovn_s32(rounded(a[0])), rounded(a[1]));
+        const int16x8_t second = vqmovn_high_s32(vqmovn_s32(rounded(a[2])), rounded(a[3]));
+        vst1q_s8(p, vmaxq_s8(vminq_s8(vqmovn_high_s16(vqmovn_s16(first), second), high), low));
     }
     static size_t store_where_nonzero(uint16_t* p, I a, I test) {
         // Four lanes: writing each in turn over the last unwanted one is as quick as a table of permutations.

@@ -7,6 +7,7 @@ struct V {
     using F = float;
     using I = int32_t;
     using D = double;
+    using B = int8_t;  // kBytes int8
 
     static F load(const float* p) { return *p; }
     static void store(float* p, F a) { *p = a; }
@@ -16,6 +17,7 @@ struct V {
     static void store_sums(double* p, D a) { *p = a; }
     static F set_float(float a) { return a; }
     static I set_int(int32_t a) { return a; }
+    static B set_bytes(int8_t a) { return a; }
     // W pairs of integers, the first and the second ones apart.
     static void load_pairs(const int32_t* p, I& first, I& second) {
         first = p[0];
@@ -23,8 +25,17 @@ struct V {
     }
     // kBytes integers, those of kQuad vectors.
     static void load_s8(const int8_t* p, I (&a)[kQuad]) { a[0] = *p; }
-    // Clamped to +-127.
-    static void store_s8(int8_t* p, const I (&a)[kQuad]) { *p = static_cast<int8_t>(a[0] < -127 ? -127 : a[0] > 127 ? 127 : a[0]); }
+    // What a product must be multiplied with for store_rounded, beside its scale.
+    static constexpr float kRoundingUnit = 1.0f;
+    // Rounds kBytes products, halves away from zero, and clamps them to between two bounds; NaN is the bound of its sign.
+    static void store_rounded(int8_t* p, const F (&a)[kQuad], B low, B high) {
+        if (a[0] != a[0]) {
+            *p = as_int(a[0]) < 0 ? low : high;
+            return;
+        }
+        const F rounded = truncate(a[0] + copy_sign(pyncnnq::kBelowHalf, a[0]));
+        *p = rounded < low ? low : rounded > high ? high : static_cast<int8_t>(rounded);
+    }
     // Writes W integers from p on, first those of `a` where `test` is not zero, and returns how many those are.
     static size_t store_where_nonzero(uint16_t* p, I a, I test) {
         *p = static_cast<uint16_t>(a);

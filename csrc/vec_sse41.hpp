@@ -27,6 +27,7 @@ struct V {
     static constexpr int kQuad = kBytes / W;
     using F = __m128;
     using I = __m128i;
+    using B = __m128i;
     struct D {
         __m128d low, high;
     };
@@ -42,6 +43,7 @@ struct V {
     }
     static F set_float(float a) { return _mm_set1_ps(a); }
     static I set_int(int32_t a) { return _mm_set1_epi32(a); }
+    static B set_bytes(int8_t a) { return _mm_set1_epi8(a); }
     static void load_pairs(const int32_t* p, I& first, I& second) {
         const F low = as_float(load_int(p)), high = as_float(load_int(p + W));
         first = as_int(_mm_shuffle_ps(low, high, 0x88));
@@ -54,9 +56,16 @@ struct V {
         a[2] = _mm_cvtepi8_epi32(_mm_srli_si128(bytes, 8));
         a[3] = _mm_cvtepi8_epi32(_mm_srli_si128(bytes, 12));
     }
-    static void store_s8(int8_t* p, const I (&a)[kQuad]) {
-        const __m128i bytes = _mm_packs_epi16(_mm_packs_epi32(a[0], a[1]), _mm_packs_epi32(a[2], a[3]));
-        _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm_max_epi8(bytes, _mm_set1_epi8(-127)));
+    // The products are doubled, so that truncating leaves a bit to round by: (t + (t < 0 ? 0 : 1)) >> 1, on 16-bit numbers, of which a
+    // vector holds twice as many.  What does not fit an integer becomes INT_MIN, which is right for a negative number, so positive ones
+    // are cut off before; compared as integers, positive floats keep their order and a NaN goes with its sign.
+    static constexpr float kRoundingUnit = 2.0f;
+    static void store_rounded(int8_t* p, const F (&a)[kQuad], B low, B high) {
+        const auto truncated = [](F x) { return to_int(as_float(_mm_min_epi32(as_int(x), as_int(set_float(1024.0f))))); };
+        const auto halved = [](__m128i x) { return _mm_mulhrs_epi16(_mm_adds_epi16(x, _mm_srai_epi16(x, 15)), _mm_set1_epi16(1 << 14)); };
+        const __m128i bytes = _mm_packs_epi16(halved(_mm_packs_epi32(truncated(a[0]), truncated(a[1]))),
+                                              halved(_mm_packs_epi32(truncated(a[2]), truncated(a[3]))));
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm_max_epi8(_mm_min_epi8(bytes, high), low));
     }
     static size_t store_where_nonzero(uint16_t* p, I a, I test) {
         const I zero = _mm_cmpeq_epi32(test, _mm_setzero_si128());

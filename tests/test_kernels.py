@@ -28,7 +28,7 @@ TIES = [0.5, -0.5, np.nextafter(F32(0.5), F32(0)), 1.5, -2.5, 126.5, -126.5, 127
 LARGE = [128.0, -129.0, 1e20, -1e20, 3.4e38, -3.4e38, 8388607.5, 2**31]
 SPECIAL = np.array([*SMALL, *TIES, 1.0, -1.0, *LARGE], np.float32)
 NOT_FINITE = np.array([np.inf, -np.inf, np.nan, -np.nan], np.float32)
-SCALES = (1.0, 127 / 3.7, 1e-3, 1e30, -2.0)
+SCALES = (1.0, 127 / 3.7, 1e-3, 1e30, 3e38, -2.0)
 ERROR_SCALES = np.array([0.5, 30, 127, 1e4], np.float32)
 OCTAVES = (254, 135, 127, 100, _core.LOWEST_OCTAVE)
 """Bins end at the end of such an octave, named by the exponent field of its floats."""
@@ -226,7 +226,7 @@ def rounded_half_away(x: Floats, scale: float) -> NDArray[np.int8]:
     """The definition, in double precision on the float32 product (in which adding 0.5 is exact up to 127.5)."""
     with np.errstate(over="ignore", invalid="ignore"):
         product = (x * F32(scale)).astype(np.float64)
-    product = np.nan_to_num(product, nan=127.0).clip(-127, 127)
+    product = np.where(np.isnan(product), np.copysign(127.0, product), product).clip(-127, 127)
     return np.copysign(np.floor(np.abs(product) + 0.5), product).clip(-127, 127).astype(np.int8)
 
 
@@ -246,7 +246,7 @@ def test_quantize_every_tie_and_its_neighbours(kernels: _core.Kernels) -> None:
 ROUNDED = {1e-45: 0, 0.49999997: 0, 0.5: 1, 1.5: 2, 126.49999: 126, 126.5: 127, 127.5: 127, 128: 127, 1e20: 127, np.inf: 127}
 
 
-@pytest.mark.parametrize(("x", "q"), [*ROUNDED.items(), *((-x, -q) for x, q in ROUNDED.items()), (np.nan, 127), (-np.nan, 127)])
+@pytest.mark.parametrize(("x", "q"), [*ROUNDED.items(), *((-x, -q) for x, q in ROUNDED.items()), (np.nan, 127), (-np.nan, -127)])
 def test_quantize_by_hand(kernels: _core.Kernels, x: float, q: int) -> None:
     np.testing.assert_array_equal(kernels.quantize_f32_s8(np.full(19, x, np.float32), 1.0), np.full(19, q))
 
@@ -323,6 +323,12 @@ def test_requantize(kernels: _core.Kernels, size: int, number: int, parameters: 
             expected = rounded_half_away(value, 12.3)
             found = kernels.requantize_s32_s8(sums, float(F32(7e-4)), float(F32(12.3)), float(bias), number, parameters)
             np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(("scale", "bias"), [(-1, 0), (0, 0), (3e38, 0), (np.inf, 0), (np.nan, 0), (1, np.inf)])
+def test_requantize_takes_no_other_scale(kernels: _core.Kernels, scale: float, bias: float) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        kernels.requantize_s32_s8(np.zeros(3, np.int32), 1, scale, bias)
 
 
 def test_requantize_takes_no_other_activation(kernels: _core.Kernels) -> None:

@@ -7,8 +7,8 @@ Equal wherever ncnn's targets agree among themselves.  They do not:
   values as near to a half as that are left out here (how ours rounds them is in test_kernels.py);
 - in the last bit of a dequantized value with a bias (fused or not);
 - for infinities and NaN;
-- where aarch64 requantizes a packed blob by a scale for each channel: there stock ncnn takes those of the first channel of each pack for all
-  of it, which is a fault of ncnn's.
+- where aarch64 requantizes a packed blob by a scale for each channel: there stock ncnn takes those of the first channel of each pack for
+  all of it, which is a fault of ncnn's.
 """
 
 from __future__ import annotations

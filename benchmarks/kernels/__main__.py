@@ -67,9 +67,17 @@ class Row:
     limits: float
 
 
+def aligned(x: Floats) -> Floats:
+    """The same at an address that every vector width is aligned to, as ncnn's blobs are."""
+    room = np.empty(x.size + 16, np.float32)
+    start = -room.ctypes.data % 64 // 4
+    room[start : start + x.size] = x
+    return room[start : start + x.size]
+
+
 def data_kinds(n: int) -> dict[str, Floats]:
-    normal = np.resize(np.random.default_rng(0).standard_normal(min(n, 1 << 20)).astype(np.float32), n)
-    return {"gaussian": normal, "relu": np.maximum(normal, 0), "constant": np.full(n, 1.5, np.float32)}
+    normal = aligned(np.resize(np.random.default_rng(0).standard_normal(min(n, 1 << 20)).astype(np.float32), n))
+    return {"gaussian": normal, "relu": aligned(np.maximum(normal, 0)), "constant": aligned(np.full(n, 1.5, np.float32))}
 
 
 def numpy_ways(x: Floats) -> dict[str, Callable[[], object]]:

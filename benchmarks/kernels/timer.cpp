@@ -40,6 +40,18 @@ Nanoseconds measure(const std::function<void()>& work, size_t samples) {
     return found;
 }
 
+// At an address that every vector width is aligned to, as ncnn's blobs are.
+template <class T>
+class Buffer {
+public:
+    explicit Buffer(size_t n) : memory_(n * sizeof(T) + kAlignment, 1) {}
+    T* data() { return reinterpret_cast<T*>(memory_.data() + (kAlignment - reinterpret_cast<uintptr_t>(memory_.data()) % kAlignment)); }
+
+private:
+    static constexpr size_t kAlignment = 64;
+    std::vector<char> memory_;
+};
+
 // So that no compiler leaves out what computes it.
 volatile uint64_t sink;
 
@@ -69,8 +81,8 @@ Nanoseconds time_kernel(const KernelTable& table, const std::string& kernel, con
     // The integers are the bits of the floats: what they are does not change the time.
     const auto* x32 = reinterpret_cast<const int32_t*>(x);
     const auto* x8 = reinterpret_cast<const int8_t*>(x);
-    std::vector<int8_t> q(n);
-    std::vector<float> y(kernel.rfind("dequantize", 0) == 0 ? n : 0);
+    Buffer<int8_t> q(n);
+    Buffer<float> y(kernel.rfind("dequantize", 0) == 0 ? n : 0);
     py::gil_scoped_release release;
     if (kernel == "absmax_bits_f32") return measure([&] { sink = table.absmax_bits_f32(x, n); }, samples);
     if (kernel == "range_f32") return measure([&] { sink = table.range_f32(x, n).absmax_bits; }, samples);
@@ -138,12 +150,12 @@ Nanoseconds time_read(const Floats& array, size_t samples) {
 
 // A copy that reads and writes `bytes` in all.
 Nanoseconds time_copy(size_t bytes, size_t samples) {
-    std::vector<char> from(bytes / 2, 1), to(bytes / 2, 2);
+    Buffer<char> from(bytes / 2), to(bytes / 2);
     py::gil_scoped_release release;
     return measure(
         [&] {
-            std::memcpy(to.data(), from.data(), from.size());
-            sink = static_cast<uint64_t>(to[to.size() / 2]);
+            std::memcpy(to.data(), from.data(), bytes / 2);
+            sink = static_cast<uint64_t>(to.data()[bytes / 4]);
         },
         samples);
 }
