@@ -337,11 +337,11 @@ void kl_cross_entropies(const int32_t* mass, size_t threshold, size_t levels, do
     for (int lane = 0; lane < pyncnnq::kLanes; lane++) sums[lane] = 0.0;
     const int shift = __builtin_ctzll(levels);
     const V::I part_mask = V::set_int(static_cast<int32_t>(levels) - 1);
-    const V::F zero = V::set_float(0.0f), one = V::set_float(1.0f), one_part = V::set_float(1.0f / static_cast<float>(levels));
+    const V::F zero = V::set_float(0.0f), one_part = V::set_float(1.0f / static_cast<float>(levels));
     // Masses are in units here, densities are not.
     const V::F unit_epsilon = V::set_float(pyncnnq::kKlEpsilon * pyncnnq::kMassUnits), epsilon = V::set_float(pyncnnq::kKlEpsilon);
-    V::I step[kStep], end[kStep], before[kStep];
-    V::F to_density[kStep], q_own[kStep], share[kStep], part[kStep], shared[kStep], p_shared[kStep], own_from[kStep];
+    V::I step[kStep], end[kStep], before[kStep], own_from[kStep];
+    V::F to_density[kStep], q_own[kStep], share[kStep], part[kStep], shared[kStep], p_shared[kStep];
     V::D total[kStep];
     for (int v = 0; v < kStep; v++) {
         int32_t steps[V::W];
@@ -352,9 +352,9 @@ void kl_cross_entropies(const int32_t* mass, size_t threshold, size_t levels, do
         }
         step[v] = V::load_int(steps);
         to_density[v] = V::load(factors);
-        end[v] = before[v] = V::set_int(0);
+        end[v] = before[v] = own_from[v] = V::set_int(0);
         q_own[v] = epsilon;
-        share[v] = part[v] = shared[v] = p_shared[v] = own_from[v] = zero;
+        share[v] = part[v] = shared[v] = p_shared[v] = zero;
         total[v] = V::load_sums(sums + v * V::W);
     }
     // What lies before and with the bin that the end of a level falls into, fetched some levels ahead: written just before it is read, it
@@ -367,7 +367,8 @@ void kl_cross_entropies(const int32_t* mass, size_t threshold, size_t levels, do
             __builtin_memcpy(masses[level % (2 * ahead)][lane], mass + (ends >> shift), sizeof masses[0][0]);
     };
     for (size_t level = 1; level <= ahead; level++) fetch(level);
-    V::F few[kStep];  // float sums of more than kLanes levels would not be precise enough
+    constexpr size_t at_once = 4;  // float sums of more levels would not be precise enough
+    V::F few[kStep];
     for (int v = 0; v < kStep; v++) few[v] = zero;
     for (size_t level = 1; level <= levels; level++) {
         if (level + ahead <= levels) fetch(level + ahead);
@@ -382,16 +383,16 @@ void kl_cross_entropies(const int32_t* mass, size_t threshold, size_t levels, do
             share[v] = V::mul(V::to_float(V::and_int(end[v], part_mask)), one_part);
             part[v] = V::mul(share[v], in_bin2);
             q_own[v] = V::add(V::mul(V::sub(V::add(between, part[v]), part1), to_density[v]), epsilon);
-            // The bin that it shares with the level before, if there is one, and the bins that are its own.
-            const V::F bin2 = V::to_float(V::shift_right(end[v], shift));
-            const V::F p_own = V::add(V::sub(between, shared1), V::mul(V::sub(bin2, own_from[v]), unit_epsilon));
+            // The bins that are its own, and the one that it shares with the level before, if there is one.
+            const V::F own = V::to_float(V::sub_int(V::shift_right(end[v], shift), own_from[v]));
+            const V::F p_own = V::add(V::sub(between, shared1), V::mul(own, unit_epsilon));
             const V::F q_shared = V::add(q_own[v], V::mul(share1, V::sub(q1, q_own[v])));
             few[v] = V::add(few[v], V::add(V::mul(p_shared[v], log(q_shared)), V::mul(p_own, log(q_own[v]))));
             shared[v] = V::select_where_less(zero, share[v], in_bin2, zero);
             p_shared[v] = V::select_where_less(zero, share[v], V::add(in_bin2, unit_epsilon), zero);
-            own_from[v] = V::select_where_less(zero, share[v], V::add(bin2, one), bin2);
+            own_from[v] = V::shift_right(V::add_int(end[v], part_mask), shift);  // rounded up
         }
-        if (level % pyncnnq::kLanes != 0) continue;
+        if (level % at_once != 0) continue;
         for (int v = 0; v < kStep; v++) {
             total[v] = V::add_to_sums(total[v], few[v]);
             few[v] = zero;

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import pyncnnq
 from pyncnnq.demo import DEMO
 
 Cli = Callable[..., CompletedProcess[str]]
@@ -116,3 +117,21 @@ def test_usage_errors(cli: Cli, arguments: list[str]) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert "Usage: " in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_targets_are_listed_with_the_one_in_use(cli: Cli) -> None:
+    listed = cli("inspect", "--targets", PYNCNNQ_TARGET="").stdout.splitlines()
+    assert [line.split()[0] for line in listed] == pyncnnq.targets()
+    assert listed[0].endswith("(in use)")
+    assert listed[-1] == "scalar"
+    forced = cli("inspect", "--targets", PYNCNNQ_TARGET="scalar").stdout.splitlines()
+    assert [line for line in forced if "in use" in line] == ["scalar  (in use)"]
+
+
+def test_an_unknown_target_is_one_clear_line(cli: Cli) -> None:
+    done = cli("inspect", "--targets", PYNCNNQ_TARGET="mmx")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "PYNCNNQ_TARGET" in done.stderr
+    assert "'mmx'" in done.stderr
+    assert "scalar" in done.stderr

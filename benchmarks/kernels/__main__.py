@@ -195,6 +195,8 @@ def main() -> None:
     parser.add_argument("--only", choices=[*BYTES, "gemm", "kl"])
     arguments = parser.parse_args()
     timer = load_timer()
+    clock = timer.clock_ghz()
+    print(f"clock: {clock:.2f} GHz")
     rows: list[Row] = []
     for size, n in SIZES.items():
         for kind, x in data_kinds(n).items():
@@ -205,6 +207,7 @@ def main() -> None:
                 rows += measured
                 for row in measured:
                     speed = f"{row.nanoseconds:9.4f} ns/element {row.gigabytes:8.2f} GB/s {row.elements:8.3f} G elements/s"
+                    speed += f" {row.nanoseconds * clock:7.2f} cycles/element"
                     print(f"{kernel:24} {size:7} {kind:9} {row.who:13} {speed} {row.limits:8.2f} x limit", flush=True)
     gemm = measure_gemm(timer, arguments.samples) if arguments.only in (None, "gemm") else []
     for each in gemm:
@@ -215,7 +218,7 @@ def main() -> None:
             f"KL search  {each['data']:10} {each['ms']:6.3f} ms, textbook {each['textbook_ms']:6.2f} ms: {each['times']:.0f} times as fast"
         )
     if arguments.json:
-        everything = {"kernels": [asdict(row) for row in rows], "gemm": gemm, "kl": kl}
+        everything = {"clock_ghz": clock, "kernels": [asdict(row) for row in rows], "gemm": gemm, "kl": kl}
         arguments.json.write_text(json.dumps(everything, indent=1) + "\n")
     if arguments.plot:
         plot(rows, arguments.plot)

@@ -61,15 +61,17 @@ Binning binning_for(const float* x, size_t n, const KernelTable& table) {
             std::ldexp(static_cast<float>(kBinsPerOctave), 127 - static_cast<int>(first))};
 }
 
-// From values to 64-bit counts, as csrc/magnitude_histogram.cpp does it.
-void count_magnitudes(const KernelTable& table, const float* x, size_t n, const Binning& binning, std::vector<uint16_t>& bins,
-                      std::vector<uint16_t>& small, std::vector<uint64_t>& counts) {
+// From values to 64-bit counts as csrc/magnitude_histogram.cpp does it: small counters take up to 65535 values before they are added up.
+// Fewer values are counted several times over, `passes` of them.
+void count_magnitudes(const KernelTable& table, const float* x, size_t n, size_t passes, const Binning& binning,
+                      std::vector<uint16_t>& bins, std::vector<uint16_t>& small, std::vector<uint64_t>& counts) {
     const size_t pieces = (n + UINT16_MAX - 1) / UINT16_MAX, piece = (n + pieces - 1) / pieces;
     for (size_t begin = 0; begin < n; begin += piece) {
-        const size_t length = std::min(piece, n - begin);
-        const size_t found = table.bin_magnitudes_f32(x + begin, length, binning, bins.data());
         std::fill(small.begin(), small.end(), uint16_t{0});
-        table.count_bins_u16(bins.data(), found, reinterpret_cast<uint16_t (*)[kBins]>(small.data()));
+        for (size_t pass = 0; pass < passes; pass++) {
+            const size_t found = table.bin_magnitudes_f32(x + begin, std::min(piece, n - begin), binning, bins.data());
+            table.count_bins_u16(bins.data(), found, reinterpret_cast<uint16_t (*)[kBins]>(small.data()));
+        }
         for (size_t t = 0; t < kCountTables; t++)
             for (size_t bin = 0; bin < kBins; bin++) counts[bin] += small[t * kBins + bin];
     }
@@ -94,7 +96,10 @@ Nanoseconds time_kernel(const KernelTable& table, const std::string& kernel, con
         const Binning binning = binning_for(x, n, table);
         std::vector<uint16_t> bins(UINT16_MAX + kLanes), small(size_t{kCountTables} * kBins);
         std::vector<uint64_t> counts(kBins);
-        return measure([&] { count_magnitudes(table, x, n, binning, bins, small, counts); }, samples);
+        const size_t passes = std::max<size_t>(1, UINT16_MAX / n);
+        Nanoseconds found = measure([&] { count_magnitudes(table, x, n, passes, binning, bins, small, counts); }, samples);
+        for (double& sample : found) sample /= static_cast<double>(passes);
+        return found;
     }
     if (kernel == "quantize_f32_s8") return measure([&] { table.quantize_f32_s8(x, n, 31.7f, q.data()); }, samples);
     if (kernel == "dequantize_s8_f32") return measure([&] { table.dequantize_s8_f32(x8, n, 0.03f, 0.5f, y.data()); }, samples);
@@ -160,6 +165,29 @@ Nanoseconds time_copy(size_t bytes, size_t samples) {
         samples);
 }
 
+// Cycles in a nanosecond, by additions that wait for each other and take one each.
+double clock_ghz() {
+    constexpr size_t adds = 8, times = 1 << 20;
+    double best = 0.0;
+    for (int attempt = 0; attempt < 9; attempt++) {
+        size_t x = 1;
+        const double ns = elapsed(
+            [&] {
+#ifdef __aarch64__
+                asm volatile(
+                    "add %0, %0, #1\nadd %0, %0, #1\nadd %0, %0, #1\nadd %0, %0, #1\n"
+                    "add %0, %0, #1\nadd %0, %0, #1\nadd %0, %0, #1\nadd %0, %0, #1\n"
+                    : "+r"(x));
+#else
+                asm volatile("add $1, %0\nadd $1, %0\nadd $1, %0\nadd $1, %0\nadd $1, %0\nadd $1, %0\nadd $1, %0\nadd $1, %0\n" : "+r"(x));
+#endif
+            },
+            times);
+        best = std::max(best, static_cast<double>(adds * times) / ns);
+    }
+    return best;
+}
+
 // The KL search as it is usually written: for every threshold clip, quantize, expand and compare, each over all bins.
 size_t textbook_kl(const std::vector<double>& counts, size_t levels) {
     const double sum = std::accumulate(counts.begin(), counts.end(), 0.0);
@@ -202,6 +230,7 @@ PYBIND11_MODULE(kernel_timer, module) {
     module.def("time_kernel", &time_kernel, py::arg("kernels"), py::arg("kernel"), py::arg("x").noconvert(), py::arg("samples"));
     module.def("time_gemm", &time_gemm, py::arg("kernels"), py::arg("m"), py::arg("n"), py::arg("k"), py::arg("samples"));
     module.def("time_read", &time_read, py::arg("x").noconvert(), py::arg("samples"));
+    module.def("clock_ghz", &clock_ghz);
     module.def("time_copy", &time_copy, py::arg("bytes"), py::arg("samples"));
     module.def("textbook_kl", &textbook_kl, py::arg("histogram"), py::arg("levels"));
 }
