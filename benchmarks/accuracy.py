@@ -50,6 +50,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("shared", type=Path, help="folder with models/ and data/imagenet")
     parser.add_argument("--method", default="kl")
+    parser.add_argument("--weight-bits", default="ncnn")
     parser.add_argument("--calibrate", type=int, default=200, help="photographs to calibrate on")
     parser.add_argument("--evaluate", type=int, default=400, help="photographs to judge on")
     arguments = parser.parse_args()
@@ -58,7 +59,9 @@ def main() -> None:
     classes = (shared / "data/imagenet/wnids.txt").read_text().split()
     images = sorted((shared / "data/imagenet/eval").iterdir())[: arguments.evaluate]
     labels = np.array([classes.index(image.name.split("_")[0]) for image in images])
-    print(f"{arguments.method}, {arguments.calibrate} photographs to calibrate, {len(images)} to judge")
+    print(
+        f"{arguments.method}, weight bits {arguments.weight_bits}, {arguments.calibrate} photographs to calibrate, {len(images)} to judge"
+    )
     print(f"{'model':28}{'float top-1':>13}{'int8 top-1':>13}{'agreement':>13}{'SQNR':>13}")
     for name in MODELS:
         inputs = described[name]["inputs"].popitem()[1]
@@ -67,7 +70,7 @@ def main() -> None:
         options = InputOptions(size=size, mean=mean, norm=norm, pixel=inputs["pixel"], resize=resize)
         model = load_model(shared / f"models/{name}.param", shared / f"models/{name}.bin")
         statistics = collect(model, shared / "data/imagenet/calib", options=options, samples=arguments.calibrate)
-        int8 = quantize(model, calibrate(model, statistics, method=arguments.method).table)
+        int8 = quantize(model, calibrate(model, statistics, method=arguments.method, weight_bits=arguments.weight_bits).table)
         preprocessing = Preprocessing(size, mean, norm, inputs["pixel"], resize)
         expected, found = (logits(one, images, preprocessing) for one in (model, int8))
         top = expected.argmax(axis=1), found.argmax(axis=1)

@@ -16,6 +16,7 @@ from pyncnnq.quantizable import (
     WEIGHT_ONLY_TYPES,
     has_dynamic_weight,
     needs_activation_scale,
+    pads_with_value,
     require_float,
     scaled_weights,
 )
@@ -23,6 +24,7 @@ from pyncnnq.statistics.driver import Statistics
 from pyncnnq.table import Scales, Table, check_row_names, weight_key
 from pyncnnq.thresholds import METHODS
 from pyncnnq.weight_scales import WEIGHT_BITS, weight_rows, weight_scales
+from pyncnnq.winograd import bounded_scales, is_non_negative, may_use_winograd
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class CalibratedLayer:
         threshold: the largest magnitude that int8 shall represent; larger ones are clipped to it.
         scale: int8 = float * scale.
         weight_bits: bits of its weights.
+        bounded_outputs: how many of its outputs got smaller weight scales than the bits allow, so that no sum can overflow.
     """
 
     name: str
@@ -44,6 +47,7 @@ class CalibratedLayer:
     threshold: float
     scale: float
     weight_bits: int
+    bounded_outputs: int
 
 
 @dataclass
@@ -81,7 +85,8 @@ def calibrate(model: Model, statistics: Statistics | None = None, *, method: str
     bits = {layer.name: WEIGHT_BITS[weight_bits](layer) for layer in observed}
     for layer in observed:
         _add_weight_rows(result, layer, bits[layer.name])
-    _add_activation_rows(result, model, observed, statistics, method, bits)
+    bounded = _bound_weight_scales(result.table, model, observed) if weight_bits == "proven" else {}
+    _add_activation_rows(result, model, observed, statistics, method, bits, bounded)
     for layer_type in WEIGHT_ONLY_TYPES:
         for layer in model.layers:
             if layer.type == layer_type:
@@ -131,8 +136,30 @@ def _add_weight_rows(result: Calibration, layer: Layer, bits: int) -> None:
             result.warnings.append(f"{layer}: {outputs} {end} in {weight.weight}; their scale is written as 1")
 
 
+def _bound_weight_scales(table: Table, model: Model, layers: Sequence[Layer]) -> dict[str, int]:
+    """Lower the scales of weights whose products could overflow in int8 winograd; returns how many of each layer were."""
+    graph = model.graph()
+    bounded = {}
+    for layer in layers:
+        if may_use_winograd(layer):
+            (weight,) = scaled_weights(layer)
+            key = weight_key(layer.name, 0)
+            # Where it pads with a number, that may be a negative one.
+            non_negative = is_non_negative(graph, layer.bottoms[0]) and not pads_with_value(layer)
+            scales = bounded_scales(weight_rows(layer, weight)[0], table[key], non_negative)
+            bounded[layer.name] = int(np.count_nonzero(scales != table[key]))
+            table[key] = scales
+    return bounded
+
+
 def _add_activation_rows(
-    result: Calibration, model: Model, layers: Sequence[Layer], statistics: Statistics | None, method: str, bits: dict[str, int]
+    result: Calibration,
+    model: Model,
+    layers: Sequence[Layer],
+    statistics: Statistics | None,
+    method: str,
+    bits: dict[str, int],
+    bounded: dict[str, int],
 ) -> None:
     if not layers:
         return
@@ -144,8 +171,8 @@ def _add_activation_rows(
         raise PyncnnqError(f"{missing[0]} needs calibration data: its input was not observed; give images or .npy files")
     observed = statistics.blobs
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # the core releases the GIL
-        found = pool.map(lambda blob: METHODS[method](observed[blob]) if observed[blob].absmax > 0 else np.float32(0), blobs)
-        thresholds = dict(zip(blobs, found, strict=True))
+        chosen = pool.map(lambda blob: METHODS[method](observed[blob]) if observed[blob].absmax > 0 else np.float32(0), blobs)
+        thresholds = dict(zip(blobs, chosen, strict=True))
     for layer in layers:
         blob = roots[layer.name]
         threshold = thresholds[blob]
@@ -154,7 +181,10 @@ def _add_activation_rows(
             result.warnings.append(f"{layer}: its input {blob} was zero on all data; its scale is written as 1")
         result.table[layer.name] = scale
         absmax = observed[blob].absmax
-        result.layers.append(CalibratedLayer(layer.name, layer.type, absmax, float(threshold), float(scale[0]), bits[layer.name]))
+        found = CalibratedLayer(
+            layer.name, layer.type, absmax, float(threshold), float(scale[0]), bits[layer.name], bounded.get(layer.name, 0)
+        )
+        result.layers.append(found)
 
 
 def _activation_scale(threshold: np.float32) -> Scales:

@@ -11,9 +11,10 @@ from pyncnnq._core import absmax_rows
 from pyncnnq.errors import ModelError
 from pyncnnq.model import Layer
 from pyncnnq.quantizable import ScaledWeight
+from pyncnnq.winograd import may_use_winograd
 
 WeightBits = Callable[[Layer], int]
-"""Chooses how many bits the weights of a layer get."""
+"""Chooses how many bits the weights of a layer get at most."""
 
 
 def ncnn_weight_bits(layer: Layer) -> int:
@@ -21,15 +22,11 @@ def ncnn_weight_bits(layer: Layer) -> int:
 
     Source: `quant_6bit` in ncnn's tools/quantize/ncnn2table.cpp.
     """
-    params = layer.params
-    kernel, dilation, stride = ((w := params.get_int(key, default), params.get_int(key + 10, w)) for key, default in _SHAPE_KEYS)
-    winograd = layer.type == "Convolution" and kernel == (3, 3) and dilation == (1, 1) and stride == (1, 1)
-    return 6 if winograd else 8
+    return 6 if may_use_winograd(layer) else 8
 
 
-_SHAPE_KEYS = ((1, 0), (2, 1), (3, 1))  # kernel, dilation, stride: the width's key and default; the height's is ten more
-
-WEIGHT_BITS: Mapping[str, WeightBits] = {"ncnn": ncnn_weight_bits}
+WEIGHT_BITS: Mapping[str, WeightBits] = {"ncnn": ncnn_weight_bits, "proven": lambda _: 8}
+"""With "proven", scales of layers that may use winograd are bounded besides (pyncnnq/winograd.py)."""
 
 
 def weight_rows(layer: Layer, weight: ScaledWeight) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

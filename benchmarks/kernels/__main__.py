@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from benchmarks.kernels import ncnn_layers
 from benchmarks.kernels.build import load_timer
 from benchmarks.kernels.checks import check
+from benchmarks.kernels.plot import plot
 from pyncnnq import _core
 
 Floats = NDArray[np.float32]
@@ -160,33 +161,6 @@ def measure_kl(timer: ModuleType, samples: int) -> list[dict[str, object]]:
     return found
 
 
-def plot(rows: list[Row], path: Path) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    kernels = list(dict.fromkeys(row.kernel for row in rows))
-    figure, all_axes = pyplot.subplots(len(kernels), 1, figsize=(9, 2.4 * len(kernels)), squeeze=False, constrained_layout=True)
-    for axes, kernel in zip(all_axes[:, 0], kernels, strict=True):
-        who = list(dict.fromkeys(row.who for row in rows if row.kernel == kernel))
-        groups = list(dict.fromkeys((row.size, row.data) for row in rows))
-        for i, name in enumerate(who):
-            bars = {(row.size, row.data): row.gigabytes for row in rows if (row.kernel, row.who) == (kernel, name)}
-            axes.bar(
-                [g + (i + 0.5) / (len(who) + 1) for g in range(len(groups))],
-                [bars.get(g, 0) for g in groups],
-                1 / (len(who) + 1),
-                label=name,
-            )
-        axes.set_yscale("log")
-        axes.set_xticks([g + 0.45 for g in range(len(groups))], [f"{size}\n{data}" for size, data in groups], fontsize=7)
-        axes.set_ylabel("GB/s")
-        axes.set_title(kernel, fontsize=9)
-        axes.legend(fontsize=6, ncols=4)
-    figure.savefig(path, dpi=110)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks kernels", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--json", type=Path, help="write all figures there")
@@ -217,11 +191,11 @@ def main() -> None:
         print(
             f"KL search  {each['data']:10} {each['ms']:6.3f} ms, textbook {each['textbook_ms']:6.2f} ms: {each['times']:.0f} times as fast"
         )
+    everything = {"clock_ghz": clock, "kernels": [asdict(row) for row in rows], "gemm": gemm, "kl": kl}
     if arguments.json:
-        everything = {"clock_ghz": clock, "kernels": [asdict(row) for row in rows], "gemm": gemm, "kl": kl}
         arguments.json.write_text(json.dumps(everything, indent=1) + "\n")
     if arguments.plot:
-        plot(rows, arguments.plot)
+        plot(everything["kernels"], arguments.plot)
 
 
 main()

@@ -23,7 +23,11 @@ from pyncnnq.statistics.pool import WorkerPool, available_cores
 @click.option("--resize", multiple=True, metavar="HOW", help="stretch, letterbox or short-side:N.  [default: stretch]")
 @click.option("--config", type=PATH, help="TOML file that holds these options (docs/preprocessing.md).")
 @click.option("--method", metavar="NAME", help="How thresholds are chosen: kl, minmax, mse or percentile.  [default: kl]")
-@click.option("--weight-bits", help="ncnn: 6 bits for 3x3 stride-1 convolutions, else 8, as ncnn2table.  [default: ncnn]")
+@click.option(
+    "--weight-bits",
+    metavar="NAME",
+    help="ncnn: 6 bits for 3x3 stride-1 convolutions, else 8, as ncnn2table; proven: 8, less where sums could overflow.  [default: ncnn]",
+)
 @click.option("--samples", type=click.IntRange(min=1), help="Use only so many, evenly spread over the data.")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes.  [default: one for each core]")
 @click.option("--strict", is_flag=True, help="An unreadable image is an error instead of being skipped.")

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from pyncnnq.calibration import Calibration, calibrate, check_choices, check_model
+from pyncnnq.calibration import CalibratedLayer, Calibration, calibrate, check_choices, check_model
 from pyncnnq.data import CalibrationData, find_data
 from pyncnnq.errors import InputError
 from pyncnnq.files import check_writable
@@ -124,7 +124,7 @@ def _finish(
         click.echo(f"printed while running{f', {count} times' if count > 1 else ''}: {line}", err=True)
     columns = ("layer", "type", "max", "threshold", "scale", "weight bits")
     rows = [
-        (layer.name, layer.type, f"{layer.absmax:.6g}", f"{layer.threshold:.6g}", f"{layer.scale:.6g}", str(layer.weight_bits))
+        (layer.name, layer.type, f"{layer.absmax:.6g}", f"{layer.threshold:.6g}", f"{layer.scale:.6g}", _weight_bits(layer))
         for layer in result.layers
     ]
     if rows:
@@ -132,3 +132,7 @@ def _finish(
     passed_over = [f"{len(skipped)} unreadable"] * bool(skipped) + [f"{ignored} other files ignored"] * bool(ignored)
     counts = ", ".join([f"{samples} samples", *passed_over]) if found else "weight rows only, no data needed"
     click.echo(f"{target}: {sum(1 for _ in result.table.rows())} rows, {counts}")
+
+
+def _weight_bits(layer: CalibratedLayer) -> str:
+    return f"{layer.weight_bits}, {layer.bounded_outputs} outputs less" if layer.bounded_outputs else str(layer.weight_bits)
