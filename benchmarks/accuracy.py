@@ -1,6 +1,6 @@
 """Top-1, and agreement with float, of int8 models that pyncnnq makes: calibrated on `calib`, judged on `eval`, run by stock ncnn.
 
-    python -m benchmarks accuracy ../shared [--method kl] [--calibrate 200] [--evaluate 400]
+    python -m benchmarks accuracy ../shared [--method kl] [--weight-bits ncnn] [--calibrate 200] [--evaluate 400]
 
 The classes are known from the names of the photographs.  SQNR is of the values before the softmax, over all photographs.
 """
