@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pyncnnq.errors import InputError, ModelError, PyncnnqError, TableError
     from pyncnnq.inputs import InputOptions
     from pyncnnq.model import Model, load_model
+    from pyncnnq.optimization.recipe import Optimized, optimize
     from pyncnnq.quantization import QuantizedModel, dequantize, quantize
     from pyncnnq.statistics.driver import Statistics
     from pyncnnq.table import Table
@@ -31,6 +32,7 @@ _HOMES = {
     "InputOptions": "inputs",
     "Model": "model",
     "ModelError": "errors",
+    "Optimized": "optimization.recipe",
     "PyncnnqError": "errors",
     "QuantizedModel": "quantization",
     "Statistics": "statistics.driver",
@@ -41,6 +43,7 @@ _HOMES = {
     "collect": "data",
     "dequantize": "quantization",
     "load_model": "model",
+    "optimize": "optimization.recipe",
     "quantize": "quantization",
     "targets": "targets",
 }
@@ -51,6 +54,7 @@ __all__ = [
     "InputOptions",
     "Model",
     "ModelError",
+    "Optimized",
     "PyncnnqError",
     "QuantizedModel",
     "Statistics",
@@ -61,6 +65,7 @@ __all__ = [
     "collect",
     "dequantize",
     "load_model",
+    "optimize",
     "quantize",
     "targets",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pyncnnq.errors import InputError
@@ -85,8 +85,18 @@ def collect(
         InputError: no data, data that does not fit the model, or preprocessing that is missing.
         PyncnnqError: ncnn cannot run the model on this data.
     """
+    found = find_chosen(model, data, options, samples)
+    return observe_samples(model, found.samples, found.inputs, WorkerPool(workers), strict=strict, progress=progress)
+
+
+def find_chosen(model: Model, data: Sequence[Data], options: InputOptions | Sequence[InputOptions], samples: int | None) -> CalibrationData:
+    """What a caller of `collect` gives, as `find_data` returns it, with so many of the samples.
+
+    Raises:
+        InputError: no data, data that does not fit the model, or preprocessing that is missing.
+    """
     rows = [options] if isinstance(options, InputOptions) else options
     if not isinstance(rows, Sequence) or not all(isinstance(row, InputOptions) for row in rows):
         raise InputError(f"options: expected pyncnnq.InputOptions, or one for each input of the model, not {options!r}")
     found = find_data(model, data, ("options", rows))
-    return observe_samples(model, pick(found.samples, samples), found.inputs, WorkerPool(workers), strict=strict, progress=progress)
+    return replace(found, samples=pick(found.samples, samples))

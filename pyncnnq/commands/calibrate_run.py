@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,11 @@ from typing import Any
 import click
 
 from pyncnnq.calibration import CalibratedLayer, Calibration, calibrate, check_choices, check_model
-from pyncnnq.data import CalibrationData, find_data
-from pyncnnq.errors import InputError
+from pyncnnq.commands.data_request import DataRequest
+from pyncnnq.data import CalibrationData
 from pyncnnq.files import check_writable
-from pyncnnq.inputs import InputOptions, Settings, exists, parse_options, parse_words, pick, read_config, split_words
-from pyncnnq.model import Model, load_model
+from pyncnnq.inputs import pick
+from pyncnnq.model import load_model
 from pyncnnq.quantizable import needs_data
 from pyncnnq.report.progress import progress
 from pyncnnq.report.tables import print_table
@@ -35,58 +35,27 @@ def run(
     as_json: bool,
 ) -> None:
     """Do what the command line asks for (see `calibrate_command`, whose options these are)."""
-    paths, words = split_words(data)
-    config = options["config"]
-    spoken = parse_words(words)
-    written = read_config(config) if config else Settings()
-
-    def setting(name: str, default: Any = None) -> Any:
-        given = (options[name] or None, getattr(spoken, name), getattr(written, name))
-        return next((value for value in given if value is not None), default)
-
-    method, weight_bits = setting("method", "kl"), setting("weight_bits", "ncnn")
+    request = DataRequest.read(data, options)
+    method, weight_bits = request.setting("method", "kl"), request.setting("weight_bits", "ncnn")
     check_choices(method, weight_bits)
     model = load_model(param, bin)
     target = output or param.with_suffix(".table")
-    check_writable(target, inputs=[param, bin, *([config] if config else []), *map(Path, paths)])
-    on_command_line = parse_options(**{name: options[name] for name in ("preset", "mean", "norm", "size", "pixel", "resize")})
+    check_writable(target, inputs=[param, bin, *request.files])
     if not needs_data(model):
         result = calibrate(model, weight_bits=weight_bits)
-        if paths:
+        if request.paths:
             result.warnings.append("no layer of this model needs calibration data: the data was not looked at")
         _finish(target, result, None, None, quiet=quiet, as_json=as_json)
         return
-    found = find_data(
-        model,
-        _data_for_inputs(model, paths, written.inputs),
-        (str(config), written.inputs),
-        ("ncnn2table's words", spoken.inputs),
-        ("the command line", on_command_line),
-    )
+    found = request.find(model)
     check_writable(target, inputs=[path for sample in found.samples for path in sample])
     check_model(model)
-    samples = pick(found.samples, setting("samples"))
-    pool.resize(min(setting("workers", pool.size), len(samples)))
+    samples = pick(found.samples, request.setting("samples"))
+    pool.resize(min(request.setting("workers", pool.size), len(samples)))
     with progress("calibrate", quiet=quiet or as_json) as update:
-        statistics = observe_samples(model, samples, found.inputs, pool, strict=setting("strict", False), progress=update)
+        statistics = observe_samples(model, samples, found.inputs, pool, strict=request.setting("strict", False), progress=update)
     result = calibrate(model, statistics, method=method, weight_bits=weight_bits)
     _finish(target, result, statistics, found, quiet=quiet, as_json=as_json)
-
-
-def _data_for_inputs(model: Model, paths: list[str], config: Sequence[InputOptions]) -> list[Any]:
-    """One DATA for each model input; all of them for a single one; those of the configuration file when none is given."""
-    if not paths:
-        paths_in_config = [row.data for row in config if row.data is not None]
-        if paths_in_config:
-            return list(paths_in_config)
-        raise InputError(
-            f"{model.param_path}: needs calibration data: give a folder of images, a list file or .npy files after the model's files"
-        )
-    if len(model.inputs) == 1:
-        return [paths]
-    if len(paths) == 1 and not exists(Path(paths[0])):
-        return list(paths[0].split(","))  # as ncnn2table takes them: list1.txt,list2.txt
-    return list(paths)
 
 
 def _finish(

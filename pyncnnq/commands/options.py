@@ -36,3 +36,22 @@ def output_options(command: Command) -> Command:
     """How much is printed, and in what form."""
     quiet = click.option("--quiet", "-q", is_flag=True, help="Print warnings and errors only.")
     return click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, and no progress.")(quiet(command))
+
+
+def data_options(command: Command) -> Command:
+    """How samples become the model's inputs, and which of them are used."""
+    options = [
+        click.option("--preset", multiple=True, metavar="NAME", help="Preprocessing by name, such as imagenet-torch."),
+        click.option("--mean", multiple=True, metavar="A,B,C", help="Subtracted from each channel, in the order of --pixel."),
+        click.option("--norm", multiple=True, metavar="A,B,C", help="Multiplied into each channel after that."),
+        click.option("--size", multiple=True, metavar="W,H", help="Size of the network's input.  [default: the Input layer's]"),
+        click.option("--pixel", multiple=True, metavar="ORDER", help="RGB, BGR, GRAY, RGBA or BGRA."),
+        click.option("--resize", multiple=True, metavar="HOW", help="stretch, letterbox or short-side:N.  [default: stretch]"),
+        click.option("--config", type=PATH, help="TOML file that holds these options (docs/preprocessing.md)."),
+        click.option("--samples", type=click.IntRange(min=1), help="Use only so many, evenly spread over the data."),
+        click.option("--workers", type=click.IntRange(min=1), help="Processes.  [default: one for each core]"),
+        click.option("--strict", is_flag=True, help="An unreadable image is an error instead of being skipped."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
-from pyncnnq.commands.options import OUTPUT_PATH, PATH, model_arguments, output_options
+from pyncnnq.commands.data_request import DataRequest
+from pyncnnq.commands.options import OUTPUT_PATH, data_options, model_arguments, output_options
+from pyncnnq.commands.quantize_data import description, is_table, print_candidates, quantize_from_data
 from pyncnnq.errors import PyncnnqError
 from pyncnnq.files import check_writable
 from pyncnnq.model import load_model
@@ -22,7 +25,7 @@ _ENDINGS = (".param", ".bin")
 
 @click.command("quantize")
 @model_arguments
-@click.argument("table", type=PATH)
+@click.argument("source", nargs=-1, required=True, metavar="TABLE|DATA...")
 @click.option("--output", "-o", type=OUTPUT_PATH, help="Write OUTPUT.param and OUTPUT.bin.  [default: PARAM's name with -int8, beside it]")
 @click.option("--exclude", multiple=True, metavar="PATTERN", help="Keep these layers in float: names such as 'stem_*', or type:Gemm.")
 @click.option("--only", multiple=True, metavar="PATTERN", help="Keep all other layers in float.")
@@ -34,11 +37,12 @@ _ENDINGS = (".param", ".bin")
     default="ncnn",
     help="Scale of a Gemm's constant B: from what ncnn2int8 looks at, or from all of it.  [default: ncnn]",
 )
+@data_options
 @output_options
 def quantize_command(
     param: Path,
     bin: Path,
-    table: Path,
+    source: tuple[str, ...],
     output: Path | None,
     exclude: tuple[str, ...],
     only: tuple[str, ...],
@@ -47,17 +51,32 @@ def quantize_command(
     gemm_scale: GemmScale,
     quiet: bool,
     as_json: bool,
+    **data_options: Any,
 ) -> None:
     """Write the int8 model that stock ncnn runs.
 
-    TABLE is the model's calibration table (pyncnnq calibrate).  A layer that lacks one of its rows there stays in float.
+    TABLE is the model's calibration table (pyncnnq calibrate); a layer that lacks one of its rows there stays in float.  With DATA (as for
+    `pyncnnq calibrate`) in its place, calibration is done too, in several ways, and what is best on samples held out is kept.  The options
+    from --preset on are for DATA.
     """
-    targets = _targets(output or param.with_name(f"{param.stem}-int8"), inputs=(param, bin, table))
+    request = DataRequest.read(source, data_options)
+    targets = _targets(output or param.with_name(f"{param.stem}-int8"), inputs=(param, bin, *request.files))
     model = load_model(param, bin)
-    scales = Table.read(table)
-    result = quantize(model, scales, exclude=exclude, only=only, keep_first_last=keep_first_last, float32=float32, gemm_scale=gemm_scale)
-    result.save(*targets)
-    _report(result.summary, targets, quiet=quiet, as_json=as_json)
+    choices: dict[str, Any] = {"exclude": exclude, "only": only, "keep_first_last": keep_first_last, "float32": float32}
+    choices["gemm_scale"] = gemm_scale
+    if not is_table(source):
+        result = quantize_from_data(model, request, choices, targets, quiet=quiet, as_json=as_json)
+        made_from = description(result)
+        for line in (*(f"skipped {reason}" for reason in result.statistics.skipped), *result.calibration.warnings):
+            if not as_json:
+                click.echo(f"warning: {line}", err=True)
+        if not quiet and not as_json:
+            print_candidates(result)
+        _report(result.int8.summary, targets, quiet=quiet, as_json=as_json, made_from=made_from)
+        return
+    int8 = quantize(model, Table.read(source[0]), **choices)
+    int8.save(*targets)
+    _report(int8.summary, targets, quiet=quiet, as_json=as_json)
 
 
 @click.command("dequantize")
@@ -90,7 +109,9 @@ def _targets(output: Path, inputs: Sequence[Path]) -> tuple[Path, Path]:
     return targets
 
 
-def _report(summary: Summary, targets: tuple[Path, Path], *, quiet: bool, as_json: bool) -> None:
+def _report(
+    summary: Summary, targets: tuple[Path, Path], *, quiet: bool, as_json: bool, made_from: Mapping[str, Any] | None = None
+) -> None:
     if as_json:
         result = {
             "param": str(targets[0]),
@@ -99,6 +120,7 @@ def _report(summary: Summary, targets: tuple[Path, Path], *, quiet: bool, as_jso
             "bytes_before": summary.bytes_before,
             "bytes_after": summary.bytes_after,
             "warnings": summary.warnings,
+            **({"made_from": made_from} if made_from else {}),
         }
         click.echo(json.dumps(result, indent=2))
         return

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pyncnnq._core import BlobStatistics
 from pyncnnq.errors import InputError, ModelError, PyncnnqError
 from pyncnnq.inputs import InputSpec
 from pyncnnq.model import Model
 from pyncnnq.quantizable import require_float
-from pyncnnq.statistics.messages import Failed, Job, Misfit, Unreadable
+from pyncnnq.statistics.messages import Comparison, Failed, Job, Misfit, Unreadable
 from pyncnnq.statistics.observed import observed_blobs
 from pyncnnq.statistics.pool import WorkerPool
 
@@ -65,8 +67,71 @@ def observe_samples(
         raise ModelError("ncnn runs models from files: save this one, then load it from there")
     blobs = observed_blobs(model)
     job = Job(model.param_path, model.bin_path, list(zip(model.inputs, inputs, strict=True)), list(samples), blobs)
+    answers = _run(job, pool, strict=strict, progress=progress)
+    statistics = Statistics(samples=len(answers.samples), skipped=answers.skipped, printed=pool.printed)
+    for blob in blobs:
+        merged = statistics.blobs[blob.name] = answers.results[0][blob.name]
+        for part in answers.results[1:]:
+            merged.merge(part[blob.name])
+    return statistics
+
+
+def compare_outputs(
+    models: Sequence[tuple[Path, Path]],
+    samples: Sequence[tuple[Path, ...]],
+    inputs: Sequence[tuple[str, InputSpec]],
+    outputs: Sequence[str],
+    pool: WorkerPool,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[list[float]]:
+    """How far the outputs of models lie from those of a reference, on the same samples in stock ncnn.
+
+    Args:
+        models: the files of the reference and of each other model.
+        samples: for each sample one file for each model input.
+        inputs: the blob of each model input, and how a file becomes it.
+        outputs: the blobs to compare; all models have them.
+        pool: the processes to use; they end with this call.
+        progress: called with (samples done, samples in all) after each sample.
+
+    Returns:
+        For each model but the reference, for each output the signal-to-quantization-noise ratio over all samples, in dB: infinite when
+        nothing differs, minus infinite when an output is not finite or has another shape.
+
+    Raises:
+        InputError: no sample could be read, or an array does not fit.
+        PyncnnqError: ncnn cannot run a model on these samples.
+    """
+    answers = _run(Comparison(models, inputs, samples, outputs), pool, strict=False, progress=progress)
+    signal = [math.fsum(answer.signal[output] for answer in answers.samples) for output in range(len(outputs))]
+    noise = [
+        [math.fsum(answer.noise[other][output] for answer in answers.samples) for output in range(len(outputs))]
+        for other in range(len(models) - 1)
+    ]
+    return [[_decibels(a, b) for a, b in zip(signal, row, strict=True)] for row in noise]
+
+
+def _decibels(signal: float, noise: float) -> float:
+    if noise == 0:
+        return math.inf
+    return 10 * math.log10(signal / noise) if signal > 0 and math.isfinite(noise) else -math.inf
+
+
+@dataclass
+class _Answers:
+    """What workers found: of each sample that could be read, in their order, and as their results."""
+
+    samples: list[Any]
+    results: list[Any]
+    skipped: list[str]
+
+
+def _run(job: Job | Comparison, pool: WorkerPool, *, strict: bool, progress: Callable[[int, int], None] | None) -> _Answers:
+    samples = job.samples
+    found: dict[int, Any] = {}
     skipped: dict[int, str] = {}
-    parts: list[dict[str, BlobStatistics]] = []
+    results: list[Any] = []
     failure: Failed | None = None
     misfits: dict[int, str] = {}
     done: set[int] = set()
@@ -76,27 +141,23 @@ def observe_samples(
                 failure = answer
                 break
             if index is None:
-                parts.append(answer)
+                results.append(answer)
                 continue
             done.add(index)
             if isinstance(answer, Unreadable):
                 if strict:
                     raise InputError(f"{answer.reason} (without --strict it would be skipped)")
                 skipped[index] = answer.reason
-            if isinstance(answer, Misfit):
+            elif isinstance(answer, Misfit):
                 misfits[index] = answer.reason
+            else:
+                found[index] = answer
             if misfits and done.issuperset(range(min(misfits))):  # else an earlier one may still be found, and is the one to name
                 raise InputError(misfits[min(misfits)])
             if progress is not None:
                 progress(len(done), len(samples))
     if failure is not None:  # only now, when the pool has ended, is all known that ncnn printed
         raise PyncnnqError(failure.reason + "".join(f" (printed last: {line})" for line in list(pool.printed)[-1:]))
-    statistics = Statistics(samples=len(samples) - len(skipped), skipped=[skipped[index] for index in sorted(skipped)])
-    if statistics.samples == 0:
-        raise InputError(f"none of the {len(samples)} samples could be read; the first one: {statistics.skipped[0]}")
-    statistics.printed = pool.printed
-    for blob in blobs:
-        merged = statistics.blobs[blob.name] = parts[0][blob.name]
-        for part in parts[1:]:
-            merged.merge(part[blob.name])
-    return statistics
+    if not found:
+        raise InputError(f"none of the {len(samples)} samples could be read; the first one: {skipped[min(skipped)]}")
+    return _Answers([found[index] for index in sorted(found)], results, [skipped[index] for index in sorted(skipped)])

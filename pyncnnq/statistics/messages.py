@@ -1,4 +1,4 @@
-"""What `collect` and its worker processes say to each other."""
+"""What this process and its workers say to each other."""
 
 from __future__ import annotations
 
@@ -26,6 +26,35 @@ class Job:
     inputs: Sequence[tuple[str, InputSpec]]
     samples: Sequence[tuple[Path, ...]]
     blobs: Sequence[ObservedBlob]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What every worker of a comparison is given.
+
+    Attributes:
+        models: the files of each model; the first is the reference for the others.
+        inputs, samples: as in a Job; all models take the same inputs.
+        outputs: the blobs to compare.
+    """
+
+    models: Sequence[tuple[Path, Path]]
+    inputs: Sequence[tuple[str, InputSpec]]
+    samples: Sequence[tuple[Path, ...]]
+    outputs: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One sample's outputs, sums over their elements.
+
+    Attributes:
+        signal: of the squares of each output of the reference.
+        noise: for each other model, of the squared differences of each output.
+    """
+
+    signal: tuple[float, ...]
+    noise: tuple[tuple[float, ...], ...]
 
 
 @dataclass(frozen=True)

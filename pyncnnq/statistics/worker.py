@@ -1,31 +1,37 @@
-"""One worker process of a collection: decode, run ncnn, observe blobs.
+"""One worker process: decode, run ncnn, observe blobs or compare outputs.
 
-Started by `collect` as a program of its own and not by multiprocessing: it needs nothing of the caller's `__main__`, it is safe beside
+Started as a program of its own and not by multiprocessing: it needs nothing of the caller's `__main__`, it is safe beside
 threads and OpenMP, and what ncnn prints to the C stderr, or a crash inside it, stays away from the user's terminal and process.
 
-Messages are pickles over the standard streams.  In: a `Job`, then sample indices, then None.  Out: one message for each index, then the
-statistics.
+Messages are pickles over the standard streams.  In: a `Job` or a `Comparison`, then sample indices, then None.  Out: one message for each
+index, then the result: the statistics of a Job, nothing of a Comparison.
 """
 
 from __future__ import annotations
 
 import gc
+import math
 import os
 import pickle
 import signal
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import cv2
 import ncnn
+import numpy as np
+from numpy.typing import NDArray
 
 from pyncnnq._core import BlobStatistics
 from pyncnnq.errors import InputError, UnreadableError
 from pyncnnq.inputs.loading import load_sample
 from pyncnnq.model.text import encode
-from pyncnnq.statistics.messages import Failed, Job, Misfit, Observed, Unreadable
+from pyncnnq.statistics.messages import Compared, Comparison, Failed, Job, Misfit, Observed, Unreadable
 from pyncnnq.statistics.observed import ObservedBlob
+
+Floats = NDArray[np.float64]
 
 # Pools spare a page fault for each page of each blob of each image.  They crash the process if a Mat or the network outlives them,
 # and Python destroys objects in an order of its own: so they are never destroyed (see the end of `main`).
@@ -39,7 +45,7 @@ class _FailureError(Exception):
 class _Network:
     """The model in stock ncnn, on one thread: two processes of one thread each are faster than one of two."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, param: Path, bin_path: Path) -> None:
         self._net = ncnn.Net()
         options = self._net.opt
         options.num_threads = 1
@@ -48,23 +54,22 @@ class _Network:
         options.use_bf16_packed = options.use_bf16_storage = False
         options.blob_allocator, options.workspace_allocator = _POOLS
         # As bytes, for a name need not be UTF-8; the same for blobs.
-        if self._net.load_param(os.fsencode(job.param)) != 0:
-            raise _FailureError(f"{job.param}: ncnn cannot load this model")
-        if self._net.load_model(os.fsencode(job.bin)) != 0:
-            raise _FailureError(f"{job.bin}: ncnn cannot load the weights of {job.param}")
-        self._wanted = job.blobs
+        if self._net.load_param(os.fsencode(param)) != 0:
+            raise _FailureError(f"{param}: ncnn cannot load this model")
+        if self._net.load_model(os.fsencode(bin_path)) != 0:
+            raise _FailureError(f"{bin_path}: ncnn cannot load the weights of {param}")
 
-    def blobs(self, inputs: Sequence[tuple[str, Any]]) -> Iterator[tuple[ObservedBlob, Any]]:
-        """Run the network on one sample and yield the wanted blobs as they are computed, packed as ncnn holds them."""
+    def blobs(self, inputs: Sequence[tuple[str, Any]], wanted: Sequence[str], *, packed: bool) -> Iterator[tuple[str, Any]]:
+        """Run the network on one sample and yield the wanted blobs as they are computed, packed as ncnn holds them or as plain floats."""
         extractor = self._net.create_extractor()
         for name, mat in inputs:
             if extractor.input(encode(name), mat) != 0:
                 raise _FailureError(f"ncnn does not take this input as blob {name}")
-        for blob in self._wanted:
+        for name in wanted:
             mat = ncnn.Mat()
-            if extractor.extract(encode(blob.name), mat, 1) != 0:  # 1: as it is, neither copied nor unpacked
-                raise _FailureError(f"ncnn cannot compute blob {blob.name}; is the input of the shape that the model expects?")
-            yield blob, mat
+            if extractor.extract(encode(name), mat, 1 if packed else 0) != 0:  # 1: as it is, neither copied nor unpacked
+                raise _FailureError(f"ncnn cannot compute blob {name}; is the input of the shape that the model expects?")
+            yield name, mat
             del mat  # while we hold it, a layer that works in place would have to copy it
 
 
@@ -102,10 +107,52 @@ def _write(stream: BinaryIO, message: object) -> None:
     stream.flush()
 
 
+class _Observation:
+    """The statistics of a Job, sample by sample."""
+
+    def __init__(self, job: Job) -> None:
+        self._network = _Network(job.param, job.bin)
+        self._blobs = {blob.name: blob for blob in job.blobs}
+        self._statistics = {name: BlobStatistics() for name in self._blobs}
+
+    def take(self, inputs: Sequence[tuple[str, Any]]) -> Observed:
+        for name, mat in self._network.blobs(inputs, list(self._blobs), packed=True):
+            _observe(self._blobs[name], mat, self._statistics[name])
+        return Observed()
+
+    def result(self) -> dict[str, BlobStatistics]:
+        return self._statistics
+
+
+class _OutputComparison:
+    """The outputs of several models, sample by sample."""
+
+    def __init__(self, job: Comparison) -> None:
+        self._networks = [_Network(param, bin_path) for param, bin_path in job.models]
+        self._outputs = list(job.outputs)
+
+    def take(self, inputs: Sequence[tuple[str, Any]]) -> Compared:
+        reference, *others = [
+            [np.array(mat, np.float64) for _, mat in network.blobs(inputs, self._outputs, packed=False)] for network in self._networks
+        ]
+        signal = tuple(float(np.square(output).sum()) for output in reference)
+        noise = tuple(tuple(_squared_distance(a, b) for a, b in zip(reference, other, strict=True)) for other in others)
+        return Compared(signal, noise)
+
+    def result(self) -> None:
+        return None
+
+
+def _squared_distance(a: Floats, b: Floats) -> float:
+    """Infinite where the shapes differ or a value is not finite."""
+    with np.errstate(all="ignore"):
+        distance = float(np.square(a - b).sum()) if a.shape == b.shape else math.inf
+    return distance if math.isfinite(distance) else math.inf
+
+
 def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
-    job: Job = _read(requests)
-    network = _Network(job)
-    statistics = {blob.name: BlobStatistics() for blob in job.blobs}
+    job: Job | Comparison = _read(requests)
+    work = _Observation(job) if isinstance(job, Job) else _OutputComparison(job)
     while (index := _read(requests)) is not None:
         paths = job.samples[index]
         try:
@@ -117,16 +164,15 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
             _write(answers, Misfit(str(error)))
             continue
         try:
-            for blob, mat in network.blobs(loaded):
-                _observe(blob, mat, statistics[blob.name])
+            answer = work.take(loaded)
         except _FailureError as failure:
             raise _FailureError(f"{paths[0]}: {failure}") from None
-        _write(answers, Observed())
-    _write(answers, statistics)
+        _write(answers, answer)
+    _write(answers, work.result())
 
 
 def main() -> None:
-    """Serve one collection on the standard streams."""
+    """Serve one job on the standard streams."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides, and ends us
     cv2.setNumThreads(1)
     gc.disable()  # blobs are freed by their reference counts; looking for cycles takes time and finds none

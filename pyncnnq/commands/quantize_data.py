@@ -1,0 +1,98 @@
+"""What `pyncnnq quantize` does with calibration data in place of a table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pyncnnq.calibration import check_model
+from pyncnnq.commands.data_request import DataRequest
+from pyncnnq.files import check_writable, write_files
+from pyncnnq.inputs import pick
+from pyncnnq.inputs.sources import IMAGE_SUFFIXES
+from pyncnnq.model import Model
+from pyncnnq.model.text import encode
+from pyncnnq.optimization.recipe import Candidate, Optimized, optimize_on
+from pyncnnq.report.progress import progress
+
+
+def is_table(source: Sequence[str]) -> bool:
+    """Whether what follows the model's files is a calibration table and not calibration data."""
+    if len(source) != 1 or "=" in source[0]:
+        return False
+    path = Path(source[0])
+    if path.is_dir() or path.suffix.lower() in (*IMAGE_SUFFIXES, ".npy") or "," in path.name:
+        return False
+    return path.suffix.lower() != ".txt" or not _lists_files(path)
+
+
+def _lists_files(path: Path) -> bool:
+    """A list has a path in each line, a table a name and numbers."""
+    with suppress(OSError, UnicodeDecodeError):
+        lines = [line.split() for line in path.read_text().splitlines() if line.strip() and not line.startswith("#")]
+        return bool(lines) and not all(len(words) > 1 and _is_number(words[-1]) for words in lines)
+    return False
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
+
+
+def quantize_from_data(
+    model: Model, request: DataRequest, choices: Mapping[str, Any], targets: tuple[Path, Path], *, quiet: bool, as_json: bool
+) -> Optimized:
+    """Find the best int8 model and write it, and beside it a JSON file that says how it was made."""
+    found = request.find(model)
+    how = targets[0].with_suffix(".json")
+    for target in (*targets, how):
+        check_writable(target, inputs=[path for sample in found.samples for path in sample])
+    check_model(model)
+    data = replace(found, samples=pick(found.samples, request.setting("samples")))
+    result = optimize_on(
+        model,
+        data,
+        request.setting("workers"),
+        strict=request.setting("strict", False),
+        progress=lambda what: progress(what, quiet=quiet or as_json),
+        **choices,
+    )
+    told = json.dumps(description(result), indent=2) + "\n"
+    write_files({targets[0]: encode(result.int8.param_text()), targets[1]: result.int8.bin_bytes(), how: told.encode()})
+    return result
+
+
+def description(result: Optimized) -> dict[str, Any]:
+    """How the model was made, for JSON: infinite ratios as None."""
+    return {
+        "calibration_samples": result.statistics.samples,
+        "held_out_samples": result.held_out,
+        "skipped": result.statistics.skipped,
+        "chosen": _candidate(result.chosen),
+        "tried": [_candidate(candidate) for candidate in result.candidates],
+        "layers": [asdict(layer) for layer in result.calibration.layers],
+        "warnings": [*result.calibration.warnings, *result.int8.summary.warnings],
+    }
+
+
+def _candidate(candidate: Candidate) -> dict[str, Any]:
+    sqnr = {name: round(ratio, 2) if abs(ratio) < float("inf") else None for name, ratio in candidate.sqnr.items()}
+    return {"method": candidate.method, "techniques": list(candidate.techniques), "sqnr_db": sqnr}
+
+
+def print_candidates(result: Optimized) -> None:
+    """One line for each, the best first."""
+    for candidate in result.candidates:
+        ratios = ", ".join(f"{name} {ratio:.2f} dB" for name, ratio in candidate.sqnr.items())
+        mark = "chosen: " if candidate is result.chosen else "        "
+        click.echo(f"{mark}{', '.join((candidate.method, *candidate.techniques))}: {ratios}")
+    click.echo(f"{result.statistics.samples} samples calibrated, {result.held_out} held out to judge")

@@ -1,0 +1,167 @@
+"""`pyncnnq quantize PARAM BIN DATA`: calibration data in place of a table."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import numpy as np
+import pytest
+from small_models import run_ncnn, sqnr
+
+import pyncnnq
+from pyncnnq.commands.quantize_data import is_table
+from pyncnnq.demo import DEMO
+from pyncnnq.errors import InputError
+from pyncnnq.inputs import Preprocessing
+from pyncnnq.inputs.loading import load_image
+from pyncnnq.optimization.recipe import split_samples
+
+Cli = Callable[..., CompletedProcess[str]]
+
+OPTIONS = [f"--{name}={','.join(f'{number:g}' for number in getattr(DEMO, name))}" for name in ("mean", "norm")] + [f"--pixel={DEMO.pixel}"]
+
+
+def quantize(cli: Cli, folder: Path, *arguments: object, **environment: str) -> CompletedProcess[str]:
+    return cli("quantize", DEMO.param, DEMO.bin, DEMO.images, *OPTIONS, "-o", folder / "net", *arguments, **environment)
+
+
+@pytest.fixture(scope="module")
+def made(cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of one run."""
+    folder = tmp_path_factory.mktemp("made")
+    done = quantize(cli, folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_it_writes_the_model_and_how_it_was_made(made: Path) -> None:
+    assert sorted(path.name for path in made.iterdir()) == ["net.bin", "net.json", "net.param"]
+    told = json.loads((made / "net.json").read_text())
+    images = len(list(DEMO.images.iterdir()))
+    assert told["calibration_samples"] + told["held_out_samples"] == images
+    assert told["held_out_samples"] >= 2
+    assert told["skipped"] == []
+    ways = {(one["method"], *one["techniques"]) for one in told["tried"]}
+    assert ways == {("mse",), ("mse", "bias correction"), ("minmax",), ("minmax", "bias correction")}
+    scores = [np.mean(list(one["sqnr_db"].values())) for one in told["tried"]]
+    assert scores == sorted(scores, reverse=True)
+    assert told["chosen"] == told["tried"][0]
+
+
+def test_the_ratios_are_those_of_the_written_model(made: Path) -> None:
+    """Against an own run of both models over the held-out images, in NumPy."""
+    told = json.loads((made / "net.json").read_text())
+    _, held_out = split_samples([(path,) for path in sorted(DEMO.images.iterdir())])
+    model = pyncnnq.load_model(DEMO.param, DEMO.bin)
+    width, height = (model.input_layers[0].params.get_int(key, 0) for key in (0, 1))
+    preprocessing = Preprocessing((width, height), DEMO.mean, DEMO.norm, DEMO.pixel)
+    (output,) = model.outputs
+    float_outputs, int8_outputs = [], []
+    for (image,) in held_out:
+        mat = load_image(image, preprocessing)
+        values = np.array(mat)
+        for files, outputs in (((DEMO.param, DEMO.bin), float_outputs), ((made / "net.param", made / "net.bin"), int8_outputs)):
+            outputs.append(run_ncnn(*files, {model.inputs[0]: values}, [output])[output])
+    assert told["chosen"]["sqnr_db"][output] == pytest.approx(sqnr(np.stack(float_outputs), np.stack(int8_outputs)), abs=0.02)
+
+
+def test_the_same_bytes_for_any_number_of_workers(cli: Cli, made: Path, tmp_path: Path) -> None:
+    assert quantize(cli, tmp_path, "--workers", 1, PYNCNNQ_TARGET="scalar").returncode == 0
+    for name in ("net.param", "net.bin", "net.json"):
+        assert (tmp_path / name).read_bytes() == (made / name).read_bytes()
+
+
+def test_python_gives_the_same(made: Path, tmp_path: Path) -> None:
+    model = pyncnnq.load_model(DEMO.param, DEMO.bin)
+    options = pyncnnq.InputOptions(mean=DEMO.mean, norm=DEMO.norm, pixel=DEMO.pixel)
+    result = pyncnnq.optimize(model, DEMO.images, options=options, workers=1)
+    result.int8.save(tmp_path / "net.param", tmp_path / "net.bin")
+    for name in ("net.param", "net.bin"):
+        assert (tmp_path / name).read_bytes() == (made / name).read_bytes()
+    # The pair that it was made from gives it too, as ncnn2int8 would.
+    again = pyncnnq.quantize(result.model, result.calibration.table)
+    assert again.bin_bytes() == result.int8.bin_bytes()
+
+
+def test_options_of_quantize_hold_for_data_too(cli: Cli, tmp_path: Path) -> None:
+    done = quantize(cli, tmp_path, "--exclude", "type:InnerProduct", "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    kinds = {layer["type"]: layer["int8"] for layer in told["layers"]}
+    assert kinds["InnerProduct"] is False
+    assert kinds["Convolution"] is True
+    assert told["made_from"] == json.loads((tmp_path / "net.json").read_text())
+
+
+def test_quiet_prints_nothing(cli: Cli, tmp_path: Path) -> None:
+    done = quantize(cli, tmp_path, "--quiet")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_unreadable_images_are_named_and_skipped(cli: Cli, tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    shutil.copytree(DEMO.images, images)
+    (images / "aa.png").write_bytes(b"no image")
+    done = cli("quantize", DEMO.param, DEMO.bin, images, *OPTIONS, "-o", tmp_path / "net")
+    assert done.returncode == 0, done.stderr
+    assert "aa.png" in done.stderr
+
+
+def faults(tmp_path: Path) -> dict[str, tuple[list[object], list[str]]]:
+    few = tmp_path / "few"
+    few.mkdir()
+    for image in sorted(DEMO.images.iterdir())[:3]:
+        shutil.copy(image, few)
+    return {
+        "too few": ([few, *OPTIONS], ["3 samples", "at least 4"]),
+        "no preprocessing": ([DEMO.images], ["--mean"]),
+        "no data": ([tmp_path / "nothing here.jpg", *OPTIONS], ["nothing here.jpg"]),
+    }
+
+
+@pytest.mark.parametrize("fault", ["too few", "no preprocessing", "no data"])
+def test_a_fault_is_one_clear_line_and_nothing_is_written(cli: Cli, tmp_path: Path, fault: str) -> None:
+    arguments, words = faults(tmp_path)[fault]
+    out = tmp_path / "out"
+    out.mkdir()
+    done = cli("quantize", DEMO.param, DEMO.bin, *arguments, "-o", out / "net")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert all(word in done.stderr for word in words), done.stderr
+    assert list(out.iterdir()) == []
+
+
+def test_what_is_a_table_and_what_is_data(tmp_path: Path) -> None:
+    listed, table = tmp_path / "list.txt", tmp_path / "table.txt"
+    listed.write_text("# images\na.jpg\nb 1.jpg\n")
+    table.write_text("conv_param_0 1.0 2.0\n\nconv 3.5\n")
+    assert is_table([str(table)])
+    assert not is_table([str(listed)])
+    assert is_table(["model.table"])
+    assert is_table(["nowhere"])
+    assert not is_table([str(tmp_path)])
+    assert not is_table(["a.png"])
+    assert not is_table(["a.npy"])
+    assert not is_table(["a.table", "b"])
+    assert not is_table(["list1.txt,list2.txt"])
+    assert not is_table(["mean=[1,2,3]"])
+
+
+@pytest.mark.parametrize("count", [4, 5, 19, 20, 100, 161, 1000])
+def test_held_out_samples_are_spread_and_not_calibrated_on(count: int) -> None:
+    samples = [(Path(str(index)),) for index in range(count)]
+    calibration, held_out = split_samples(samples)
+    assert sorted(calibration + held_out, key=lambda one: int(one[0].name)) == samples
+    assert len(held_out) == min(16, max(2, count // 10))
+    gaps = np.diff([-1, *(int(one[0].name) for one in held_out), count])
+    assert gaps.max() <= 2 * count / len(held_out)
+
+
+def test_too_few_samples_to_hold_any_out() -> None:
+    with pytest.raises(InputError, match="at least 4"):
+        split_samples([(Path("a"),)] * 3)
