@@ -25,6 +25,8 @@ def main() -> None:
             print(f"python -m benchmarks {each:20} {summary}")
         sys.exit(0 if name in ("", "-h", "--help") else 2)
     del sys.argv[1]
+    # In a checkout the first place that Python looks in is here, where pyncnnq has no core: the installed one must come first.
+    sys.path.append(sys.path.pop(0))
     runpy.run_module(f"benchmarks.{name}", run_name="__main__", alter_sys=True)
 
 

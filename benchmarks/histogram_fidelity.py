@@ -13,8 +13,8 @@ from pathlib import Path
 
 import ncnn
 import numpy as np
-from calibrate_speed import Case, cases, read_data
 
+from benchmarks.calibrate_speed import Case, cases, read_data
 from pyncnnq._core import kl_threshold_bin
 from pyncnnq.inputs.loading import load_sample
 from pyncnnq.model import load_model

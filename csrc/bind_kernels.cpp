@@ -80,6 +80,7 @@ py::tuple range(const KernelTable& table, const Floats& x) {
 }
 
 py::array_t<int8_t> quantize(const KernelTable& table, const Floats& x, float scale) {
+    if (!std::isfinite(scale)) throw py::value_error("scale must be finite");
     py::array_t<int8_t> q(x.size());
     const float* data = x.data();
     int8_t* out = q.mutable_data();
@@ -123,6 +124,8 @@ py::array_t<double> quantization_errors(const KernelTable& table, const Floats& 
     if (weights && weights->size() != x.size()) throw py::value_error("weights must be one for each x");
     const auto n = static_cast<size_t>(x.size()), candidates = static_cast<size_t>(scales.size());
     const float *data = x.data(), *factors = scales.data();
+    if (!std::all_of(factors, factors + candidates, [](float scale) { return scale > 0.0f && std::isfinite(scale); }))
+        throw py::value_error("scales must be positive and finite");
     const double* by = weights ? weights->data() : nullptr;
     std::vector<double> lane_sums(candidates * kLanes), sums(candidates);
     {
@@ -139,8 +142,11 @@ py::array_t<double> quantization_errors(const KernelTable& table, const Floats& 
 py::array_t<double> kl_cross_entropies(const KernelTable& table, const Int32s& mass, size_t threshold, size_t levels) {
     if (levels < kLanes || levels > kMaxLevels || (levels & (levels - 1)) != 0)
         throw py::value_error("levels must be a power of two from 16 to 256");
-    if (threshold < levels || threshold + kLanes >= static_cast<size_t>(mass.size()) || (threshold + kLanes) * levels > INT32_MAX)
-        throw py::value_error("mass must be known up to 16 bins beyond the threshold, which must be at least levels");
+    const auto known = static_cast<size_t>(mass.size());
+    if (threshold < levels || known <= kLanes || threshold >= known - kLanes || threshold > kMaxKlBins)
+        throw py::value_error("threshold must be from levels to 4096, and mass must be known up to 16 bins beyond it");
+    if (*mass.data() < 0 || !std::is_sorted(mass.data(), mass.data() + known))
+        throw py::value_error("mass must be cumulative: from 0 on, and never less than before");
     const int32_t* data = mass.data();
     double sums[kLanes];
     {

@@ -30,10 +30,13 @@ bool observe(BlobStatistics& statistics, const py::buffer& mat, int dims, size_t
     const py::buffer_info info = mat.request();
     py::ssize_t bytes = info.itemsize;
     for (py::ssize_t i = 0; i < info.ndim; i++) bytes += (info.shape[i] - 1) * info.strides[i];
-    const size_t plane = dims == 1 ? w : dims == 2 ? w * h : w * h * d;
-    const size_t needed = (dims >= 3 ? (c - 1) * cstep + plane : plane) * elempack * sizeof(float);
-    if (plane * c != 0 && static_cast<size_t>(bytes) < needed) throw py::value_error("the buffer is smaller than its layout says");
     const MatLayout layout{dims, w, dims == 1 ? 1 : h, d, c, cstep, elempack};
+    // In double precision: products of sizes that no buffer has may be beyond 64 bits.
+    const auto of = [](size_t size) { return static_cast<double>(size); };
+    const double plane = of(w) * of(layout.h) * (dims >= 3 ? of(d) : 1.0);
+    const double needed = (dims >= 3 ? (of(c) - 1.0) * of(cstep) + plane : plane) * of(elempack) * sizeof(float);
+    if (plane * of(c) != 0.0 && of(static_cast<size_t>(bytes)) < needed)
+        throw py::value_error("the buffer is smaller than its layout says");
     py::gil_scoped_release release;
     return statistics.observe(static_cast<const float*>(info.ptr), layout);
 }

@@ -62,9 +62,11 @@ struct Requantization {
 constexpr float kKlEpsilon = 0.0001f;
 constexpr float kMassUnits = 1 << 30;
 constexpr size_t kMaxLevels = 256;
-// What an approximate sum of p log q may be off by, 1.2 being the greatest sum of p and -9.3 the least log q: 1.2 * 5e-7 by the logarithm,
-// 1.2 * 9.3 * 2^-24 by each rounding of a term (about 5) and of a sum of 4, and less than 1e-6 by the units of mass.
-constexpr double kKlError = 8e-6;
+constexpr size_t kMaxKlBins = 4096;
+// What an approximate sum of p log q may be off by, 1.41 (1 + kMaxKlBins * kKlEpsilon) being the greatest sum of p and -9.3 the least log
+// q: 1.41 * 5e-7 by the logarithm, 1.41 * 9.3 * 2^-24 by each rounding of a term (about 5) and of a sum of 4, and 1e-6 by the units of
+// mass.
+constexpr double kKlError = 1e-5;
 
 #define PYNCNNQ_KERNEL(result, name, ...) using name##_fn = result (*)(__VA_ARGS__);
 #include "kernels.def"

@@ -448,7 +448,7 @@ inline void dot_columns(const int8_t* a, const int8_t* b, size_t m, size_t k, in
 
 void gemm_s8_s32(const int8_t* a, const int8_t* b, size_t m, size_t n, size_t k, int32_t* c) {
     // So many rows of a stay in the second-level cache while all of b passes by.
-    const size_t at_once = k < (size_t{1} << 15) ? (size_t{1} << 17) / (k + 1) : kChains;
+    const size_t at_once = k < (size_t{1} << 15) ? (size_t{1} << 17) / (k + 1) : V::kDotRows;
     for (size_t row = 0; row < m; row += at_once) {
         const size_t rows = m - row < at_once ? m - row : at_once;
         size_t column = 0;

@@ -9,7 +9,7 @@ namespace pyncnnq {
 // The number of leading bins, from `levels` to bins - 1, whose quantization to `levels` levels diverges least from `histogram`; the first
 // such one, as in quantize_KL of ncnn's tools/quantize/ncnn2table.cpp (after S. Migacz, "8-bit inference with TensorRT", GTC 2017).
 // Same definition, but with prefix sums the cost of one candidate is O(levels), not O(bins) for each of several passes.
-// `histogram` must have a positive sum and from levels + 1 to 2^20 bins; `levels` must be a power of two from 16 to kMaxLevels.
+// `histogram` must have a positive sum and from levels + 1 to kMaxKlBins bins; `levels` must be a power of two from 16 to kMaxLevels.
 size_t kl_threshold_bin(const std::vector<double>& histogram, size_t levels);
 
 }  // namespace pyncnnq

@@ -46,9 +46,7 @@ struct V {
     static void load_s8(const int8_t* p, I (&a)[kQuad]) {
         for (int i = 0; i < kQuad; i++) a[i] = _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p + i * W)));
     }
-    // The products are doubled, so that truncating leaves a bit to round by: (t + (t < 0 ? 0 : 1)) >> 1, on 16-bit numbers, of which a
-    // vector holds twice as many.  What does not fit an integer becomes INT_MIN, which is right for a negative number, so positive ones
-    // are cut off before; compared as integers, positive floats keep their order and a NaN goes with its sign.
+    // See vec_sse41.hpp.
     static constexpr float kRoundingUnit = 2.0f;
     static void store_rounded(int8_t* p, const F (&a)[kQuad], B low, B high) {
         const auto truncated = [](F x) { return to_int(as_float(_mm256_min_epi32(as_int(x), as_int(set_float(1024.0f))))); };
@@ -59,7 +57,7 @@ struct V {
         const __m256i mixed = _mm256_packs_epi16(halved(_mm256_packs_epi32(truncated(a[0]), truncated(a[1]))),
                                                  halved(_mm256_packs_epi32(truncated(a[2]), truncated(a[3]))));
         const __m256i ordered = _mm256_permutevar8x32_epi32(mixed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
-        _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_max_epi8(_mm256_min_epi8(ordered, high), low));
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_min_epi8(_mm256_max_epi8(ordered, low), high));
     }
     static size_t store_where_nonzero(uint16_t* p, I a, I test) {
         const I zero = _mm256_cmpeq_epi32(test, _mm256_setzero_si256());
@@ -80,7 +78,6 @@ struct V {
 
     static I add_int(I a, I b) { return _mm256_add_epi32(a, b); }
     static I sub_int(I a, I b) { return _mm256_sub_epi32(a, b); }
-    static I mul_int(I a, I b) { return _mm256_mullo_epi32(a, b); }
     static I and_int(I a, I b) { return _mm256_and_si256(a, b); }
     static I max_int(I a, I b) { return _mm256_max_epi32(a, b); }
     static I shift_right(I a, int n) { return _mm256_srl_epi32(a, _mm_cvtsi32_si128(n)); }
@@ -93,7 +90,6 @@ struct V {
     static F min(F a, F b) { return _mm256_min_ps(a, b); }
     static F max(F a, F b) { return _mm256_max_ps(a, b); }
     static F truncate(F a) { return _mm256_round_ps(a, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC); }
-    static F copy_sign(F magnitude, F sign) { return _mm256_or_ps(magnitude, _mm256_and_ps(sign, _mm256_set1_ps(-0.0f))); }
     static F select_where_less(F a, F b, F less, F other) { return _mm256_blendv_ps(other, less, _mm256_cmp_ps(a, b, _CMP_LT_OQ)); }
 
     static D to_double(F a) { return {_mm256_cvtps_pd(_mm256_castps256_ps128(a)), _mm256_cvtps_pd(_mm256_extractf128_ps(a, 1))}; }

@@ -32,9 +32,7 @@ struct V {
     static void load_s8(const int8_t* p, I (&a)[kQuad]) {
         for (int i = 0; i < kQuad; i++) a[i] = _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + i * W)));
     }
-    // The products are doubled, so that truncating leaves a bit to round by: (t + (t < 0 ? 0 : 1)) >> 1, on 16-bit numbers, of which a
-    // vector holds twice as many.  What does not fit an integer becomes INT_MIN, which is right for a negative number, so positive ones
-    // are cut off before; compared as integers, positive floats keep their order and a NaN goes with its sign.
+    // See vec_sse41.hpp.
     static constexpr float kRoundingUnit = 2.0f;
     static void store_rounded(int8_t* p, const F (&a)[kQuad], B low, B high) {
         const auto truncated = [](F x) { return to_int(as_float(_mm512_min_epi32(as_int(x), as_int(set_float(1024.0f))))); };
@@ -45,7 +43,7 @@ struct V {
         const __m512i mixed = _mm512_packs_epi16(halved(_mm512_packs_epi32(truncated(a[0]), truncated(a[1]))),
                                                  halved(_mm512_packs_epi32(truncated(a[2]), truncated(a[3]))));
         const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-        _mm512_storeu_si512(p, _mm512_max_epi8(_mm512_min_epi8(_mm512_permutexvar_epi32(order, mixed), high), low));
+        _mm512_storeu_si512(p, _mm512_min_epi8(_mm512_max_epi8(_mm512_permutexvar_epi32(order, mixed), low), high));
     }
     static size_t store_where_nonzero(uint16_t* p, I a, I test) {
         const __mmask16 kept = _mm512_test_epi32_mask(test, test);
@@ -64,7 +62,6 @@ struct V {
 
     static I add_int(I a, I b) { return _mm512_add_epi32(a, b); }
     static I sub_int(I a, I b) { return _mm512_sub_epi32(a, b); }
-    static I mul_int(I a, I b) { return _mm512_mullo_epi32(a, b); }
     static I and_int(I a, I b) { return _mm512_and_si512(a, b); }
     static I max_int(I a, I b) { return _mm512_max_epi32(a, b); }
     static I shift_right(I a, int n) { return _mm512_srl_epi32(a, _mm_cvtsi32_si128(n)); }
@@ -81,10 +78,6 @@ struct V {
     static F min(F a, F b) { return _mm512_min_ps(a, b); }
     static F max(F a, F b) { return _mm512_max_ps(a, b); }
     static F truncate(F a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC); }
-    static F copy_sign(F magnitude, F sign) {
-        constexpr int kOrAnd = 0xf8;  // magnitude | (sign & mask)
-        return as_float(_mm512_ternarylogic_epi32(as_int(magnitude), as_int(sign), _mm512_set1_epi32(INT32_MIN), kOrAnd));
-    }
     static F select_where_less(F a, F b, F less, F other) {
         return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), other, less);
     }

@@ -46,7 +46,7 @@ struct V {
         };
         const int16x8_t first = vqmovn_high_s32(vqmovn_s32(rounded(a[0])), rounded(a[1]));
         const int16x8_t second = vqmovn_high_s32(vqmovn_s32(rounded(a[2])), rounded(a[3]));
-        vst1q_s8(p, vmaxq_s8(vminq_s8(vqmovn_high_s16(vqmovn_s16(first), second), high), low));
+        vst1q_s8(p, vminq_s8(vmaxq_s8(vqmovn_high_s16(vqmovn_s16(first), second), low), high));
     }
     static size_t store_where_nonzero(uint16_t* p, I a, I test) {
         // Four lanes: writing each in turn over the last unwanted one is as quick as a table of permutations.
@@ -70,7 +70,6 @@ struct V {
 
     static I add_int(I a, I b) { return vaddq_s32(a, b); }
     static I sub_int(I a, I b) { return vsubq_s32(a, b); }
-    static I mul_int(I a, I b) { return vmulq_s32(a, b); }
     static I and_int(I a, I b) { return vandq_s32(a, b); }
     static I max_int(I a, I b) { return vmaxq_s32(a, b); }
     static I shift_right(I a, int n) { return vshlq_s32(a, vdupq_n_s32(-n)); }
@@ -84,7 +83,6 @@ struct V {
     static F min(F a, F b) { return vbslq_f32(vcltq_f32(a, b), a, b); }
     static F max(F a, F b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
     static F truncate(F a) { return vrndq_f32(a); }
-    static F copy_sign(F magnitude, F sign) { return vbslq_f32(vdupq_n_u32(0x80000000u), sign, magnitude); }
     static F select_where_less(F a, F b, F less, F other) { return vbslq_f32(vcltq_f32(a, b), less, other); }
 
     static D to_double(F a) { return {vcvt_f64_f32(vget_low_f32(a)), vcvt_high_f64_f32(a)}; }

@@ -27,14 +27,12 @@ struct V {
     static void load_s8(const int8_t* p, I (&a)[kQuad]) { a[0] = *p; }
     // What a product must be multiplied with for store_rounded, beside its scale.
     static constexpr float kRoundingUnit = 1.0f;
-    // Rounds kBytes products, halves away from zero, and clamps them to between two bounds; NaN is the bound of its sign.
+    // Rounds kBytes products, halves away from zero, and clamps them from below and then from above; a NaN is as large as its sign says.
     static void store_rounded(int8_t* p, const F (&a)[kQuad], B low, B high) {
-        if (a[0] != a[0]) {
-            *p = as_int(a[0]) < 0 ? low : high;
-            return;
-        }
-        const F rounded = truncate(a[0] + copy_sign(pyncnnq::kBelowHalf, a[0]));
-        *p = rounded < low ? low : rounded > high ? high : static_cast<int8_t>(rounded);
+        const F rounded = truncate(a[0] + __builtin_copysignf(pyncnnq::kBelowHalf, a[0]));
+        const bool is_nan = a[0] != a[0], negative = as_int(a[0]) < 0;
+        const B raised = (is_nan ? negative : rounded < low) ? low : is_nan || rounded > 127.0f ? B{127} : static_cast<B>(rounded);
+        *p = raised > high ? high : raised;
     }
     // Writes W integers from p on, first those of `a` where `test` is not zero, and returns how many those are.
     static size_t store_where_nonzero(uint16_t* p, I a, I test) {
@@ -59,7 +57,6 @@ struct V {
 
     static I add_int(I a, I b) { return a + b; }
     static I sub_int(I a, I b) { return a - b; }
-    static I mul_int(I a, I b) { return a * b; }
     static I and_int(I a, I b) { return a & b; }
     static I max_int(I a, I b) { return a > b ? a : b; }
     // Of integers that are not negative.
@@ -73,7 +70,6 @@ struct V {
     static F min(F a, F b) { return a < b ? a : b; }  // b where either is NaN
     static F max(F a, F b) { return a > b ? a : b; }
     static F truncate(F a) { return __builtin_truncf(a); }
-    static F copy_sign(F magnitude, F sign) { return __builtin_copysignf(magnitude, sign); }  // of a magnitude that is not negative
     static F select_where_less(F a, F b, F less, F other) { return a < b ? less : other; }
 
     static D add_to_sums(D sums, F a) { return sums + static_cast<double>(a); }

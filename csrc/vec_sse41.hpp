@@ -1,5 +1,5 @@
-// The vector operations on SSE4.1: 4 lanes.  Not AVX, though it is wider: processors with AVX but not AVX2 are of two years only and run
-// this too, AVX has no integer operations of its width, and the small Atoms and Celerons of boards have no AVX at all.
+// The vector operations on SSE4.1: 4 lanes.  Not AVX, though it is wider: processors with AVX but not AVX2 (of 2011 to
+// 2014) run this too, AVX has no integer operations of its width, and the small Atoms and Celerons of boards have no AVX at all.
 
 // For each set of lanes to keep, where the bytes of each of four 16-bit numbers come from.
 struct Order {
@@ -57,15 +57,16 @@ struct V {
         a[3] = _mm_cvtepi8_epi32(_mm_srli_si128(bytes, 12));
     }
     // The products are doubled, so that truncating leaves a bit to round by: (t + (t < 0 ? 0 : 1)) >> 1, on 16-bit numbers, of which a
-    // vector holds twice as many.  What does not fit an integer becomes INT_MIN, which is right for a negative number, so positive ones
-    // are cut off before; compared as integers, positive floats keep their order and a NaN goes with its sign.
+    // vector holds twice as many; mulhrs(t, 1 << 14) is (t + 1) >> 1.  What does not fit an integer becomes INT_MIN, which is right for a
+    // negative number, so positive ones are cut off before; compared as integers, positive floats keep their order and a NaN goes with its
+    // sign.
     static constexpr float kRoundingUnit = 2.0f;
     static void store_rounded(int8_t* p, const F (&a)[kQuad], B low, B high) {
         const auto truncated = [](F x) { return to_int(as_float(_mm_min_epi32(as_int(x), as_int(set_float(1024.0f))))); };
         const auto halved = [](__m128i x) { return _mm_mulhrs_epi16(_mm_adds_epi16(x, _mm_srai_epi16(x, 15)), _mm_set1_epi16(1 << 14)); };
         const __m128i bytes = _mm_packs_epi16(halved(_mm_packs_epi32(truncated(a[0]), truncated(a[1]))),
                                               halved(_mm_packs_epi32(truncated(a[2]), truncated(a[3]))));
-        _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm_max_epi8(_mm_min_epi8(bytes, high), low));
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm_min_epi8(_mm_max_epi8(bytes, low), high));
     }
     static size_t store_where_nonzero(uint16_t* p, I a, I test) {
         const I zero = _mm_cmpeq_epi32(test, _mm_setzero_si128());
@@ -84,7 +85,6 @@ struct V {
 
     static I add_int(I a, I b) { return _mm_add_epi32(a, b); }
     static I sub_int(I a, I b) { return _mm_sub_epi32(a, b); }
-    static I mul_int(I a, I b) { return _mm_mullo_epi32(a, b); }
     static I and_int(I a, I b) { return _mm_and_si128(a, b); }
     static I max_int(I a, I b) { return _mm_max_epi32(a, b); }
     static I shift_right(I a, int n) { return _mm_srl_epi32(a, _mm_cvtsi32_si128(n)); }
@@ -97,7 +97,6 @@ struct V {
     static F min(F a, F b) { return _mm_min_ps(a, b); }
     static F max(F a, F b) { return _mm_max_ps(a, b); }
     static F truncate(F a) { return _mm_round_ps(a, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC); }
-    static F copy_sign(F magnitude, F sign) { return _mm_or_ps(magnitude, _mm_and_ps(sign, _mm_set1_ps(-0.0f))); }
     static F select_where_less(F a, F b, F less, F other) { return _mm_blendv_ps(other, less, _mm_cmplt_ps(a, b)); }
 
     static D to_double(F a) { return {_mm_cvtps_pd(a), _mm_cvtps_pd(_mm_movehl_ps(a, a))}; }

@@ -7,7 +7,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-ACTIVATIONS: list[tuple[int, tuple[float, float]]] = [(0, (0, 0)), (1, (0, 0)), (2, (0.1, 0)), (3, (-0.3, 6)), (6, (1 / 6, 0.5))]
+ACTIVATIONS: list[tuple[int, tuple[float, float]]] = [
+    (0, (0, 0)),
+    (1, (0, 0)),
+    (2, (0.1, 0)),
+    (3, (-0.3, 6)),
+    (3, (5, -5)),
+    (6, (1 / 6, 0.5)),
+    (6, (0.25, 0.4)),
+]
 """ncnn's number of each activation, and its parameters."""
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from activations import ACTIVATIONS, activated
-from conftest import REPOSITORY
+from conftest import REPOSITORY, TARGETS
 from hypothesis import given
 from hypothesis import strategies as st
 from kl_definition import EPSILON, spread_over_levels
@@ -354,6 +354,18 @@ def test_quantization_errors(kernels: _core.Kernels, size: int) -> None:
     np.testing.assert_allclose(kernels.quantization_errors_f32(x, ERROR_SCALES, weights), weighted, rtol=1e-12)
 
 
+@pytest.mark.parametrize("scale", [0, -1, np.inf, np.nan])
+def test_errors_want_positive_scales(kernels: _core.Kernels, scale: float) -> None:
+    with pytest.raises(ValueError, match="positive and finite"):
+        kernels.quantization_errors_f32(np.ones(3, np.float32), np.array([1, scale], np.float32))
+
+
+@pytest.mark.parametrize("scale", [np.inf, np.nan])
+def test_quantize_wants_a_finite_scale(kernels: _core.Kernels, scale: float) -> None:
+    with pytest.raises(ValueError, match="finite"):
+        kernels.quantize_f32_s8(np.ones(3, np.float32), scale)
+
+
 def test_errors_want_a_weight_for_each_value(kernels: _core.Kernels) -> None:
     with pytest.raises(ValueError, match="one for each"):
         kernels.quantization_errors_f32(np.ones(3, np.float32), ERROR_SCALES, np.ones(2))
@@ -399,13 +411,49 @@ def test_kl_cross_entropies(kernels: _core.Kernels, levels: int, threshold: floa
     for i in range(_core.LANES):
         quantized = spread_over_levels(p, first + i, levels)
         expected = ((p[: first + i] + EPSILON) * np.log(quantized + EPSILON)).sum()
-        assert found[i] == pytest.approx(expected, abs=_core.KL_ERROR)
+        assert found[i] == pytest.approx(expected, abs=1.5e-6)
 
 
-@pytest.mark.parametrize(("threshold", "levels"), [(15, 16), (85, 16), (64, 8), (64, 17), (600, 512)])
+@pytest.mark.parametrize("kind", ["decaying", "one bin", "spikes", "even"])
+def test_kl_cross_entropies_at_full_size(kernels: _core.Kernels, kind: str) -> None:
+    """Far more exact than the search takes for granted."""
+    rng = np.random.default_rng(0)
+    places = np.arange(2048)
+    histogram = {
+        "decaying": np.exp(-places / 150.0) * rng.uniform(0.5, 1.5, 2048),
+        "one bin": (places == 1000) + 1e-7,
+        "spikes": (rng.random(2048) < 0.01) * rng.exponential(1, 2048) + (places == 0) * 3,
+        "even": np.ones(2048),
+    }[kind]
+    p = histogram / histogram.sum()
+    mass = np.round(np.append(0, p.cumsum()) * _core.MASS_UNITS).astype(np.int32)
+    for first in (128, 200, 777, 1500, 2032):
+        found = kernels.kl_cross_entropies(mass, first, 128)
+        for i in range(0, _core.LANES, 5):
+            if first + i < 2048:
+                quantized = spread_over_levels(p, first + i, 128)
+                expected = ((p[: first + i] + EPSILON) * np.log(quantized + EPSILON)).sum()
+                assert found[i] == pytest.approx(expected, abs=1.5e-6)
+
+
+def test_what_the_kl_search_takes_for_granted() -> None:
+    assert 5 * 1.5e-6 < _core.KL_ERROR < 2e-5
+
+
+@pytest.mark.parametrize(("threshold", "levels"), [(15, 16), (85, 16), (64, 8), (64, 17), (600, 512), (2**64 - 16, 16)])
 def test_kl_cross_entropies_refuse_what_is_out_of_range(kernels: _core.Kernels, threshold: int, levels: int) -> None:
     with pytest.raises(ValueError, match="must be"):
         kernels.kl_cross_entropies(np.zeros(101, np.int32), threshold, levels)
+
+
+@pytest.mark.parametrize("mass", [np.arange(100)[::-1], np.arange(100) - 1])
+def test_kl_cross_entropies_refuse_what_is_not_cumulative(kernels: _core.Kernels, mass: NDArray[np.int64]) -> None:
+    with pytest.raises(ValueError, match="cumulative"):
+        kernels.kl_cross_entropies(mass.astype(np.int32), 32, 16)
+
+
+def test_targets_stand_best_first() -> None:
+    assert _core.supported_targets() == [name for name in TARGETS if name in _core.supported_targets()]
 
 
 def test_a_mutable_view_is_not_written(kernels: _core.Kernels) -> None:

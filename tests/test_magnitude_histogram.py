@@ -229,3 +229,13 @@ def test_no_bins_is_an_error(bins: int) -> None:
 def test_nothing_has_an_empty_histogram() -> None:
     for statistics in (BlobStatistics(), collected([np.zeros(9, np.float32)])):
         np.testing.assert_array_equal(statistics.histogram(4), np.zeros(4))
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [(3, 4, 2, 1, 2**61 + 1, 2, 1), (3, 2**62, 2, 2, 4, 8, 1), (1, 17, 1, 1, 1, 17, 1), (3, 2, 2, 1, 3, 8, 1), (2, 4, 2**62 + 1, 1, 1, 4, 1)],
+)
+def test_a_layout_beyond_its_buffer_is_refused(layout: tuple[int, ...]) -> None:
+    """Sizes whose product wraps around among them."""
+    with pytest.raises(ValueError, match="smaller than its layout"):
+        BlobStatistics().observe(np.zeros(16, np.float32), *layout)

@@ -10,6 +10,7 @@ Needs a C++ compiler and pybind11 (of the version that the package was built wit
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import statistics
 import time
@@ -78,7 +79,13 @@ def aligned(x: Floats) -> Floats:
 
 def data_kinds(n: int) -> dict[str, Floats]:
     normal = aligned(np.resize(np.random.default_rng(0).standard_normal(min(n, 1 << 20)).astype(np.float32), n))
-    return {"gaussian": normal, "relu": aligned(np.maximum(normal, 0)), "constant": aligned(np.full(n, 1.5, np.float32))}
+    even = np.resize(np.random.default_rng(1).uniform(-4, 4, min(n, 1 << 20)).astype(np.float32), n)
+    return {
+        "gaussian": normal,
+        "relu": aligned(np.maximum(normal, 0)),
+        "constant": aligned(np.full(n, 1.5, np.float32)),
+        "uniform": aligned(even),
+    }
 
 
 def numpy_ways(x: Floats) -> dict[str, Callable[[], object]]:
@@ -165,9 +172,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks kernels", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--json", type=Path, help="write all figures there")
     parser.add_argument("--plot", type=Path, help="draw them there (png, svg, pdf)")
-    parser.add_argument("--samples", type=int, default=15)
+    parser.add_argument("--samples", type=int, default=15, choices=range(1, 1000), metavar="N", help="of each time; medians are shown")
     parser.add_argument("--only", choices=[*BYTES, "gemm", "kl"])
     arguments = parser.parse_args()
+    if arguments.plot and importlib.util.find_spec("matplotlib") is None:
+        parser.error("--plot needs matplotlib: pip install matplotlib")
     timer = load_timer()
     clock = timer.clock_ghz()
     print(f"clock: {clock:.2f} GHz")

@@ -21,7 +21,7 @@ def load_timer() -> ModuleType:
         import pybind11
     except ImportError:
         sys.exit("the kernel benchmark needs pybind11: pip install pybind11")
-    compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++") or sys.exit("the kernel benchmark needs a C++ compiler")
+    compiler = shutil.which(os.environ.get("CXX") or "c++") or sys.exit("the kernel benchmark needs a C++ compiler: set CXX to one")
     with tempfile.TemporaryDirectory() as folder:
         library = Path(folder) / f"kernel_timer{sysconfig.get_config_var('EXT_SUFFIX')}"
         includes = [f"-I{path}" for path in (pybind11.get_include(), sysconfig.get_path("include"), HERE.parents[1] / "csrc")]
