@@ -1,0 +1,225 @@
+"""Zero points for a run time that has none: blobs that are never negative are stored shifted, so that they use all of int8.
+
+ncnn quantizes by a scale alone.  After a ReLU half of [-127, 127] is therefore never used.  A blob with values in [0, T] can be stored
+as x' = x - z or x' = z - x instead, with z = T/2 and the scale 127/z, if the layers that write and read it are changed to match:
+
+    x = max(u, 0)             becomes  x' = max(u - z, -z)     or  min(z - u, z)         a bias, and a Clip instead of the ReLU
+    y = sum of w x + b        becomes  sum of w x' + b + z sum of w   or  sum of -w x' + b + z sum of w
+
+All of it is bias, which ncnn keeps in float32: it costs nothing at run time.  The sum of w in the last line is of the weights as int8
+holds them: so the shift itself is exact, however coarse the weights are.  With the sum of the float weights their rounding errors
+would be multiplied by z, and nothing would be gained.
+
+The sign is turned (z - x) where a reader pads: padding stands for x = 0, and ncnn's int8 convolutions get pads of negative numbers
+wrong (-z), but not positive ones.  Otherwise it is left, as the largest is then still the largest, and max pooling may stand between.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyncnnq._core import quantize_rows
+from pyncnnq.model import Graph, Layer, Model, Weight
+from pyncnnq.quantizable import ACTIVATION_TYPES, has_dynamic_weight, pads, pads_with_value, require_float, scaled_weights
+from pyncnnq.quantization.layers import set_weights
+from pyncnnq.quantization.selection import prevented
+from pyncnnq.table import Table, weight_key
+from pyncnnq.weight_scales import weight_rows
+from pyncnnq.winograd import bounded_scales, may_use_winograd
+
+_RELU, _CLIP = 1, 3  # activation_type (src/layer/fused_activation.h)
+_UNBOUNDED = 1e30  # far beyond any value; ncnn has no activation with one bound but the ReLU
+_REARRANGES = ("Split", "Slice", "ShuffleChannel", "Reshape", "Flatten", "Permute", "Squeeze", "ExpandDims")
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class _Shift:
+    """How a blob is stored: sign * (x - zero_point)."""
+
+    sign: int
+    zero_point: float
+
+
+def fold_zero_points(model: Model, table: Table) -> tuple[Model, Table, list[str]]:
+    """Store blobs that are never negative with a zero point, wherever all layers that touch them can be changed to match.
+
+    Blobs tied by layers that only move values (Split, Concat, Slice, ShuffleChannel, Reshape, ..., pooling) share one zero point: half
+    of the largest of their thresholds, and get one scale.  They are left as they are if one is an output of the model, written by
+    anything but a convolution or InnerProduct with a ReLU or a Clip at 0, or read by a layer that will not be int8; if the readers
+    of one blob have different scales; or if any of the scales would become smaller.
+
+    The outputs of the new float model differ from the old one's by the rounding of weights: by z * sum(int8 weight / scale - weight) in
+    each output of a reader.  The int8 model has these errors of the weights without any folding.
+
+    Args:
+        model: a float model.
+        table: its calibration table; 127 / scale of an activation row is the threshold T of the blob.
+
+    Returns:
+        The new float model; its table, where the activation rows of readers are changed, and weight rows of those in which sums could
+        now overflow (see pyncnnq/winograd.py); and the names of the blobs that are stored shifted, in model order.  The arguments are
+        left as they are.
+
+    Raises:
+        ModelError: a model that is int8 already, or weights that are not finite or not those that a layer needs.
+        TableError: a table that does not fit the model.
+    """
+    require_float(model)
+    for layer in model.layers:
+        layer.check_weights()
+    model.check_finite()
+    table.check(model)
+    shifts = _shifts(model, table)
+    model, table = model.copy(), copy.deepcopy(table)
+    for layer in model.layers:
+        if layer.type in ACTIVATION_TYPES:
+            if layer.bottoms[0] in shifts:
+                _fold_into_reader(layer, shifts[layer.bottoms[0]], table)
+            if layer.tops[0] in shifts:
+                _fold_into_producer(layer, shifts[layer.tops[0]])
+    return model, table, list(shifts)
+
+
+def _shifts(model: Model, table: Table) -> dict[str, _Shift]:
+    """The blobs that can be stored shifted, in model order."""
+    graph = model.graph()
+    floats = prevented(model, table)
+    found: dict[str, _Shift] = {}
+    for blobs in _tied_blobs(model.layers):
+        layers = {layer.name: layer for blob in blobs for layer in (graph.producer(blob), *graph.consumers(blob)) if layer}
+        producers = [layer for layer in layers.values() if not _is_between(layer) and blobs.intersection(layer.tops)]
+        readers = [layer for layer in layers.values() if not _is_between(layer) and blobs.intersection(layer.bottoms)]
+        between = [layer for layer in layers.values() if _is_between(layer)]
+        if (
+            all(map(_ends_at_zero, producers))
+            and all(_can_read_shifted(layer) and layer.name not in floats for layer in readers)
+            and all(map(graph.consumers, blobs))  # no output of the model
+            and (sign := _sign(readers, between)) is not None
+            and (zero_point := _zero_point(readers, graph, table)) is not None
+        ):
+            found |= dict.fromkeys(blobs, _Shift(sign, zero_point))
+    return {top: found[top] for layer in model.layers for top in layer.tops if top in found}
+
+
+def _tied_blobs(layers: Iterable[Layer]) -> list[set[str]]:
+    """The blobs in groups that need one zero point."""
+    group_of: dict[str, set[str]] = {}
+    for layer in layers:
+        for top in layer.tops:
+            group_of[top] = {top}
+        if _is_between(layer):
+            merged = set().union(*(group_of[blob] for blob in [*layer.bottoms, *layer.tops]))
+            group_of.update(dict.fromkeys(merged, merged))
+    return list({id(group): group for group in group_of.values()}.values())
+
+
+def _is_between(layer: Layer) -> bool:
+    """Whether the layer gives shifted outputs for inputs that are all shifted alike."""
+    if layer.type == "Concat":
+        return True
+    if len(layer.bottoms) != 1:  # a second one of a Reshape tells the shape
+        return False
+    if layer.type == "Dropout":
+        return layer.params.get_float(0, 1.0) == 1
+    return layer.type in _REARRANGES or (layer.type == "Pooling" and (_is_max_pooling(layer) or _averages_values_alone(layer)))
+
+
+def _is_max_pooling(layer: Layer) -> bool:
+    return layer.type == "Pooling" and layer.params.get_int(0, 0) == 0
+
+
+def _averages_values_alone(layer: Layer) -> bool:
+    """Whether no zeros of a border go into the averages of an average pooling (ncnn's src/layer/pooling.cpp)."""
+    params = layer.params
+    if params.get_int(4, 0) or params.get_int(7, 0):  # global, adaptive
+        return True
+    border = any(params.get_int(key, 0) for key in (3, 13, 14, 15))
+    pad_mode = params.get_int(5, 0)
+    if params.get_int(6, 0):  # avgpool_count_include_pad: of pad modes, 1 alone adds nothing at the far ends
+        return pad_mode == 1 and not border
+    return pad_mode in (0, 1)  # the others count their border whatever key 6 says
+
+
+def _ends_at_zero(layer: Layer) -> bool:
+    """Whether it is a layer with weights and an activation whose lower bound is 0."""
+    if layer.type not in ACTIVATION_TYPES or has_dynamic_weight(layer):
+        return False
+    kind, bounds = layer.params.get_int(9, 0), layer.params.get_array(10)
+    return kind == _RELU or (kind == _CLIP and len(bounds) == 2 and bounds[0] == 0 and bounds[1] > 0)
+
+
+def _can_read_shifted(layer: Layer) -> bool:
+    return layer.type in ACTIVATION_TYPES and not has_dynamic_weight(layer) and not pads_with_value(layer)
+
+
+def _sign(readers: Sequence[Layer], between: Sequence[Layer]) -> int | None:
+    """-1 where a reader pads, else 1; None if it cannot be turned, since the maxima would become minima."""
+    if not any(map(pads, readers)):
+        return 1
+    return None if any(map(_is_max_pooling, between)) else -1
+
+
+def _zero_point(readers: Sequence[Layer], graph: Graph, table: Table) -> float | None:
+    """Half of the largest threshold; None if one of the readers would lose by it, or readers of one blob disagree."""
+    scales: dict[str, float] = {}
+    for reader in readers:
+        scale = float(table[reader.name][0])
+        if scales.setdefault(graph.split_root(reader.bottoms[0]), scale) != scale:
+            return None
+    if not scales or 2 * min(scales.values()) < max(scales.values()):
+        return None
+    return float(np.float32(127 / min(scales.values()) / 2))
+
+
+def _fold_into_reader(layer: Layer, shift: _Shift, table: Table) -> None:
+    """Let the layer read its input shifted, and its table rows fit that."""
+    (scaled,) = scaled_weights(layer)
+    rows, absmax = weight_rows(layer, scaled)
+    key = weight_key(layer.name)
+    table[layer.name] = 127 / shift.zero_point
+    scales = np.where(absmax == 0, np.float32(1), table[key])  # ncnn2table writes inf for rows of zeros
+    if may_use_winograd(layer):
+        # The input takes both signs now, and a sum may be larger than it could be.
+        scales = bounded_scales(rows, scales, non_negative=False)
+    table[key] = scales
+    rounded = quantize_rows(rows, scales) / scales[:, None].astype(np.float64)
+    sums = rounded.reshape(layer.params.get_int(0, 0), -1).sum(axis=1)
+    _set_weights(layer, shift.sign, _bias(layer) + shift.zero_point * sums)
+    if pads(layer):
+        layer.params.set(18, shift.zero_point)
+
+
+def _fold_into_producer(layer: Layer, shift: _Shift) -> None:
+    """Let the layer write its output shifted.
+
+    The upper bound stays that of the model, and does not become T: int8 saturates there by itself, and an average of clipped values
+    would be another one.
+    """
+    sign, zero_point = shift.sign, shift.zero_point
+    _set_weights(layer, sign, sign * (_bias(layer) - zero_point))
+    top = float(layer.params.get_array(10)[1]) if layer.params.get_int(9, 0) == _CLIP else _UNBOUNDED
+    layer.params.set(9, _CLIP)
+    layer.params.set_array(10, sorted([sign * -zero_point, sign * (top - zero_point)]))
+
+
+def _bias(layer: Layer) -> Floats:
+    if "bias_data" in layer.weights:
+        return layer.weights["bias_data"].float32().astype(np.float64)
+    return np.zeros(layer.params.get_int(0, 0))
+
+
+def _set_weights(layer: Layer, sign: int, bias: Floats) -> None:
+    """Multiply the weights by a sign, and set the bias, which the layer need not have had."""
+    weight = layer.weights["weight_data"]
+    if sign < 0:
+        store = Weight.tagged_float16 if weight.format == "float16" else Weight.tagged_float32
+        weight = store("weight_data", -weight.float32())
+    layer.params.set(1 if layer.type == "InnerProduct" else 5, 1)
+    set_weights(layer, {"weight_data": weight, "bias_data": Weight.raw("bias_data", bias)})
