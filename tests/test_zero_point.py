@@ -137,7 +137,7 @@ FOLDABLE: dict[str, tuple[Build, list[str], int]] = {
         -1,
     ),
     "global average": (
-        lambda rng: [first(rng), plain("Pooling", "pool", "first", text=" 0=1 4=1"), inner_product(rng, "out", "pool", 16, 8)],
+        lambda rng: [first(rng), plain("Pooling", "pool", "first", text=" 0=1 4=1 6=1"), inner_product(rng, "out", "pool", 16, 8)],
         ["first", "pool"],
         1,
     ),
@@ -162,7 +162,7 @@ FOLDABLE: dict[str, tuple[Build, list[str], int]] = {
     "adaptive average": (
         lambda rng: [
             first(rng),
-            plain("Pooling", "pool", "first", text=" 0=1 7=1 8=4 18=4"),
+            plain("Pooling", "pool", "first", text=" 0=1 7=1 8=4 18=4 6=1"),
             convolution(rng, "out", "pool", 16, 8, 3, text=" 4=1"),
         ],
         ["first", "pool"],
@@ -432,14 +432,14 @@ def test_sums_that_could_overflow_with_a_zero_point_get_smaller_weights(tmp_path
 
 
 def test_rows_of_zeros(tmp_path: Path) -> None:
-    """ncnn2table writes a scale of inf for them."""
+    """Their scales do not matter: ncnn2table writes inf."""
     rng = np.random.default_rng(7)
     x = image(rng)
     model, table = calibrated([first(rng), convolution(rng, "out", "first", 16, 8)], tmp_path, x)
     weights = model.layer("out").weights["weight_data"].float32().copy()
-    weights[:16] = 0
+    weights[: 3 * 16] = 0
     model.layer("out").weights["weight_data"] = Weight.tagged_float32("weight_data", weights)
-    table["out_param_0"] = np.where(np.arange(8) == 0, np.inf, table["out_param_0"])
+    table["out_param_0"] = [np.inf, np.nan, 0, *table["out_param_0"][3:]]
     expected = run_model(model, tmp_path, {"in0": x})["out"]
     folded, adjusted, names = fold_zero_points(model, table)
     assert names == ["first"]

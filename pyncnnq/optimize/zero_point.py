@@ -34,7 +34,7 @@ from pyncnnq.winograd import bounded_scales, may_use_winograd
 
 _RELU, _CLIP = 1, 3  # activation_type (src/layer/fused_activation.h)
 _UNBOUNDED = 1e30  # far beyond any value; ncnn has no activation with one bound but the ReLU
-_REARRANGES = ("Split", "Slice", "ShuffleChannel", "Reshape", "Flatten", "Permute", "Squeeze", "ExpandDims")
+_REARRANGES = ("Split", "Slice", "Concat", "ShuffleChannel", "Reshape", "Flatten", "Permute", "Squeeze", "ExpandDims")
 
 Floats = NDArray[np.float64]
 
@@ -101,7 +101,7 @@ def _shifts(model: Model, table: Table) -> dict[str, _Shift]:
         between = [layer for layer in layers.values() if _is_between(layer)]
         if (
             all(map(_ends_at_zero, producers))
-            and all(_can_read_shifted(layer) and layer.name not in floats for layer in readers)
+            and all(layer.type in ACTIVATION_TYPES and layer.name not in floats and not pads_with_value(layer) for layer in readers)
             and all(map(graph.consumers, blobs))  # no output of the model
             and (sign := _sign(readers, between)) is not None
             and (zero_point := _zero_point(readers, graph, table)) is not None
@@ -124,10 +124,6 @@ def _tied_blobs(layers: Iterable[Layer]) -> list[set[str]]:
 
 def _is_between(layer: Layer) -> bool:
     """Whether the layer gives shifted outputs for inputs that are all shifted alike."""
-    if layer.type == "Concat":
-        return True
-    if len(layer.bottoms) != 1:  # a second one of a Reshape tells the shape
-        return False
     if layer.type == "Dropout":
         return layer.params.get_float(0, 1.0) == 1
     return layer.type in _REARRANGES or (layer.type == "Pooling" and (_is_max_pooling(layer) or _averages_values_alone(layer)))
@@ -157,10 +153,6 @@ def _ends_at_zero(layer: Layer) -> bool:
     return kind == _RELU or (kind == _CLIP and len(bounds) == 2 and bounds[0] == 0 and bounds[1] > 0)
 
 
-def _can_read_shifted(layer: Layer) -> bool:
-    return layer.type in ACTIVATION_TYPES and not has_dynamic_weight(layer) and not pads_with_value(layer)
-
-
 def _sign(readers: Sequence[Layer], between: Sequence[Layer]) -> int | None:
     """-1 where a reader pads, else 1; None if it cannot be turned, since the maxima would become minima."""
     if not any(map(pads, readers)):
@@ -186,7 +178,7 @@ def _fold_into_reader(layer: Layer, shift: _Shift, table: Table) -> None:
     rows, absmax = weight_rows(layer, scaled)
     key = weight_key(layer.name)
     table[layer.name] = 127 / shift.zero_point
-    scales = np.where(absmax == 0, np.float32(1), table[key])  # ncnn2table writes inf for rows of zeros
+    scales = np.where(absmax == 0, np.float32(1), table[key])  # for rows of zeros any will do, even inf
     if may_use_winograd(layer):
         # The input takes both signs now, and a sum may be larger than it could be.
         scales = bounded_scales(rows, scales, non_negative=False)
