@@ -173,6 +173,54 @@ FOLDABLE: dict[str, tuple[Build, list[str], int]] = {
         ["first", "pool"],
         1,
     ),
+    "ReLU layer": (
+        lambda rng: [first(rng, text=""), plain("ReLU", "relu", "first"), convolution(rng, "out", "relu", 16, 8, 3, text=" 4=1")],
+        ["first", "relu"],
+        -1,
+    ),
+    "ReLU layer, no padding": (
+        lambda rng: [first(rng, text=""), plain("ReLU", "relu", "first"), convolution(rng, "out", "relu", 16, 8, 3)],
+        ["first", "relu"],
+        1,
+    ),
+    "residual": (
+        lambda rng: [
+            first(rng),
+            convolution(rng, "a", "first", 16, 16, 3, text=" 4=1 9=1"),
+            convolution(rng, "b", "a", 16, 16),
+            plain("BinaryOp", "sum", "b", "first", text=" 0=0"),
+            plain("ReLU", "relu", "sum"),
+            convolution(rng, "out", "relu", 16, 8),
+        ],
+        ["first", "first_0", "first_1", "a", "b", "sum", "relu"],
+        -1,
+    ),
+    "residuals without padding": (
+        lambda rng: [
+            first(rng),
+            convolution(rng, "b", "first", 16, 16),
+            plain("BinaryOp", "sum", "b", "first", text=" 0=0"),
+            plain("ReLU", "relu", "sum"),
+            convolution(rng, "c", "relu", 16, 16),
+            plain("BinaryOp", "sum2", "relu", "c", text=" 0=0"),
+            plain("ReLU", "relu2", "sum2"),
+            convolution(rng, "out", "relu2", 16, 8),
+        ],
+        ["first", "first_0", "first_1", "b", "sum", "relu", "relu_0", "relu_1", "c", "sum2", "relu2"],
+        1,
+    ),
+    "residual of two convolutions": (
+        lambda rng: [
+            first(rng),
+            convolution(rng, "a", "first", 16, 16),
+            convolution(rng, "b", "first", 16, 16, 3, text=" 4=1"),
+            plain("BinaryOp", "sum", "a", "b", text=" 0=0"),
+            plain("ReLU", "relu", "sum"),
+            convolution(rng, "out", "relu", 16, 8, 3, text=" 4=1"),
+        ],
+        ["first", "first_0", "first_1", "a", "b", "sum", "relu"],
+        -1,
+    ),
     "inner products": (
         lambda rng: [
             first(rng, 4),
@@ -210,7 +258,7 @@ def test_int8_gains_and_float_stays(tmp_path: Path, case: str) -> None:
     shifted = run_model(folded, tmp_path, {"in0": x})
     for blob in outputs:
         np.testing.assert_allclose(shifted[blob], floats[blob], rtol=1e-5, atol=1e-5 * np.abs(floats[blob]).max(), err_msg=blob)
-    stored = shifted[blobs[0]]
+    stored = shifted["relu" if "relu" in blobs else blobs[0]]
     zeros = stored == (stored.max() if sign < 0 else stored.min())
     assert np.count_nonzero(zeros) > 1, "zeros are the largest numbers of a blob that is turned, else the smallest"
     assert sign * stored[zeros][0] < 0
@@ -234,6 +282,59 @@ NOT_FOLDABLE: dict[str, Build] = {
     "sigmoid": lambda rng: [first(rng, text=" 9=4"), convolution(rng, "out", "first", 16, 8)],
     "clip below zero": lambda rng: [first(rng, text=" 9=3 -23310=2,-1.0,6.0"), convolution(rng, "out", "first", 16, 8)],
     "clip above zero": lambda rng: [first(rng, text=" 9=3 -23310=2,1.0,6.0"), convolution(rng, "out", "first", 16, 8)],
+    "sum that is not rectified": lambda rng: [
+        first(rng),
+        convolution(rng, "a", "first", 16, 16),
+        plain("BinaryOp", "sum", "a", "first", text=" 0=0"),
+        convolution(rng, "out", "sum", 16, 8),
+    ],
+    "difference": lambda rng: [
+        first(rng),
+        convolution(rng, "a", "first", 16, 16),
+        plain("BinaryOp", "sum", "a", "first", text=" 0=1"),
+        plain("ReLU", "relu", "sum"),
+        convolution(rng, "out", "relu", 16, 8),
+    ],
+    "sum with what may be negative": lambda rng: [
+        first(rng, text=""),
+        convolution(rng, "a", "first", 16, 16),
+        plain("BinaryOp", "sum", "a", "first", text=" 0=0"),
+        plain("ReLU", "relu", "sum"),
+        convolution(rng, "out", "relu", 16, 8),
+    ],
+    "sum that an output reads": lambda rng: [
+        first(rng),
+        convolution(rng, "a", "first", 16, 16),
+        plain("BinaryOp", "sum", "a", "first", text=" 0=0"),
+        plain("ReLU", "relu", "sum"),
+    ],
+    "sum that is read unrectified too": lambda rng: [
+        first(rng),
+        convolution(rng, "a", "first", 16, 16),
+        plain("BinaryOp", "sum", "a", "first", text=" 0=0"),
+        plain("ReLU", "relu", "sum"),
+        convolution(rng, "b", "relu", 16, 8),
+        convolution(rng, "c", "sum", 16, 8),
+    ],
+    "sum with nothing to shift": lambda rng: [
+        first(rng),
+        plain("ReLU", "relu0", "in0"),
+        convolution(rng, "second", "relu0", 3, 16, 3, text=" 9=1"),
+        plain("BinaryOp", "sum", "second", "first", text=" 0=0"),
+        plain("ReLU", "relu", "sum"),
+        convolution(rng, "out", "relu", 16, 8),
+    ],
+    "linear output that is read twice": lambda rng: [
+        first(rng, text=""),
+        plain("ReLU", "relu", "first"),
+        convolution(rng, "out", "relu", 16, 8),
+        convolution(rng, "b", "first", 16, 8),
+    ],
+    "leaky ReLU layer": lambda rng: [
+        first(rng, text=""),
+        plain("ReLU", "relu", "first", text=" 0=0.1"),
+        convolution(rng, "out", "relu", 16, 8),
+    ],
     "read by an addition": lambda rng: [
         first(rng),
         convolution(rng, "out", "first", 16, 16),

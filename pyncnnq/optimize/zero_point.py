@@ -53,7 +53,8 @@ def fold_zero_points(model: Model, table: Table) -> tuple[Model, Table, list[str
     Blobs tied by layers that only move values (Split, Concat, Slice, ShuffleChannel, Reshape, ..., pooling) share one zero point: half
     of the largest of their thresholds, and get one scale.  They are left as they are if one is an output of the model, written by
     anything but a convolution or InnerProduct with a ReLU or a Clip at 0, or read by a layer that will not be int8; if the readers
-    of one blob have different scales; or if any of the scales would become smaller.
+    of one blob have different scales; or if any of the scales would become smaller.  A ReLU layer writes them too if it reads a
+    convolution without an activation, or the sum of one and another blob: of a residual block.
 
     The new float model is one to quantize, neither to run nor to calibrate: its outputs differ from the old one's, by
     z * sum(int8 weight / scale - weight) in each output of a reader, and that adds up (SqueezeNet 1.1: 8 dB).  With the int8 weights it
@@ -86,44 +87,102 @@ def fold_zero_points(model: Model, table: Table) -> tuple[Model, Table, list[str
                 _fold_into_reader(layer, shifts[layer.bottoms[0]], table)
             if layer.tops[0] in shifts:
                 _fold_into_producer(layer, shifts[layer.tops[0]])
+        elif layer.type == "ReLU" and layer.tops[0] in shifts:
+            _fold_into_relu(layer, shifts[layer.tops[0]])
     return model, table, list(shifts)
 
 
+@dataclass(frozen=True)
+class _Sum:
+    """What a ReLU layer reads, where the bias of a layer with weights can shift it: the output of that, or a sum with it.
+
+    Attributes:
+        blob: what the ReLU reads, and nothing else does.
+        free: the terms that are outputs of a layer with weights and without an activation, and read by nothing else.
+        others: the other terms.
+        rectified: what the ReLU writes.
+    """
+
+    blob: str
+    free: tuple[str, ...]
+    others: tuple[str, ...]
+    rectified: str
+
+
 def _shifts(model: Model, table: Table) -> dict[str, _Shift]:
-    """The blobs that can be stored shifted, in model order."""
+    """How to store the blobs that can be stored shifted, in model order."""
     graph = model.graph()
     floats = prevented(model, table)
+    sums = _rectified_sums(model.layers, graph)
+    groups = _connected([{top} for layer in model.layers for top in layer.tops], map(_tied_blobs, model.layers))
     found: dict[str, _Shift] = {}
-    for blobs in _tied_blobs(model.layers):
-        layers = {layer.name: layer for blob in blobs for layer in (graph.producer(blob), *graph.consumers(blob)) if layer}
-        producers = [layer for layer in layers.values() if not _is_between(layer) and blobs.intersection(layer.tops)]
-        readers = [layer for layer in layers.values() if not _is_between(layer) and blobs.intersection(layer.bottoms)]
-        between = [layer for layer in layers.values() if _is_between(layer)]
+    # The terms of a sum need one sign, while each has a zero point of its own: they are folded all together or not at all.
+    for cluster in _connected(groups, ({one.rectified, *one.others} for one in sums)):
+        rectified = [one for one in sums if one.rectified in cluster]
+        touching = [layer for layer in model.layers if cluster.intersection(layer.bottoms + layer.tops)]
+        between = [layer for layer in touching if _tied_blobs(layer)]
+        ends = [layer for layer in touching if not _tied_blobs(layer)]
+        producers = [layer for layer in ends if cluster.intersection(layer.tops) - {one.rectified for one in rectified}]
+        readers = [layer for layer in ends if cluster.intersection(layer.bottoms) and not _adds_up(layer, rectified)]
         if (
             all(map(_ends_at_zero, producers))
             and all(layer.type in ACTIVATION_TYPES and layer.name not in floats and not pads_with_value(layer) for layer in readers)
-            and all(map(graph.consumers, blobs))  # no output of the model
+            and all(map(graph.consumers, cluster))  # no output of the model
             and (sign := _sign(readers, between)) is not None
-            and (zero_point := _zero_point(readers, graph, table)) is not None
+            and (zero_points := _zero_points([group for group in groups if group <= cluster], readers, graph, table)) is not None
         ):
-            found |= dict.fromkeys(blobs, _Shift(sign, zero_point))
+            found |= {blob: _Shift(sign, zero_point) for blob, zero_point in zero_points.items()}
+            for one in rectified:
+                found |= dict.fromkeys(one.free, _Shift(sign, 0.0))
+                offset = zero_points[one.rectified] - sum(zero_points[other] for other in one.others)
+                found[one.free[0]] = _Shift(sign, offset)
+                found[one.blob] = _Shift(sign, zero_points[one.rectified])
     return {top: found[top] for layer in model.layers for top in layer.tops if top in found}
 
 
-def _tied_blobs(layers: Iterable[Layer]) -> list[set[str]]:
-    """The blobs in groups that need one zero point."""
-    group_of: dict[str, set[str]] = {}
+def _rectified_sums(layers: Iterable[Layer], graph: Graph) -> list[_Sum]:
+    sums = []
     for layer in layers:
-        for top in layer.tops:
-            group_of[top] = {top}
-        if _is_between(layer):
-            merged = set().union(*(group_of[blob] for blob in [*layer.bottoms, *layer.tops]))
-            group_of.update(dict.fromkeys(merged, merged))
-    return list({id(group): group for group in group_of.values()}.values())
+        if layer.type == "ReLU" and layer.params.get_float(0, 0.0) == 0:
+            (blob,) = layer.bottoms
+            writer = graph.producer(blob)
+            terms = writer.bottoms if writer is not None and _is_addition(writer) else [blob]
+            free = tuple(term for term in terms if _is_free(term, graph))
+            if free and len(graph.consumers(blob)) == 1:
+                sums.append(_Sum(blob, free, tuple(term for term in terms if term not in free), layer.tops[0]))
+    return sums
+
+
+def _is_addition(layer: Layer) -> bool:
+    return layer.type == "BinaryOp" and layer.params.get_int(0, 0) == 0 and len(set(layer.bottoms)) == 2
+
+
+def _is_free(blob: str, graph: Graph) -> bool:
+    writer = graph.producer(blob)
+    linear = writer is not None and writer.type in ACTIVATION_TYPES and not has_dynamic_weight(writer) and writer.params.get_int(9, 0) == 0
+    return linear and len(graph.consumers(blob)) == 1
+
+
+def _adds_up(layer: Layer, sums: Sequence[_Sum]) -> bool:
+    return _is_addition(layer) and layer.tops[0] in {one.blob for one in sums}
+
+
+def _connected(sets: Iterable[set[str]], links: Iterable[set[str]]) -> list[set[str]]:
+    """Disjoint sets, those merged that have elements in one link."""
+    set_of = {element: one for one in sets for element in one}
+    for link in links:
+        merged = set().union(*(set_of[element] for element in link))
+        set_of.update(dict.fromkeys(merged, merged))
+    return list({id(one): one for one in set_of.values()}.values())
+
+
+def _tied_blobs(layer: Layer) -> set[str]:
+    """The blobs that need one zero point because of this layer, which gives shifted outputs for inputs that are all shifted alike."""
+    return {*layer.bottoms, *layer.tops} if _is_between(layer) else set()
 
 
 def _is_between(layer: Layer) -> bool:
-    """Whether the layer gives shifted outputs for inputs that are all shifted alike."""
+    """Whether the layer only moves or averages values, or takes the largest."""
     if layer.type == "Dropout":
         return layer.params.get_float(0, 1.0) == 1
     return layer.type in _REARRANGES or (layer.type == "Pooling" and (_is_max_pooling(layer) or _averages_values_alone(layer)))
@@ -158,6 +217,17 @@ def _sign(readers: Sequence[Layer], between: Sequence[Layer]) -> int | None:
     if not any(map(pads, readers)):
         return 1
     return None if any(map(_is_max_pooling, between)) else -1
+
+
+def _zero_points(groups: Iterable[set[str]], readers: Sequence[Layer], graph: Graph, table: Table) -> dict[str, float] | None:
+    """The zero points of all blobs in the groups; None if one has none."""
+    found = {}
+    for group in groups:
+        zero_point = _zero_point([reader for reader in readers if reader.bottoms[0] in group], graph, table)
+        if zero_point is None:
+            return None
+        found.update(dict.fromkeys(group, zero_point))
+    return found
 
 
 def _zero_point(readers: Sequence[Layer], graph: Graph, table: Table) -> float | None:
@@ -196,11 +266,23 @@ def _fold_into_producer(layer: Layer, shift: _Shift) -> None:
     The upper bound stays that of the model, and does not become T: int8 saturates there by itself, and an average of clipped values
     would be another one.
     """
-    sign, zero_point = shift.sign, shift.zero_point
-    _set_weights(layer, sign, sign * (_bias(layer) - zero_point))
-    top = float(layer.params.get_array(10)[1]) if layer.params.get_int(9, 0) == _CLIP else _UNBOUNDED
-    layer.params.set(9, _CLIP)
-    layer.params.set_array(10, sorted([sign * -zero_point, sign * (top - zero_point)]))
+    _set_weights(layer, shift.sign, shift.sign * (_bias(layer) - shift.zero_point))
+    kind = layer.params.get_int(9, 0)
+    if kind:  # else it is part of a sum
+        layer.params.set_array(10, _bounds(shift, layer.params.get_array(10)[1] if kind == _CLIP else _UNBOUNDED))
+        layer.params.set(9, _CLIP)
+
+
+def _fold_into_relu(layer: Layer, shift: _Shift) -> None:
+    """Let a ReLU of what is stored shifted write it so."""
+    layer.type = "Clip"
+    for key, bound in enumerate(_bounds(shift, _UNBOUNDED)):
+        layer.params.set(key, bound)
+
+
+def _bounds(shift: _Shift, top: float) -> list[float]:
+    """What the values from 0 to `top` lie between when they are stored."""
+    return sorted([shift.sign * -shift.zero_point, shift.sign * (top - shift.zero_point)])
 
 
 def _bias(layer: Layer) -> Floats:
