@@ -209,6 +209,17 @@ FOLDABLE: dict[str, tuple[Build, list[str], int]] = {
         ["first", "first_0", "first_1", "b", "sum", "relu", "relu_0", "relu_1", "c", "sum2", "relu2"],
         1,
     ),
+    "dense": (
+        lambda rng: [
+            first(rng),
+            convolution(rng, "a", "first", 16, 16, 3, text=" 4=1"),
+            plain("ReLU", "relu", "a"),
+            plain("Concat", "both", "first", "relu"),
+            convolution(rng, "out", "both", 32, 8),
+        ],
+        ["first", "first_0", "first_1", "a", "relu", "both"],
+        -1,
+    ),
     "residual of two convolutions": (
         lambda rng: [
             first(rng),
@@ -322,7 +333,13 @@ NOT_FOLDABLE: dict[str, Build] = {
         convolution(rng, "second", "relu0", 3, 16, 3, text=" 9=1"),
         plain("BinaryOp", "sum", "second", "first", text=" 0=0"),
         plain("ReLU", "relu", "sum"),
-        convolution(rng, "out", "relu", 16, 8),
+        *(convolution(rng, f"{blob}_out", blob, 16, 8) for blob in ("first", "second", "relu")),
+    ],
+    "sum with a number": lambda rng: [
+        first(rng, text=""),
+        plain("BinaryOp", "sum", "first", text=" 0=0 1=1 2=0.5"),
+        plain("ReLU", "relu", "sum"),
+        convolution(rng, "out", "relu", 16, 8, 3, text=" 4=1"),
     ],
     "linear output that is read twice": lambda rng: [
         first(rng, text=""),
@@ -451,10 +468,27 @@ def test_no_reader_gets_coarser_steps(tmp_path: Path, ratio: float, folds: bool)
         assert adjusted["a"] == adjusted["b"] == pytest.approx(2 * table["b"])
 
 
-@pytest.mark.parametrize("dynamic", ["first", "out"])
-def test_weights_from_a_blob_prevent_it(dynamic: str) -> None:
+@pytest.mark.parametrize("shared", ["first", "sum"])
+def test_a_blob_that_is_read_twice_without_a_split_is_not_shifted_for_one(tmp_path: Path, shared: str) -> None:
     rng = np.random.default_rng(3)
-    layers = [first(rng), convolution(rng, "out", "first", 16, 8)]
+    layers = [
+        first(rng, text=""),
+        convolution(rng, "b", "in0", 3, 16, 3, text=" 9=1"),
+        plain("BinaryOp", "sum", "first", "b", text=" 0=0"),
+        plain("ReLU", "relu", "sum"),
+        *(convolution(rng, f"{blob}_out", blob, 16, 8) for blob in ("b", "relu")),
+    ]
+    model, table = calibrated(layers, tmp_path, image(rng))
+    assert "relu" in fold_zero_points(model, table)[2]
+    model.layers.append(plain("Sigmoid", "last", shared))
+    assert_left_alone(model, table)
+
+
+@pytest.mark.parametrize(("dynamic", "relu"), [("first", False), ("out", False), ("first", True)])
+def test_weights_from_a_blob_prevent_it(dynamic: str, relu: bool) -> None:
+    rng = np.random.default_rng(3)
+    layers = [first(rng, text="" if relu else " 9=1"), convolution(rng, "out", "relu" if relu else "first", 16, 8)]
+    layers[1:1] = [plain("ReLU", "relu", "first")] if relu else []
     for layer in layers:
         if layer.name == dynamic:
             layer.bottoms.append("weights")
@@ -552,6 +586,13 @@ def test_unfit_arguments(tmp_path: Path) -> None:
     model, table = calibrated([first(rng), convolution(rng, "out", "first", 16, 8)], tmp_path, image(rng))
     with pytest.raises(ModelError, match="int8 already"):
         fold_zero_points(quantize(model, table), table)
+    unsound = model.copy()
+    unsound.layer("out").weights["bias_data"] = Weight.raw("bias_data", np.full(8, np.nan))
+    with pytest.raises(ModelError, match="not finite"):
+        fold_zero_points(unsound, table)
+    del unsound.layer("out").weights["bias_data"]
+    with pytest.raises(ModelError, match="its parameters ask for"):
+        fold_zero_points(unsound, table)
     table["other"] = 1
     with pytest.raises(TableError, match="row other belongs to no layer"):
         fold_zero_points(model, table)
