@@ -17,7 +17,7 @@ wrong (-z), but not positive ones.  Otherwise it is left, as the largest is then
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -111,38 +111,63 @@ class _Sum:
 
 def _shifts(model: Model, table: Table) -> dict[str, _Shift]:
     """How to store the blobs that can be stored shifted, in model order."""
-    graph = model.graph()
-    floats = prevented(model, table)
-    sums = _rectified_sums(model.layers, graph)
+    sums = _rectified_sums(model)
     groups = _connected([{top} for layer in model.layers for top in layer.tops], map(_tied_blobs, model.layers))
     found: dict[str, _Shift] = {}
     # The terms of a sum need one sign, while each has a zero point of its own: they are folded all together or not at all.
     for cluster in _connected(groups, ({one.rectified, *one.others} for one in sums)):
         rectified = [one for one in sums if one.rectified in cluster]
-        touching = [layer for layer in model.layers if cluster.intersection(layer.bottoms + layer.tops)]
-        between = [layer for layer in touching if _tied_blobs(layer)]
-        ends = [layer for layer in touching if not _tied_blobs(layer)]
-        producers = [layer for layer in ends if cluster.intersection(layer.tops) - {one.rectified for one in rectified}]
-        readers = [layer for layer in ends if cluster.intersection(layer.bottoms) and not _adds_up(layer, rectified)]
-        if (
-            all(map(_ends_at_zero, producers))
-            and all(layer.type in ACTIVATION_TYPES and layer.name not in floats and not pads_with_value(layer) for layer in readers)
-            and all(map(graph.consumers, cluster))  # no output of the model
-            and (sign := _sign(readers, between)) is not None
-            and (zero_points := _zero_points([group for group in groups if group <= cluster], readers, graph, table)) is not None
-        ):
-            found |= {blob: _Shift(sign, zero_point) for blob, zero_point in zero_points.items()}
+        members = [group for group in groups if group <= cluster]
+        shifts = _cluster_shifts(model, table, members, rectified)
+        found |= shifts
+        if shifts:
             for one in rectified:
-                found |= dict.fromkeys(one.free, _Shift(sign, 0.0))
-                offset = zero_points[one.rectified] - sum(zero_points[other] for other in one.others)
-                found[one.free[0]] = _Shift(sign, offset)
-                found[one.blob] = _Shift(sign, zero_points[one.rectified])
+                found |= _term_shifts(one, shifts)
     return {top: found[top] for layer in model.layers for top in layer.tops if top in found}
 
 
-def _rectified_sums(layers: Iterable[Layer], graph: Graph) -> list[_Sum]:
+def _cluster_shifts(model: Model, table: Table, groups: Sequence[set[str]], sums: Sequence[_Sum]) -> dict[str, _Shift]:
+    """How to store the blobs of some groups that need one sign; empty if they cannot all be shifted.
+
+    Args:
+        groups: blobs that need one zero point each.
+        sums: those that are rectified to one of these blobs.
+    """
+    graph = model.graph()
+    blobs = set().union(*groups)
+    touching = [layer for layer in model.layers if blobs.intersection(layer.bottoms + layer.tops)]
+    between = [layer for layer in touching if _is_between(layer)]
+    ends = [layer for layer in touching if not _is_between(layer)]
+    producers = [layer for layer in ends if blobs.intersection(layer.tops) - {one.rectified for one in sums}]
+    readers = [layer for layer in ends if blobs.intersection(layer.bottoms) and not _adds_up(layer, sums)]
+    floats = prevented(model, table)
+    if not (
+        all(map(_ends_at_zero, producers))
+        and all(layer.type in ACTIVATION_TYPES and layer.name not in floats and not pads_with_value(layer) for layer in readers)
+        and all(map(graph.consumers, blobs))  # no output of the model
+    ):
+        return {}
+    sign = _sign(readers, between)
+    found: dict[str, _Shift] = {}
+    for group in groups:
+        zero_point = _zero_point([reader for reader in readers if reader.bottoms[0] in group], graph, table)
+        if sign is None or zero_point is None:
+            return {}
+        found |= dict.fromkeys(group, _Shift(sign, zero_point))
+    return found
+
+
+def _term_shifts(one: _Sum, shifts: Mapping[str, _Shift]) -> dict[str, _Shift]:
+    """How to store a sum, and those of its terms that are free: the first makes up for what the others are shifted by."""
+    shift = shifts[one.rectified]
+    offset = shift.zero_point - sum(shifts[other].zero_point for other in one.others)
+    return {one.blob: shift, **dict.fromkeys(one.free, _Shift(shift.sign, 0.0)), one.free[0]: _Shift(shift.sign, offset)}
+
+
+def _rectified_sums(model: Model) -> list[_Sum]:
+    graph = model.graph()
     sums = []
-    for layer in layers:
+    for layer in model.layers:
         if layer.type == "ReLU" and layer.params.get_float(0, 0.0) == 0:
             (blob,) = layer.bottoms
             writer = graph.producer(blob)
@@ -217,17 +242,6 @@ def _sign(readers: Sequence[Layer], between: Sequence[Layer]) -> int | None:
     if not any(map(pads, readers)):
         return 1
     return None if any(map(_is_max_pooling, between)) else -1
-
-
-def _zero_points(groups: Iterable[set[str]], readers: Sequence[Layer], graph: Graph, table: Table) -> dict[str, float] | None:
-    """The zero points of all blobs in the groups; None if one has none."""
-    found = {}
-    for group in groups:
-        zero_point = _zero_point([reader for reader in readers if reader.bottoms[0] in group], graph, table)
-        if zero_point is None:
-            return None
-        found.update(dict.fromkeys(group, zero_point))
-    return found
 
 
 def _zero_point(readers: Sequence[Layer], graph: Graph, table: Table) -> float | None:
