@@ -98,10 +98,15 @@ def has_dynamic_weight(layer: Layer) -> bool:
     return layer.type in ("Convolution", "ConvolutionDepthWise") and layer.params.get_int(19, 0) != 0
 
 
+def pads(layer: Layer) -> bool:
+    """Whether it is a convolution that adds a border to its input."""
+    border = any(layer.params.get_int(key, 0) != 0 for key in (4, 14, 15, 16))
+    return layer.type in ("Convolution", "ConvolutionDepthWise") and border
+
+
 def pads_with_value(layer: Layer) -> bool:
     """Whether it is a convolution that adds a border of other than zeros (ncnn's `pad_value`, key 18) to its input."""
-    border = any(layer.params.get_int(key, 0) != 0 for key in (4, 14, 15, 16))
-    return layer.type in ("Convolution", "ConvolutionDepthWise") and border and layer.params.get_float(18, 0.0) != 0
+    return pads(layer) and layer.params.get_float(18, 0.0) != 0
 
 
 def forbids_int8(layer: Layer) -> bool:
