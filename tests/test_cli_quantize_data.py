@@ -46,7 +46,9 @@ def test_it_writes_the_model_and_how_it_was_made(made: Path) -> None:
     assert told["held_out_samples"] >= 2
     assert told["skipped"] == []
     ways = {(one["method"], *one["techniques"]) for one in told["tried"]}
-    assert ways == {("mse",), ("mse", "bias correction"), ("minmax",), ("minmax", "bias correction")}
+    techniques = [(), ("bias correction",), ("zero points",), ("bias correction", "zero points")]
+    assert ways == {(method, *more) for method in ("mse", "minmax") for more in techniques}
+    assert bool(told["zero_points"]) is ("zero points" in told["chosen"]["techniques"])
     scores = [np.mean(list(one["sqnr_db"].values())) for one in told["tried"]]
     assert scores == sorted(scores, reverse=True)
     assert told["chosen"] == told["tried"][0]

@@ -233,7 +233,13 @@ def test_nothing_has_an_empty_histogram() -> None:
 
 @pytest.mark.parametrize(
     "layout",
-    [(3, 4, 2, 1, 2**61 + 1, 2, 1), (3, 2**62, 2, 2, 4, 8, 1), (1, 17, 1, 1, 1, 17, 1), (3, 2, 2, 1, 3, 8, 1), (2, 4, 2**62 + 1, 1, 1, 4, 1)],
+    [
+        (3, 4, 2, 1, 2**61 + 1, 2, 1),
+        (3, 2**62, 2, 2, 4, 8, 1),
+        (1, 17, 1, 1, 1, 17, 1),
+        (3, 2, 2, 1, 3, 8, 1),
+        (2, 4, 2**62 + 1, 1, 1, 4, 1),
+    ],
 )
 def test_a_layout_beyond_its_buffer_is_refused(layout: tuple[int, ...]) -> None:
     """Sizes whose product wraps around among them."""

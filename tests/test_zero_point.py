@@ -21,8 +21,8 @@ from pyncnnq.errors import ModelError, TableError
 from pyncnnq.inputs import InputOptions, Preprocessing, Resize
 from pyncnnq.inputs.loading import load_image
 from pyncnnq.model import Layer, Model, Params, Weight
-from pyncnnq.optimize import zero_point
-from pyncnnq.optimize.zero_point import fold_zero_points
+from pyncnnq.optimization import zero_point
+from pyncnnq.optimization.zero_point import fold_zero_points
 
 STEP = 2.0**-7
 Build = Callable[[np.random.Generator], list[Layer]]

@@ -78,6 +78,7 @@ def description(result: Optimized) -> dict[str, Any]:
         "held_out_samples": result.held_out,
         "skipped": result.statistics.skipped,
         "chosen": _candidate(result.chosen),
+        "zero_points": result.folded,
         "tried": [_candidate(candidate) for candidate in result.candidates],
         "layers": [asdict(layer) for layer in result.calibration.layers],
         "warnings": [*result.calibration.warnings, *result.int8.summary.warnings],

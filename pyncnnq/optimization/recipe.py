@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,13 @@ from pyncnnq.errors import InputError, ModelError
 from pyncnnq.inputs import InputOptions
 from pyncnnq.model import Model
 from pyncnnq.optimization.bias_correction import correct_biases
+from pyncnnq.optimization.zero_point import fold_zero_points
+from pyncnnq.quantizable import scaled_weights
 from pyncnnq.quantization import QuantizedModel, quantize
+from pyncnnq.quantization.selection import left_out
 from pyncnnq.statistics.driver import Statistics, compare_outputs, observe_samples
 from pyncnnq.statistics.pool import WorkerPool
+from pyncnnq.table import Table, weight_key
 
 Progress = Callable[[str], AbstractContextManager[Callable[[int, int], None] | None]]
 """From the name of a pass to the context of what is called with (samples done, samples in all)."""
@@ -60,6 +64,7 @@ class Optimized:
         int8: the int8 model.
         model: the float model that it was made from: the one that was given, with other biases.
         calibration: the table, and how it came about; the table and `model` also fit ncnn2int8.
+        folded: the blobs that are stored with a zero point; if there are any, `model` is of no use in float (see `fold_zero_points`).
         chosen: how it was made.
         candidates: all that were tried, the best first.
         statistics: of the calibration samples.
@@ -69,6 +74,7 @@ class Optimized:
     int8: QuantizedModel
     model: Model
     calibration: Calibration
+    folded: list[str]
     chosen: Candidate
     candidates: list[Candidate] = field(default_factory=list)
     statistics: Statistics = field(default_factory=Statistics)
@@ -111,7 +117,7 @@ def optimize_on(
     progress: Progress = lambda _: nullcontext(),
     **choices: Any,
 ) -> Optimized:
-    """Try thresholds by several methods, without and with corrected biases, and keep what is best on the held-out samples.
+    """Try thresholds by several methods, each without and with corrected biases and zero points, and keep what is best on held-out samples.
 
     All weights get 8 bits where no input can overflow (pyncnnq/winograd.py).  There is one pass over the calibration samples and one over
     the held-out ones; stock ncnn runs float and int8 models alike.  The result is the same for any number of workers.
@@ -131,27 +137,61 @@ def optimize_on(
     calibration_samples, held_out = split_samples(data.samples)
     with progress("calibrate") as update:
         statistics = observe_samples(model, calibration_samples, data.inputs, WorkerPool(workers), strict=strict, progress=update)
-    made: list[tuple[Candidate, QuantizedModel, Model, Calibration]] = []
+    in_float = left_out(model, **{name: choices.get(name, default) for name, default in _SELECTION.items()})
+    ways = [way for method in METHODS for way in _ways(model, statistics, method, in_float)]
+    int8s = [quantize(way.model, way.calibration.table, **choices) for way in ways]
     outputs = model.outputs
     with tempfile.TemporaryDirectory(prefix="pyncnnq-") as folder:
-        ways = []
-        for method in METHODS:
-            calibration = calibrate(model, statistics, method=method, weight_bits="proven")
-            corrected, _ = correct_biases(model, calibration.table, statistics)
-            ways += [(method, (), model, calibration), (method, ("bias correction",), corrected, calibration)]
-        int8s = [quantize(changed, calibration.table, **choices) for _, _, changed, calibration in ways]
         files = [(Path(folder) / f"{index}.param", Path(folder) / f"{index}.bin") for index in range(len(int8s))]
         for int8, (param, bin_path) in zip(int8s, files, strict=True):
             int8.save(param, bin_path)
         inputs = list(zip(model.inputs, data.inputs, strict=True))
         with progress("judge") as update:
             ratios = compare_outputs([_files(model), *files], held_out, inputs, outputs, WorkerPool(workers), progress=update)
-    for (method, techniques, changed, calibration), int8, found in zip(ways, int8s, ratios, strict=True):
-        made.append((Candidate(method, techniques, dict(zip(outputs, found, strict=True))), int8, changed, calibration))
-    # The first of equals: the simpler one.
-    made.sort(key=lambda one: -one[0].score)
-    chosen, int8, changed, calibration = made[0]
-    return Optimized(int8, changed, calibration, chosen, [one[0] for one in made], statistics, len(held_out))
+    candidates = [
+        Candidate(way.method, way.techniques, dict(zip(outputs, found, strict=True))) for way, found in zip(ways, ratios, strict=True)
+    ]
+    # Of equals the first: the simpler one.
+    order = sorted(range(len(ways)), key=lambda index: -candidates[index].score)
+    best = ways[order[0]]
+    ranked = [candidates[index] for index in order]
+    return Optimized(int8s[order[0]], best.model, best.calibration, best.folded, ranked[0], ranked, statistics, len(held_out))
+
+
+_SELECTION: Mapping[str, Any] = {"exclude": (), "only": (), "keep_first_last": False}
+"""The options of `quantize` that keep layers in float."""
+
+
+@dataclass(frozen=True)
+class _Way:
+    """A float model and a table to make an int8 model from."""
+
+    method: str
+    techniques: tuple[str, ...]
+    model: Model
+    calibration: Calibration
+    folded: list[str] = field(default_factory=list)
+
+
+def _ways(model: Model, statistics: Statistics, method: str, in_float: Iterable[str]) -> list[_Way]:
+    """Without and with each technique; biases are corrected first, since folding carries them along."""
+    calibration = calibrate(model, statistics, method=method, weight_bits="proven")
+    for layer in map(model.layer, in_float):  # folding must know of them
+        for key in (layer.name, *(weight_key(layer.name, index) for index in range(len(scaled_weights(layer))))):
+            if key in calibration.table:
+                del calibration.table[key]
+    corrected, _ = correct_biases(model, calibration.table, statistics)
+    ways = [_Way(method, (), model, calibration), _Way(method, ("bias correction",), corrected, calibration)]
+    for way in list(ways):
+        changed, table, folded = fold_zero_points(way.model, way.calibration.table)
+        if folded:
+            ways.append(_Way(method, (*way.techniques, "zero points"), changed, _with_table(calibration, table), folded))
+    return ways
+
+
+def _with_table(calibration: Calibration, table: Table) -> Calibration:
+    layers = [replace(layer, scale=float(table[layer.name][0])) if layer.name in table else layer for layer in calibration.layers]
+    return replace(calibration, table=table, layers=layers)
 
 
 def _files(model: Model) -> tuple[Path, Path]:
