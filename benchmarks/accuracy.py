@@ -10,13 +10,14 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
+import time
 from pathlib import Path
 
 import ncnn
 import numpy as np
 from numpy.typing import NDArray
 
-from pyncnnq import InputOptions, Model, calibrate, collect, load_model, quantize
+from pyncnnq import InputOptions, Model, calibrate, collect, load_model, optimize, quantize
 from pyncnnq.inputs import Preprocessing, Resize
 from pyncnnq.inputs.loading import load_image
 
@@ -49,7 +50,7 @@ def logits(model: Model, images: list[Path], preprocessing: Preprocessing) -> ND
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("shared", type=Path, help="folder with models/ and data/imagenet")
-    parser.add_argument("--method", default="kl")
+    parser.add_argument("--method", default="kl", help="of thresholds; or optimize: what quantize does with images")
     parser.add_argument("--weight-bits", default="ncnn")
     parser.add_argument("--calibrate", type=int, default=200, help="photographs to calibrate on")
     parser.add_argument("--evaluate", type=int, default=400, help="photographs to judge on")
@@ -62,21 +63,28 @@ def main() -> None:
     print(
         f"{arguments.method}, weight bits {arguments.weight_bits}, {arguments.calibrate} photographs to calibrate, {len(images)} to judge"
     )
-    print(f"{'model':28}{'float top-1':>13}{'int8 top-1':>13}{'agreement':>13}{'SQNR':>13}")
+    print(f"{'model':28}{'float top-1':>13}{'int8 top-1':>13}{'agreement':>13}{'SQNR':>13}{'made in':>13}")
     for name in MODELS:
         inputs = described[name]["inputs"].popitem()[1]
         resize = Resize("short-side", 256) if "short-side" in inputs["resize"] else Resize()
         size, mean, norm = (tuple(inputs[key]) for key in ("size", "mean", "norm"))
         options = InputOptions(size=size, mean=mean, norm=norm, pixel=inputs["pixel"], resize=resize)
         model = load_model(shared / f"models/{name}.param", shared / f"models/{name}.bin")
-        statistics = collect(model, shared / "data/imagenet/calib", options=options, samples=arguments.calibrate)
-        int8 = quantize(model, calibrate(model, statistics, method=arguments.method, weight_bits=arguments.weight_bits).table)
+        calib = shared / "data/imagenet/calib"
+        start = time.perf_counter()
+        int8: Model
+        if arguments.method == "optimize":
+            int8 = optimize(model, calib, options=options, samples=arguments.calibrate).int8
+        else:
+            statistics = collect(model, calib, options=options, samples=arguments.calibrate)
+            int8 = quantize(model, calibrate(model, statistics, method=arguments.method, weight_bits=arguments.weight_bits).table)
+        seconds = time.perf_counter() - start
         preprocessing = Preprocessing(size, mean, norm, inputs["pixel"], resize)
         expected, found = (logits(one, images, preprocessing) for one in (model, int8))
         top = expected.argmax(axis=1), found.argmax(axis=1)
         percent = [100 * np.mean(one) for one in (top[0] == labels, top[1] == labels, top[0] == top[1])]
         decibel = 10 * np.log10(np.sum(expected.astype(np.float64) ** 2) / np.sum((expected - found).astype(np.float64) ** 2))
-        print(f"{name:28}" + "".join(f"{value:>11.2f} %" for value in percent) + f"{decibel:>10.2f} dB")
+        print(f"{name:28}" + "".join(f"{value:>11.2f} %" for value in percent) + f"{decibel:>10.2f} dB{seconds:>11.1f} s")
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ class Optimized:
     Attributes:
         int8: the int8 model.
         model: the float model that it was made from: the one that was given, with other biases.
-        calibration: the table, and how it came about; the table and `model` also fit ncnn2int8.
+        calibration: the table, and how it came about.
         folded: the blobs that are stored with a zero point; if there are any, `model` is of no use in float (see `fold_zero_points`).
         chosen: how it was made.
         candidates: all that were tried, the best first.
