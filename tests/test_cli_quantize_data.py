@@ -113,6 +113,21 @@ def test_unreadable_images_are_named_and_skipped(cli: Cli, tmp_path: Path) -> No
     assert "aa.png" in done.stderr
 
 
+def test_an_unreadable_image_among_those_held_out_is_named_too(cli: Cli, tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    shutil.copytree(DEMO.images, images)
+    _, held_out = split_samples([(path,) for path in sorted(images.iterdir())])
+    held_out[1][0].write_bytes(b"no image")
+    arguments = ["quantize", DEMO.param, DEMO.bin, images, *OPTIONS, "-o", tmp_path / "net"]
+    done = cli(*arguments)
+    assert done.returncode == 0, done.stderr
+    assert held_out[1][0].name in done.stderr
+    assert json.loads((tmp_path / "net.json").read_text())["held_out_samples"] == len(held_out) - 1
+    strict = cli(*arguments, "--strict")
+    assert strict.returncode == 2
+    assert held_out[1][0].name in strict.stderr
+
+
 def faults(tmp_path: Path) -> dict[str, tuple[list[object], list[str]]]:
     few = tmp_path / "few"
     few.mkdir()

@@ -67,7 +67,7 @@ class Optimized:
         folded: the blobs that are stored with a zero point; if there are any, `model` is of no use in float (see `fold_zero_points`).
         chosen: how it was made.
         candidates: all that were tried, the best first.
-        statistics: of the calibration samples.
+        statistics: of the calibration samples; what was skipped of the held-out ones is named there too.
         held_out: how many samples judged.
     """
 
@@ -147,7 +147,10 @@ def optimize_on(
             int8.save(param, bin_path)
         inputs = list(zip(model.inputs, data.inputs, strict=True))
         with progress("judge") as update:
-            ratios = compare_outputs([_files(model), *files], held_out, inputs, outputs, WorkerPool(workers), progress=update)
+            ratios, skipped = compare_outputs(
+                [_files(model), *files], held_out, inputs, outputs, WorkerPool(workers), strict=strict, progress=update
+            )
+    statistics.skipped += skipped
     candidates = [
         Candidate(way.method, way.techniques, dict(zip(outputs, found, strict=True))) for way, found in zip(ways, ratios, strict=True)
     ]
@@ -155,7 +158,9 @@ def optimize_on(
     order = sorted(range(len(ways)), key=lambda index: -candidates[index].score)
     best = ways[order[0]]
     ranked = [candidates[index] for index in order]
-    return Optimized(int8s[order[0]], best.model, best.calibration, best.folded, ranked[0], ranked, statistics, len(held_out))
+    return Optimized(
+        int8s[order[0]], best.model, best.calibration, best.folded, ranked[0], ranked, statistics, len(held_out) - len(skipped)
+    )
 
 
 _SELECTION: Mapping[str, Any] = {"exclude": (), "only": (), "keep_first_last": False}

@@ -83,8 +83,9 @@ def compare_outputs(
     outputs: Sequence[str],
     pool: WorkerPool,
     *,
+    strict: bool = False,
     progress: Callable[[int, int], None] | None = None,
-) -> list[list[float]]:
+) -> tuple[list[list[float]], list[str]]:
     """How far the outputs of models lie from those of a reference, on the same samples in stock ncnn.
 
     Args:
@@ -93,23 +94,25 @@ def compare_outputs(
         inputs: the blob of each model input, and how a file becomes it.
         outputs: the blobs to compare; all models have them.
         pool: the processes to use; they end with this call.
+        strict: an unreadable sample is an error instead of being skipped.
         progress: called with (samples done, samples in all) after each sample.
 
     Returns:
         For each model but the reference, for each output the signal-to-quantization-noise ratio over all samples, in dB: infinite when
-        nothing differs, minus infinite when an output is not finite or has another shape.
+        nothing differs, minus infinite when an output is not finite or has another shape.  And the samples that could not be read, each
+        with the reason.
 
     Raises:
         InputError: no sample could be read, or an array does not fit.
         PyncnnqError: ncnn cannot run a model on these samples.
     """
-    answers = _run(Comparison(models, inputs, samples, outputs), pool, strict=False, progress=progress)
+    answers = _run(Comparison(models, inputs, samples, outputs), pool, strict=strict, progress=progress)
     signal = [math.fsum(answer.signal[output] for answer in answers.samples) for output in range(len(outputs))]
     noise = [
         [math.fsum(answer.noise[other][output] for answer in answers.samples) for output in range(len(outputs))]
         for other in range(len(models) - 1)
     ]
-    return [[_decibels(a, b) for a, b in zip(signal, row, strict=True)] for row in noise]
+    return [[_decibels(a, b) for a, b in zip(signal, row, strict=True)] for row in noise], answers.skipped
 
 
 def _decibels(signal: float, noise: float) -> float:
