@@ -1,6 +1,9 @@
 #include <pybind11/numpy.h>
 
+#include <stdexcept>
+
 #include "bindings.hpp"
+#include "gptq.hpp"
 #include "weight_rows.hpp"
 
 namespace py = pybind11;
@@ -36,6 +39,39 @@ py::array_t<int8_t> quantize_rows(const Floats& weights, const Floats& scales) {
     return quantized;
 }
 
+using Doubles = py::array_t<double, py::array::c_style>;
+
+py::tuple gptq_round(const Doubles& weights, const Doubles& moments, const Floats& scales) {
+    if (weights.ndim() != 3) throw py::value_error("weights must have three dimensions: groups, outputs of a group, inputs of a group");
+    const pyncnnq::WeightShape shape{static_cast<size_t>(weights.shape(0)), static_cast<size_t>(weights.shape(1)),
+                                     static_cast<size_t>(weights.shape(2))};
+    const auto size = weights.shape(2), outputs = weights.shape(0) * weights.shape(1);
+    if (moments.ndim() != 3 || moments.shape(0) != weights.shape(0) || moments.shape(1) != size || moments.shape(2) != size)
+        throw py::value_error("moments must be a square matrix of the inputs for each group");
+    if (scales.ndim() != 2 || scales.shape(0) < 1 || scales.shape(1) != outputs)
+        throw py::value_error("scales must be one or more rows with one number for each output");
+    const double *w = weights.data(), *h = moments.data();
+    const float* s = scales.data();
+    for (py::ssize_t i = 0; i < scales.size(); i++) {
+        if (!(s[i] > 0)) throw py::value_error("scales must be positive");
+    }
+    py::array_t<int8_t> codes({weights.shape(0), weights.shape(1), size});
+    py::array_t<int32_t> chosen(outputs);
+    Doubles errors(outputs);
+    int8_t* code = codes.mutable_data();
+    int32_t* choice = chosen.mutable_data();
+    double* error = errors.mutable_data();
+    std::fill(choice, choice + outputs, 0);
+    const auto candidates = static_cast<size_t>(scales.shape(0));
+    bool sound = false;
+    {
+        py::gil_scoped_release release;
+        sound = pyncnnq::gptq_round(shape, w, h, s, candidates, code, choice, error);
+    }
+    if (!sound) throw py::value_error("a matrix of moments is not positive definite");
+    return py::make_tuple(codes, chosen, errors);
+}
+
 }  // namespace
 
 void bind_weights(py::module_& module) {
@@ -43,4 +79,7 @@ void bind_weights(py::module_& module) {
                "Largest magnitude of each row of a 2-D float32 array; infinite or NaN where the row holds one.");
     module.def("quantize_rows", &quantize_rows, py::arg("weights").noconvert(), py::arg("scales").noconvert(),
                "Int8 of a 2-D float32 array by one scale for each row: rounded, halves away from zero, and clamped to +-127.");
+    module.def(
+        "gptq_round", &gptq_round, py::arg("weights").noconvert(), py::arg("moments").noconvert(), py::arg("scales").noconvert(),
+        "Int8 of weights by the best of several scales, rounded so that errors at the outputs are small: codes, which scale, errors.");
 }

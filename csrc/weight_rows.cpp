@@ -2,11 +2,10 @@
 
 #include <algorithm>
 #include <cstring>
-#include <system_error>
 #include <thread>
-#include <vector>
 
 #include "dispatch.hpp"
+#include "parallel.hpp"
 
 namespace pyncnnq {
 
@@ -31,17 +30,7 @@ void for_spans(size_t rows, size_t columns, const Work& work) {
             i = stop;
         }
     };
-    std::vector<std::thread> threads;
-    threads.reserve(spans);
-    for (size_t span = 1; span < spans; span++) {
-        try {
-            threads.emplace_back(run, span);
-        } catch (const std::system_error&) {
-            run(span);  // no thread to be had: the work is done here
-        }
-    }
-    run(0);
-    for (std::thread& thread : threads) thread.join();
+    for_each_part(spans, run);
 }
 
 }  // namespace

@@ -25,8 +25,9 @@ def ncnn_weight_bits(layer: Layer) -> int:
     return 6 if may_use_winograd(layer) else 8
 
 
-WEIGHT_BITS: Mapping[str, WeightBits] = {"ncnn": ncnn_weight_bits, "proven": lambda _: 8}
-"""With "proven", scales of layers that may use winograd are bounded besides (pyncnnq/winograd.py)."""
+WEIGHT_BITS: Mapping[str, WeightBits] = {"ncnn": ncnn_weight_bits, "proven": lambda _: 8, "8": lambda _: 8}
+"""With "proven", scales of layers that may use winograd are bounded besides; with "8" winograd must be forbidden where sums could
+overflow (both in pyncnnq/winograd.py)."""
 
 
 def weight_rows(layer: Layer, weight: ScaledWeight) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

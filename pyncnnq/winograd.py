@@ -12,10 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyncnnq._core import quantize_rows
-from pyncnnq.model import Graph, Layer
+from pyncnnq.model import Graph, Layer, Model
+from pyncnnq.quantizable import pads_with_value
+from pyncnnq.table import Table, weight_key
 
 LARGEST_SUM = 2**31 // 576
 """The largest magnitude of a sum of int8 products that comes out right."""
+
+NO_WINOGRAD = 64
+"""The bit of a layer's feature mask that forbids winograd (ncnn's src/net.cpp)."""
 
 _SHAPE_KEYS = ((1, 0), (2, 1), (3, 1))  # kernel, dilation, stride: the width's key and default; the height's is ten more
 _RELU, _CLIP, _SIGMOID = 1, 3, 4  # activation_type (src/layer/fused_activation.h)
@@ -23,10 +28,14 @@ _KEEPS_VALUES = ("Split", "Slice", "Concat", "ShuffleChannel", "Reshape", "Flatt
 
 
 def may_use_winograd(layer: Layer) -> bool:
-    """Whether ncnn may take winograd for the layer in int8, on any CPU: it is a Convolution, 3x3, neither strided nor dilated."""
+    """Whether ncnn may take winograd for the layer in int8, on any CPU.
+
+    It is a Convolution, 3x3, neither strided nor dilated, whose feature mask (key 31) allows it.
+    """
     params = layer.params
     kernel, dilation, stride = ((w := params.get_int(key, default), params.get_int(key + 10, w)) for key, default in _SHAPE_KEYS)
-    return layer.type == "Convolution" and kernel == (3, 3) and dilation == (1, 1) and stride == (1, 1)
+    forbidden = params.get_int(31, 0) & NO_WINOGRAD
+    return layer.type == "Convolution" and not forbidden and kernel == (3, 3) and dilation == (1, 1) and stride == (1, 1)
 
 
 def is_non_negative(graph: Graph, blob: str) -> bool:
@@ -80,3 +89,25 @@ def bounded_scales(weights: NDArray[np.float32], scales: NDArray[np.float32], no
             return scales
         # Rounding may leave a sum a little too large once more; a thousandth less than in proportion ends that.
         scales[beyond] *= (0.999 * LARGEST_SUM / sums[beyond]).astype(np.float32)
+
+
+def forbid_where_sums_overflow(model: Model, table: Table) -> list[str]:
+    """Forbid winograd, in place, to the layers in which some input would make a sum that comes out wrong; returns their names.
+
+    Args:
+        model: a float model.
+        table: its calibration table; layers that lack a row stay in float.
+    """
+    graph = model.graph()
+    found = []
+    for layer in model.layers:
+        key = weight_key(layer.name)
+        if key not in table or layer.name not in table or not may_use_winograd(layer):
+            continue
+        # Where it pads with a number, that may be a negative one.
+        non_negative = is_non_negative(graph, layer.bottoms[0]) and not pads_with_value(layer)
+        rows = layer.weights["weight_data"].float32().reshape(len(table[key]), -1)
+        if (largest_sums(quantize_rows(rows, table[key]), non_negative) > LARGEST_SUM).any():
+            layer.params.set(31, layer.params.get_int(31, 0) | NO_WINOGRAD)
+            found.append(layer.name)
+    return found

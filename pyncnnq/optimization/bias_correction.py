@@ -6,14 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyncnnq._core import quantize_rows
-from pyncnnq.model import Layer, Model, Weight
+from pyncnnq.model import Layer, Model
+from pyncnnq.optimization.weights_and_bias import bias_of, set_bias
 from pyncnnq.quantizable import has_dynamic_weight, input_channels, needs_activation_scale, scaled_weights
 from pyncnnq.statistics.driver import Statistics
 from pyncnnq.table import Table, weight_key
 from pyncnnq.weight_scales import weight_rows
-
-_BIAS_TERM = {"Convolution": 5, "ConvolutionDepthWise": 5, "InnerProduct": 1}
-"""The key of ncnn's `bias_term`."""
 
 
 def correct_biases(model: Model, table: Table, statistics: Statistics) -> tuple[Model, list[str]]:
@@ -44,7 +42,7 @@ def correct_biases(model: Model, table: Table, statistics: Statistics) -> tuple[
         blob = statistics.blobs.get(graph.split_root(layer.bottoms[0]))
         means = _input_means(layer, blob.channel_means()) if blob is not None else None
         if means is not None:
-            _add_to_bias(layer, -_mean_error(layer, table[weight_key(layer.name, 0)], means))
+            set_bias(layer, bias_of(layer) - _mean_error(layer, table[weight_key(layer.name, 0)], means))
             names.append(layer.name)
     return corrected, names
 
@@ -71,13 +69,3 @@ def _mean_error(layer: Layer, scales: NDArray[np.float32], means: NDArray[np.flo
     by_channel = error.reshape(group, outputs // group, means.size // group, -1).sum(axis=3)
     moved: NDArray[np.float64] = np.einsum("goi,gi->go", by_channel, means.reshape(group, -1)).reshape(outputs)
     return moved
-
-
-def _add_to_bias(layer: Layer, change: NDArray[np.float64]) -> None:
-    key = _BIAS_TERM[layer.type]
-    if layer.params.get_int(key, 0) == 0:
-        layer.params.set(key, 1)
-        bias = np.zeros(change.size)
-    else:
-        bias = layer.weights["bias_data"].float32().astype(np.float64)
-    layer.weights["bias_data"] = Weight.raw("bias_data", bias + change)

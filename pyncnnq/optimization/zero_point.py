@@ -25,12 +25,11 @@ from numpy.typing import NDArray
 
 from pyncnnq._core import quantize_rows
 from pyncnnq.model import Graph, Layer, Model, Weight
+from pyncnnq.optimization.weights_and_bias import bias_of, set_bias
 from pyncnnq.quantizable import ACTIVATION_TYPES, has_dynamic_weight, pads, pads_with_value, require_float, scaled_weights
-from pyncnnq.quantization.layers import set_weights
 from pyncnnq.quantization.selection import prevented
 from pyncnnq.table import Table, weight_key
 from pyncnnq.weight_scales import weight_rows
-from pyncnnq.winograd import bounded_scales, may_use_winograd
 
 _RELU, _CLIP = 1, 3  # activation_type (src/layer/fused_activation.h)
 _UNBOUNDED = 1e30  # far beyond any value; ncnn has no activation with one bound but the ReLU
@@ -66,9 +65,9 @@ def fold_zero_points(model: Model, table: Table) -> tuple[Model, Table, list[str
         table: its calibration table; 127 / scale of an activation row is the threshold T of the blob.
 
     Returns:
-        The new float model; its table, where the activation rows of readers are changed, and weight rows of those in which sums could
-        now overflow (see pyncnnq/winograd.py); and the names of the blobs that are stored shifted, in model order.  The arguments are
-        left as they are.
+        The new float model; its table, where the activation rows of readers are changed; and the names of the blobs that are stored
+        shifted, in model order.  The arguments are left as they are.  In a reader, sums may now overflow that could not before (see
+        pyncnnq/winograd.py).
 
     Raises:
         ModelError: a model that is int8 already, or weights that are not finite or not those that a layer needs.
@@ -90,6 +89,11 @@ def fold_zero_points(model: Model, table: Table) -> tuple[Model, Table, list[str
         elif layer.type == "ReLU" and layer.tops[0] in shifts:
             _fold_into_relu(layer, shifts[layer.tops[0]])
     return model, table, list(shifts)
+
+
+def zero_points(model: Model, table: Table) -> dict[str, float]:
+    """The zero points that `fold_zero_points` would give blobs, by name, in the blobs' own units."""
+    return {blob: shift.zero_point for blob, shift in _shifts(model, table).items()}
 
 
 @dataclass(frozen=True)
@@ -263,13 +267,10 @@ def _fold_into_reader(layer: Layer, shift: _Shift, table: Table) -> None:
     key = weight_key(layer.name)
     table[layer.name] = 127 / shift.zero_point
     scales = np.where(absmax == 0, np.float32(1), table[key])  # for rows of zeros any will do, even inf
-    if may_use_winograd(layer):
-        # The input takes both signs now, and a sum may be larger than it could be.
-        scales = bounded_scales(rows, scales, non_negative=False)
     table[key] = scales
     rounded = quantize_rows(rows, scales) / scales[:, None].astype(np.float64)
     sums = rounded.reshape(layer.params.get_int(0, 0), -1).sum(axis=1)
-    _set_weights(layer, shift.sign, _bias(layer) + shift.zero_point * sums)
+    _set_weights(layer, shift.sign, bias_of(layer) + shift.zero_point * sums)
     if pads(layer):
         layer.params.set(18, shift.zero_point)
 
@@ -280,7 +281,7 @@ def _fold_into_producer(layer: Layer, shift: _Shift) -> None:
     The upper bound stays that of the model, and does not become T: int8 saturates there by itself, and an average of clipped values
     would be another one.
     """
-    _set_weights(layer, shift.sign, shift.sign * (_bias(layer) - shift.zero_point))
+    _set_weights(layer, shift.sign, shift.sign * (bias_of(layer) - shift.zero_point))
     kind = layer.params.get_int(9, 0)
     if kind:  # else it is part of a sum
         layer.params.set_array(10, _bounds(shift, layer.params.get_array(10)[1] if kind == _CLIP else _UNBOUNDED))
@@ -299,17 +300,11 @@ def _bounds(shift: _Shift, top: float) -> list[float]:
     return sorted([shift.sign * -shift.zero_point, shift.sign * (top - shift.zero_point)])
 
 
-def _bias(layer: Layer) -> Floats:
-    if "bias_data" in layer.weights:
-        return layer.weights["bias_data"].float32().astype(np.float64)
-    return np.zeros(layer.params.get_int(0, 0))
-
-
 def _set_weights(layer: Layer, sign: int, bias: Floats) -> None:
     """Multiply the weights by a sign, and set the bias, which the layer need not have had."""
     weight = layer.weights["weight_data"]
     if sign < 0:
         store = Weight.tagged_float16 if weight.format == "float16" else Weight.tagged_float32
         weight = store("weight_data", -weight.float32())
-    layer.params.set(1 if layer.type == "InnerProduct" else 5, 1)
-    set_weights(layer, {"weight_data": weight, "bias_data": Weight.raw("bias_data", bias)})
+    layer.weights["weight_data"] = weight
+    set_bias(layer, bias)

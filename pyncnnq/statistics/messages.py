@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pyncnnq.inputs import InputSpec
 from pyncnnq.statistics.observed import ObservedBlob
@@ -55,6 +58,118 @@ class Compared:
 
     signal: tuple[float, ...]
     noise: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True)
+class Walk:
+    """Take two models, a float one and its quantized likeness, through a network together, a few layers at a time.
+
+    Attributes:
+        inputs: the blob of each model input, and how a file becomes it.
+        samples: this worker's, by their numbers; it holds their blobs until they are dropped.
+    """
+
+    inputs: Sequence[tuple[str, InputSpec]]
+    samples: Mapping[int, tuple[Path, ...]]
+
+
+@dataclass(frozen=True)
+class Quantizer:
+    """How a layer's input becomes int8: code = round((x - zero_point) * scale), within +-127."""
+
+    scale: float
+    zero_point: float
+
+
+@dataclass(frozen=True)
+class Window:
+    """What one output of a layer sees of its input.
+
+    Attributes:
+        kernel, dilation, stride: (height, width).
+        padding: (left, right, top, bottom), or ncnn's -233 or -234 in all four for what makes the output as large as the input.
+        pad_value: of the border.
+        groups: of channels that are seen apart.
+        channels: of the input, all groups together.
+        flattened: it takes a 3-D blob as one vector, as an InnerProduct does.
+    """
+
+    kernel: tuple[int, int]
+    dilation: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int, int, int]
+    pad_value: float
+    groups: int
+    channels: int
+    flattened: bool
+
+
+@dataclass(frozen=True)
+class Look:
+    """Ask for the moments of what a layer sees, over some of its outputs of each sample.
+
+    Attributes:
+        blob: the layer's input.
+        window: what of it each output sees.
+        quantizer: how the input becomes int8.
+        outputs: how many outputs to take of each sample, at random, all if there are no more.
+        seed: of that choice, together with the number of the sample.
+    """
+
+    blob: str
+    window: Window
+    quantizer: Quantizer
+    outputs: int
+    seed: int
+
+
+@dataclass
+class Moments:
+    """Sums over inputs of a layer, as integers, so that they are the same in any order.
+
+    Attributes:
+        count: how many inputs there were.
+        products: of codes of the quantized branch with each other, (groups, size, size).
+        codes: of the codes, (groups, size).
+        differences: of what the float branch has more than the codes say, in 1 / DIFFERENCE of a step, (groups, size).
+    """
+
+    count: int
+    products: NDArray[np.int64]
+    codes: NDArray[np.int64]
+    differences: NDArray[np.int64]
+
+    def add(self, other: Moments) -> None:
+        """Take in those of other inputs."""
+        self.count += other.count
+        self.products += other.products
+        self.codes += other.codes
+        self.differences += other.differences
+
+
+DIFFERENCE = 1024
+"""Parts of a quantization step in which differences are counted."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """Run some layers on all samples.
+
+    Attributes:
+        model: the files of these layers, as they are in the float branch.
+        quantized: as they are in the quantized branch; None for the same.
+        bottoms: the blobs that they read: the name in the files, and that of the blob.
+        quantizers: how bottoms become int8 first, in the quantized branch, by the name of the blob.
+        tops: the blobs to keep: the name in the files.
+        dropped: blobs that nothing reads after this.
+    """
+
+    model: tuple[Path, Path]
+    quantized: tuple[Path, Path] | None
+    bottoms: Sequence[tuple[str, str]]
+    quantizers: Mapping[str, Quantizer]
+    tops: Sequence[str]
+    dropped: Sequence[str]
 
 
 @dataclass(frozen=True)

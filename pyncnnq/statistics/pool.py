@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
@@ -32,6 +32,8 @@ _ENVIRONMENT = {
     "MALLOC_TRIM_THRESHOLD_": str(2**30),
     "MALLOC_TOP_PAD_": str(2**26),
 }
+
+_STREAM_ERRORS = (OSError, EOFError, ValueError, pickle.UnpicklingError)  # ValueError: `stop` has closed the streams
 
 # Samples handed to a worker ahead of its answers, so that it never waits for the parent.
 _AHEAD = 2
@@ -100,6 +102,24 @@ class WorkerPool:
             running -= index is None
             yield index, answer
 
+    def tell(self, messages: Sequence[object]) -> None:
+        """Send each worker its message.
+
+        Raises:
+            PyncnnqError: a worker has ended.
+        """
+        for worker, message in zip(self._workers, messages, strict=True):
+            worker.tell(message)
+
+    def ask(self, message: object) -> list[Any]:
+        """Send all workers a message, and wait for the answer of each.
+
+        Raises:
+            PyncnnqError: a worker has ended.
+        """
+        self.tell([message] * self.size)
+        return [worker.hear() for worker in self._workers]
+
     def __enter__(self) -> WorkerPool:
         return self
 
@@ -148,11 +168,28 @@ class _Worker:
                 if waiting:
                     answers.put((waiting.pop(0), self._receive()))
             answers.put((None, self._receive()))
-        except (OSError, EOFError, ValueError, pickle.UnpicklingError):  # ValueError: `stop` has closed the streams
-            self._process.wait()
-            self._listener.join()
-            words = f": {list(self.printed)[-1]}" if self.printed else ""
-            answers.put((None, PyncnnqError(f"a worker process {_end(self._process.returncode)} while running the model{words}")))
+        except _STREAM_ERRORS:
+            answers.put((None, self._ended()))
+
+    def tell(self, message: object) -> None:
+        """Send a message; PyncnnqError when the process has ended."""
+        try:
+            self._send(message)
+        except _STREAM_ERRORS:
+            raise self._ended() from None
+
+    def hear(self) -> Any:
+        """Wait for an answer; PyncnnqError when the process has ended."""
+        try:
+            return self._receive()
+        except _STREAM_ERRORS:
+            raise self._ended() from None
+
+    def _ended(self) -> PyncnnqError:
+        self._process.wait()
+        self._listener.join()
+        words = f": {list(self.printed)[-1]}" if self.printed else ""
+        return PyncnnqError(f"a worker process {_end(self._process.returncode)} while running the model{words}")
 
     def _send(self, message: object) -> None:
         stream = cast(IO[bytes], self._process.stdin)

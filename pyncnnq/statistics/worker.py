@@ -4,7 +4,8 @@ Started as a program of its own and not by multiprocessing: it needs nothing of 
 threads and OpenMP, and what ncnn prints to the C stderr, or a crash inside it, stays away from the user's terminal and process.
 
 Messages are pickles over the standard streams.  In: a `Job` or a `Comparison`, then sample indices, then None.  Out: one message for each
-index, then the result: the statistics of a Job, nothing of a Comparison.
+index, then the result: the statistics of a Job, nothing of a Comparison.  Or in: a `Walk`, then `Look` and `Step` messages, then None;
+out: one answer to each.
 """
 
 from __future__ import annotations
@@ -15,68 +16,28 @@ import os
 import pickle
 import signal
 import sys
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any, BinaryIO
 
 import cv2
-import ncnn
 import numpy as np
 from numpy.typing import NDArray
 
 from pyncnnq._core import BlobStatistics
 from pyncnnq.errors import InputError, UnreadableError
 from pyncnnq.inputs.loading import load_sample
-from pyncnnq.model.text import encode
-from pyncnnq.statistics.messages import Compared, Comparison, Failed, Job, Misfit, Observed, Unreadable
+from pyncnnq.statistics.messages import Compared, Comparison, Failed, Job, Look, Misfit, Observed, Unreadable, Walk
+from pyncnnq.statistics.network import FailureError, Network
 from pyncnnq.statistics.observed import ObservedBlob
+from pyncnnq.statistics.walker import Walker
 
 Floats = NDArray[np.float64]
-
-# Pools spare a page fault for each page of each blob of each image.  They crash the process if a Mat or the network outlives them,
-# and Python destroys objects in an order of its own: so they are never destroyed (see the end of `main`).
-_POOLS = (ncnn.UnlockedPoolAllocator(), ncnn.UnlockedPoolAllocator())
-
-
-class _FailureError(Exception):
-    """The collection cannot go on; the text says why."""
-
-
-class _Network:
-    """The model in stock ncnn, on one thread: two processes of one thread each are faster than one of two."""
-
-    def __init__(self, param: Path, bin_path: Path) -> None:
-        self._net = ncnn.Net()
-        options = self._net.opt
-        options.num_threads = 1
-        # On ARM half precision would be in what is measured.
-        options.use_fp16_packed = options.use_fp16_storage = options.use_fp16_arithmetic = False
-        options.use_bf16_packed = options.use_bf16_storage = False
-        options.blob_allocator, options.workspace_allocator = _POOLS
-        # As bytes, for a name need not be UTF-8; the same for blobs.
-        if self._net.load_param(os.fsencode(param)) != 0:
-            raise _FailureError(f"{param}: ncnn cannot load this model")
-        if self._net.load_model(os.fsencode(bin_path)) != 0:
-            raise _FailureError(f"{bin_path}: ncnn cannot load the weights of {param}")
-
-    def blobs(self, inputs: Sequence[tuple[str, Any]], wanted: Sequence[str], *, packed: bool) -> Iterator[tuple[str, Any]]:
-        """Run the network on one sample and yield the wanted blobs as they are computed, packed as ncnn holds them or as plain floats."""
-        extractor = self._net.create_extractor()
-        for name, mat in inputs:
-            if extractor.input(encode(name), mat) != 0:
-                raise _FailureError(f"ncnn does not take this input as blob {name}")
-        for name in wanted:
-            mat = ncnn.Mat()
-            if extractor.extract(encode(name), mat, 1 if packed else 0) != 0:  # 1: as it is, neither copied nor unpacked
-                raise _FailureError(f"ncnn cannot compute blob {name}; is the input of the shape that the model expects?")
-            yield name, mat
-            del mat  # while we hold it, a layer that works in place would have to copy it
 
 
 def _observe(blob: ObservedBlob, mat: Any, statistics: BlobStatistics) -> None:
     dims, w, h, d, c, cstep, elempack = mat.dims, mat.w, mat.h, mat.d, mat.c, mat.cstep, mat.elempack
     if dims == 0 or mat.elemsize != 4 * elempack:
-        raise _FailureError(f"blob {blob.name} is empty or not float32")
+        raise FailureError(f"blob {blob.name} is empty or not float32")
     for reader in blob.readers:
         # ncnn itself checks no shape: a reader would compute garbage from whatever lies behind its input.
         if dims == 1:
@@ -88,14 +49,14 @@ def _observe(blob: ObservedBlob, mat: Any, statistics: BlobStatistics) -> None:
             found = c * elempack * (w * h * d if reader.flattened else 1)
         if found != reader.channels:
             what = f"{w}x{h}x{d}x{c * elempack}" if dims >= 3 else f"{w * h * elempack}"
-            raise _FailureError(
+            raise FailureError(
                 f"{reader.layer} takes {reader.channels} input channels, but finds {found} in its input ({what}); check --size"
             )
     if elempack > 1:
         # The binding gives no buffer of a packed Mat.  This Mat is ours, though it shares its memory: let it say plain floats.
         mat.elemsize, mat.elempack, mat.w, mat.cstep = 4, 1, w * elempack, cstep * elempack
     if not statistics.observe(mat, dims, w, h, d, c, cstep, elempack):
-        raise _FailureError(f"blob {blob.name} holds an infinity or a NaN; do the weights, --mean and --norm fit this model?")
+        raise FailureError(f"blob {blob.name} holds an infinity or a NaN; do the weights, --mean and --norm fit this model?")
 
 
 def _read(stream: BinaryIO) -> Any:
@@ -111,7 +72,7 @@ class _Observation:
     """The statistics of a Job, sample by sample."""
 
     def __init__(self, job: Job) -> None:
-        self._network = _Network(job.param, job.bin)
+        self._network = Network(job.param, job.bin)
         self._blobs = {blob.name: blob for blob in job.blobs}
         self._statistics = {name: BlobStatistics() for name in self._blobs}
 
@@ -128,7 +89,7 @@ class _OutputComparison:
     """The outputs of several models, sample by sample."""
 
     def __init__(self, job: Comparison) -> None:
-        self._networks = [_Network(param, bin_path) for param, bin_path in job.models]
+        self._networks = [Network(param, bin_path) for param, bin_path in job.models]
         self._outputs = list(job.outputs)
 
     def take(self, inputs: Sequence[tuple[str, Any]]) -> Compared:
@@ -151,7 +112,10 @@ def _squared_distance(a: Floats, b: Floats) -> float:
 
 
 def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
-    job: Job | Comparison = _read(requests)
+    job: Job | Comparison | Walk = _read(requests)
+    if isinstance(job, Walk):
+        _walk(job, requests, answers)
+        return
     work = _Observation(job) if isinstance(job, Job) else _OutputComparison(job)
     while (index := _read(requests)) is not None:
         paths = job.samples[index]
@@ -165,10 +129,20 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
             continue
         try:
             answer = work.take(loaded)
-        except _FailureError as failure:
-            raise _FailureError(f"{paths[0]}: {failure}") from None
+        except FailureError as failure:
+            raise FailureError(f"{paths[0]}: {failure}") from None
         _write(answers, answer)
     _write(answers, work.result())
+
+
+def _walk(job: Walk, requests: BinaryIO, answers: BinaryIO) -> None:
+    walker = Walker(job)
+    while (request := _read(requests)) is not None:
+        if isinstance(request, Look):
+            _write(answers, walker.look(request))
+        else:
+            walker.step(request)
+            _write(answers, None)
 
 
 def main() -> None:
@@ -182,7 +156,7 @@ def main() -> None:
     os.dup2(2, 1)
     try:
         _serve(requests, answers)
-    except _FailureError as failure:
+    except FailureError as failure:
         _write(answers, Failed(str(failure)))
     except (EOFError, BrokenPipeError):
         pass  # the parent is gone

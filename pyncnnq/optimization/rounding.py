@@ -1,0 +1,145 @@
+"""Weights rounded by what their layer sees, layer by layer, each one seeing what the quantized layers before it make of the samples."""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyncnnq._core import gptq_round
+from pyncnnq.inputs import InputSpec
+from pyncnnq.model import Layer, Model
+from pyncnnq.optimization.layer_walk import LayerWalk, segments
+from pyncnnq.optimization.weights_and_bias import bias_of, outputs_of, set_weights_and_bias
+from pyncnnq.quantizable import input_channels, scaled_weights
+from pyncnnq.quantization.selection import prevented
+from pyncnnq.statistics.messages import DIFFERENCE, Moments, Quantizer, Window
+from pyncnnq.statistics.pool import WorkerPool
+from pyncnnq.table import Table, weight_key
+from pyncnnq.weight_scales import scales_of, weight_rows
+
+Floats = NDArray[np.float64]
+
+OUTPUTS = 8192
+"""How many outputs of a layer are looked at, over all samples."""
+
+DAMPING = 0.01
+"""What is added to second moments, of their mean."""
+
+LEAST_RATIO = 0.7
+"""The least share of the largest weight that a row's scale may be made for."""
+
+MOST_CANDIDATES = 24
+OPERATIONS = 2e10
+"""About how many steps rounding a layer may take: it limits the candidates for scales."""
+
+
+def round_weights(
+    model: Model,
+    table: Table,
+    zero_points: Mapping[str, float],
+    samples: Sequence[tuple[Path, ...]],
+    inputs: Sequence[InputSpec],
+    pool: WorkerPool,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[Model, Table]:
+    """A float model whose weights are int8 numbers divided by their scales, rounded so that outputs change little, with biases to match.
+
+    For each layer that will be int8, in the order of the model: the second moments of its input, as the quantized layers before it make
+    it, tell how much errors of its weights add up or cancel (GPTQ); the bias takes off what the mean of each output still differs by, from
+    errors in the layer and before it.
+
+    Args:
+        model: the float model.
+        table: its calibration table; layers that lack a row stay in float.
+        zero_points: of the blobs that will be stored with one (see `pyncnnq.optimization.zero_point`), by name.
+        samples: for each sample one file for each model input.
+        inputs: for each model input how a file becomes its blob.
+        pool: the processes to use; they end with this call.
+        progress: called with (layers done, layers in all).
+
+    Returns:
+        The new model, and the table with other weight scales.
+
+    Raises:
+        PyncnnqError: ncnn cannot run a layer on these samples.
+
+    Source: Frantar et al., "GPTQ: accurate post-training quantization for generative pre-trained transformers", ICLR 2023; Nagel et al.,
+    "Data-free quantization through weight equalization and bias correction", ICCV 2019, section 4.2.
+    """
+    rounded, table = model.copy(), copy.deepcopy(table)
+    floats = prevented(model, table)
+    graph = model.graph()
+    names = {layer.name for layer in model.layers if layer.name in table and layer.name not in floats}
+    outputs = -(-OUTPUTS // len(samples))
+    done = 0
+    with pool, tempfile.TemporaryDirectory(prefix="pyncnnq-") as folder:
+        walk = LayerWalk(model, samples, inputs, pool, Path(folder))
+        for layers in segments(model.layers, names):
+            if layers[0].name in names:
+                (layer,) = layers
+                zero_point = zero_points.get(graph.split_root(layer.bottoms[0]), 0.0)
+                quantizer = Quantizer(127 / zero_point if zero_point else float(table[layer.name][0]), zero_point)
+                moments = walk.look(layer, _window(layer), quantizer, outputs)
+                new = rounded.layer(layer.name)
+                _round_layer(new, table, moments, quantizer)
+                walk.run(layers, new, quantizer)
+            else:
+                walk.run(layers)
+            done += len(layers)
+            if progress is not None:
+                progress(done, len(model.layers) - len(model.inputs))
+    return rounded, table
+
+
+def _window(layer: Layer) -> Window:
+    params = layer.params
+    channels = input_channels(layer)
+    if layer.type == "InnerProduct":
+        return Window((1, 1), (1, 1), (1, 1), (0, 0, 0, 0), 0.0, 1, channels, flattened=True)
+    kernel, dilation, stride = (
+        (params.get_int(key + 10, w := params.get_int(key, default)), w) for key, default in ((1, 0), (2, 1), (3, 1))
+    )
+    left = params.get_int(4, 0)
+    right, top = params.get_int(15, left), params.get_int(14, left)
+    padding = (left, right, top, params.get_int(16, top))
+    group = params.get_int(7, 1) if layer.type == "ConvolutionDepthWise" else 1
+    return Window(kernel, dilation, stride, padding, params.get_float(18, 0.0), group, channels, flattened=False)
+
+
+def _round_layer(layer: Layer, table: Table, moments: Moments, quantizer: Quantizer) -> None:
+    """Replace the layer's weights and bias, and the scales of its weights in the table."""
+    (scaled,) = scaled_weights(layer)
+    rows, absmax = weight_rows(layer, scaled)
+    groups, size = moments.codes.shape
+    weights = rows.reshape(groups, -1, size).astype(np.float64)
+    count, step = moments.count, 1 / quantizer.scale
+    products = count * moments.products - moments.codes[:, :, None] * moments.codes[:, None, :]  # exact
+    covariance = products * (step / count) ** 2
+    diagonal = np.einsum("gii->gi", covariance)
+    spread = diagonal.mean(axis=1)
+    damping = DAMPING * max(1.0, 10 * size / count if groups == 1 else 1.0)
+    diagonal += damping * np.where(spread > 0, spread, 1.0)[:, None]
+    scales = _candidates(absmax, weights.shape)
+    codes, chosen, _ = gptq_round(weights, covariance, np.repeat(scales, outputs_of(layer) // scaled.rows, axis=1))
+    best = scales[chosen.reshape(scaled.rows, -1)[:, 0], np.arange(scaled.rows)]
+    table[weight_key(layer.name)] = best
+    numbers = codes.reshape(scaled.rows, -1) / best[:, None].astype(np.float64)
+    means = quantizer.zero_point + moments.codes * (step / count)
+    exact_means = means + moments.differences * (step / (count * DIFFERENCE))
+    moved = np.einsum("gri,gi->gr", weights, exact_means) - np.einsum("gri,gi->gr", numbers.reshape(weights.shape), means)
+    set_weights_and_bias(layer, numbers, bias_of(layer) + moved.ravel())
+
+
+def _candidates(absmax: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Scales to try, shape (candidates, rows)."""
+    groups, outputs, size = shape
+    if groups > 1 and outputs > 1:  # they share one scale, which each would choose for itself
+        return scales_of(absmax, 8)[0][None]
+    count = int(np.clip(OPERATIONS / (groups * outputs * size**2), 1, MOST_CANDIDATES))
+    ratios = np.linspace(1, LEAST_RATIO, count, dtype=np.float32)
+    return np.stack([scales_of(absmax * ratio, 8)[0] for ratio in ratios])
