@@ -9,19 +9,15 @@ import ncnn
 import numpy as np
 from numpy.typing import NDArray
 
-from pyncnnq import Model
-
 Array = NDArray[np.float32]
 
 
-def load(model: Model, folder: Path, **options: bool) -> ncnn.Net:
-    """The network of a model, which is written to `folder`; one thread, all of float in 32 bits; options are those of `ncnn.Option`.
+def load(param: Path, bin_path: Path, **options: bool) -> ncnn.Net:
+    """The network of a model: one thread, all of float in 32 bits; options are those of `ncnn.Option`.
 
     Raises:
         RuntimeError: ncnn does not load it.
     """
-    param, bin_path = folder / "model.param", folder / "model.bin"
-    model.save(param, bin_path)
     net = ncnn.Net()
     net.opt.num_threads = 1
     net.opt.lightmode = False  # or else blobs that a later layer has read are gone
@@ -29,7 +25,7 @@ def load(model: Model, folder: Path, **options: bool) -> ncnn.Net:
     for name, value in {**dict.fromkeys(in_half, False), **options}.items():
         setattr(net.opt, name, value)
     if net.load_param(str(param)) != 0 or net.load_model(str(bin_path)) != 0:
-        raise RuntimeError("stock ncnn does not load the model")
+        raise RuntimeError(f"stock ncnn does not load {param}")
     return net
 
 

@@ -46,9 +46,14 @@ def judge(described: DescribedModel, int8s: Sequence[Model], photographs: int | 
     data = find_chosen(described.model, [described.eval], described.options, photographs)
     paths = [path for (path,) in data.samples]
     blobs = (*described.outputs, *described.logits)
-    job = [described.model, *int8s], described.model.inputs[0], blobs, data.inputs[0]
-    with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn"), _start, job) as workers:
-        answers = list(workers.map(_compare, paths, chunksize=4))
+    with tempfile.TemporaryDirectory() as folder:
+        files = []
+        for index, model in enumerate((described.model, *int8s)):
+            files.append((Path(folder) / f"{index}.param", Path(folder) / f"{index}.bin"))
+            model.save(*files[-1])
+        job = files, described.model.inputs[0], blobs, data.inputs[0]
+        with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn"), _start, job) as workers:
+            answers = list(workers.map(_compare, paths, chunksize=4))
     signal = [math.fsum(column) for column in zip(*(answer.signal for answer in answers), strict=True)]
     noise = [[math.fsum(answer.noise[index][place] for answer in answers) for place in range(len(blobs))] for index in range(len(int8s))]
     ratios = [{blob: decibels(*powers) for blob, *powers in zip(blobs, signal, row, strict=True)} for row in noise]
@@ -98,11 +103,10 @@ class _Worker:
 _worker: _Worker
 
 
-def _start(models: Sequence[Model], bottom: str, blobs: Sequence[str], spec: InputSpec) -> None:
+def _start(files: Sequence[tuple[Path, Path]], bottom: str, blobs: Sequence[str], spec: InputSpec) -> None:
     global _worker
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # some models make ncnn print a line for each inference
-    with tempfile.TemporaryDirectory() as folder:
-        _worker = _Worker([inference.load(model, Path(folder)) for model in models], bottom, blobs, spec)
+    _worker = _Worker([inference.load(*pair) for pair in files], bottom, blobs, spec)
 
 
 def _compare(photograph: Path) -> _Answer:
