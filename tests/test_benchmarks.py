@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from conftest import REPOSITORY
 
-NAMES = ("accuracy", "calibrate_speed", "histogram_fidelity", "kernels", "quantize_speed")
+NAMES = ("accuracy", "calibrate_speed", "histogram_fidelity", "kernels", "portability", "quantize_speed")
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -29,6 +31,27 @@ def test_each_tells_its_options(name: str) -> None:
     done = run(name, "--help")
     assert done.returncode == 0, done.stderr
     assert "usage:" in done.stdout
+
+
+def test_accuracy_of_a_classifier(shared: Path) -> None:
+    options = ("--models", "resnet18_cifar10.ncnn", "--recipes", "kl", "minmax", "--calibrate", "10", "--evaluate", "50", "--json")
+    done = run("accuracy", str(shared), *options)
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [row["recipe"] for row in rows] == ["kl", "minmax"]
+    for row in rows:
+        # Of all 10000 test photographs the float model gets 86.82 % right.
+        assert 70 <= row["float_top1"] <= 100
+        assert abs(row["top1"] - row["float_top1"]) <= 100 - row["agreement"] <= 10
+        assert 20 < row["worst_sqnr"] == row["sqnr"]["out0"] < 60
+
+
+def test_accuracy_names_what_it_does_not_know(shared: Path) -> None:
+    for option, name, known in (("--recipes", "klp", "minmax"), ("--models", "resnet", "squeezenet_v1.1")):
+        done = run("accuracy", str(shared), option, name)
+        assert done.returncode == 2
+        assert name in done.stderr
+        assert known in done.stderr
 
 
 def test_an_unknown_name_lists_the_known() -> None:

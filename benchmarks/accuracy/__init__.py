@@ -1,0 +1,1 @@
+"""How close int8 models come to the float models that they are made from."""
