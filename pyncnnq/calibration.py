@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -63,6 +63,11 @@ class Calibration:
     table: Table
     layers: list[CalibratedLayer] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+
+    def with_table(self, table: Table) -> Calibration:
+        """The same with another table, which may have other scales and lack rows."""
+        layers = [replace(layer, scale=float(table[layer.name][0])) if layer.name in table else layer for layer in self.layers]
+        return replace(self, table=table, layers=layers)
 
 
 def calibrate(model: Model, statistics: Statistics | None = None, *, method: str = "kl", weight_bits: str = "ncnn") -> Calibration:

@@ -18,7 +18,7 @@ from pyncnnq.demo import DEMO
 from pyncnnq.errors import InputError
 from pyncnnq.inputs import Preprocessing
 from pyncnnq.inputs.loading import load_image
-from pyncnnq.optimization.recipe import split_samples
+from pyncnnq.optimization.judge import split_samples
 
 Cli = Callable[..., CompletedProcess[str]]
 

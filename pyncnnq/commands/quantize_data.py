@@ -18,7 +18,8 @@ from pyncnnq.inputs import pick
 from pyncnnq.inputs.sources import IMAGE_SUFFIXES
 from pyncnnq.model import Model
 from pyncnnq.model.text import encode
-from pyncnnq.optimization.recipe import Candidate, Optimized, optimize_on
+from pyncnnq.optimization.judge import Candidate
+from pyncnnq.optimization.recipe import Optimized, optimize_on
 from pyncnnq.report.progress import progress
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from pyncnnq.errors import InputError, PyncnnqError
 from pyncnnq.inputs import InputSpec
 from pyncnnq.model import Layer, Model
 from pyncnnq.model.text import encode
-from pyncnnq.statistics.messages import Failed, Look, Moments, Quantizer, Step, Walk, Window
+from pyncnnq.statistics.messages import Contrast, Differences, Failed, Forget, Look, Moments, Quantizer, Step, Walk, Window
 from pyncnnq.statistics.pool import WorkerPool
 
 
@@ -33,7 +33,7 @@ def segments(layers: Sequence[Layer], alone: Collection[str]) -> Iterator[list[L
 class LayerWalk:
     """The blobs of some samples on their way through a network, in two branches: as they are, and as a quantized network has them.
 
-    Blobs are known by the name of what a Split copies.  They are dropped after their last reader.
+    Blobs are known by the name of what a Split copies.
     """
 
     def __init__(
@@ -52,6 +52,7 @@ class LayerWalk:
         self._pool = pool
         self._folder = folder
         self._files = itertools.count()
+        self._held = set(model.inputs)
         self._last_reader = {self._graph.split_root(bottom): place for place, layer in enumerate(model.layers) for bottom in layer.bottoms}
         self._places = {layer.name: place for place, layer in enumerate(model.layers)}
         numbered = list(enumerate(samples))
@@ -59,58 +60,94 @@ class LayerWalk:
         pool.tell([Walk(named, dict(numbered[worker :: pool.size])) for worker in range(pool.size)])
 
     def look(self, layer: Layer, window: Window, quantizer: Quantizer, outputs: int) -> Moments:
-        """The moments of what a layer sees, of so many of its outputs in each sample.
+        """The moments of what a layer sees in the quantized branch, of so many of its outputs in each sample.
 
         Raises:
             PyncnnqError: its input has another shape than it takes, or no sample could be read.
         """
-        request = Look(self._graph.split_root(layer.bottoms[0]), window, quantizer, outputs, self._places[layer.name])
-        found: list[Moments] = [moments for moments in self._ask(request, str(layer)) if moments is not None]
-        if not found:
-            raise InputError("none of the samples could be read")
+        found: list[Moments] = self._ask(Look(self._root(layer), window, quantizer, outputs, self._places[layer.name]), layer)
         for other in found[1:]:
             found[0].add(other)
         return found[0]
 
-    def run(self, layers: Sequence[Layer], quantized: Layer | None = None, quantizer: Quantizer | None = None) -> None:
-        """Run some layers.
-
-        Args:
-            layers: those that follow what was run before.
-            quantized: for a single one: how it is in the quantized branch, in float, with weights that int8 numbers stand for.
-            quantizer: how its input becomes int8 there.
+    def run(self, layers: Sequence[Layer]) -> None:
+        """Run the layers that follow, in both branches.
 
         Raises:
             PyncnnqError: ncnn cannot run them.
         """
-        produced = [top for layer in layers for top in layer.tops]
-        bottoms = list(dict.fromkeys(bottom for layer in layers for bottom in layer.bottoms if bottom not in produced))
-        roots = {bottom: self._graph.split_root(bottom) for bottom in bottoms}
-        end = self._places[layers[-1].name]
-        kept = dict.fromkeys(self._graph.split_root(top) for top in produced)
-        read = [self._graph.split_root(bottom) for layer in layers for bottom in layer.bottoms]
-        step = Step(
-            self._write(bottoms, layers),
-            self._write(bottoms, [quantized]) if quantized is not None else None,
-            list(roots.items()),
-            {roots[bottoms[0]]: quantizer} if quantizer is not None else {},
-            [top for top in kept if top in produced and self._last_reader.get(top, -1) > end],
-            [root for root in dict.fromkeys(read) if root not in produced and self._last_reader[root] <= end],
-        )
-        self._ask(step, str(layers[0]))
+        self._run(layers, self._write(layers), None, {})
 
-    def _ask(self, request: object, place: str) -> list[Any]:
+    def run_quantized(self, layer: Layer, quantized: Layer, quantizer: Quantizer, *, again: bool = False) -> None:
+        """Run a layer that is another one in the quantized branch.
+
+        Args:
+            layer: as it is in float.
+            quantized: as it is in the quantized branch: with weights that int8 numbers stand for.
+            quantizer: how its input becomes int8 there.
+            again: the float branch has been through.
+
+        Raises:
+            PyncnnqError: ncnn cannot run it.
+        """
+        files = None if again else self._write([layer])
+        self._run([layer], files, self._write([quantized]), {self._root(layer): quantizer})
+
+    def contrast(self, layer: Layer, low: float, high: float) -> Differences:
+        """How far the branches differ in what a layer writes, where that is between two bounds in float."""
+        found: list[Differences] = self._ask(Contrast(layer.tops[0], low, high), layer)
+        for other in found[1:]:
+            found[0].add(other)
+        return found[0]
+
+    def leave(self, layers: Sequence[Layer]) -> None:
+        """Drop the blobs around these layers that no layer after them reads."""
+        end = self._places[layers[-1].name]
+        around = {self._graph.split_root(blob) for layer in layers for blob in (*layer.bottoms, *layer.tops)}
+        gone = around.intersection(self._held) - {root for root in around if self._last_reader.get(root, -1) > end}
+        self._ask(Forget(sorted(gone)), layers[0])
+        self._held -= gone
+
+    def _root(self, layer: Layer) -> str:
+        return self._graph.split_root(layer.bottoms[0])
+
+    def _run(
+        self,
+        layers: Sequence[Layer],
+        files: tuple[Path, Path] | None,
+        quantized: tuple[Path, Path] | None,
+        quantizers: Mapping[str, Quantizer],
+    ) -> None:
+        produced = [top for layer in layers for top in layer.tops]
+        end = self._places[layers[-1].name]
+        read_later = (top for top in dict.fromkeys(map(self._graph.split_root, produced)) if self._last_reader.get(top, -1) > end)
+        tops = produced if quantizers else [top for top in read_later if top in produced]
+        bottoms = [(bottom, self._graph.split_root(bottom)) for bottom in _bottoms(layers)]
+        self._ask(Step(files, quantized, bottoms, quantizers, tops), layers[0])
+        self._held.update(tops)
+
+    def _ask(self, request: object, layer: Layer) -> list[Any]:
+        """The answers of the workers that had any."""
         answers = self._pool.ask(request)
         for answer in answers:
             if isinstance(answer, Failed):
-                raise PyncnnqError(f"{place}: {answer.reason}")
+                raise PyncnnqError(f"{layer}: {answer.reason}")
+        answers = [answer for answer in answers if answer is not None]
+        if isinstance(request, Look | Contrast) and not answers:
+            raise InputError("none of the samples could be read")
         return answers
 
-    def _write(self, bottoms: Sequence[str], layers: Sequence[Layer]) -> tuple[Path, Path]:
+    def _write(self, layers: Sequence[Layer]) -> tuple[Path, Path]:
         """The files of a network of some layers."""
-        network = Model([Layer("Input", f"input {bottom}".replace(" ", "_"), [], [bottom]) for bottom in bottoms] + list(layers))
+        network = Model([Layer("Input", f"input_{bottom}", [], [bottom]) for bottom in _bottoms(layers)] + list(layers))
         name = str(next(self._files) % 2)  # those before the last are not needed any more
         param, bin_path = self._folder / f"{name}.param", self._folder / f"{name}.bin"
         param.write_bytes(encode(network.param_text()))
         bin_path.write_bytes(network.bin_bytes())
         return param, bin_path
+
+
+def _bottoms(layers: Sequence[Layer]) -> list[str]:
+    """What they read that none of them writes."""
+    produced = {top for layer in layers for top in layer.tops}
+    return list(dict.fromkeys(bottom for layer in layers for bottom in layer.bottoms if bottom not in produced))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,10 +15,10 @@ from pyncnnq._core import gptq_round
 from pyncnnq.inputs import InputSpec
 from pyncnnq.model import Layer, Model
 from pyncnnq.optimization.layer_walk import LayerWalk, segments
-from pyncnnq.optimization.weights_and_bias import bias_of, outputs_of, set_weights_and_bias
+from pyncnnq.optimization.weights_and_bias import bias_of, outputs_of, set_bias, set_weights_and_bias
 from pyncnnq.quantizable import input_channels, scaled_weights
 from pyncnnq.quantization.selection import prevented
-from pyncnnq.statistics.messages import DIFFERENCE, Moments, Quantizer, Window
+from pyncnnq.statistics.messages import UNITS, Differences, Moments, Quantizer, Window
 from pyncnnq.statistics.pool import WorkerPool
 from pyncnnq.table import Table, weight_key
 from pyncnnq.weight_scales import scales_of, weight_rows
@@ -30,8 +31,13 @@ OUTPUTS = 8192
 DAMPING = 0.01
 """What is added to second moments, of their mean."""
 
-LEAST_RATIO = 0.7
+LEAST_RATIO = 0.8
 """The least share of the largest weight that a row's scale may be made for."""
+
+CAUTION = 50
+"""How many values of an output halve the trust in their mean."""
+
+_RELU, _CLIP = 1, 3  # activation_type (src/layer/fused_activation.h)
 
 MOST_CANDIDATES = 24
 OPERATIONS = 2e10
@@ -87,9 +93,12 @@ def round_weights(
                 moments = walk.look(layer, _window(layer), quantizer, outputs)
                 new = rounded.layer(layer.name)
                 _round_layer(new, table, moments, quantizer)
-                walk.run(layers, new, quantizer)
+                walk.run_quantized(layer, new, quantizer)
+                if _correct_bias(new, walk.contrast(layer, *_unsaturated(layer))):
+                    walk.run_quantized(layer, new, quantizer, again=True)
             else:
                 walk.run(layers)
+            walk.leave(layers)
             done += len(layers)
             if progress is not None:
                 progress(done, len(model.layers) - len(model.inputs))
@@ -130,9 +139,31 @@ def _round_layer(layer: Layer, table: Table, moments: Moments, quantizer: Quanti
     table[weight_key(layer.name)] = best
     numbers = codes.reshape(scaled.rows, -1) / best[:, None].astype(np.float64)
     means = quantizer.zero_point + moments.codes * (step / count)
-    exact_means = means + moments.differences * (step / (count * DIFFERENCE))
-    moved = np.einsum("gri,gi->gr", weights, exact_means) - np.einsum("gri,gi->gr", numbers.reshape(weights.shape), means)
+    moved = np.einsum("gri,gi->gr", weights - numbers.reshape(weights.shape), means)
     set_weights_and_bias(layer, numbers, bias_of(layer) + moved.ravel())
+
+
+def _unsaturated(layer: Layer) -> tuple[float, float]:
+    """Between which bounds a value that the layer writes moves with its bias (ncnn's src/layer/fused_activation.h)."""
+    kind, parameters = layer.params.get_int(9, 0), layer.params.get_array(10)
+    if kind == _RELU:
+        return 0.0, math.inf
+    if kind == _CLIP and len(parameters) == 2:
+        return float(parameters[0]), float(parameters[1])
+    return -math.inf, math.inf
+
+
+def _correct_bias(layer: Layer, differences: Differences) -> bool:
+    """Take off what the outputs differ by on average where they move with the bias; whether there is anything to take off.
+
+    Where a ReLU cuts off, an error has no effect, and it would pull the mean towards itself.
+    """
+    if layer.params.get_int(9, 0) not in (0, _RELU, _CLIP):
+        return False
+    means = differences.sums / (np.maximum(differences.counts, 1) * float(UNITS))
+    sure = differences.counts / (differences.counts + CAUTION)
+    set_bias(layer, bias_of(layer) + sure * means)
+    return True
 
 
 def _candidates(absmax: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
@@ -141,5 +172,5 @@ def _candidates(absmax: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[
     if groups > 1 and outputs > 1:  # they share one scale, which each would choose for itself
         return scales_of(absmax, 8)[0][None]
     count = int(np.clip(OPERATIONS / (groups * outputs * size**2), 1, MOST_CANDIDATES))
-    ratios = np.linspace(1, LEAST_RATIO, count, dtype=np.float32)
+    ratios = np.linspace(1.15, LEAST_RATIO, count, dtype=np.float32)
     return np.stack([scales_of(absmax * ratio, 8)[0] for ratio in ratios])

@@ -125,30 +125,23 @@ class Look:
 
 @dataclass
 class Moments:
-    """Sums over inputs of a layer, as integers, so that they are the same in any order.
+    """Sums over inputs of a layer in the quantized branch, as integers, so that they are the same in any order.
 
     Attributes:
         count: how many inputs there were.
-        products: of codes of the quantized branch with each other, (groups, size, size).
+        products: of codes with each other, (groups, size, size).
         codes: of the codes, (groups, size).
-        differences: of what the float branch has more than the codes say, in 1 / DIFFERENCE of a step, (groups, size).
     """
 
     count: int
     products: NDArray[np.int64]
     codes: NDArray[np.int64]
-    differences: NDArray[np.int64]
 
     def add(self, other: Moments) -> None:
         """Take in those of other inputs."""
         self.count += other.count
         self.products += other.products
         self.codes += other.codes
-        self.differences += other.differences
-
-
-DIFFERENCE = 1024
-"""Parts of a quantization step in which differences are counted."""
 
 
 @dataclass(frozen=True)
@@ -156,20 +149,64 @@ class Step:
     """Run some layers on all samples.
 
     Attributes:
-        model: the files of these layers, as they are in the float branch.
+        model: the files of these layers, as they are in the float branch; None to leave that as it is.
         quantized: as they are in the quantized branch; None for the same.
         bottoms: the blobs that they read: the name in the files, and that of the blob.
         quantizers: how bottoms become int8 first, in the quantized branch, by the name of the blob.
         tops: the blobs to keep: the name in the files.
-        dropped: blobs that nothing reads after this.
     """
 
-    model: tuple[Path, Path]
+    model: tuple[Path, Path] | None
     quantized: tuple[Path, Path] | None
     bottoms: Sequence[tuple[str, str]]
     quantizers: Mapping[str, Quantizer]
     tops: Sequence[str]
-    dropped: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Ask how far the branches differ in a blob, where its values in float are between two bounds, these not included.
+
+    Attributes:
+        blob: the blob.
+        low, high: the bounds.
+    """
+
+    blob: str
+    low: float
+    high: float
+
+
+@dataclass
+class Differences:
+    """By how much the float branch has more, in each channel, as integers, so that it is the same in any order.
+
+    Attributes:
+        counts: how many values there were, (channels,).
+        sums: of the differences, in 1 / UNITS of the blob's own unit, (channels,).
+    """
+
+    counts: NDArray[np.int64]
+    sums: NDArray[np.int64]
+
+    def add(self, other: Differences) -> None:
+        """Take in those of other samples."""
+        self.counts += other.counts
+        self.sums += other.sums
+
+
+UNITS = 2**24
+
+
+@dataclass(frozen=True)
+class Forget:
+    """Drop blobs.
+
+    Attributes:
+        blobs: their names.
+    """
+
+    blobs: Sequence[str]
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import ncnn
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pyncnnq._core import active_kernels
 from pyncnnq.errors import UnreadableError
 from pyncnnq.inputs.loading import load_sample
-from pyncnnq.statistics.messages import DIFFERENCE, Look, Moments, Quantizer, Step, Walk, Window
+from pyncnnq.statistics.messages import UNITS, Contrast, Differences, Forget, Look, Moments, Quantizer, Step, Walk, Window
 from pyncnnq.statistics.network import FailureError, Network
 
 Floats = NDArray[np.float32]
@@ -40,38 +40,64 @@ class Walker:
             for (name, _), mat in zip(job.inputs, mats, strict=True):
                 self._float[name][number] = mat
 
-    def look(self, request: Look) -> Moments | None:
-        """The moments over this worker's samples; None without any."""
-        result: Moments | None = None
-        for columns, codes in _chunks(self._columns(request)):
-            found = _moments(columns, codes, request.quantizer)
-            if result is None:
-                result = found
-            else:
-                result.add(found)
-        return result
+    def answer(self, request: Look | Step | Contrast | Forget) -> Moments | Differences | None:
+        """Do what is asked; None where there is nothing to say, or no sample."""
+        if isinstance(request, Look):
+            return _joined(self._looks(request))
+        if isinstance(request, Contrast):
+            return _joined(self._contrasts(request))
+        if isinstance(request, Step):
+            self._step(request)
+        else:
+            for blob in request.blobs:
+                del self._float[blob], self._quantized[blob]
+        return None
 
-    def _columns(self, request: Look) -> Iterator[tuple[Floats, Floats]]:
-        """What some outputs of each sample see, in float and quantized: (groups, size, outputs)."""
-        window = request.window
-        for number, quantized in self._quantized[request.blob].items():
-            blobs = [np.asarray(mat) for mat in (self._float[request.blob][number], quantized)]
+    def _looks(self, request: Look) -> Iterator[Moments]:
+        waiting: list[Floats] = []
+        count = 0
+        for number, mat in self._quantized[request.blob].items():
             random = np.random.default_rng([request.seed, number])
-            seen = _Seen(window, blobs[0].shape, request.outputs, random)
-            exact, rough = (seen.columns(blob) for blob in blobs)
-            yield exact, rough
+            waiting.append(_columns(np.asarray(mat), request.window, request.outputs, random))
+            count += waiting[-1].shape[2]
+            if count > _AT_ONCE:
+                yield _moments(np.concatenate(waiting, axis=2), request.quantizer)
+                waiting, count = [], 0
+        if waiting:
+            yield _moments(np.concatenate(waiting, axis=2), request.quantizer)
 
-    def step(self, request: Step) -> None:
-        """Run the layers, and keep what they write."""
-        network = Network(*request.model, pooled=False)
-        quantized = network if request.quantized is None else Network(*request.quantized, pooled=False)
-        before = {blob for _, blob in request.bottoms}
-        same = request.quantized is None and all(self._float[blob] is self._quantized[blob] for blob in before)
-        results = _run(network, request, self._float, {})
-        self._float.update(results)
-        self._quantized.update(results if same else _run(quantized, request, self._quantized, request.quantizers))
-        for blob in request.dropped:
-            del self._float[blob], self._quantized[blob]
+    def _contrasts(self, request: Contrast) -> Iterator[Differences]:
+        for number, mat in self._float[request.blob].items():
+            exact, rough = (np.asarray(one) for one in (mat, self._quantized[request.blob][number]))
+            inside = (exact > request.low) & (exact < request.high)
+            differences = np.where(inside, np.rint((exact.astype(np.float64) - rough) * UNITS), 0).astype(np.int64)
+            if exact.ndim == 1:
+                yield Differences(inside.astype(np.int64), differences)
+            else:  # a channel is a channel of a 3-D blob, but a column of a 2-D one
+                others = (0,) if exact.ndim == 2 else tuple(range(1, exact.ndim))
+                yield Differences(inside.sum(axis=others), differences.sum(axis=others))
+
+    def _step(self, request: Step) -> None:
+        same = request.quantized is None and all(self._float[blob] is self._quantized[blob] for _, blob in request.bottoms)
+        if request.model is not None:
+            network = Network(*request.model, pooled=False)
+            self._float.update(_run(network, request, self._float, {}))
+        if same:
+            self._quantized.update({top: self._float[top] for top in request.tops})
+        else:
+            quantized = network if request.quantized is None else Network(*request.quantized, pooled=False)
+            self._quantized.update(_run(quantized, request, self._quantized, request.quantizers))
+
+
+Sums = TypeVar("Sums", Moments, Differences)
+
+
+def _joined(parts: Iterator[Sums]) -> Sums | None:
+    first = next(parts, None)
+    if first is not None:
+        for other in parts:
+            first.add(other)
+    return first
 
 
 def _run(network: Network, request: Step, blobs: dict[str, dict[int, Any]], quantizers: Any) -> dict[str, dict[int, Any]]:
@@ -104,44 +130,31 @@ def _quantized_and_back(values: Floats, quantizer: Quantizer) -> Floats:
     return result.reshape(values.shape)
 
 
-class _Seen:
-    """Which places of an input some outputs of a layer see."""
-
-    def __init__(self, window: Window, shape: tuple[int, ...], outputs: int, random: np.random.Generator) -> None:
-        self._window = window
-        if len(shape) != 3 or window.flattened:
-            if len(shape) == 2 and shape[1] == window.channels:  # each row is an input of its own
-                self._rows = _some(shape[0], outputs, random)
-            elif int(np.prod(shape)) != window.channels:
-                raise FailureError(f"an input of {window.channels} channels was expected, found one of shape {shape}")
-            return
-        height, width = shape[1:]
-        if shape[0] != window.channels:
-            raise FailureError(f"an input of {window.channels} channels was expected, found one of shape {shape}")
-        left, right, top, bottom = self._padding = _padding(window, height, width)
-        (kernel_h, kernel_w), (dilation_h, dilation_w), (stride_h, stride_w) = window.kernel, window.dilation, window.stride
-        rows = (height + top + bottom - (kernel_h - 1) * dilation_h - 1) // stride_h + 1
-        columns = (width + left + right - (kernel_w - 1) * dilation_w - 1) // stride_w + 1
-        if rows < 1 or columns < 1:
-            raise FailureError(f"an input of shape {shape} is smaller than the kernel of {kernel_w}x{kernel_h}")
-        chosen = _some(rows * columns, outputs, random)
-        self._y = (chosen // columns * stride_h - top)[:, None] + np.arange(kernel_h) * dilation_h
-        self._x = (chosen % columns * stride_w - left)[:, None] + np.arange(kernel_w) * dilation_w
-
-    def columns(self, blob: Floats) -> Floats:
-        """What they see, shape (groups, channels of a group times kernel, outputs)."""
-        window = self._window
-        if blob.ndim != 3 or window.flattened:
-            if blob.ndim == 2 and blob.shape[1] == window.channels:
-                return np.ascontiguousarray(blob[self._rows].T)[None]
-            return np.ascontiguousarray(blob).reshape(window.groups, -1, 1)
-        height, width = blob.shape[1:]
-        inside_y, inside_x = (self._y >= 0) & (self._y < height), (self._x >= 0) & (self._x < width)
-        rows, columns = self._y.clip(0, height - 1)[:, :, None], self._x.clip(0, width - 1)[:, None, :]
-        found = blob[:, rows, columns]  # (channels, outputs, kernel height, kernel width)
-        if not (inside_y.all() and inside_x.all()):
-            found = np.where((inside_y[:, :, None] & inside_x[:, None, :])[None], found, np.float32(window.pad_value))
-        return np.ascontiguousarray(found.transpose(0, 2, 3, 1)).reshape(window.groups, -1, len(self._y))
+def _columns(blob: Floats, window: Window, outputs: int, random: np.random.Generator) -> Floats:
+    """What some outputs of a layer see of its input, shape (groups, channels of a group times kernel, outputs)."""
+    if blob.ndim != 3 or window.flattened:
+        if blob.ndim == 2 and blob.shape[1] == window.channels:  # each row is an input of its own
+            return np.ascontiguousarray(blob[_some(blob.shape[0], outputs, random)].T)[None]
+        if blob.size != window.channels:
+            raise FailureError(f"an input of {window.channels} channels was expected, found one of shape {blob.shape}")
+        return np.ascontiguousarray(blob).reshape(window.groups, -1, 1)
+    channels, height, width = blob.shape
+    if channels != window.channels:
+        raise FailureError(f"an input of {window.channels} channels was expected, found one of shape {blob.shape}")
+    left, right, top, bottom = _padding(window, height, width)
+    (kernel_h, kernel_w), (dilation_h, dilation_w), (stride_h, stride_w) = window.kernel, window.dilation, window.stride
+    rows = (height + top + bottom - (kernel_h - 1) * dilation_h - 1) // stride_h + 1
+    columns = (width + left + right - (kernel_w - 1) * dilation_w - 1) // stride_w + 1
+    if rows < 1 or columns < 1:
+        raise FailureError(f"an input of shape {blob.shape} is smaller than the kernel of {kernel_w}x{kernel_h}")
+    chosen = _some(rows * columns, outputs, random)
+    y = (chosen // columns * stride_h - top)[:, None] + np.arange(kernel_h) * dilation_h
+    x = (chosen % columns * stride_w - left)[:, None] + np.arange(kernel_w) * dilation_w
+    inside_y, inside_x = (y >= 0) & (y < height), (x >= 0) & (x < width)
+    found = blob[:, y.clip(0, height - 1)[:, :, None], x.clip(0, width - 1)[:, None, :]]  # (channels, outputs, kernel height, width)
+    if not (inside_y.all() and inside_x.all()):
+        found = np.where((inside_y[:, :, None] & inside_x[:, None, :])[None], found, np.float32(window.pad_value))
+    return np.ascontiguousarray(found.transpose(0, 2, 3, 1)).reshape(window.groups, -1, len(y))
 
 
 def _some(count: int, most: int, random: np.random.Generator) -> NDArray[np.int64]:
@@ -160,30 +173,10 @@ def _padding(window: Window, height: int, width: int) -> tuple[int, int, int, in
     return smaller[1], needed[1] - smaller[1], smaller[0], needed[0] - smaller[0]
 
 
-def _chunks(columns: Iterator[tuple[Floats, Floats]]) -> Iterator[tuple[Floats, Floats]]:
-    """The same columns, more of them together."""
-    waiting: list[tuple[Floats, Floats]] = []
-    count = 0
-    for pair in columns:
-        waiting.append(pair)
-        count += pair[0].shape[2]
-        if count > _AT_ONCE:
-            yield _joined(waiting)
-            waiting, count = [], 0
-    if waiting:
-        yield _joined(waiting)
-
-
-def _joined(pairs: list[tuple[Floats, Floats]]) -> tuple[Floats, Floats]:
-    exact, rough = (np.concatenate(parts, axis=2) for parts in zip(*pairs, strict=True))
-    return exact, rough
-
-
-def _moments(exact: Floats, rough: Floats, quantizer: Quantizer) -> Moments:
+def _moments(columns: Floats, quantizer: Quantizer) -> Moments:
     kernels = active_kernels()
-    scale, shift = np.float32(quantizer.scale), np.float32(quantizer.zero_point)
-    groups, size, count = rough.shape
-    codes = kernels.quantize_f32_s8((rough - shift).ravel(), quantizer.scale).reshape(rough.shape)
+    groups, size, count = columns.shape
+    codes = kernels.quantize_f32_s8((columns - np.float32(quantizer.zero_point)).ravel(), quantizer.scale).reshape(columns.shape)
     if groups == 1:
         products = kernels.gemm_s8_s32(codes[0], codes[0]).astype(np.int64)[None]
     else:
@@ -191,5 +184,4 @@ def _moments(exact: Floats, rough: Floats, quantizer: Quantizer) -> Moments:
         for first in range(0, count, _AT_ONCE):
             part = codes[:, :, first : first + _AT_ONCE].astype(np.float32)
             products += np.matmul(part, part.transpose(0, 2, 1)).astype(np.int64)
-    differences = np.rint(((exact - shift) * scale - codes) * np.float32(DIFFERENCE)).astype(np.int64).sum(axis=2)
-    return Moments(count, products, codes.astype(np.int64).sum(axis=2), differences)
+    return Moments(count, products, codes.astype(np.int64).sum(axis=2))

@@ -4,8 +4,8 @@ Started as a program of its own and not by multiprocessing: it needs nothing of 
 threads and OpenMP, and what ncnn prints to the C stderr, or a crash inside it, stays away from the user's terminal and process.
 
 Messages are pickles over the standard streams.  In: a `Job` or a `Comparison`, then sample indices, then None.  Out: one message for each
-index, then the result: the statistics of a Job, nothing of a Comparison.  Or in: a `Walk`, then `Look` and `Step` messages, then None;
-out: one answer to each.
+index, then the result: the statistics of a Job, nothing of a Comparison.  Or in: a `Walk`, then what a
+`Walker` answers, then None; out: one answer to each.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from pyncnnq._core import BlobStatistics
 from pyncnnq.errors import InputError, UnreadableError
 from pyncnnq.inputs.loading import load_sample
-from pyncnnq.statistics.messages import Compared, Comparison, Failed, Job, Look, Misfit, Observed, Unreadable, Walk
+from pyncnnq.statistics.messages import Compared, Comparison, Failed, Job, Misfit, Observed, Unreadable, Walk
 from pyncnnq.statistics.network import FailureError, Network
 from pyncnnq.statistics.observed import ObservedBlob
 from pyncnnq.statistics.walker import Walker
@@ -138,11 +138,7 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
 def _walk(job: Walk, requests: BinaryIO, answers: BinaryIO) -> None:
     walker = Walker(job)
     while (request := _read(requests)) is not None:
-        if isinstance(request, Look):
-            _write(answers, walker.look(request))
-        else:
-            walker.step(request)
-            _write(answers, None)
+        _write(answers, walker.answer(request))
 
 
 def main() -> None:

@@ -1,0 +1,84 @@
+"""What an int8 model is made from, and making it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from pyncnnq.calibration import Calibration
+from pyncnnq.model import Model
+from pyncnnq.optimization.zero_point import fold_zero_points
+from pyncnnq.quantizable import scaled_weights
+from pyncnnq.quantization import QuantizedModel, quantize
+from pyncnnq.table import Table, weight_key
+from pyncnnq.winograd import forbid_where_sums_overflow
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A float model and a calibration from which an int8 model can be made.
+
+    Attributes:
+        method: how thresholds were chosen.
+        techniques: what else was done to get here, in order.
+        model: the float model.
+        calibration: its table and how that came about; weights may have 8 bits everywhere.
+        in_float: the layers that shall stay in float.
+        folds: whether blobs are to be stored with zero points.
+    """
+
+    method: str
+    techniques: tuple[str, ...]
+    model: Model
+    calibration: Calibration
+    in_float: frozenset[str] = frozenset()
+    folds: bool = False
+
+    def with_technique(self, technique: str, **changes: Any) -> Draft:
+        """The same with something done to it."""
+        return replace(self, techniques=(*self.techniques, technique), **changes)
+
+    @property
+    def table(self) -> Table:
+        """The table without the rows of layers that stay in float."""
+        return without_rows(self.calibration.table, self.model, self.in_float)
+
+    def finish(self, choices: Mapping[str, Any]) -> Finished:
+        """Make the int8 model.
+
+        Args:
+            choices: what `pyncnnq.quantize` takes beside the model and its table.
+        """
+        model, table, folded = fold_zero_points(self.model, self.table) if self.folds else (self.model.copy(), self.table, [])
+        no_winograd = forbid_where_sums_overflow(model, table)
+        return Finished(quantize(model, table, **choices), model, self.calibration.with_table(table), folded, no_winograd)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """An int8 model and what it was made from in the end.
+
+    Attributes:
+        int8: the int8 model.
+        model, calibration: the float model and the table; ncnn2int8 makes this int8 model of them, but for masks of features.
+        folded: the blobs that are stored with a zero point; if there are any, `model` is of no use in float.
+        no_winograd: the layers that may not use winograd, in which some input would make a sum overflow.
+    """
+
+    int8: QuantizedModel
+    model: Model
+    calibration: Calibration
+    folded: list[str] = field(default_factory=list)
+    no_winograd: list[str] = field(default_factory=list)
+
+
+def without_rows(table: Table, model: Model, layers: Collection[str]) -> Table:
+    """A copy of a table without the rows of some layers."""
+    table = copy.deepcopy(table)
+    for layer in map(model.layer, layers):
+        for key in (layer.name, *(weight_key(layer.name, index) for index in range(len(scaled_weights(layer))))):
+            if key in table:
+                del table[key]
+    return table

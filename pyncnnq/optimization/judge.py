@@ -1,0 +1,143 @@
+"""How good int8 models are: stock ncnn runs them and the float model on samples that were held out of the calibration."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pyncnnq.errors import InputError, ModelError
+from pyncnnq.inputs import InputSpec
+from pyncnnq.model import Model
+from pyncnnq.optimization.draft import Draft, Finished
+from pyncnnq.statistics.driver import compare_outputs
+from pyncnnq.statistics.pool import WorkerPool
+
+LEAST_SAMPLES = 4
+MOST_HELD_OUT = 16
+LARGEST_RATIO = 100.0
+"""In dB: better than this is as good as equal."""
+
+Progress = Callable[[str], AbstractContextManager[Callable[[int, int], None] | None]]
+"""From the name of a pass to the context of what is called with (samples done, samples in all)."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One way to make the int8 model.
+
+    Attributes:
+        method: how thresholds were chosen.
+        techniques: what else was done, in order.
+        sqnr: signal-to-quantization-noise ratio of each model output over the held-out samples, in dB.
+    """
+
+    method: str
+    techniques: tuple[str, ...]
+    sqnr: dict[str, float]
+
+    @property
+    def score(self) -> float:
+        """The mean over the outputs, in dB."""
+        return math.fsum(min(ratio, LARGEST_RATIO) for ratio in self.sqnr.values()) / len(self.sqnr)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A draft, the int8 model made of it, and how good that is."""
+
+    draft: Draft
+    made: Finished
+    candidate: Candidate
+
+
+class Judge:
+    """Compares int8 models with the float model that they come from.
+
+    Attributes:
+        skipped: the samples that could not be read, each with the reason.
+        count: how many samples judge.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        samples: Sequence[tuple[Path, ...]],
+        inputs: Sequence[InputSpec],
+        workers: int | None,
+        choices: Mapping[str, Any],
+        *,
+        strict: bool,
+        progress: Progress,
+    ) -> None:
+        """Take the float model, as read from its files, and what judges it.
+
+        Args:
+            model: the float model.
+            samples, inputs: as in `pyncnnq.data.CalibrationData`.
+            workers: the number of processes; None for one for each core.
+            choices: what `pyncnnq.quantize` takes beside the model and its table.
+            strict: an unreadable sample is an error instead of being skipped.
+            progress: called with the name of each pass.
+        """
+        if model.param_path is None or model.bin_path is None:
+            raise ModelError("ncnn runs models from files: save this one, then load it from there")
+        self._reference = (model.param_path, model.bin_path)
+        self._outputs = model.outputs
+        self._inputs = list(zip(model.inputs, inputs, strict=True))
+        self._samples = list(samples)
+        self._workers, self._choices, self._strict, self._progress = workers, choices, strict, progress
+        self.skipped: list[str] = []
+
+    @property
+    def count(self) -> int:
+        """How many samples judge."""
+        return len(self._samples) - len(self.skipped)
+
+    def judge(self, drafts: Sequence[Draft]) -> list[Judged]:
+        """Make and run the int8 models; the best first, of equals the first of those given.
+
+        Raises:
+            InputError: no sample could be read.
+            PyncnnqError: ncnn cannot run a model on these samples.
+        """
+        made = [draft.finish(self._choices) for draft in drafts]
+        with tempfile.TemporaryDirectory(prefix="pyncnnq-") as folder:
+            files = [(Path(folder) / f"{index}.param", Path(folder) / f"{index}.bin") for index in range(len(made))]
+            for one, (param, bin_path) in zip(made, files, strict=True):
+                one.int8.save(param, bin_path)
+            with self._progress("judge") as update:
+                ratios, self.skipped = compare_outputs(
+                    [self._reference, *files],
+                    self._samples,
+                    self._inputs,
+                    self._outputs,
+                    WorkerPool(self._workers),
+                    strict=self._strict,
+                    progress=update,
+                )
+        judged = [
+            Judged(draft, one, Candidate(draft.method, draft.techniques, dict(zip(self._outputs, found, strict=True))))
+            for draft, one, found in zip(drafts, made, ratios, strict=True)
+        ]
+        return sorted(judged, key=lambda one: -one.candidate.score)
+
+
+def split_samples(samples: Sequence[tuple[Path, ...]]) -> tuple[list[tuple[Path, ...]], list[tuple[Path, ...]]]:
+    """Samples to calibrate on, and those held out to judge: one in ten, at least 2 and at most 16, spread evenly.
+
+    Raises:
+        InputError: there are fewer than 4.
+    """
+    if len(samples) < LEAST_SAMPLES:
+        raise InputError(f"{len(samples)} samples are too few: some are held out to judge by, so give at least {LEAST_SAMPLES}")
+    count = min(max(2, len(samples) // 10), MOST_HELD_OUT)
+    places = {(2 * index + 1) * len(samples) // (2 * count) for index in range(count)}
+    return (
+        [sample for place, sample in enumerate(samples) if place not in places],
+        [sample for place, sample in enumerate(samples) if place in places],
+    )
