@@ -109,7 +109,7 @@ def _fold_into_producer(layer: Layer, factor: float, offset: float) -> None:
     """Let the layer write m y + a instead of y."""
     weights = dict(layer.weights)
     if factor != 1:  # float16 would round them once more
-        weights["weight_data"] = Weight.tagged_float32("weight_data", weights["weight_data"].float32() * factor)
+        weights["weight_data"] = Weight.tagged_float32("weight_data", weights["weight_data"].float32().astype(np.float64) * factor)
     bias = weights["bias_data"].float32().astype(np.float64) if "bias_data" in weights else np.zeros(layer.params.get_int(0, 0))
     weights["bias_data"] = Weight.raw("bias_data", bias * factor + offset)
     layer.params.set(1 if layer.type == "InnerProduct" else 5, 1)
