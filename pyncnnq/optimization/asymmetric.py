@@ -1,0 +1,163 @@
+"""Zero points for blobs of both signs that are not symmetric, where a convolution that pads reads them.
+
+ncnn quantizes by a scale alone, so a blob with values in [-0.4, 6] leaves nearly half of int8 unused.  It can be stored as x' = x - m or
+x' = m - x instead, with m the middle of its range and the scale 127 / (half of its range), if a linear layer writes it and
+quantizable layers alone read it:
+
+    x = U u + b           becomes  x' = +-(U u + b - m)                a bias, and perhaps the other sign of the weights
+    y = sum of w x + c    becomes  sum of +-w x' + c + m sum of w      a bias, and the same sign
+
+The sum is that of the weights as int8 holds them, so that the shift is exact (see pyncnnq/optimization/zero_point.py, which does the same
+for blobs that are never negative).  Padding stands for x = 0, which x' = -+m stands for: the sign is chosen so that this is
+positive, as ncnn's int8 convolutions get negative pads wrong, and m so that it is one of the int8 numbers.
+
+Blobs that nothing pads are better shifted channel by channel; a border has the same value in all channels.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyncnnq._core import quantize_rows
+from pyncnnq.model import Graph, Layer, Model, Weight
+from pyncnnq.quantizable import ACTIVATION_TYPES, has_dynamic_weight, pads, pads_with_value, require_float, scaled_weights
+from pyncnnq.quantization.layers import set_weights
+from pyncnnq.quantization.selection import prevented
+from pyncnnq.table import Table, weight_key
+from pyncnnq.weight_scales import weight_rows
+
+SMALLEST_GAIN = 1.035
+"""By what factor the steps of int8 must get smaller to make a shift worth it: by 0.3 dB."""
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class _Shift:
+    """How a blob is stored: sign * (x - middle), quantized by a scale."""
+
+    sign: int
+    middle: float
+    scale: float
+
+
+def fold_asymmetric(model: Model, table: Table, ranges: Mapping[str, tuple[float, float]]) -> tuple[Model, Table, list[str]]:
+    """Store blobs shifted by the middle of their range, where a linear layer writes them and a convolution that pads reads them.
+
+    The writer is a Convolution, ConvolutionDepthWise or InnerProduct without activation, or a Scale.  The readers, directly or through
+    Split, must all become int8 by the same activation scale.  Neither may the blob be an output of the model.  What the table's
+    threshold cuts off stays cut off.
+
+    As with `fold_zero_points`, the new float model is one to quantize: it fits with the int8 weights.  What shall stay in float must be
+    chosen before, by removing its rows from the table, and whatever changes weights or their scales later must change the biases too.
+
+    Args:
+        model: a float model.
+        table: its calibration table; 127 / scale of an activation row is the threshold of the blob.
+        ranges: the smallest and the largest value of the blobs that feed quantizable layers; copies of a Split are found under the
+            blob that it copies.
+
+    Returns:
+        The new float model; its table, where the activation rows of readers are changed; and the names of the blobs that are stored
+        shifted, copies included, in model order.  The arguments are left as they are.
+
+    Raises:
+        ModelError: a model that is int8 already, or weights that are not finite or not those that a layer needs.
+        TableError: a table that does not fit the model.
+    """
+    require_float(model)
+    for layer in model.layers:
+        layer.check_weights()
+    model.check_finite()
+    table.check(model)
+    shifts = _shifts(model, table, ranges)
+    model, table = model.copy(), copy.deepcopy(table)
+    for layer in model.layers:
+        if layer.type in ACTIVATION_TYPES and layer.bottoms[0] in shifts:
+            _fold_into_reader(layer, shifts[layer.bottoms[0]], table)
+        if layer.type != "Split" and layer.tops and layer.tops[0] in shifts:
+            _fold_into_producer(layer, shifts[layer.tops[0]])
+    return model, table, [top for layer in model.layers for top in layer.tops if top in shifts]
+
+
+def _shifts(model: Model, table: Table, ranges: Mapping[str, tuple[float, float]]) -> dict[str, _Shift]:
+    """How to store the blobs that are worth it, and their copies."""
+    graph = model.graph()
+    floats = prevented(model, table)
+    found: dict[str, _Shift] = {}
+    for layer in model.layers:
+        if not _is_linear(layer) or layer.tops[0] not in ranges:
+            continue
+        blobs = _copies(layer.tops[0], graph)
+        readers = graph.readers(layer.tops[0])
+        fit = all(one.type in ACTIVATION_TYPES and one.name not in floats and not pads_with_value(one) for one in readers)
+        if fit and any(map(pads, readers)) and all(map(graph.consumers, blobs)):
+            shift = _shift(*ranges[layer.tops[0]], [float(table[reader.name][0]) for reader in readers])
+            found |= dict.fromkeys(blobs, shift) if shift is not None else {}
+    return found
+
+
+def _is_linear(layer: Layer) -> bool:
+    if layer.type == "Scale":
+        return len(layer.bottoms) == 1
+    return layer.type in ACTIVATION_TYPES and not has_dynamic_weight(layer) and layer.params.get_int(9, 0) == 0
+
+
+def _copies(blob: str, graph: Graph) -> list[str]:
+    """The blob, and all that Split layers make of it."""
+    found = [blob]
+    for one in found:
+        found += [top for layer in graph.consumers(one) if layer.type == "Split" for top in layer.tops]
+    return found
+
+
+def _shift(low: float, high: float, scales: Sequence[float]) -> _Shift | None:
+    """How to store values from `low` to `high` that have been quantized by these scales; None if nothing is gained, or they differ."""
+    threshold = 127 / scales[0]
+    low, high = max(min(low, 0.0), -threshold), min(max(high, 0.0), threshold)  # zeros of a border belong to it
+    half, largest = (high - low) / 2, max(high, -low)
+    if len(set(scales)) > 1 or half == 0 or largest < SMALLEST_GAIN * half:
+        return None
+    scale = scales[0] * largest / half  # a threshold with headroom above the largest keeps it
+    middle = float(np.rint((low + high) / 2 * scale)) / scale
+    return _Shift(-1 if middle > 0 else 1, middle, scale)
+
+
+def _fold_into_reader(layer: Layer, shift: _Shift, table: Table) -> None:
+    """Let the layer read its input shifted, and its table row fit that."""
+    (scaled,) = scaled_weights(layer)
+    rows, absmax = weight_rows(layer, scaled)
+    scales = np.where(absmax == 0, np.float32(1), table[weight_key(layer.name)])  # for rows of zeros any will do, even inf
+    rounded = quantize_rows(rows, scales) / scales[:, None].astype(np.float64)
+    sums = rounded.reshape(layer.params.get_int(0, 0), -1).sum(axis=1)
+    _set_weights(layer, shift.sign, _bias(layer) + shift.middle * sums)
+    table[layer.name] = shift.scale
+    if pads(layer):
+        layer.params.set(18, abs(shift.middle))
+
+
+def _fold_into_producer(layer: Layer, shift: _Shift) -> None:
+    """Let the layer write its output shifted."""
+    _set_weights(layer, shift.sign, shift.sign * (_bias(layer) - shift.middle))
+
+
+def _bias(layer: Layer) -> Floats:
+    if "bias_data" in layer.weights:
+        return layer.weights["bias_data"].float32().astype(np.float64)
+    return np.zeros(layer.params.get_int(0, 0))
+
+
+def _set_weights(layer: Layer, sign: int, bias: Floats) -> None:
+    """Multiply the weights by a sign, and set the bias, which the layer need not have had."""
+    name, bias_term = {"Scale": ("scale_data", 1), "InnerProduct": ("weight_data", 1)}.get(layer.type, ("weight_data", 5))
+    weight = layer.weights[name]
+    if sign < 0:
+        exact = weight.format in ("float32", "float16")
+        weight = replace(weight, data=-weight.data) if exact else Weight.tagged_float32(name, -weight.float32())
+    layer.params.set(bias_term, 1)
+    set_weights(layer, {name: weight, "bias_data": Weight.raw("bias_data", bias)})
