@@ -1,10 +1,10 @@
-"""One worker process: decode, run ncnn, observe blobs or compare outputs.
+"""One worker process: decode, run ncnn, observe blobs, measure their channels or compare outputs.
 
 Started as a program of its own and not by multiprocessing: it needs nothing of the caller's `__main__`, it is safe beside
 threads and OpenMP, and what ncnn prints to the C stderr, or a crash inside it, stays away from the user's terminal and process.
 
-Messages are pickles over the standard streams.  In: a `Job` or a `Comparison`, then sample indices, then None.  Out: one message for each
-index, then the result: the statistics of a Job, nothing of a Comparison.
+Messages are pickles over the standard streams.  In: a `Job`, a `RangesJob` or a `Comparison`, then sample indices, then None.  Out: one
+message for each index, then the result: the statistics of a Job, nothing of the others.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ from pyncnnq._core import BlobStatistics
 from pyncnnq.errors import InputError, UnreadableError
 from pyncnnq.inputs.loading import load_sample
 from pyncnnq.model.text import encode
-from pyncnnq.statistics.messages import Compared, Comparison, Failed, Job, Misfit, Observed, Unreadable
+from pyncnnq.statistics.messages import Compared, Comparison, Failed, Job, Measured, Misfit, Observed, RangesJob, Unreadable
 from pyncnnq.statistics.observed import ObservedBlob
+from pyncnnq.statistics.ranges import ChannelSums, channel_sums
 
 Floats = NDArray[np.float64]
 
@@ -73,8 +74,8 @@ class _Network:
             del mat  # while we hold it, a layer that works in place would have to copy it
 
 
-def _observe(blob: ObservedBlob, mat: Any, statistics: BlobStatistics) -> None:
-    dims, w, h, d, c, cstep, elempack = mat.dims, mat.w, mat.h, mat.d, mat.c, mat.cstep, mat.elempack
+def _check_readers(blob: ObservedBlob, mat: Any) -> None:
+    dims, w, h, d, c, elempack = mat.dims, mat.w, mat.h, mat.d, mat.c, mat.elempack
     if dims == 0 or mat.elemsize != 4 * elempack:
         raise _FailureError(f"blob {blob.name} is empty or not float32")
     for reader in blob.readers:
@@ -91,11 +92,29 @@ def _observe(blob: ObservedBlob, mat: Any, statistics: BlobStatistics) -> None:
             raise _FailureError(
                 f"{reader.layer} takes {reader.channels} input channels, but finds {found} in its input ({what}); check --size"
             )
+
+
+def _infinite(blob: ObservedBlob) -> _FailureError:
+    return _FailureError(f"blob {blob.name} holds an infinity or a NaN; do the weights, --mean and --norm fit this model?")
+
+
+def _observe(blob: ObservedBlob, mat: Any, statistics: BlobStatistics) -> None:
+    _check_readers(blob, mat)
+    dims, w, h, d, c, cstep, elempack = mat.dims, mat.w, mat.h, mat.d, mat.c, mat.cstep, mat.elempack
     if elempack > 1:
         # The binding gives no buffer of a packed Mat.  This Mat is ours, though it shares its memory: let it say plain floats.
         mat.elemsize, mat.elempack, mat.w, mat.cstep = 4, 1, w * elempack, cstep * elempack
     if not statistics.observe(mat, dims, w, h, d, c, cstep, elempack):
-        raise _FailureError(f"blob {blob.name} holds an infinity or a NaN; do the weights, --mean and --norm fit this model?")
+        raise _infinite(blob)
+
+
+def _measure(blob: ObservedBlob, mat: Any) -> ChannelSums:
+    _check_readers(blob, mat)
+    with np.errstate(invalid="ignore"):
+        sums = channel_sums(np.array(mat, np.float64))
+    if not (np.isfinite(sums.min).all() and np.isfinite(sums.max).all()):
+        raise _infinite(blob)
+    return sums
 
 
 def _read(stream: BinaryIO) -> Any:
@@ -124,6 +143,21 @@ class _Observation:
         return self._statistics
 
 
+class _Measurement:
+    """The channels of the blobs of a RangesJob, sample by sample."""
+
+    def __init__(self, job: RangesJob) -> None:
+        self._network = _Network(job.param, job.bin)
+        self._blobs = {blob.name: blob for blob in job.blobs}
+
+    def take(self, inputs: Sequence[tuple[str, Any]]) -> Measured:
+        blobs = self._network.blobs(inputs, list(self._blobs), packed=False)
+        return Measured(tuple(_measure(self._blobs[name], mat) for name, mat in blobs))
+
+    def result(self) -> None:
+        return None
+
+
 class _OutputComparison:
     """The outputs of several models, sample by sample."""
 
@@ -150,9 +184,15 @@ def _squared_distance(a: Floats, b: Floats) -> float:
     return distance if math.isfinite(distance) else math.inf
 
 
+def _work(job: Job | Comparison) -> _Observation | _Measurement | _OutputComparison:
+    if isinstance(job, Comparison):
+        return _OutputComparison(job)
+    return _Measurement(job) if isinstance(job, RangesJob) else _Observation(job)
+
+
 def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
     job: Job | Comparison = _read(requests)
-    work = _Observation(job) if isinstance(job, Job) else _OutputComparison(job)
+    work = _work(job)
     while (index := _read(requests)) is not None:
         paths = job.samples[index]
         try:

@@ -1,0 +1,202 @@
+"""Cross-layer equalization: channels of a blob multiplied to be of like range, since ncnn gives all of them one scale.
+
+ncnn quantizes a blob by a single scale, so a channel of small range is left with a few int8 steps.  If what writes channel c multiplies
+it by a_c > 0, and what reads it divides by a_c, the model computes the same in float (ReLU and leaky ReLU let factors through):
+
+    y = relu(W x + b)     becomes     y' = relu(a W x + a b)     and     v = V y + c     becomes     v = (V / a) y' + c
+
+The weights of a reader have one scale for each output, which gets coarser where a_c < 1 makes some of them large.  So how far to go is
+chosen by an estimate of both errors.
+
+Source: Nagel et al., "Data-free quantization through weight equalization and bias correction", ICCV 2019, section 4.1; here by the
+ranges of activations instead of those of weights.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyncnnq.model import Layer, Model, Weight
+from pyncnnq.optimization.channel_classes import ChannelClasses, channel_classes
+from pyncnnq.optimization.linear import bias, is_depthwise, set_bias, weights_by_channel
+from pyncnnq.quantizable import needs_activation_scale, require_float
+from pyncnnq.quantization.layers import set_weights
+from pyncnnq.statistics.observed import observed_blobs
+from pyncnnq.statistics.ranges import ChannelRanges
+
+Floats = NDArray[np.float64]
+
+LARGEST_FACTOR = 8.0
+QUARTERS = 4
+"""Factors are those that make all ranges equal, to the power of 0, 1/4, 1/2, 3/4 or 1."""
+
+
+@dataclass(frozen=True)
+class EqualizedGroup:
+    """Blobs whose channels were multiplied.
+
+    Attributes:
+        blobs: those that feed quantizable layers; they share channels.
+        power: 1 if all ranges were made equal, less if the readers' weights would have suffered.
+        gain: by how much less noise the readers' outputs should have, in dB, the mean of the readers.
+    """
+
+    blobs: tuple[str, ...]
+    power: float
+    gain: float
+
+
+def equalize(model: Model, ranges: Mapping[str, ChannelRanges]) -> tuple[Model, dict[str, ChannelRanges], list[EqualizedGroup]]:
+    """Multiply channels by factors that make int8 activations fit better, and leave the float outputs as they are.
+
+    Args:
+        model: a float model; it is not changed.
+        ranges: of the blobs that feed its quantizable layers (see `pyncnnq.statistics.driver.channel_ranges`).
+
+    Returns:
+        The new float model; the ranges of its blobs; and the groups of blobs that were changed, in model order.
+
+    Raises:
+        ModelError: a model that is int8 already, or weights that are not finite or not those that a layer needs.
+    """
+    require_float(model)
+    for layer in model.layers:
+        layer.check_weights()
+    model.check_finite()
+    classes = channel_classes(model, ranges)
+    factors = np.ones(classes.count)
+    done = []
+    for blobs in _groups(model, classes):
+        power, gain, found = _choose(_largest(blobs, classes, ranges), classes, _readers(model, blobs, classes, ranges))
+        factors *= found
+        if power:
+            done.append(EqualizedGroup(tuple(blobs), power, gain))
+    scaled = {name: one.scaled(classes.by_channel(name, factors, one.min.size)) for name, one in ranges.items()}
+    model = model.copy()
+    for layer in model.layers:
+        _apply(layer, classes, factors)
+    return model, scaled, done
+
+
+def _groups(model: Model, classes: ChannelClasses) -> list[list[str]]:
+    """The observed blobs that have free channels, those together that share some."""
+    groups: list[tuple[list[str], set[int]]] = []
+    for blob in (one.name for one in observed_blobs(model)):
+        free = {int(one) for one in classes.of.get(blob, ()) if classes.free[one]}
+        if free:
+            sharing = [group for group in groups if group[1] & free]
+            groups = [group for group in groups if not group[1] & free]
+            groups.append(([*(name for group in sharing for name in group[0]), blob], free.union(*(group[1] for group in sharing))))
+    return [blobs for blobs, _ in groups]
+
+
+def _largest(blobs: Iterable[str], classes: ChannelClasses, ranges: Mapping[str, ChannelRanges]) -> Floats:
+    """The largest magnitude of each class in these blobs, shape (classes,); 0 for those of other blobs."""
+    largest = np.zeros(classes.count)
+    for blob in blobs:
+        np.maximum.at(largest, classes.of[blob], ranges[blob].absmax)
+    return largest
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """What the noise at the outputs of a quantizable layer depends on, by channel of its input.
+
+    Attributes:
+        ids: the classes of the channels.
+        absmax: the largest magnitudes.
+        squares: the sums of the squares of the weights that take a channel.
+        peaks: the largest magnitudes of each output's weights, shape (outputs, channels); None of a depthwise layer, see `constant`.
+        variances: of the values that an output takes of a channel, summed over the elements.
+        constant: the noise of rounding the weights of a depthwise layer, where factors cancel.
+    """
+
+    ids: NDArray[np.intp]
+    absmax: Floats
+    squares: Floats
+    peaks: Floats | None
+    variances: Floats
+    constant: float
+
+    def noise(self, factors: Floats) -> float:
+        """The mean square error, summed over outputs, in units of 1 / (12 * 127**2).
+
+        Rounding activations that go up to T costs (T / 127)**2 / 12 each, rounding the weights of an output likewise.  An error of the mean
+        is not counted: corrected biases take it away.
+        """
+        own = factors[self.ids]
+        noise = float((own * self.absmax).max() ** 2 * (self.squares / own**2).sum()) + self.constant
+        if self.peaks is not None:
+            noise += float(((self.peaks / own).max(axis=1) ** 2).sum() * (own**2 * self.variances).sum())
+        return noise
+
+
+def _readers(model: Model, blobs: Sequence[str], classes: ChannelClasses, ranges: Mapping[str, ChannelRanges]) -> list[_Reader]:
+    graph = model.graph()
+    return [
+        _reader(layer, classes.of[blob], ranges[blob]) for blob in blobs for layer in graph.readers(blob) if needs_activation_scale(layer)
+    ]
+
+
+def _reader(layer: Layer, ids: NDArray[np.intp], ranges: ChannelRanges) -> _Reader:
+    depthwise = is_depthwise(layer)
+    weights = weights_by_channel(layer, ids.size)
+    weights = weights[:, 0, 0] if depthwise else weights[0].transpose(1, 0, 2)  # channels first
+    squares = np.square(weights).reshape(ids.size, -1).sum(axis=1)
+    variances = weights.shape[-1] * ranges.variance
+    peaks = np.abs(weights).max(axis=-1).T
+    if depthwise:
+        return _Reader(ids, ranges.absmax, squares, None, variances, float((peaks**2 * variances).sum()))
+    return _Reader(ids, ranges.absmax, squares, peaks, variances, 0.0)
+
+
+def _choose(largest: Floats, classes: ChannelClasses, readers: Sequence[_Reader]) -> tuple[float, float, Floats]:
+    """The power, the gain in dB and the factors of all classes with which the readers' noise is least."""
+    before = [reader.noise(np.ones(classes.count)) for reader in readers]
+    used = classes.free & (largest > 0)
+    locked = largest[~classes.free].max(initial=0)
+    best = (0.0, 0.0, np.ones(classes.count))
+    for target in sorted({largest.max(), locked} - {0.0}):
+        ratios = np.ones(classes.count)
+        ratios[used] = np.clip(target / largest[used], 1 / LARGEST_FACTOR, LARGEST_FACTOR)
+        for quarters in range(1, QUARTERS + 1):
+            factors = _root_power(ratios, quarters)
+            gains = [10 * math.log10(a / reader.noise(factors)) for a, reader in zip(before, readers, strict=True) if a > 0]
+            gain = math.fsum(gains) / len(gains) if gains else 0.0
+            if gain > best[1]:
+                best = (quarters / QUARTERS, gain, factors)
+    return best
+
+
+def _root_power(ratios: Floats, quarters: int) -> Floats:
+    """Ratios to the power of quarters / 4, by square roots: those are the same on every CPU, powers are not."""
+    root = np.sqrt(ratios)
+    return [np.sqrt(root), root, root * np.sqrt(root), ratios][quarters - 1]
+
+
+def _apply(layer: Layer, classes: ChannelClasses, factors: Floats) -> None:
+    """Let the layer read and write multiplied channels."""
+    if not (needs_activation_scale(layer) or (layer.type == "Scale" and len(layer.bottoms) == 1)):
+        return
+    (bottom,), (top,) = layer.bottoms, layer.tops
+    outputs = layer.params.get_int(0, 0)
+    after = classes.by_channel(top, factors, outputs)
+    before = classes.by_channel(bottom, factors, 1)
+    if (before == 1).all() and (after == 1).all():
+        return
+    if layer.type == "Scale":
+        name, weights = "scale_data", layer.weights["scale_data"].float32() * after / before
+        set_weights(layer, {**layer.weights, name: Weight.raw(name, weights)})
+    else:
+        name = "weight_data"
+        by_channel = weights_by_channel(layer, before.size)
+        weights = by_channel * after.reshape(*by_channel.shape[:2], 1, 1)
+        weights /= before.reshape(by_channel.shape[0], 1, -1, 1)
+        set_weights(layer, {**layer.weights, name: Weight.tagged_float32(name, weights)})
+    if "bias_data" in layer.weights:
+        set_bias(layer, bias(layer) * after)
