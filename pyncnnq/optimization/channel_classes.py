@@ -77,7 +77,7 @@ class _Walk:
             self._lock(blob)
         for blob in (one.name for one in observed_blobs(model)):
             if blob in self._of and (blob not in ranges or ranges[blob].min.size != self._of[blob].size):
-                self._lock(blob)
+                self._forget(blob)
 
     def classes(self) -> ChannelClasses:
         of = {blob: np.array([self._root(one) for one in ids], np.intp) for blob, ids in self._of.items()}
@@ -93,8 +93,7 @@ class _Walk:
         for top, ids in zip(layer.tops, tops, strict=True):
             self._of[top] = ids
             if self._dimensions.get(top) not in (1, 3):  # the first axis of others is not that of channels
-                self._lock(top)
-                del self._of[top]
+                self._forget(top)
 
     def _tops(self, layer: Layer, bottoms: Sequence[Ids | None]) -> list[Ids] | None:
         """The channels that a layer writes; None if they cannot be told from those that it reads."""
@@ -159,6 +158,10 @@ class _Walk:
         for a, b in zip(map(self._root, some), map(self._root, others), strict=True):
             self._parents[b] = a
             self._locked[a] |= self._locked[b]
+
+    def _forget(self, blob: str) -> None:
+        self._lock(blob)
+        del self._of[blob]
 
     def _lock(self, blob: str) -> None:
         for one in self._of.get(blob, ()):

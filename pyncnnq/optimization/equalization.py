@@ -15,7 +15,7 @@ ranges of activations instead of those of weights.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +32,9 @@ from pyncnnq.statistics.ranges import ChannelRanges
 Floats = NDArray[np.float64]
 
 LARGEST_FACTOR = 8.0
+HEADROOM = 2.0
+"""Channels are multiplied so far only that they stay below the largest one in images whose extremes lie this many spreads (see
+`ChannelRanges`) beyond all that was seen.  Else unseen images would be clipped: not in one channel, but in any of them."""
 QUARTERS = 4
 """Factors are those that make all ranges equal, to the power of 0, 1/4, 1/2, 3/4 or 1."""
 
@@ -72,7 +75,9 @@ def equalize(model: Model, ranges: Mapping[str, ChannelRanges]) -> tuple[Model, 
     factors = np.ones(classes.count)
     done = []
     for blobs in _groups(model, classes):
-        power, gain, found = _choose(_largest(blobs, classes, ranges), classes, _readers(model, blobs, classes, ranges))
+        seen = _largest({blob: ranges[blob].absmax for blob in blobs}, classes)
+        expected = _largest({blob: ranges[blob].absmax + HEADROOM * ranges[blob].spread for blob in blobs}, classes)
+        power, gain, found = _choose(seen, expected, classes, _readers(model, blobs, classes, ranges))
         factors *= found
         if power:
             done.append(EqualizedGroup(tuple(blobs), power, gain))
@@ -95,11 +100,11 @@ def _groups(model: Model, classes: ChannelClasses) -> list[list[str]]:
     return [blobs for blobs, _ in groups]
 
 
-def _largest(blobs: Iterable[str], classes: ChannelClasses, ranges: Mapping[str, ChannelRanges]) -> Floats:
-    """The largest magnitude of each class in these blobs, shape (classes,); 0 for those of other blobs."""
+def _largest(values: Mapping[str, Floats], classes: ChannelClasses) -> Floats:
+    """Of the values of channels of some blobs the largest of each class, shape (classes,); 0 for classes of other blobs."""
     largest = np.zeros(classes.count)
-    for blob in blobs:
-        np.maximum.at(largest, classes.of[blob], ranges[blob].absmax)
+    for blob, one in values.items():
+        np.maximum.at(largest, classes.of[blob], one)
     return largest
 
 
@@ -155,15 +160,19 @@ def _reader(layer: Layer, ids: NDArray[np.intp], ranges: ChannelRanges) -> _Read
     return _Reader(ids, ranges.absmax, squares, peaks, variances, 0.0)
 
 
-def _choose(largest: Floats, classes: ChannelClasses, readers: Sequence[_Reader]) -> tuple[float, float, Floats]:
-    """The power, the gain in dB and the factors of all classes with which the readers' noise is least."""
+def _choose(seen: Floats, expected: Floats, classes: ChannelClasses, readers: Sequence[_Reader]) -> tuple[float, float, Floats]:
+    """The power, the gain in dB and the factors of all classes with which the readers' noise is least.
+
+    Args:
+        seen, expected: the largest magnitude of each class that was seen, and that unseen images may have; 0 for classes of other groups.
+    """
     before = [reader.noise(np.ones(classes.count)) for reader in readers]
-    used = classes.free & (largest > 0)
-    locked = largest[~classes.free].max(initial=0)
+    used = classes.free & (seen > 0)
+    locked = seen[~classes.free].max(initial=0)
     best = (0.0, 0.0, np.ones(classes.count))
-    for target in sorted({largest.max(), locked} - {0.0}):
+    for target in sorted({seen.max(), locked} - {0.0}):
         ratios = np.ones(classes.count)
-        ratios[used] = np.clip(target / largest[used], 1 / LARGEST_FACTOR, LARGEST_FACTOR)
+        ratios[used] = np.clip(target / expected[used], np.maximum(np.minimum(target / seen[used], 1), 1 / LARGEST_FACTOR), LARGEST_FACTOR)
         for quarters in range(1, QUARTERS + 1):
             factors = _root_power(ratios, quarters)
             gains = [10 * math.log10(a / reader.noise(factors)) for a, reader in zip(before, readers, strict=True) if a > 0]

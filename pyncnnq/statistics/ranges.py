@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,12 +21,15 @@ class ChannelRanges:
     Attributes:
         min, max: the smallest and the largest value.
         mean, variance: over all values of all images.
+        spread: how far an image's own extreme lies from that of other images: the standard deviation over images of the largest value or
+            of the smallest, whichever is larger.
     """
 
     min: Floats
     max: Floats
     mean: Floats
     variance: Floats
+    spread: Floats
 
     @property
     def absmax(self) -> Floats:
@@ -38,7 +42,7 @@ class ChannelRanges:
 
     def scaled(self, factors: Floats) -> ChannelRanges:
         """Those of x * factor, with one positive factor for each channel."""
-        return ChannelRanges(self.min * factors, self.max * factors, self.mean * factors, self.variance * factors**2)
+        return ChannelRanges(self.min * factors, self.max * factors, self.mean * factors, self.variance * factors**2, self.spread * factors)
 
 
 @dataclass(frozen=True)
@@ -70,11 +74,23 @@ def merge_sums(parts: Sequence[ChannelSums]) -> ChannelRanges | None:
     if len({part.min.size for part in parts}) != 1:
         return None
     count = sum(part.count for part in parts)
-    mean = sum((part.sum for part in parts), np.float64(0)) / count
-    squares = sum((part.squares for part in parts), np.float64(0)) / count
+    mean = _added(part.sum for part in parts) / count
+    squares = _added(part.squares for part in parts) / count
+    lows, highs = [part.min for part in parts], [part.max for part in parts]
     return ChannelRanges(
-        np.minimum.reduce([part.min for part in parts]),
-        np.maximum.reduce([part.max for part in parts]),
-        np.asarray(mean),
+        np.minimum.reduce(lows),
+        np.maximum.reduce(highs),
+        mean,
         np.maximum(squares - mean**2, 0),
+        np.maximum(_deviation(lows), _deviation(highs)),
     )
+
+
+def _added(arrays: Iterable[Floats]) -> Floats:
+    """The sum in the order given: the same on every CPU."""
+    return functools.reduce(np.add, arrays)
+
+
+def _deviation(arrays: Sequence[Floats]) -> Floats:
+    mean = _added(arrays) / len(arrays)
+    return np.sqrt(_added(np.square(array - mean) for array in arrays) / len(arrays))
