@@ -21,7 +21,7 @@ def ranges_of(samples: Sequence[Array]) -> ChannelRanges:
     blob = np.stack(samples).astype(np.float64)
     axes = (0, *(axis + 1 for axis in CHANNEL_AXES[blob.ndim - 1]))
     extremes = (blob.min(axes[1:]).std(0), blob.max(axes[1:]).std(0))
-    return ChannelRanges(blob.min(axes), blob.max(axes), blob.mean(axes), blob.var(axes), np.maximum(*extremes))
+    return ChannelRanges(blob.min(axes), blob.max(axes), blob.mean(axes), blob.var(axes), np.maximum(*extremes), (blob == 0).mean(axes))
 
 
 def measured(model: Model, folder: Path, samples: Sequence[Mapping[str, Array]]) -> dict[str, ChannelRanges]:
@@ -35,7 +35,7 @@ def assert_same_ranges(found: Mapping[str, ChannelRanges], expected: Mapping[str
     assert found.keys() == expected.keys()
     for name, one in expected.items():
         scale = one.absmax.max(initial=1e-3)
-        for what in ("min", "max", "mean", "spread"):
+        for what in ("min", "max", "mean", "spread", "zeros"):
             np.testing.assert_allclose(
                 getattr(found[name], what), getattr(one, what), rtol=1e-4, atol=1e-4 * scale, err_msg=f"{name} {what}"
             )

@@ -291,12 +291,12 @@ def test_weights_that_would_suffer_hold_it_back() -> None:
     last = convolution(np.random.default_rng(0), "out", "a", 2, 1)
     last.weights["weight_data"] = Weight.tagged_float32("weight_data", [1.0, 1e-3])
     model = model_of(first, last, shape=(1, 12, 12))
-    one = ChannelRanges(np.array([-1.0]), np.array([1.0]), np.zeros(1), np.ones(1), np.zeros(1))
-    two = ChannelRanges(np.array([-1.0, -0.1]), np.array([1.0, 0.1]), np.zeros(2), np.array([1e-6, 1.0]), np.zeros(2))
+    one = ChannelRanges(np.array([-1.0]), np.array([1.0]), np.zeros(1), np.ones(1), np.zeros(1), np.zeros(1))
+    two = ChannelRanges(np.array([-1.0, -0.1]), np.array([1.0, 0.1]), np.zeros(2), np.array([1e-6, 1.0]), np.zeros(2), np.zeros(2))
     assert equalize(model, {"in0": one, "a": two})[2] == []
     # With weights the other way round there is much to gain.
     last.weights["weight_data"] = Weight.tagged_float32("weight_data", [1e-3, 1.0])
-    two = ChannelRanges(two.min, two.max, two.mean, np.array([1.0, 1e-4]), two.spread)
+    two = ChannelRanges(two.min, two.max, two.mean, np.array([1.0, 1e-4]), two.spread, two.zeros)
     (group,) = equalize(model, {"in0": one, "a": two})[2]
     assert group.gain > 10
 

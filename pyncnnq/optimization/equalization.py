@@ -32,6 +32,7 @@ from pyncnnq.statistics.ranges import ChannelRanges
 Floats = NDArray[np.float64]
 
 LARGEST_FACTOR = 8.0
+_UNITS = 12 * 127**2
 HEADROOM = 2.0
 """Channels are multiplied so far only that they stay below the largest one in images whose extremes lie this many spreads (see
 `ChannelRanges`) beyond all that was seen.  Else unseen images would be clipped: not in one channel, but in any of them."""
@@ -115,7 +116,8 @@ class _Reader:
     Attributes:
         ids: the classes of the channels.
         absmax: the largest magnitudes.
-        squares: the sums of the squares of the weights that take a channel.
+        squares: the sums of the squares of the weights that take a channel, times the share of its values that are not 0.
+        powers: the mean squares of the channels times those sums, in the units of `noise`.
         peaks: the largest magnitudes of each output's weights, shape (outputs, channels); None of a depthwise layer, see `constant`.
         variances: of the values that an output takes of a channel, summed over the elements.
         constant: the noise of rounding the weights of a depthwise layer, where factors cancel.
@@ -124,18 +126,20 @@ class _Reader:
     ids: NDArray[np.intp]
     absmax: Floats
     squares: Floats
+    powers: Floats
     peaks: Floats | None
     variances: Floats
     constant: float
 
     def noise(self, factors: Floats) -> float:
-        """The mean square error, summed over outputs, in units of 1 / (12 * 127**2).
+        """The mean square error, summed over outputs, in units of 1 / _UNITS.
 
-        Rounding activations that go up to T costs (T / 127)**2 / 12 each, rounding the weights of an output likewise.  An error of the mean
-        is not counted: corrected biases take it away.
+        Rounding an activation of a blob that goes up to T costs (T / 127)**2 / 12, but nothing if it is 0, and not more than it is itself.
+        Rounding the weights of an output likewise; what that does to its mean is not counted: corrected biases take it away.
         """
         own = factors[self.ids]
-        noise = float((own * self.absmax).max() ** 2 * (self.squares / own**2).sum()) + self.constant
+        steps = (own * self.absmax).max() ** 2 / own**2
+        noise = float(np.minimum(steps * self.squares, self.powers).sum()) + self.constant
         if self.peaks is not None:
             noise += float(((self.peaks / own).max(axis=1) ** 2).sum() * (own**2 * self.variances).sum())
         return noise
@@ -155,9 +159,9 @@ def _reader(layer: Layer, ids: NDArray[np.intp], ranges: ChannelRanges) -> _Read
     squares = np.square(weights).reshape(ids.size, -1).sum(axis=1)
     variances = weights.shape[-1] * ranges.variance
     peaks = np.abs(weights).max(axis=-1).T
-    if depthwise:
-        return _Reader(ids, ranges.absmax, squares, None, variances, float((peaks**2 * variances).sum()))
-    return _Reader(ids, ranges.absmax, squares, peaks, variances, 0.0)
+    powers = _UNITS * (ranges.variance + ranges.mean**2) * squares
+    constant = float((peaks**2 * variances).sum()) if depthwise else 0.0
+    return _Reader(ids, ranges.absmax, squares * (1 - ranges.zeros), powers, None if depthwise else peaks, variances, constant)
 
 
 def _choose(seen: Floats, expected: Floats, classes: ChannelClasses, readers: Sequence[_Reader]) -> tuple[float, float, Floats]:

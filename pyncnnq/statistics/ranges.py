@@ -22,7 +22,8 @@ class ChannelRanges:
         min, max: the smallest and the largest value.
         mean, variance: over all values of all images.
         spread: how far an image's own extreme lies from that of other images: the standard deviation over images of the largest value or
-            of the smallest, whichever is larger.
+            or of the smallest, whichever is larger.
+        zeros: the share of values that are 0.
     """
 
     min: Floats
@@ -30,6 +31,7 @@ class ChannelRanges:
     mean: Floats
     variance: Floats
     spread: Floats
+    zeros: Floats
 
     @property
     def absmax(self) -> Floats:
@@ -37,12 +39,20 @@ class ChannelRanges:
         return np.maximum(-self.min, self.max)
 
     def shifted(self, offsets: Floats) -> ChannelRanges:
-        """Those of x + offset, with one offset for each channel."""
-        return replace(self, min=self.min + offsets, max=self.max + offsets, mean=self.mean + offsets)
+        """Those of x + offset, with one offset for each channel; where that is not 0, no value is taken to be 0 any more."""
+        zeros = np.where(offsets == 0, self.zeros, 0)
+        return replace(self, min=self.min + offsets, max=self.max + offsets, mean=self.mean + offsets, zeros=zeros)
 
     def scaled(self, factors: Floats) -> ChannelRanges:
         """Those of x * factor, with one positive factor for each channel."""
-        return ChannelRanges(self.min * factors, self.max * factors, self.mean * factors, self.variance * factors**2, self.spread * factors)
+        return replace(
+            self,
+            min=self.min * factors,
+            max=self.max * factors,
+            mean=self.mean * factors,
+            variance=self.variance * factors**2,
+            spread=self.spread * factors,
+        )
 
 
 @dataclass(frozen=True)
@@ -53,6 +63,7 @@ class ChannelSums:
         count: how many values each channel has.
         min, max: the smallest and the largest value.
         sum, squares: of the values and of their squares.
+        zeros: how many values are 0.
     """
 
     count: int
@@ -60,13 +71,15 @@ class ChannelSums:
     max: Floats
     sum: Floats
     squares: Floats
+    zeros: Floats
 
 
 def channel_sums(blob: Floats) -> ChannelSums:
     """Those of one blob of 1 to 4 dimensions."""
     channels = blob.T if blob.ndim == 2 else blob.reshape(blob.shape[0], -1)
     sums, squares = channels.sum(axis=1), np.square(channels).sum(axis=1)
-    return ChannelSums(channels.shape[1], channels.min(axis=1), channels.max(axis=1), sums, squares)
+    zeros = channels.shape[1] - np.count_nonzero(channels, axis=1).astype(np.float64)
+    return ChannelSums(channels.shape[1], channels.min(axis=1), channels.max(axis=1), sums, squares, zeros)
 
 
 def merge_sums(parts: Sequence[ChannelSums]) -> ChannelRanges | None:
@@ -83,6 +96,7 @@ def merge_sums(parts: Sequence[ChannelSums]) -> ChannelRanges | None:
         mean,
         np.maximum(squares - mean**2, 0),
         np.maximum(_deviation(lows), _deviation(highs)),
+        _added(part.zeros for part in parts) / count,
     )
 
 
