@@ -32,7 +32,8 @@ from pyncnnq.statistics.ranges import ChannelRanges
 Floats = NDArray[np.float64]
 
 LARGEST_FACTOR = 8.0
-_UNITS = 12 * 127**2
+_STEPS = 12 * 127**2
+_THRESHOLDS = np.linspace(1, 0.25, 16)
 HEADROOM = 2.0
 """Channels are multiplied so far only that they stay below the largest one in images whose extremes lie this many spreads (see
 `ChannelRanges`) beyond all that was seen.  Else unseen images would be clipped: not in one channel, but in any of them."""
@@ -115,34 +116,42 @@ class _Reader:
 
     Attributes:
         ids: the classes of the channels.
+        step: 1/2 if the blob is never negative, so that it may get a zero point, else 1.
         absmax: the largest magnitudes.
-        squares: the sums of the squares of the weights that take a channel, times the share of its values that are not 0.
-        powers: the mean squares of the channels times those sums, in the units of `noise`.
+        shares: of values that are not 0.
+        slopes: the mean magnitudes of those, if they were distributed exponentially; 0 for channels of zeros.
+        squares: the sums of the squares of the weights that take a channel.
         peaks: the largest magnitudes of each output's weights, shape (outputs, channels); None of a depthwise layer, see `constant`.
         variances: of the values that an output takes of a channel, summed over the elements.
         constant: the noise of rounding the weights of a depthwise layer, where factors cancel.
     """
 
     ids: NDArray[np.intp]
+    step: float
     absmax: Floats
+    shares: Floats
+    slopes: Floats
     squares: Floats
-    powers: Floats
     peaks: Floats | None
     variances: Floats
     constant: float
 
     def noise(self, factors: Floats) -> float:
-        """The mean square error, summed over outputs, in units of 1 / _UNITS.
+        """The mean square error, summed over outputs.
 
-        Rounding an activation of a blob that goes up to T costs (T / 127)**2 / 12, but nothing if it is 0, and not more than it is itself.
-        Rounding the weights of an output likewise; what that does to its mean is not counted: corrected biases take it away.
+        Rounding an activation of a blob with the threshold T costs (T / 127)**2 / 12, or a quarter of that if it can have a zero point,
+        but nothing if it is 0, and not more than it is itself; those beyond T are clipped.  T is the best of a grid.  Rounding the weights
+        of an output by their largest costs likewise; what that does to its mean is not counted: corrected biases take it away.
         """
         own = factors[self.ids]
-        steps = (own * self.absmax).max() ** 2 / own**2
-        noise = float(np.minimum(steps * self.squares, self.powers).sum()) + self.constant
+        noise = self.constant
         if self.peaks is not None:
-            noise += float(((self.peaks / own).max(axis=1) ** 2).sum() * (own**2 * self.variances).sum())
-        return noise
+            noise += float(((self.peaks / own).max(axis=1) ** 2).sum() * (own**2 * self.variances).sum()) / _STEPS
+        thresholds = ((own * self.absmax).max() * _THRESHOLDS)[:, None] / own  # of the channels as they were
+        squared = np.minimum((self.step * thresholds) ** 2 / _STEPS, 2 * self.slopes**2)
+        with np.errstate(divide="ignore", invalid="ignore", under="ignore"):
+            clipped = np.where(thresholds < self.absmax, 2 * self.slopes**2 * np.exp(-thresholds / self.slopes), 0)
+        return noise + float(((squared + clipped) * (self.shares * self.squares)).sum(axis=1).min())
 
 
 def _readers(model: Model, blobs: Sequence[str], classes: ChannelClasses, ranges: Mapping[str, ChannelRanges]) -> list[_Reader]:
@@ -159,9 +168,11 @@ def _reader(layer: Layer, ids: NDArray[np.intp], ranges: ChannelRanges) -> _Read
     squares = np.square(weights).reshape(ids.size, -1).sum(axis=1)
     variances = weights.shape[-1] * ranges.variance
     peaks = np.abs(weights).max(axis=-1).T
-    powers = _UNITS * (ranges.variance + ranges.mean**2) * squares
-    constant = float((peaks**2 * variances).sum()) if depthwise else 0.0
-    return _Reader(ids, ranges.absmax, squares * (1 - ranges.zeros), powers, None if depthwise else peaks, variances, constant)
+    shares = 1 - ranges.zeros
+    slopes = np.sqrt((ranges.variance + ranges.mean**2) / 2 / np.where(shares > 0, shares, 1))
+    constant = float((peaks**2 * variances).sum()) / _STEPS if depthwise else 0.0
+    step = 0.5 if ranges.min.min() >= 0 else 1.0
+    return _Reader(ids, step, ranges.absmax, shares, slopes, squares, None if depthwise else peaks, variances, constant)
 
 
 def _choose(seen: Floats, expected: Floats, classes: ChannelClasses, readers: Sequence[_Reader]) -> tuple[float, float, Floats]:
