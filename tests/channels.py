@@ -35,10 +35,11 @@ def assert_same_ranges(found: Mapping[str, ChannelRanges], expected: Mapping[str
     assert found.keys() == expected.keys()
     for name, one in expected.items():
         scale = one.absmax.max(initial=1e-3)
-        for what in ("min", "max", "mean", "spread", "zeros"):
-            np.testing.assert_allclose(
-                getattr(found[name], what), getattr(one, what), rtol=1e-4, atol=1e-4 * scale, err_msg=f"{name} {what}"
-            )
+        for what in ("min", "max", "mean", "spread"):
+            values = getattr(found[name], what), getattr(one, what)
+            np.testing.assert_allclose(*values, rtol=1e-4, atol=1e-4 * scale, err_msg=f"{name} {what}")
+        varying = one.max - one.min > 1e-3 * scale  # others may be shifted to 0, or next to it
+        np.testing.assert_allclose(found[name].zeros[varying], one.zeros[varying], atol=0.03, err_msg=f"{name} zeros")
         np.testing.assert_allclose(found[name].variance, one.variance, rtol=1e-3, atol=1e-4 * scale**2, err_msg=f"{name} variance")
 
 

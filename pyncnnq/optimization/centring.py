@@ -108,9 +108,11 @@ class _Centred:
         copies = self._copies(blob)
         measured = [ranges[copy] for copy in copies if copy in ranges]
         channels = self._outputs(blob)
-        if measured and all(one.min.size == channels for one in measured) and all(self._allow(copy, channels) for copy in copies):
-            low = np.minimum.reduce([one.min for one in measured])
-            high = np.maximum.reduce([one.max for one in measured])
+        if not measured or any(one.min.size != channels for one in measured) or not all(self._allow(copy, channels) for copy in copies):
+            return
+        low = np.minimum.reduce([one.min for one in measured])
+        high = np.maximum.reduce([one.max for one in measured])
+        if (low < high).any():  # a vector may have been the same in all images, which says nothing of others
             self.offsets.update(dict.fromkeys(copies, -(low + high) / 2))
             self.names.append(blob)
 

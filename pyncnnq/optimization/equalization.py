@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from pyncnnq.model import Layer, Model, Weight
 from pyncnnq.optimization.channel_classes import ChannelClasses, channel_classes
-from pyncnnq.optimization.linear import bias, is_depthwise, set_bias, weights_by_channel
+from pyncnnq.optimization.linear import bias, groups, is_depthwise, set_bias, weights_by_channel
 from pyncnnq.quantizable import needs_activation_scale, require_float
 from pyncnnq.quantization.layers import set_weights
 from pyncnnq.statistics.observed import observed_blobs
@@ -207,20 +207,19 @@ def _apply(layer: Layer, classes: ChannelClasses, factors: Floats) -> None:
     """Let the layer read and write multiplied channels."""
     if not (needs_activation_scale(layer) or (layer.type == "Scale" and len(layer.bottoms) == 1)):
         return
-    (bottom,), (top,) = layer.bottoms, layer.tops
     outputs = layer.params.get_int(0, 0)
-    after = classes.by_channel(top, factors, outputs)
-    before = classes.by_channel(bottom, factors, 1)
+    after = classes.by_channel(layer.tops[0], factors, outputs)
+    before = classes.by_channel(layer.bottoms[0], factors, 1)
     if (before == 1).all() and (after == 1).all():
         return
     if layer.type == "Scale":
-        name, weights = "scale_data", layer.weights["scale_data"].float32() * after / before
-        set_weights(layer, {**layer.weights, name: Weight.raw(name, weights)})
+        weights = layer.weights["scale_data"].float32() * after / before
+        set_weights(layer, {**layer.weights, "scale_data": Weight.raw("scale_data", weights)})
     else:
-        name = "weight_data"
-        by_channel = weights_by_channel(layer, before.size)
-        weights = by_channel * after.reshape(*by_channel.shape[:2], 1, 1)
-        weights /= before.reshape(by_channel.shape[0], 1, -1, 1)
-        set_weights(layer, {**layer.weights, name: Weight.tagged_float32(name, weights)})
+        weights = layer.weights["weight_data"].float32().reshape(outputs, -1) * after[:, None]
+        if (before != 1).any():
+            count = groups(layer)
+            weights = weights.reshape(count, outputs // count, before.size // count, -1) / before.reshape(count, 1, -1, 1)
+        set_weights(layer, {**layer.weights, "weight_data": Weight.tagged_float32("weight_data", weights)})
     if "bias_data" in layer.weights:
         set_bias(layer, bias(layer) * after)
