@@ -301,6 +301,19 @@ def test_weights_that_would_suffer_hold_it_back() -> None:
     assert group.gain > 10
 
 
+def test_what_varies_from_image_to_image_is_multiplied_less() -> None:
+    """A channel stays below the largest one of the blob even in an image whose extreme lies two spreads beyond all that was seen."""
+    rng = np.random.default_rng(0)
+    model = model_of(convolution(rng, "a", "in0", 1, 4), convolution(rng, "out", "a", 4, 4, 3, group=4), shape=(1, 12, 12))
+    zeros, ones = np.zeros(4), np.ones(4)
+    one = ChannelRanges(-ones[:1], ones[:1], zeros[:1], ones[:1], zeros[:1], zeros[:1])
+    absmax, spread = np.array([4.0, 1.0, 1.0, 0.1]), np.array([1.0, 0.0, 0.5, 0.0])
+    blob = ChannelRanges(-absmax, absmax, zeros, absmax**2 / 20, spread, zeros)
+    _, ranges, (group,) = equalize(model, {"in0": one, "a": blob})
+    assert group.power == 1
+    np.testing.assert_allclose(ranges["a"].absmax / absmax, [1, 4, 4 / 2, LARGEST_FACTOR])
+
+
 @pytest.mark.parametrize("kind", ["all zero", "one zero", "constant"])
 def test_channels_without_a_range(kind: str, tmp_path: Path) -> None:
     model, x = build_model(FREE["depthwise"][0])

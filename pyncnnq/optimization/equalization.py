@@ -5,8 +5,8 @@ it by a_c > 0, and what reads it divides by a_c, the model computes the same in 
 
     y = relu(W x + b)     becomes     y' = relu(a W x + a b)     and     v = V y + c     becomes     v = (V / a) y' + c
 
-The weights of a reader have one scale for each output, which gets coarser where a_c < 1 makes some of them large.  So how far to go is
-chosen by an estimate of both errors.
+Rounding y' costs less than rounding y, but rounding V / a, with one scale for each of its outputs, may cost more than rounding V.  So how
+far to go is chosen by an estimate of both errors.
 
 Source: Nagel et al., "Data-free quantization through weight equalization and bias correction", ICCV 2019, section 4.1; here by the
 ranges of activations instead of those of weights.
@@ -32,13 +32,14 @@ from pyncnnq.statistics.ranges import ChannelRanges
 Floats = NDArray[np.float64]
 
 LARGEST_FACTOR = 8.0
-_STEPS = 12 * 127**2
-_THRESHOLDS = np.linspace(1, 0.25, 16)
 HEADROOM = 2.0
 """Channels are multiplied so far only that they stay below the largest one in images whose extremes lie this many spreads (see
 `ChannelRanges`) beyond all that was seen.  Else unseen images would be clipped: not in one channel, but in any of them."""
 QUARTERS = 4
 """Factors are those that make all ranges equal, to the power of 0, 1/4, 1/2, 3/4 or 1."""
+
+_STEPS = 12 * 127**2  # the mean square error of rounding numbers up to T is T**2 by this
+_THRESHOLDS = np.linspace(1, 0.25, 16)  # what part of the largest magnitude a threshold may be
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class EqualizedGroup:
 
     Attributes:
         blobs: those that feed quantizable layers; they share channels.
-        power: 1 if all ranges were made equal, less if the readers' weights would have suffered.
+        power: 1 if the ranges were made as equal as LARGEST_FACTOR and HEADROOM let them be, less if other errors would have grown.
         gain: by how much less noise the readers' outputs should have, in dB, the mean of the readers.
     """
 
