@@ -77,9 +77,14 @@ class ChannelSums:
 def channel_sums(blob: Floats) -> ChannelSums:
     """Those of one blob of 1 to 4 dimensions."""
     channels = blob.T if blob.ndim == 2 else blob.reshape(blob.shape[0], -1)
-    sums, squares = channels.sum(axis=1), np.square(channels).sum(axis=1)
-    zeros = channels.shape[1] - np.count_nonzero(channels, axis=1).astype(np.float64)
-    return ChannelSums(channels.shape[1], channels.min(axis=1), channels.max(axis=1), sums, squares, zeros)
+    return ChannelSums(
+        channels.shape[1],
+        channels.min(axis=1),
+        channels.max(axis=1),
+        channels.sum(axis=1),
+        np.einsum("ij,ij->i", channels, channels),
+        (channels == 0).sum(axis=1).astype(np.float64),
+    )
 
 
 def merge_sums(parts: Sequence[ChannelSums]) -> ChannelRanges | None:
