@@ -18,15 +18,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pyncnnq._core import quantize_rows
-from pyncnnq.model import Graph, Layer, Model, Weight
+from pyncnnq.model import Graph, Layer, Model
+from pyncnnq.optimization.linear import bias, set_bias, turn
 from pyncnnq.quantizable import ACTIVATION_TYPES, has_dynamic_weight, pads, pads_with_value, require_float, scaled_weights
-from pyncnnq.quantization.layers import set_weights
 from pyncnnq.quantization.selection import prevented
 from pyncnnq.table import Table, weight_key
 from pyncnnq.weight_scales import weight_rows
@@ -135,7 +135,7 @@ def _fold_into_reader(layer: Layer, shift: _Shift, table: Table) -> None:
     scales = np.where(absmax == 0, np.float32(1), table[weight_key(layer.name)])  # for rows of zeros any will do, even inf
     rounded = quantize_rows(rows, scales) / scales[:, None].astype(np.float64)
     sums = rounded.reshape(layer.params.get_int(0, 0), -1).sum(axis=1)
-    _set_weights(layer, shift.sign, _bias(layer) + shift.middle * sums)
+    _set(layer, shift.sign, bias(layer) + shift.middle * sums)
     table[layer.name] = shift.scale
     if pads(layer):
         layer.params.set(18, abs(shift.middle))
@@ -143,21 +143,10 @@ def _fold_into_reader(layer: Layer, shift: _Shift, table: Table) -> None:
 
 def _fold_into_producer(layer: Layer, shift: _Shift) -> None:
     """Let the layer write its output shifted."""
-    _set_weights(layer, shift.sign, shift.sign * (_bias(layer) - shift.middle))
+    _set(layer, shift.sign, shift.sign * (bias(layer) - shift.middle))
 
 
-def _bias(layer: Layer) -> Floats:
-    if "bias_data" in layer.weights:
-        return layer.weights["bias_data"].float32().astype(np.float64)
-    return np.zeros(layer.params.get_int(0, 0))
-
-
-def _set_weights(layer: Layer, sign: int, bias: Floats) -> None:
-    """Multiply the weights by a sign, and set the bias, which the layer need not have had."""
-    name, bias_term = {"Scale": ("scale_data", 1), "InnerProduct": ("weight_data", 1)}.get(layer.type, ("weight_data", 5))
-    weight = layer.weights[name]
-    if sign < 0:
-        exact = weight.format in ("float32", "float16")
-        weight = replace(weight, data=-weight.data) if exact else Weight.tagged_float32(name, -weight.float32())
-    layer.params.set(bias_term, 1)
-    set_weights(layer, {name: weight, "bias_data": Weight.raw("bias_data", bias)})
+def _set(layer: Layer, sign: int, values: Floats) -> None:
+    """Multiply the weights by a sign, and set the bias."""
+    turn(layer, sign)
+    set_bias(layer, values)

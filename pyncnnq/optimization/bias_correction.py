@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from pyncnnq._core import quantize_rows
 from pyncnnq.model import Layer, Model
-from pyncnnq.optimization.weights_and_bias import bias_of, set_bias
+from pyncnnq.optimization.linear import bias, set_bias
 from pyncnnq.quantizable import has_dynamic_weight, input_channels, needs_activation_scale, scaled_weights
 from pyncnnq.statistics.driver import Statistics
 from pyncnnq.table import Table, weight_key
@@ -42,7 +42,7 @@ def correct_biases(model: Model, table: Table, statistics: Statistics) -> tuple[
         blob = statistics.blobs.get(graph.split_root(layer.bottoms[0]))
         means = _input_means(layer, blob.channel_means()) if blob is not None else None
         if means is not None:
-            set_bias(layer, bias_of(layer) - _mean_error(layer, table[weight_key(layer.name, 0)], means))
+            set_bias(layer, bias(layer) - _mean_error(layer, table[weight_key(layer.name, 0)], means))
             names.append(layer.name)
     return corrected, names
 

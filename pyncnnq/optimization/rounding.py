@@ -15,7 +15,7 @@ from pyncnnq._core import gptq_round
 from pyncnnq.inputs import InputSpec
 from pyncnnq.model import Layer, Model
 from pyncnnq.optimization.layer_walk import LayerWalk, segments
-from pyncnnq.optimization.weights_and_bias import bias_of, outputs_of, set_bias, set_weights_and_bias
+from pyncnnq.optimization.linear import bias, outputs_of, set_bias, set_weights_and_bias
 from pyncnnq.quantizable import input_channels, scaled_weights
 from pyncnnq.quantization.selection import prevented
 from pyncnnq.statistics.messages import UNITS, Differences, Moments, Quantizer, Window
@@ -140,7 +140,7 @@ def _round_layer(layer: Layer, table: Table, moments: Moments, quantizer: Quanti
     numbers = codes.reshape(scaled.rows, -1) / best[:, None].astype(np.float64)
     means = quantizer.zero_point + moments.codes * (step / count)
     moved = np.einsum("gri,gi->gr", weights - numbers.reshape(weights.shape), means)
-    set_weights_and_bias(layer, numbers, bias_of(layer) + moved.ravel())
+    set_weights_and_bias(layer, numbers, bias(layer) + moved.ravel())
 
 
 def _unsaturated(layer: Layer) -> tuple[float, float]:
@@ -162,7 +162,7 @@ def _correct_bias(layer: Layer, differences: Differences) -> bool:
         return False
     means = differences.sums / (np.maximum(differences.counts, 1) * float(UNITS))
     sure = differences.counts / (differences.counts + CAUTION)
-    set_bias(layer, bias_of(layer) + sure * means)
+    set_bias(layer, bias(layer) + sure * means)
     return True
 
 

@@ -24,8 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyncnnq._core import quantize_rows
-from pyncnnq.model import Graph, Layer, Model, Weight
-from pyncnnq.optimization.weights_and_bias import bias_of, set_bias
+from pyncnnq.model import Graph, Layer, Model
+from pyncnnq.optimization.linear import bias, set_bias, turn
 from pyncnnq.quantizable import ACTIVATION_TYPES, has_dynamic_weight, pads, pads_with_value, require_float, scaled_weights
 from pyncnnq.quantization.selection import prevented
 from pyncnnq.table import Table, weight_key
@@ -270,7 +270,7 @@ def _fold_into_reader(layer: Layer, shift: _Shift, table: Table) -> None:
     table[key] = scales
     rounded = quantize_rows(rows, scales) / scales[:, None].astype(np.float64)
     sums = rounded.reshape(layer.params.get_int(0, 0), -1).sum(axis=1)
-    _set_weights(layer, shift.sign, bias_of(layer) + shift.zero_point * sums)
+    _set(layer, shift.sign, bias(layer) + shift.zero_point * sums)
     if pads(layer):
         layer.params.set(18, shift.zero_point)
 
@@ -281,7 +281,7 @@ def _fold_into_producer(layer: Layer, shift: _Shift) -> None:
     The upper bound stays that of the model, and does not become T: int8 saturates there by itself, and an average of clipped values
     would be another one.
     """
-    _set_weights(layer, shift.sign, shift.sign * (bias_of(layer) - shift.zero_point))
+    _set(layer, shift.sign, shift.sign * (bias(layer) - shift.zero_point))
     kind = layer.params.get_int(9, 0)
     if kind:  # else it is part of a sum
         layer.params.set_array(10, _bounds(shift, layer.params.get_array(10)[1] if kind == _CLIP else _UNBOUNDED))
@@ -300,11 +300,7 @@ def _bounds(shift: _Shift, top: float) -> list[float]:
     return sorted([shift.sign * -shift.zero_point, shift.sign * (top - shift.zero_point)])
 
 
-def _set_weights(layer: Layer, sign: int, bias: Floats) -> None:
-    """Multiply the weights by a sign, and set the bias, which the layer need not have had."""
-    weight = layer.weights["weight_data"]
-    if sign < 0:
-        store = Weight.tagged_float16 if weight.format == "float16" else Weight.tagged_float32
-        weight = store("weight_data", -weight.float32())
-    layer.weights["weight_data"] = weight
-    set_bias(layer, bias)
+def _set(layer: Layer, sign: int, values: Floats) -> None:
+    """Multiply the weights by a sign, and set the bias."""
+    turn(layer, sign)
+    set_bias(layer, values)

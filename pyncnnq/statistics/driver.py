@@ -14,9 +14,10 @@ from pyncnnq.errors import InputError, ModelError, PyncnnqError
 from pyncnnq.inputs import InputSpec
 from pyncnnq.model import Model
 from pyncnnq.quantizable import require_float
-from pyncnnq.statistics.messages import Comparison, Failed, Job, Misfit, Unreadable
-from pyncnnq.statistics.observed import observed_blobs
+from pyncnnq.statistics.messages import Comparison, Failed, Job, Misfit, RangesJob, Unreadable
+from pyncnnq.statistics.observed import ObservedBlob, observed_blobs
 from pyncnnq.statistics.pool import WorkerPool
+from pyncnnq.statistics.ranges import ChannelRanges, merge_sums
 
 
 @dataclass
@@ -62,18 +63,52 @@ def observe_samples(
         InputError: no sample could be read; with `strict`, any could not; or an array does not fit the model.
         PyncnnqError: ncnn cannot run the model on these samples, or a blob holds an infinity or a NaN.
     """
-    require_float(model)
-    if model.param_path is None or model.bin_path is None:
-        raise ModelError("ncnn runs models from files: save this one, then load it from there")
     blobs = observed_blobs(model)
-    job = Job(model.param_path, model.bin_path, list(zip(model.inputs, inputs, strict=True)), list(samples), blobs)
-    answers = _run(job, pool, strict=strict, progress=progress)
+    answers = _run(_job(Job, model, samples, inputs, blobs), pool, strict=strict, progress=progress)
     statistics = Statistics(samples=len(answers.samples), skipped=answers.skipped, printed=pool.printed)
     for blob in blobs:
         merged = statistics.blobs[blob.name] = answers.results[0][blob.name]
         for part in answers.results[1:]:
             merged.merge(part[blob.name])
     return statistics
+
+
+def channel_ranges(
+    model: Model,
+    samples: Sequence[tuple[Path, ...]],
+    inputs: Sequence[InputSpec],
+    pool: WorkerPool,
+    *,
+    strict: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, ChannelRanges]:
+    """Run the model over all samples in stock ncnn and measure each channel of the blobs that feed quantizable layers.
+
+    The result is the same for any number of workers.
+
+    Args:
+        model, samples, inputs, pool, strict, progress: see `observe_samples`.
+
+    Returns:
+        For each observed blob, by name, its ranges; siblings behind a Split are found under the blob that the Split copies.  A blob whose
+        number of channels changes from sample to sample is left out.
+
+    Raises:
+        ModelError, InputError, PyncnnqError: see `observe_samples`.
+    """
+    blobs = observed_blobs(model)
+    answers = _run(_job(RangesJob, model, samples, inputs, blobs), pool, strict=strict, progress=progress)
+    measured = {blob.name: merge_sums([sample.blobs[index] for sample in answers.samples]) for index, blob in enumerate(blobs)}
+    return {name: ranges for name, ranges in measured.items() if ranges is not None}
+
+
+def _job(
+    kind: type[Job], model: Model, samples: Sequence[tuple[Path, ...]], inputs: Sequence[InputSpec], blobs: Sequence[ObservedBlob]
+) -> Job:
+    require_float(model)
+    if model.param_path is None or model.bin_path is None:
+        raise ModelError("ncnn runs models from files: save this one, then load it from there")
+    return kind(model.param_path, model.bin_path, list(zip(model.inputs, inputs, strict=True)), list(samples), blobs)
 
 
 def compare_outputs(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pyncnnq.inputs import InputSpec
 from pyncnnq.statistics.observed import ObservedBlob
+from pyncnnq.statistics.ranges import ChannelSums
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,18 @@ class Job:
     inputs: Sequence[tuple[str, InputSpec]]
     samples: Sequence[tuple[Path, ...]]
     blobs: Sequence[ObservedBlob]
+
+
+@dataclass(frozen=True)
+class RangesJob(Job):
+    """A Job that asks for the sums of each channel of each sample instead of statistics."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One sample's sums, of each blob in the order of the job."""
+
+    blobs: tuple[ChannelSums, ...]
 
 
 @dataclass(frozen=True)

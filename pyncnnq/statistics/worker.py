@@ -1,11 +1,11 @@
-"""One worker process: decode, run ncnn, observe blobs or compare outputs.
+"""One worker process: decode, run ncnn, observe blobs, measure their channels or compare outputs.
 
 Started as a program of its own and not by multiprocessing: it needs nothing of the caller's `__main__`, it is safe beside
 threads and OpenMP, and what ncnn prints to the C stderr, or a crash inside it, stays away from the user's terminal and process.
 
-Messages are pickles over the standard streams.  In: a `Job` or a `Comparison`, then sample indices, then None.  Out: one message for each
-index, then the result: the statistics of a Job, nothing of a Comparison.  Or in: a `Walk`, then what a
-`Walker` answers, then None; out: one answer to each.
+Messages are pickles over the standard streams.  In: a `Job`, a `RangesJob` or a `Comparison`, then sample indices, then None.  Out: one
+message for each index, then the result: the statistics of a Job, nothing of the others.  Or in: a `Walk`, then what a `Walker` answers,
+then None; out: one answer to each.
 """
 
 from __future__ import annotations
@@ -26,16 +26,17 @@ from numpy.typing import NDArray
 from pyncnnq._core import BlobStatistics
 from pyncnnq.errors import InputError, UnreadableError
 from pyncnnq.inputs.loading import load_sample
-from pyncnnq.statistics.messages import Compared, Comparison, Failed, Job, Misfit, Observed, Unreadable, Walk
+from pyncnnq.statistics.messages import Compared, Comparison, Failed, Job, Measured, Misfit, Observed, RangesJob, Unreadable, Walk
 from pyncnnq.statistics.network import FailureError, Network
 from pyncnnq.statistics.observed import ObservedBlob
+from pyncnnq.statistics.ranges import ChannelSums, channel_sums
 from pyncnnq.statistics.walker import Walker
 
 Floats = NDArray[np.float64]
 
 
-def _observe(blob: ObservedBlob, mat: Any, statistics: BlobStatistics) -> None:
-    dims, w, h, d, c, cstep, elempack = mat.dims, mat.w, mat.h, mat.d, mat.c, mat.cstep, mat.elempack
+def _check_readers(blob: ObservedBlob, mat: Any) -> None:
+    dims, w, h, d, c, elempack = mat.dims, mat.w, mat.h, mat.d, mat.c, mat.elempack
     if dims == 0 or mat.elemsize != 4 * elempack:
         raise FailureError(f"blob {blob.name} is empty or not float32")
     for reader in blob.readers:
@@ -52,11 +53,29 @@ def _observe(blob: ObservedBlob, mat: Any, statistics: BlobStatistics) -> None:
             raise FailureError(
                 f"{reader.layer} takes {reader.channels} input channels, but finds {found} in its input ({what}); check --size"
             )
+
+
+def _infinite(blob: ObservedBlob) -> FailureError:
+    return FailureError(f"blob {blob.name} holds an infinity or a NaN; do the weights, --mean and --norm fit this model?")
+
+
+def _observe(blob: ObservedBlob, mat: Any, statistics: BlobStatistics) -> None:
+    _check_readers(blob, mat)
+    dims, w, h, d, c, cstep, elempack = mat.dims, mat.w, mat.h, mat.d, mat.c, mat.cstep, mat.elempack
     if elempack > 1:
         # The binding gives no buffer of a packed Mat.  This Mat is ours, though it shares its memory: let it say plain floats.
         mat.elemsize, mat.elempack, mat.w, mat.cstep = 4, 1, w * elempack, cstep * elempack
     if not statistics.observe(mat, dims, w, h, d, c, cstep, elempack):
-        raise FailureError(f"blob {blob.name} holds an infinity or a NaN; do the weights, --mean and --norm fit this model?")
+        raise _infinite(blob)
+
+
+def _measure(blob: ObservedBlob, mat: Any) -> ChannelSums:
+    _check_readers(blob, mat)
+    with np.errstate(invalid="ignore"):
+        sums = channel_sums(np.array(mat, np.float64))
+    if not (np.isfinite(sums.min).all() and np.isfinite(sums.max).all()):
+        raise _infinite(blob)
+    return sums
 
 
 def _read(stream: BinaryIO) -> Any:
@@ -85,6 +104,21 @@ class _Observation:
         return self._statistics
 
 
+class _Measurement:
+    """The channels of the blobs of a RangesJob, sample by sample."""
+
+    def __init__(self, job: RangesJob) -> None:
+        self._network = Network(job.param, job.bin)
+        self._blobs = {blob.name: blob for blob in job.blobs}
+
+    def take(self, inputs: Sequence[tuple[str, Any]]) -> Measured:
+        blobs = self._network.blobs(inputs, list(self._blobs), packed=False)
+        return Measured(tuple(_measure(self._blobs[name], mat) for name, mat in blobs))
+
+    def result(self) -> None:
+        return None
+
+
 class _OutputComparison:
     """The outputs of several models, sample by sample."""
 
@@ -111,12 +145,18 @@ def _squared_distance(a: Floats, b: Floats) -> float:
     return distance if math.isfinite(distance) else math.inf
 
 
+def _work(job: Job | Comparison) -> _Observation | _Measurement | _OutputComparison:
+    if isinstance(job, Comparison):
+        return _OutputComparison(job)
+    return _Measurement(job) if isinstance(job, RangesJob) else _Observation(job)
+
+
 def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
     job: Job | Comparison | Walk = _read(requests)
     if isinstance(job, Walk):
         _walk(job, requests, answers)
         return
-    work = _Observation(job) if isinstance(job, Job) else _OutputComparison(job)
+    work = _work(job)
     while (index := _read(requests)) is not None:
         paths = job.samples[index]
         try:

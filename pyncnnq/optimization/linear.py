@@ -1,0 +1,77 @@
+"""The weights of layers that are linear in their input, channel by channel, and how rewrites change them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyncnnq.model import Layer, Weight
+from pyncnnq.quantizable import input_channels
+from pyncnnq.quantization.layers import set_weights
+
+Floats = NDArray[np.float64]
+
+_BIAS_TERM = {"Convolution": 5, "ConvolutionDepthWise": 5, "InnerProduct": 1, "Scale": 1}
+"""The key of ncnn's `bias_term`."""
+
+
+def groups(layer: Layer) -> int:
+    """How many groups of channels a quantizable layer keeps apart."""
+    return layer.params.get_int(7, 1) if layer.type == "ConvolutionDepthWise" else 1
+
+
+def is_depthwise(layer: Layer) -> bool:
+    """Whether each output of a quantizable layer takes one input channel, and each channel goes into one output."""
+    return layer.type == "ConvolutionDepthWise" and groups(layer) == outputs_of(layer) and input_channels(layer) == groups(layer)
+
+
+def takes_channels(layer: Layer, channels: int) -> bool:
+    """Whether a quantizable layer can read a blob of so many channels; an InnerProduct may take several elements of each."""
+    inputs = input_channels(layer)
+    return channels > 0 and (inputs % channels == 0 if layer.type == "InnerProduct" else inputs == channels)
+
+
+def weights_by_channel(layer: Layer, channels: int) -> Floats:
+    """What each output of a quantizable layer takes of each channel of a blob that it reads (see `takes_channels`).
+
+    Returns:
+        An array of shape (groups, outputs of a group, channels of a group, elements of a channel).
+    """
+    weights = layer.weights["weight_data"].float32().astype(np.float64)
+    count = groups(layer)
+    return weights.reshape(count, outputs_of(layer) // count, channels // count, -1)
+
+
+def bias(layer: Layer) -> Floats:
+    """The bias of each output, shape (outputs,): zeros if it has none."""
+    if "bias_data" in layer.weights:
+        return layer.weights["bias_data"].float32().astype(np.float64)
+    return np.zeros(outputs_of(layer))
+
+
+def set_bias(layer: Layer, values: Floats) -> None:
+    """Set the bias of a quantizable layer or a Scale, which it need not have had."""
+    layer.params.set(_BIAS_TERM[layer.type], 1)
+    set_weights(layer, {**layer.weights, "bias_data": Weight.raw("bias_data", values)})
+
+
+def outputs_of(layer: Layer) -> int:
+    """The number of outputs of a quantizable layer (ncnn's `num_output`)."""
+    return layer.params.get_int(0, 0)
+
+
+def turn(layer: Layer, sign: int) -> None:
+    """Multiply the weights of a quantizable layer or a Scale by a sign."""
+    name = "scale_data" if layer.type == "Scale" else "weight_data"
+    weight = layer.weights[name]
+    if sign < 0:
+        exact = weight.format in ("float32", "float16")
+        layer.weights[name] = replace(weight, data=-weight.data) if exact else Weight.tagged_float32(name, -weight.float32())
+
+
+def set_weights_and_bias(layer: Layer, weights: NDArray[np.floating], values: Floats) -> None:
+    """Give a quantizable layer other weights, stored as float32, and a bias."""
+    layer.weights["weight_data"] = Weight.tagged_float32("weight_data", weights)
+    set_bias(layer, values)

@@ -1,0 +1,115 @@
+"""What each channel of a blob takes: its range, mean and variance over all images and positions."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ChannelRanges:
+    """Of the channels of one blob, in its own units; each array has shape (channels,).
+
+    A channel is what one input weight sees: the channel of a 3-D or 4-D blob, the column of a 2-D one, the element of a 1-D one.
+
+    Attributes:
+        min, max: the smallest and the largest value.
+        mean, variance: over all values of all images.
+        spread: how far an image's own extreme lies from that of other images: the standard deviation over images of the largest value or
+            or of the smallest, whichever is larger.
+        zeros: the share of values that are 0.
+    """
+
+    min: Floats
+    max: Floats
+    mean: Floats
+    variance: Floats
+    spread: Floats
+    zeros: Floats
+
+    @property
+    def absmax(self) -> Floats:
+        """The largest magnitudes."""
+        return np.maximum(-self.min, self.max)
+
+    def shifted(self, offsets: Floats) -> ChannelRanges:
+        """Those of x + offset, with one offset for each channel; where that is not 0, no value is taken to be 0 any more."""
+        zeros = np.where(offsets == 0, self.zeros, 0)
+        return replace(self, min=self.min + offsets, max=self.max + offsets, mean=self.mean + offsets, zeros=zeros)
+
+    def scaled(self, factors: Floats) -> ChannelRanges:
+        """Those of x * factor, with one positive factor for each channel."""
+        return replace(
+            self,
+            min=self.min * factors,
+            max=self.max * factors,
+            mean=self.mean * factors,
+            variance=self.variance * factors**2,
+            spread=self.spread * factors,
+        )
+
+
+@dataclass(frozen=True)
+class ChannelSums:
+    """What one sample adds to the ranges of a blob; each array has shape (channels,).
+
+    Attributes:
+        count: how many values each channel has.
+        min, max: the smallest and the largest value.
+        sum, squares: of the values and of their squares.
+        zeros: how many values are 0.
+    """
+
+    count: int
+    min: Floats
+    max: Floats
+    sum: Floats
+    squares: Floats
+    zeros: Floats
+
+
+def channel_sums(blob: Floats) -> ChannelSums:
+    """Those of one blob of 1 to 4 dimensions."""
+    channels = blob.T if blob.ndim == 2 else blob.reshape(blob.shape[0], -1)
+    return ChannelSums(
+        channels.shape[1],
+        channels.min(axis=1),
+        channels.max(axis=1),
+        channels.sum(axis=1),
+        np.einsum("ij,ij->i", channels, channels),
+        (channels == 0).sum(axis=1).astype(np.float64),
+    )
+
+
+def merge_sums(parts: Sequence[ChannelSums]) -> ChannelRanges | None:
+    """The ranges of a blob over all samples, added up in their order; None if its number of channels changed from sample to sample."""
+    if len({part.min.size for part in parts}) != 1:
+        return None
+    count = sum(part.count for part in parts)
+    mean = _added(part.sum for part in parts) / count
+    squares = _added(part.squares for part in parts) / count
+    lows, highs = [part.min for part in parts], [part.max for part in parts]
+    return ChannelRanges(
+        np.minimum.reduce(lows),
+        np.maximum.reduce(highs),
+        mean,
+        np.maximum(squares - mean**2, 0),
+        np.maximum(_deviation(lows), _deviation(highs)),
+        _added(part.zeros for part in parts) / count,
+    )
+
+
+def _added(arrays: Iterable[Floats]) -> Floats:
+    """The sum in the order given: the same on every CPU."""
+    return functools.reduce(np.add, arrays)
+
+
+def _deviation(arrays: Sequence[Floats]) -> Floats:
+    mean = _added(arrays) / len(arrays)
+    return np.sqrt(_added(np.square(array - mean) for array in arrays) / len(arrays))
