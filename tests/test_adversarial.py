@@ -15,10 +15,10 @@ import pytest
 from numpy.typing import NDArray
 from small_models import convolution, model_of, run_model
 
-from pyncnnq import InputOptions, Model, calibrate, collect, load_model, quantize
+from pyncnnq import InputOptions, Model, calibrate, collect, load_model
 from pyncnnq.inputs import Resize
 from pyncnnq.model import Graph, Layer, Params, Weight
-from pyncnnq.optimization.zero_point import fold_zero_points
+from pyncnnq.optimization.draft import Draft
 from pyncnnq.quantizable import is_int8, pads_with_value
 from pyncnnq.winograd import LARGEST_SUM, is_non_negative, largest_sums, may_use_winograd
 
@@ -56,12 +56,12 @@ def wide(shared: Path, folder: Path) -> Model:
 
 
 def int8_model(path: Path, data: Path, options: InputOptions) -> Model:
-    """With 8 bits where a proof allows them, and zero points."""
+    """With 8 bits everywhere and zero points, and winograd where a proof allows it."""
     model = load_model(f"{path}.param", f"{path}.bin")
-    table = calibrate(model, collect(model, data, options=options, samples=4), method="minmax", weight_bits="proven").table
-    changed, table, folded = fold_zero_points(model, table)
-    assert folded
-    return quantize(changed, table)
+    calibration = calibrate(model, collect(model, data, options=options, samples=4), method="minmax", weight_bits="8")
+    made = Draft("minmax", (), model, calibration, folds=True).finish({})
+    assert made.folded
+    return made.int8
 
 
 def weights_of(layer: Layer) -> Int8:

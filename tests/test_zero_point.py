@@ -21,8 +21,8 @@ from pyncnnq.errors import ModelError, TableError
 from pyncnnq.inputs import InputOptions, Preprocessing, Resize
 from pyncnnq.inputs.loading import load_image
 from pyncnnq.model import Layer, Model, Params, Weight
-from pyncnnq.optimization import zero_point
 from pyncnnq.optimization.zero_point import fold_zero_points
+from pyncnnq.winograd import forbid_where_sums_overflow
 
 STEP = 2.0**-7
 Build = Callable[[np.random.Generator], list[Layer]]
@@ -538,7 +538,7 @@ def test_what_a_folded_chain_looks_like() -> None:
     assert adjusted["a"] == 1
 
 
-def test_sums_that_could_overflow_with_a_zero_point_get_smaller_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sums_that_could_overflow_with_a_zero_point_are_not_for_winograd(tmp_path: Path) -> None:
     """What no input in [0, T] can reach in ncnn's int8 winograd, one in [-T/2, T/2] can."""
     rng = np.random.default_rng(6)
     channels = 64
@@ -557,13 +557,13 @@ def test_sums_that_could_overflow_with_a_zero_point_get_smaller_weights(tmp_path
     expected = run_model(model, tmp_path, {"in0": x})
     table = absmax_table(model, expected)
     folded, adjusted, _ = fold_zero_points(model, table)
-    assert (adjusted["out_param_0"] < table["out_param_0"]).any()
+    overflowing = folded.copy()
+    assert forbid_where_sums_overflow(model.copy(), table) == []
+    assert forbid_where_sums_overflow(folded, adjusted) == ["out"]
     assert sqnr(expected["out"], run_model(quantize(model, table), tmp_path, {"in0": x})["out"]) > 40
     assert sqnr(expected["out"], run_model(quantize(folded, adjusted), tmp_path, {"in0": x})["out"]) > 40
     if platform.machine() in ("x86_64", "AMD64"):  # other CPUs may multiply without winograd
-        monkeypatch.setattr(zero_point, "bounded_scales", lambda _, scales, **__: scales)
-        unbounded = quantize(*fold_zero_points(model, table)[:2])
-        assert sqnr(expected["out"], run_model(unbounded, tmp_path, {"in0": x})["out"]) < 10
+        assert sqnr(expected["out"], run_model(quantize(overflowing, adjusted), tmp_path, {"in0": x})["out"]) < 10
 
 
 def test_rows_of_zeros(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from pyncnnq.model import Graph, Layer, Model
 from pyncnnq.optimization.linear import bias, set_bias, turn
 from pyncnnq.quantizable import ACTIVATION_TYPES, has_dynamic_weight, pads, pads_with_value, require_float, scaled_weights
 from pyncnnq.quantization.selection import prevented
+from pyncnnq.statistics.messages import Quantizer
 from pyncnnq.table import Table, weight_key
 from pyncnnq.weight_scales import weight_rows
 
@@ -83,6 +84,11 @@ def fold_asymmetric(model: Model, table: Table, ranges: Mapping[str, tuple[float
         if layer.type != "Split" and layer.tops and layer.tops[0] in shifts:
             _fold_into_producer(layer, shifts[layer.tops[0]])
     return model, table, [top for layer in model.layers for top in layer.tops if top in shifts]
+
+
+def quantizers(model: Model, table: Table, ranges: Mapping[str, tuple[float, float]]) -> dict[str, Quantizer]:
+    """How the blobs that `fold_asymmetric` would store shifted become int8, by name, but for the sign."""
+    return {blob: Quantizer(shift.scale, shift.middle) for blob, shift in _shifts(model, table, ranges).items()}
 
 
 def _shifts(model: Model, table: Table, ranges: Mapping[str, tuple[float, float]]) -> dict[str, _Shift]:

@@ -9,9 +9,10 @@ from typing import Any
 
 from pyncnnq.calibration import Calibration
 from pyncnnq.model import Model
-from pyncnnq.optimization.zero_point import fold_zero_points
+from pyncnnq.optimization import asymmetric, zero_point
 from pyncnnq.quantizable import scaled_weights
 from pyncnnq.quantization import QuantizedModel, quantize
+from pyncnnq.statistics.messages import Quantizer
 from pyncnnq.table import Table, weight_key
 from pyncnnq.winograd import forbid_where_sums_overflow
 
@@ -27,6 +28,7 @@ class Draft:
         calibration: its table and how that came about; weights may have 8 bits everywhere.
         in_float: the layers that shall stay in float.
         folds: whether blobs are to be stored with zero points.
+        ranges: the smallest and the largest value of each blob that feeds a quantizable layer.
     """
 
     method: str
@@ -35,6 +37,7 @@ class Draft:
     calibration: Calibration
     in_float: frozenset[str] = frozenset()
     folds: bool = False
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def with_technique(self, technique: str, **changes: Any) -> Draft:
         """The same with something done to it."""
@@ -45,13 +48,24 @@ class Draft:
         """The table without the rows of layers that stay in float."""
         return without_rows(self.calibration.table, self.model, self.in_float)
 
+    def quantizers(self) -> dict[str, Quantizer]:
+        """How the blobs that will be stored with zero points become int8, by name."""
+        if not self.folds:
+            return {}
+        return zero_point.quantizers(self.model, self.table) | asymmetric.quantizers(self.model, self.table, self.ranges)
+
     def finish(self, choices: Mapping[str, Any]) -> Finished:
         """Make the int8 model.
 
         Args:
             choices: what `pyncnnq.quantize` takes beside the model and its table.
         """
-        model, table, folded = fold_zero_points(self.model, self.table) if self.folds else (self.model.copy(), self.table, [])
+        model, table = self.model.copy(), self.table
+        folded: list[str] = []
+        if self.folds:
+            model, table, folded = zero_point.fold_zero_points(model, table)
+            model, table, others = asymmetric.fold_asymmetric(model, table, self.ranges)
+            folded += others
         no_winograd = forbid_where_sums_overflow(model, table)
         return Finished(quantize(model, table, **choices), model, self.calibration.with_table(table), folded, no_winograd)
 

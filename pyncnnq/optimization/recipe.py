@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from pyncnnq.calibration import Calibration, calibrate
 from pyncnnq.data import CalibrationData, Data, find_chosen
 from pyncnnq.errors import PyncnnqError
 from pyncnnq.inputs import InputOptions
-from pyncnnq.model import Model
+from pyncnnq.model import Model, load_model
 from pyncnnq.optimization.bias_correction import correct_biases
+from pyncnnq.optimization.centring import centre
 from pyncnnq.optimization.draft import Draft
+from pyncnnq.optimization.equalization import equalize
 from pyncnnq.optimization.judge import Candidate, Judge, Progress, split_samples
 from pyncnnq.optimization.rounding import round_weights
-from pyncnnq.optimization.zero_point import zero_points
+from pyncnnq.optimization.scalar_folding import fold_scalars
 from pyncnnq.quantization import QuantizedModel
 from pyncnnq.quantization.selection import left_out
-from pyncnnq.statistics.driver import Statistics, observe_samples
+from pyncnnq.statistics.driver import Statistics, channel_ranges, observe_samples
 from pyncnnq.statistics.pool import WorkerPool
 
+SCALARS, CENTRING, EQUALIZATION = "scalar folding", "centring", "equalization"
 BIASES, ZERO_POINTS, ROUNDING = "bias correction", "zero points", "rounding"
 
 RECIPES: Mapping[str, tuple[str, ...]] = {
     "table": (),
     "fast": (BIASES, ZERO_POINTS),
-    "best": (BIASES, ZERO_POINTS, ROUNDING),
+    "best": (SCALARS, CENTRING, EQUALIZATION, BIASES, ZERO_POINTS, ROUNDING),
 }
 """The techniques of each recipe.  `table` chooses scales only; `fast` runs the model once over the samples; `best` takes its time."""
 
@@ -128,13 +133,21 @@ def optimize_on(
         statistics = observe_samples(model, calibration_samples, data.inputs, WorkerPool(workers), strict=strict, progress=update)
     in_float = frozenset(left_out(model, **{name: choices.get(name, default) for name, default in _SELECTION.items()}))
     judge = Judge(model, held_out, data.inputs, workers, choices, strict=strict, progress=progress)
-    judged = judge.judge([draft for method in METHODS for draft in _drafts(model, statistics, method, in_float, techniques)])
+    drafts = [draft for method in METHODS for draft in _drafts(model, statistics, method, in_float, techniques)]
+    with tempfile.TemporaryDirectory(prefix="pyncnnq-") as folder:
+        calibrated = replace(data, samples=calibration_samples)
+        rewritten, rewrites = _rewrite(model, calibrated, techniques, Path(folder), workers, progress)
+        if rewrites:
+            with progress("calibrate again") as update:
+                seen = observe_samples(rewritten, calibration_samples, data.inputs, WorkerPool(workers), progress=update)
+            for method in METHODS:
+                drafts += _drafts(rewritten, seen, method, in_float, techniques, rewrites)
+    judged = judge.judge(drafts)
     if ROUNDING in techniques:
         draft = judged[0].draft
         with progress("round") as update:
-            points = zero_points(draft.model, draft.table) if draft.folds else {}
             rounded, table = round_weights(
-                draft.model, draft.table, points, calibration_samples, data.inputs, WorkerPool(workers), progress=update
+                draft.model, draft.table, draft.quantizers(), calibration_samples, data.inputs, WorkerPool(workers), progress=update
             )
         better = draft.with_technique(ROUNDING, model=rounded, calibration=draft.calibration.with_table(table))
         judged = sorted([*judged, *judge.judge([better])], key=lambda one: -one.candidate.score)
@@ -166,12 +179,50 @@ def _techniques(recipe: str, without: Collection[str]) -> list[str]:
     return [name for name in RECIPES[recipe] if name not in without]
 
 
-def _drafts(model: Model, statistics: Statistics, method: str, in_float: frozenset[str], techniques: Collection[str]) -> list[Draft]:
+def _rewrite(
+    model: Model, data: CalibrationData, techniques: Collection[str], folder: Path, workers: int | None, progress: Progress
+) -> tuple[Model, tuple[str, ...]]:
+    """A model that computes the same in float and has blobs that fit int8 better, saved in a folder; and what was done to it."""
+    done = []
+    if SCALARS in techniques:
+        model, removed = fold_scalars(model)
+        done += [SCALARS] if removed else []
+    if CENTRING in techniques or EQUALIZATION in techniques:
+        model = _saved(model, folder, "scalars")
+        with progress("measure channels") as update:
+            ranges = channel_ranges(model, data.samples, data.inputs, WorkerPool(workers), progress=update)
+        if CENTRING in techniques:
+            model, ranges, centred = centre(model, ranges)
+            done += [CENTRING] if centred else []
+        if EQUALIZATION in techniques:
+            model, _, equalized = equalize(model, ranges)
+            done += [EQUALIZATION] if equalized else []
+    return (_saved(model, folder, "rewritten") if done else model), tuple(done)
+
+
+def _saved(model: Model, folder: Path, name: str) -> Model:
+    """ncnn runs models from files."""
+    param, bin_path = folder / f"{name}.param", folder / f"{name}.bin"
+    model.save(param, bin_path)
+    return load_model(param, bin_path)
+
+
+def _drafts(
+    model: Model,
+    statistics: Statistics,
+    method: str,
+    in_float: frozenset[str],
+    techniques: Collection[str],
+    rewrites: tuple[str, ...] = (),
+) -> list[Draft]:
     """Without and with each technique; biases are corrected first, since folding carries them along."""
-    drafts = [Draft(method, (), model, calibrate(model, statistics, method=method, weight_bits="8"), in_float)]
+    ranges = {blob: (seen.min, seen.max) for blob, seen in statistics.blobs.items()}
+    calibration = calibrate(model, statistics, method=method, weight_bits="8")
+    drafts = [Draft(method, rewrites, model, calibration, in_float, ranges=ranges)]
     if BIASES in techniques:
         corrected, _ = correct_biases(model, drafts[0].table, statistics)
         drafts.append(drafts[0].with_technique(BIASES, model=corrected))
-    if ZERO_POINTS in techniques and zero_points(model, drafts[0].table):
-        drafts += [draft.with_technique(ZERO_POINTS, folds=True) for draft in drafts]
+    if ZERO_POINTS in techniques:
+        folding = [draft.with_technique(ZERO_POINTS, folds=True) for draft in drafts]
+        drafts += [draft for draft in folding if draft.quantizers()]
     return drafts

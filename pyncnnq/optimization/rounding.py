@@ -47,7 +47,7 @@ OPERATIONS = 2e10
 def round_weights(
     model: Model,
     table: Table,
-    zero_points: Mapping[str, float],
+    quantizers: Mapping[str, Quantizer],
     samples: Sequence[tuple[Path, ...]],
     inputs: Sequence[InputSpec],
     pool: WorkerPool,
@@ -62,7 +62,7 @@ def round_weights(
     Args:
         model: the float model.
         table: its calibration table; layers that lack a row stay in float.
-        zero_points: of the blobs that will be stored with one (see `pyncnnq.optimization.zero_point`), by name.
+        quantizers: how blobs that will be stored with zero points become int8, by name; others do by their scale in the table.
         samples: for each sample one file for each model input.
         inputs: for each model input how a file becomes its blob.
         pool: the processes to use; they end with this call.
@@ -79,7 +79,6 @@ def round_weights(
     """
     rounded, table = model.copy(), copy.deepcopy(table)
     floats = prevented(model, table)
-    graph = model.graph()
     names = {layer.name for layer in model.layers if layer.name in table and layer.name not in floats}
     outputs = -(-OUTPUTS // len(samples))
     done = 0
@@ -88,8 +87,7 @@ def round_weights(
         for layers in segments(model.layers, names):
             if layers[0].name in names:
                 (layer,) = layers
-                zero_point = zero_points.get(graph.split_root(layer.bottoms[0]), 0.0)
-                quantizer = Quantizer(127 / zero_point if zero_point else float(table[layer.name][0]), zero_point)
+                quantizer = quantizers.get(layer.bottoms[0], Quantizer(float(table[layer.name][0]), 0.0))
                 moments = walk.look(layer, _window(layer), quantizer, outputs)
                 new = rounded.layer(layer.name)
                 _round_layer(new, table, moments, quantizer)

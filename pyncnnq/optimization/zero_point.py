@@ -28,6 +28,7 @@ from pyncnnq.model import Graph, Layer, Model
 from pyncnnq.optimization.linear import bias, set_bias, turn
 from pyncnnq.quantizable import ACTIVATION_TYPES, has_dynamic_weight, pads, pads_with_value, require_float, scaled_weights
 from pyncnnq.quantization.selection import prevented
+from pyncnnq.statistics.messages import Quantizer
 from pyncnnq.table import Table, weight_key
 from pyncnnq.weight_scales import weight_rows
 
@@ -91,9 +92,9 @@ def fold_zero_points(model: Model, table: Table) -> tuple[Model, Table, list[str
     return model, table, list(shifts)
 
 
-def zero_points(model: Model, table: Table) -> dict[str, float]:
-    """The zero points that `fold_zero_points` would give blobs, by name, in the blobs' own units."""
-    return {blob: shift.zero_point for blob, shift in _shifts(model, table).items()}
+def quantizers(model: Model, table: Table) -> dict[str, Quantizer]:
+    """How the blobs that `fold_zero_points` would store with a zero point become int8, by name, but for the sign."""
+    return {blob: Quantizer(127 / shift.zero_point, shift.zero_point) for blob, shift in _shifts(model, table).items() if shift.zero_point}
 
 
 @dataclass(frozen=True)
