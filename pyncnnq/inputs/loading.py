@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import ncnn
@@ -36,7 +37,11 @@ def load_sample(path: str | Path, spec: Preprocessing | ArraySpec) -> ncnn.Mat:
     """
     if isinstance(spec, Preprocessing):
         return load_image(path, spec)
-    array = load_npy(path, spec)
+    return owning_mat(load_npy(path, spec))
+
+
+def owning_mat(array: NDArray[Any]) -> ncnn.Mat:
+    """A Mat with the numbers of an array, which owns its memory."""
     # clone() copies whole pieces of 16 bytes, so there must be some behind the last.  And the array must have a name: ncnn.Mat(array)
     # does not keep it alive even until clone() is called.
     roomy = np.empty(array.size + 4, array.dtype)

@@ -144,7 +144,7 @@ def optimize_on(
                 drafts += _drafts(rewritten, seen, method, in_float, techniques, rewrites)
     judged = judge.judge(drafts)
     if ROUNDING in techniques:
-        draft = judged[0].draft
+        draft = _uncorrected(judged[0].draft, drafts)
         with progress("round") as update:
             rounded, table = round_weights(
                 draft.model, draft.table, draft.quantizers(), calibration_samples, data.inputs, WorkerPool(workers), progress=update
@@ -177,6 +177,12 @@ def _techniques(recipe: str, without: Collection[str]) -> list[str]:
         if name not in RECIPES["best"]:
             raise PyncnnqError(f"unknown technique {name!r}; there are: {', '.join(RECIPES['best'])}")
     return [name for name in RECIPES[recipe] if name not in without]
+
+
+def _uncorrected(draft: Draft, drafts: Sequence[Draft]) -> Draft:
+    """The same draft without corrected biases."""
+    techniques = tuple(technique for technique in draft.techniques if technique != BIASES)
+    return next(other for other in drafts if (other.method, other.techniques) == (draft.method, techniques))
 
 
 def _rewrite(

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
-import ncnn
 import numpy as np
 from numpy.typing import NDArray
 
 from pyncnnq._core import active_kernels
 from pyncnnq.errors import UnreadableError
-from pyncnnq.inputs.loading import load_sample
+from pyncnnq.inputs.loading import load_sample, owning_mat
 from pyncnnq.statistics.messages import UNITS, Contrast, Differences, Forget, Look, Moments, Quantizer, Step, Walk, Window
 from pyncnnq.statistics.network import FailureError, Network
 
@@ -106,13 +105,10 @@ def _run(network: Network, request: Step, blobs: dict[str, dict[int, Any]], quan
     numbers = blobs[names[0]] if names else next(iter(blobs.values()))
     for number in numbers:
         inputs = []
-        kept = []  # a Mat made from an array does not keep it alive
         for name, blob in request.bottoms:
             mat = blobs[blob][number]
             if blob in quantizers:
-                array = _quantized_and_back(np.asarray(mat), quantizers[blob])
-                kept.append(array)
-                mat = ncnn.Mat(array)
+                mat = owning_mat(_quantized_and_back(np.asarray(mat), quantizers[blob]))
             inputs.append((name, mat))
         for top, mat in network.blobs(inputs, request.tops, packed=False):
             results[top][number] = mat
