@@ -23,7 +23,7 @@ from pyncnnq.quantizable import (
 from pyncnnq.statistics.driver import Statistics
 from pyncnnq.table import Scales, Table, check_row_names, weight_key
 from pyncnnq.thresholds import METHODS
-from pyncnnq.weight_scales import WEIGHT_BITS, weight_rows, weight_scales
+from pyncnnq.weight_scales import WEIGHT_BITS, aciq_weight_scales, weight_rows, weight_scales
 from pyncnnq.winograd import bounded_scales, is_non_negative, may_use_winograd
 
 
@@ -84,7 +84,7 @@ def calibrate(model: Model, statistics: Statistics | None = None, *, method: str
     observed = [layer for layer in model.layers if needs_activation_scale(layer)]
     bits = {layer.name: WEIGHT_BITS[weight_bits](layer) for layer in observed}
     for layer in observed:
-        _add_weight_rows(result, layer, bits[layer.name])
+        _add_weight_rows(result, layer, bits[layer.name], method)
     bounded = _bound_weight_scales(result.table, model, observed) if weight_bits == "proven" else {}
     _add_activation_rows(result, model, observed, statistics, method, bits, bounded)
     for layer_type in WEIGHT_ONLY_TYPES:
@@ -126,9 +126,9 @@ def check_model(model: Model) -> None:
                 weight_rows(layer, weight)
 
 
-def _add_weight_rows(result: Calibration, layer: Layer, bits: int) -> None:
+def _add_weight_rows(result: Calibration, layer: Layer, bits: int, method: str = "") -> None:
     for index, weight in enumerate(scaled_weights(layer)):
-        scales, zeros = weight_scales(layer, weight, bits)
+        scales, zeros = (aciq_weight_scales if method == "aciq" else weight_scales)(layer, weight, bits)
         result.table[weight_key(layer.name, index)] = scales
         if zeros:
             outputs = "all of its weights are" if weight.rows == zeros else f"{zeros} of its {weight.rows} outputs have only"
@@ -171,7 +171,9 @@ def _add_activation_rows(
         raise PyncnnqError(f"{missing[0]} needs calibration data: its input was not observed; give images or .npy files")
     observed = statistics.blobs
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # the core releases the GIL
-        chosen = pool.map(lambda blob: METHODS[method](observed[blob]) if observed[blob].absmax > 0 else np.float32(0), blobs)
+        chosen = pool.map(
+            lambda blob: METHODS[method](observed[blob], statistics.samples) if observed[blob].absmax > 0 else np.float32(0), blobs
+        )
         thresholds = dict(zip(blobs, chosen, strict=True))
     for layer in layers:
         blob = roots[layer.name]

@@ -16,7 +16,7 @@ from pyncnnq.statistics.pool import WorkerPool, available_cores
 @click.argument("data", nargs=-1)
 @click.option("--output", "-o", type=OUTPUT_PATH, help="Table to write.  [default: PARAM with the suffix .table]")
 @data_options
-@click.option("--method", metavar="NAME", help="How thresholds are chosen: kl, minmax, mse or percentile.  [default: kl]")
+@click.option("--method", metavar="NAME", help="How thresholds are chosen: kl, minmax, mse, percentile or aciq.  [default: kl]")
 @click.option(
     "--weight-bits",
     metavar="NAME",
