@@ -20,11 +20,13 @@ def _by_values(threshold: Callable[[BlobStatistics], np.float32]) -> Method:
 
 
 METHODS: Mapping[str, Method] = {
+    "auto": _by_values(mse),
     "kl": _by_values(kl),
     "minmax": _by_values(minmax),
     "mse": _by_values(mse),
     "percentile": _by_values(percentile),
     "aciq": aciq,
 }
+"""With "auto", weight scales are chosen by the error at the layer's output besides (pyncnnq/weight_search.py)."""
 
 __all__ = ["METHODS", "Method"]
