@@ -13,8 +13,12 @@ from pyncnnq.quantizable import ScaledWeight
 from pyncnnq.statistics.moments import InputMoments, input_moments
 from pyncnnq.weight_scales import scales_of, weight_rows
 
-RATIOS = np.linspace(1, 0.6, 96)
-"""What is tried: thresholds of weights as shares of the largest magnitude.  Below 0.6 clipping costs more than finer steps gain."""
+RATIOS = np.append(1.0, np.linspace(1.2, 0.6, 96))
+"""What is tried: thresholds of weights as shares of the largest magnitude.
+
+Above 1 steps are a little coarser and nothing is clipped, which is what few weights need; below, many weights gain by finer steps what few
+lose by clipping.
+"""
 
 _CHUNK = 2**17  # weights: their int8 numbers and products stay in the second-level cache
 
@@ -38,15 +42,16 @@ def least_error_scales(layer: Layer, weight: ScaledWeight, blob: BlobStatistics)
     """
     rows, absmax = weight_rows(layer, weight)
     scales, zeros = scales_of(absmax, 8)
-    return search_scales(rows, scales, input_moments(layer, blob)), zeros
+    searched = search_scales(rows, scales, input_moments(layer, blob))
+    return np.where(absmax * scales > 1, searched, scales), zeros  # else they are zero in int8 anyway
 
 
 def search_scales(rows: NDArray[np.float32], scales: NDArray[np.float32], moments: InputMoments) -> NDArray[np.float32]:
-    """The best of 96 scales for each row, of equals the smallest.
+    """The best of 97 scales for each row, of equals the given one, then the smallest.
 
     Args:
         rows: finite weights, shape (rows, elements): one output in each, or those of one group.
-        scales: where the search starts, shape (rows,): 127 divided by the largest magnitude in each row.
+        scales: around which to search, shape (rows,): 127 divided by the largest magnitude in each row.
         moments: of the input.
     """
     step = max(1, _CHUNK // max(1, rows.shape[1]))
