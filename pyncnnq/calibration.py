@@ -11,6 +11,7 @@ import numpy as np
 
 from pyncnnq._core import BlobStatistics
 from pyncnnq.errors import PyncnnqError
+from pyncnnq.importance import importance
 from pyncnnq.model import Layer, Model
 from pyncnnq.quantizable import (
     ACTIVATION_TYPES,
@@ -24,6 +25,7 @@ from pyncnnq.quantizable import (
 from pyncnnq.statistics.driver import Statistics
 from pyncnnq.table import Scales, Table, check_row_names, weight_key
 from pyncnnq.thresholds import METHODS
+from pyncnnq.thresholds.mse import BINS, mse
 from pyncnnq.weight_scales import WEIGHT_BITS, aciq_weight_scales, weight_rows, weight_scales
 from pyncnnq.weight_search import least_error_scales
 from pyncnnq.winograd import bounded_scales, is_non_negative, may_use_winograd
@@ -95,7 +97,7 @@ def calibrate(model: Model, statistics: Statistics | None = None, *, method: str
         scales = pool.map(lambda layer: _observed_weight_scales(layer, inputs[layer.name].statistics, method, bits[layer.name]), observed)
         for layer, chosen in zip(observed, scales, strict=True):
             _add_weight_row(result, layer, 0, *chosen)
-        thresholds = _thresholds(inputs.values(), statistics.samples if statistics is not None else 0, method, pool)
+        thresholds = _thresholds(observed, inputs, statistics or Statistics(), method, pool)
     bounded = _bound_weight_scales(result.table, model, observed) if weight_bits == "proven" else {}
     _add_activation_rows(result, observed, inputs, thresholds, bits, bounded)
     for layer_type in WEIGHT_ONLY_TYPES:
@@ -190,11 +192,23 @@ def _bound_weight_scales(table: Table, model: Model, layers: Sequence[Layer]) ->
     return bounded
 
 
-def _thresholds(inputs: Iterable[_Input], samples: int, method: str, pool: ThreadPoolExecutor) -> dict[str, np.float32]:
-    """The threshold of each blob, by its name; 0 for one that is all zero."""
-    blobs = {one.blob: one.statistics for one in inputs}
-    found = pool.map(lambda blob: METHODS[method](blob, samples) if blob.absmax > 0 else np.float32(0), blobs.values())
-    return dict(zip(blobs, found, strict=True))
+def _thresholds(
+    layers: Iterable[Layer], inputs: Mapping[str, _Input], statistics: Statistics, method: str, pool: ThreadPoolExecutor
+) -> dict[str, np.float32]:
+    """The threshold of each blob that these layers read, by its name; 0 for one that is all zero."""
+    readers: dict[str, list[Layer]] = {}
+    for layer in layers:
+        readers.setdefault(inputs[layer.name].blob, []).append(layer)
+
+    def threshold(name: str) -> np.float32:
+        blob, absmax = statistics.blobs[name], statistics.channel_absmax.get(name)
+        if blob.absmax == 0:
+            return np.float32(0)
+        if method == "auto" and absmax is not None:
+            return mse(blob, importance(readers[name], absmax, BINS))
+        return METHODS[method](blob, statistics.samples)
+
+    return dict(zip(readers, pool.map(threshold, readers), strict=True))
 
 
 def _add_activation_rows(

@@ -30,6 +30,7 @@ from pyncnnq.inputs.loading import load_sample
 from pyncnnq.model.text import encode
 from pyncnnq.statistics.messages import Compared, Comparison, Failed, Job, Misfit, Observed, Unreadable
 from pyncnnq.statistics.observed import ObservedBlob
+from pyncnnq.statistics.peaks import ChannelPeaks
 
 Floats = NDArray[np.float64]
 
@@ -73,7 +74,7 @@ class _Network:
             del mat  # while we hold it, a layer that works in place would have to copy it
 
 
-def _observe(blob: ObservedBlob, mat: Any, statistics: BlobStatistics) -> None:
+def _observe(blob: ObservedBlob, mat: Any, statistics: BlobStatistics, peaks: ChannelPeaks) -> None:
     dims, w, h, d, c, cstep, elempack = mat.dims, mat.w, mat.h, mat.d, mat.c, mat.cstep, mat.elempack
     if dims == 0 or mat.elemsize != 4 * elempack:
         raise _FailureError(f"blob {blob.name} is empty or not float32")
@@ -96,6 +97,7 @@ def _observe(blob: ObservedBlob, mat: Any, statistics: BlobStatistics) -> None:
         mat.elemsize, mat.elempack, mat.w, mat.cstep = 4, 1, w * elempack, cstep * elempack
     if not statistics.observe(mat, dims, w, h, d, c, cstep, elempack):
         raise _FailureError(f"blob {blob.name} holds an infinity or a NaN; do the weights, --mean and --norm fit this model?")
+    peaks.observe(mat, elempack, non_negative=statistics.min >= 0)
 
 
 def _read(stream: BinaryIO) -> Any:
@@ -113,15 +115,15 @@ class _Observation:
     def __init__(self, job: Job) -> None:
         self._network = _Network(job.param, job.bin)
         self._blobs = {blob.name: blob for blob in job.blobs}
-        self._statistics = {name: BlobStatistics() for name in self._blobs}
+        self._found = {name: (BlobStatistics(), ChannelPeaks()) for name in self._blobs}
 
     def take(self, inputs: Sequence[tuple[str, Any]]) -> Observed:
         for name, mat in self._network.blobs(inputs, list(self._blobs), packed=True):
-            _observe(self._blobs[name], mat, self._statistics[name])
+            _observe(self._blobs[name], mat, *self._found[name])
         return Observed()
 
-    def result(self) -> dict[str, BlobStatistics]:
-        return self._statistics
+    def result(self) -> dict[str, tuple[BlobStatistics, ChannelPeaks]]:
+        return self._found
 
 
 class _OutputComparison:
