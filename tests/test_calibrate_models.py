@@ -21,9 +21,9 @@ from pyncnnq.inputs.loading import load_image
 
 Cli = Callable[..., CompletedProcess[str]]
 
-# By default; of all outputs before a softmax or sigmoid, in dB: a floor, and by how much it must beat ncnn2table's method.  About 1 below
-# what is measured (SQUEEZE, LITE, NANO).
-FLOORS = {"squeezenet_v1.1": (28.0, 1.5), "efficientnet_lite0.ncnn": (21.0, 5.0), "nanodet_m": (14.0, 2.0)}
+# Of the outputs before a softmax or sigmoid, in dB: a floor for the default, and by how much it must beat ncnn2table's method.  About 1
+# below what is measured: 31.5 and 28.4, 22.5 and 14.8, 15.9 and 13.0.
+FLOORS = {"squeezenet_v1.1": (30.0, 2.0), "efficientnet_lite0.ncnn": (21.5, 6.5), "nanodet_m": (14.9, 1.9)}
 
 MODELS = {"squeezenet_v1.1": "short-side:256", "nanodet_m": "stretch"}
 SAMPLES = 6
@@ -117,6 +117,5 @@ def test_the_default_is_far_nearer_to_float_than_ncnn2tables_method(shared: Path
     floats = scores(model)
     reached, by_ncnn = decibels("auto"), decibels("kl")
     floor, gain = FLOORS[name]
-    print(name, reached, by_ncnn)
     assert reached > floor
     assert reached > by_ncnn + gain
