@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from pyncnnq._core import BlobStatistics
 from pyncnnq.errors import PyncnnqError
+from pyncnnq.importance import importance
 from pyncnnq.model import Layer, Model
 from pyncnnq.quantizable import (
     ACTIVATION_TYPES,
@@ -23,7 +25,9 @@ from pyncnnq.quantizable import (
 from pyncnnq.statistics.driver import Statistics
 from pyncnnq.table import Scales, Table, check_row_names, weight_key
 from pyncnnq.thresholds import METHODS
-from pyncnnq.weight_scales import WEIGHT_BITS, weight_rows, weight_scales
+from pyncnnq.thresholds.mse import BINS, mse
+from pyncnnq.weight_scales import WEIGHT_BITS, aciq_weight_scales, weight_rows, weight_scales
+from pyncnnq.weight_search import least_error_scales
 from pyncnnq.winograd import bounded_scales, is_non_negative, may_use_winograd
 
 
@@ -70,32 +74,42 @@ class Calibration:
         return replace(self, table=table, layers=layers)
 
 
-def calibrate(model: Model, statistics: Statistics | None = None, *, method: str = "kl", weight_bits: str = "ncnn") -> Calibration:
+def calibrate(model: Model, statistics: Statistics | None = None, *, method: str = "auto", weight_bits: str | None = None) -> Calibration:
     """Choose all scales and put them in a table with the rows and the order of ncnn2table.
+
+    `kl` and `aciq` choose them as ncnn2table does, `auto` for the least error: thresholds as `mse`, and weight scales by the error at the
+    layer's output, where weights have 8 bits (pyncnnq/weight_search.py).
 
     Args:
         model: the float model.
         statistics: of the blobs that feed its quantizable layers (see `collect`); None for a model with weight rows only.
         method: how activation thresholds are chosen, a name in `pyncnnq.thresholds.METHODS`.
-        weight_bits: how the bits of weights are chosen, a name in `pyncnnq.weight_scales.WEIGHT_BITS`.
+        weight_bits: how the bits of weights are chosen, a name in `pyncnnq.weight_scales.WEIGHT_BITS`; default: "proven" for `auto`,
+            else "ncnn".
 
     Raises:
         PyncnnqError: an unknown method, statistics that do not cover the model, weights that are not finite, or names of layers
             that clash in a table.
     """
     check_choices(method, weight_bits)
+    weight_bits = weight_bits or ("proven" if method == "auto" else "ncnn")
     check_model(model)
     result = Calibration(Table())
     observed = [layer for layer in model.layers if needs_activation_scale(layer)]
+    inputs = _inputs(model, observed, statistics)
     bits = {layer.name: WEIGHT_BITS[weight_bits](layer) for layer in observed}
-    for layer in observed:
-        _add_weight_rows(result, layer, bits[layer.name])
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # the core releases the GIL
+        scales = pool.map(lambda layer: _observed_weight_scales(layer, inputs[layer.name].statistics, method, bits[layer.name]), observed)
+        for layer, chosen in zip(observed, scales, strict=True):
+            _add_weight_row(result, layer, 0, *chosen)
+        thresholds = _thresholds(observed, inputs, statistics or Statistics(), method, pool)
     bounded = _bound_weight_scales(result.table, model, observed) if weight_bits == "proven" else {}
-    _add_activation_rows(result, model, observed, statistics, method, bits, bounded)
+    _add_activation_rows(result, observed, inputs, thresholds, bits, bounded)
     for layer_type in WEIGHT_ONLY_TYPES:
         for layer in model.layers:
             if layer.type == layer_type:
-                _add_weight_rows(result, layer, 8)
+                for index, weight in enumerate(scaled_weights(layer)):
+                    _add_weight_row(result, layer, index, *weight_scales(layer, weight, 8))
     for layer in model.layers:
         if layer.type in ACTIVATION_TYPES and has_dynamic_weight(layer):
             result.warnings.append(f"{layer} takes its weights from a blob and stays in float")
@@ -104,14 +118,14 @@ def calibrate(model: Model, statistics: Statistics | None = None, *, method: str
     return result
 
 
-def check_choices(method: str, weight_bits: str) -> None:
-    """Make sure that the names are known.
+def check_choices(method: str, weight_bits: str | None) -> None:
+    """Make sure that the names are known; None stands for the default.
 
     Raises:
         PyncnnqError: one is not; the message lists those that are.
     """
     for what, name, known in (("method", method, METHODS), ("weight bits", weight_bits, WEIGHT_BITS)):
-        if name not in known:
+        if name is not None and name not in known:
             raise PyncnnqError(f"unknown {what} {name!r}; there are: {', '.join(known)}")
 
 
@@ -131,14 +145,40 @@ def check_model(model: Model) -> None:
                 weight_rows(layer, weight)
 
 
-def _add_weight_rows(result: Calibration, layer: Layer, bits: int) -> None:
-    for index, weight in enumerate(scaled_weights(layer)):
-        scales, zeros = weight_scales(layer, weight, bits)
-        result.table[weight_key(layer.name, index)] = scales
-        if zeros:
-            outputs = "all of its weights are" if weight.rows == zeros else f"{zeros} of its {weight.rows} outputs have only"
-            end = "zero" if weight.rows == zeros else "zero weights"
-            result.warnings.append(f"{layer}: {outputs} {end} in {weight.weight}; their scale is written as 1")
+@dataclass(frozen=True)
+class _Input:
+    """The blob that a layer reads, and what was learnt of it."""
+
+    blob: str
+    statistics: BlobStatistics
+
+
+def _inputs(model: Model, layers: Sequence[Layer], statistics: Statistics | None) -> dict[str, _Input]:
+    """The input of each layer, by the layer's name."""
+    graph = model.graph()
+    roots = {layer.name: graph.split_root(layer.bottoms[0]) for layer in layers}
+    blobs = statistics.blobs if statistics is not None else {}
+    missing = [layer for layer in layers if roots[layer.name] not in blobs]
+    if missing:
+        raise PyncnnqError(f"{missing[0]} needs calibration data: its input was not observed; give images or .npy files")
+    return {name: _Input(blob, blobs[blob]) for name, blob in roots.items()}
+
+
+def _observed_weight_scales(layer: Layer, blob: BlobStatistics, method: str, bits: int) -> tuple[Scales, int]:
+    """Weight scales of a layer that reads this blob, and how many of its rows are all zero and got 1."""
+    (weight,) = scaled_weights(layer)
+    if method == "auto" and bits == 8:
+        return least_error_scales(layer, weight, blob)
+    return (aciq_weight_scales if method == "aciq" else weight_scales)(layer, weight, bits)
+
+
+def _add_weight_row(result: Calibration, layer: Layer, index: int, scales: Scales, zeros: int) -> None:
+    result.table[weight_key(layer.name, index)] = scales
+    if zeros:
+        weight = scaled_weights(layer)[index]
+        outputs = "all of its weights are" if weight.rows == zeros else f"{zeros} of its {weight.rows} outputs have only"
+        end = "zero" if weight.rows == zeros else "zero weights"
+        result.warnings.append(f"{layer}: {outputs} {end} in {weight.weight}; their scale is written as 1")
 
 
 def _bound_weight_scales(table: Table, model: Model, layers: Sequence[Layer]) -> dict[str, int]:
@@ -157,35 +197,40 @@ def _bound_weight_scales(table: Table, model: Model, layers: Sequence[Layer]) ->
     return bounded
 
 
+def _thresholds(
+    layers: Iterable[Layer], inputs: Mapping[str, _Input], statistics: Statistics, method: str, pool: ThreadPoolExecutor
+) -> dict[str, np.float32]:
+    """The threshold of each blob that these layers read, by its name; 0 for one that is all zero."""
+    readers: dict[str, list[Layer]] = {}
+    for layer in layers:
+        readers.setdefault(inputs[layer.name].blob, []).append(layer)
+
+    def threshold(name: str) -> np.float32:
+        blob, absmax = statistics.blobs[name], statistics.channel_absmax.get(name)
+        if blob.absmax == 0:
+            return np.float32(0)
+        if method == "auto" and absmax is not None:
+            return mse(blob, importance(readers[name], absmax, BINS))
+        return METHODS[method](blob, statistics.samples)
+
+    return dict(zip(readers, pool.map(threshold, readers), strict=True))
+
+
 def _add_activation_rows(
     result: Calibration,
-    model: Model,
     layers: Sequence[Layer],
-    statistics: Statistics | None,
-    method: str,
-    bits: dict[str, int],
-    bounded: dict[str, int],
+    inputs: Mapping[str, _Input],
+    thresholds: Mapping[str, np.float32],
+    bits: Mapping[str, int],
+    bounded: Mapping[str, int],
 ) -> None:
-    if not layers:
-        return
-    graph = model.graph()
-    roots = {layer.name: graph.split_root(layer.bottoms[0]) for layer in layers}
-    blobs = list(dict.fromkeys(roots.values()))
-    missing = [layer for layer in layers if statistics is None or roots[layer.name] not in statistics.blobs]
-    if statistics is None or missing:
-        raise PyncnnqError(f"{missing[0]} needs calibration data: its input was not observed; give images or .npy files")
-    observed = statistics.blobs
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # the core releases the GIL
-        chosen = pool.map(lambda blob: METHODS[method](observed[blob]) if observed[blob].absmax > 0 else np.float32(0), blobs)
-        thresholds = dict(zip(blobs, chosen, strict=True))
     for layer in layers:
-        blob = roots[layer.name]
+        blob, absmax = inputs[layer.name].blob, inputs[layer.name].statistics.absmax
         threshold = thresholds[blob]
         scale = _activation_scale(threshold)
         if threshold == 0 or not np.isfinite(np.float32(127) / threshold):
             result.warnings.append(f"{layer}: its input {blob} was zero on all data; its scale is written as 1")
         result.table[layer.name] = scale
-        absmax = observed[blob].absmax
         found = CalibratedLayer(
             layer.name, layer.type, absmax, float(threshold), float(scale[0]), bits[layer.name], bounded.get(layer.name, 0)
         )

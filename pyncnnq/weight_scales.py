@@ -11,6 +11,7 @@ from pyncnnq._core import absmax_rows
 from pyncnnq.errors import ModelError
 from pyncnnq.model import Layer
 from pyncnnq.quantizable import ScaledWeight
+from pyncnnq.thresholds.aciq import gaussian_clip
 from pyncnnq.winograd import may_use_winograd
 
 WeightBits = Callable[[Layer], int]
@@ -59,3 +60,9 @@ def weight_scales(layer: Layer, weight: ScaledWeight, bits: int) -> tuple[NDArra
         ModelError: the weights do not divide into so many rows.
     """
     return scales_of(weight_rows(layer, weight)[1], bits)
+
+
+def aciq_weight_scales(layer: Layer, weight: ScaledWeight, bits: int) -> tuple[NDArray[np.float32], int]:
+    """As `weight_scales`, but by ncnn2table's `method=aciq`, which clips weights as it clips blobs, or leaves levels unused."""
+    values, absmax = weight_rows(layer, weight)
+    return scales_of(gaussian_clip(absmax, values.shape[1], bits), bits)

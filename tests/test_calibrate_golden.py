@@ -44,32 +44,34 @@ def check_against_golden(table: Path, golden: Path, absmax: dict[str, float]) ->
             assert scale == (pytest.approx(other, rel=1e-6) if np.isfinite(other) else 1.0), key
 
 
+@pytest.mark.parametrize("method", ["kl", "aciq"])
 @pytest.mark.parametrize("name", WITH_DATA)
-def test_models_with_activation_rows(cli: Cli, shared: Path, tmp_path: Path, name: str) -> None:
+def test_models_with_activation_rows(cli: Cli, shared: Path, tmp_path: Path, name: str, method: str) -> None:
     folder = shared / "golden" / name
     table = tmp_path / "model.table"
     model = (folder / "model.param", folder / "model.bin")
-    done = cli("calibrate", *model, *data_arguments(folder, tmp_path), "-o", table, "--json")
+    done = cli("calibrate", *model, *data_arguments(folder, tmp_path), "-o", table, "--json", "--method", method)
     assert (done.returncode, done.stderr) == (0, "")
     summary = json.loads(done.stdout)
     absmax = {layer["name"]: layer["absmax"] for layer in summary["layers"]}
     assert absmax, "no activation row was compared"
     assert summary["samples"] == 8
-    check_against_golden(table, folder / "kl.table", absmax)
+    check_against_golden(table, folder / f"{method}.table", absmax)
 
 
 @pytest.mark.parametrize("with_data", [False, True], ids=["no-data", "data"])
+@pytest.mark.parametrize("method", ["kl", "aciq"])
 @pytest.mark.parametrize("name", WITHOUT_DATA)
-def test_models_with_weight_rows_only(cli: Cli, shared: Path, tmp_path: Path, name: str, with_data: bool) -> None:
+def test_models_with_weight_rows_only(cli: Cli, shared: Path, tmp_path: Path, name: str, method: str, with_data: bool) -> None:
     """Data is not needed; if it is given, it is said that nobody looked at it."""
     folder = shared / "golden" / name
     table = tmp_path / "model.table"
     data = data_arguments(folder, tmp_path) if with_data else []
-    done = cli("calibrate", folder / "model.param", folder / "model.bin", *data, "-o", table)
+    done = cli("calibrate", folder / "model.param", folder / "model.bin", *data, "-o", table, "--method", method)
     warning = "warning: no layer of this model needs calibration data: the data was not looked at\n"
     assert (done.returncode, done.stderr) == (0, warning if data else "")
     assert "no data needed" in done.stdout
-    check_against_golden(table, folder / "kl.table", {})
+    check_against_golden(table, folder / f"{method}.table", {})
 
 
 def test_minmax_takes_the_largest_magnitude(cli: Cli, shared: Path, tmp_path: Path) -> None:

@@ -137,7 +137,7 @@ def test_python_gives_the_same_table(cli: Cli, place: Place) -> None:
 def test_json(cli: Cli, place: Place) -> None:
     write_text(place.images / "notes.md")
     write_text(place.images / "broken.jpg")
-    done = cli("calibrate", *place.model, place.images, *OPTIONS, "--json")
+    done = cli("calibrate", *place.model, place.images, *OPTIONS, "--json", "--method", "kl")
     assert (done.returncode, done.stderr) == (0, "")
     summary = json.loads(done.stdout)
     assert set(summary) >= {"table", "samples", "skipped", "ignored_files", "layers", "warnings", "ncnn_messages"}
@@ -151,6 +151,21 @@ def test_json(cli: Cli, place: Place) -> None:
         assert table[layer["name"]] == np.float32(layer["scale"])
         assert layer["scale"] == pytest.approx(127 / layer["threshold"], rel=1e-6)
     assert {layer["weight_bits"] for layer in summary["layers"]} == {6, 8}
+
+
+def test_the_default_is_auto_with_8_bits_where_they_are_proven_to_fit(cli: Cli, place: Place) -> None:
+    tables = []
+    for options in ([], ["--method=auto"], ["--method=auto", "--weight-bits=proven"], ["--method=mse", "--weight-bits=proven"]):
+        done = cli("calibrate", *place.model, place.images, *OPTIONS, "--json", *options)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert {layer["weight_bits"] for layer in json.loads(done.stdout)["layers"]} == {8}
+        tables.append(place.table.read_bytes())
+    assert tables[0] == tables[1] == tables[2] != tables[3]
+
+
+def test_auto_with_the_bits_of_ncnn(cli: Cli, place: Place) -> None:
+    done = cli("calibrate", *place.model, place.images, *OPTIONS, "--json", "--weight-bits=ncnn")
+    assert {layer["weight_bits"] for layer in json.loads(done.stdout)["layers"]} == {6, 8}
 
 
 def test_quiet_says_nothing(cli: Cli, place: Place) -> None:
@@ -182,7 +197,22 @@ def test_ncnn2tables_words(cli: Cli, place: Place) -> None:
     for path in place.images.iterdir():
         cv2.imwrite(str(path), cv2.resize(cv2.imread(str(path)), (101, 83)))
     mean, norm = "104,117,123.5", "0.016,0.017,0.018"
-    options = ["--mean", mean, "--norm", norm, "--size", "64,64", "--pixel", "BGR", "--resize", "stretch", "--workers", "2"]
+    options = [
+        "--mean",
+        mean,
+        "--norm",
+        norm,
+        "--size",
+        "64,64",
+        "--pixel",
+        "BGR",
+        "--resize",
+        "stretch",
+        "--workers",
+        "2",
+        "--method",
+        "kl",
+    ]
     words = [f"mean=[{mean}]", f"norm=[{norm}]", "shape=[64,64,3]", "pixel=BGR", "thread=2", "method=kl", "type=0"]
     assert cli("calibrate", *place.model, place.images, *options, "-o", place.folder / "a.table").returncode == 0
     assert cli("calibrate", *place.model, place.images, *words, "-o", place.folder / "b.table").returncode == 0
@@ -203,7 +233,7 @@ def arrays(place: Place, *shape: int, count: int = 3) -> Path:
 
 def test_ncnn2tables_words_for_arrays(cli: Cli, place: Place) -> None:
     data = arrays(place)
-    assert cli("calibrate", *place.model, data, "-o", place.folder / "a.table").returncode == 0
+    assert cli("calibrate", *place.model, data, "--method=kl", "-o", place.folder / "a.table").returncode == 0
     words = ["shape=[64,64,3]", "type=1", "method=kl", "thread=1"]
     done = cli("calibrate", *place.model, data, *words, "-o", place.folder / "b.table")
     assert done.returncode == 0, done.stderr

@@ -15,7 +15,7 @@ from pyncnnq.model import Layer, Model
 from pyncnnq.model.params import Params
 from pyncnnq.model.weights import Weight
 from pyncnnq.quantizable import ScaledWeight, scaled_weights
-from pyncnnq.weight_scales import ncnn_weight_bits, weight_scales
+from pyncnnq.weight_scales import aciq_weight_scales, ncnn_weight_bits, weight_scales
 
 F32 = np.float32
 
@@ -90,6 +90,26 @@ def test_half_precision_weights() -> None:
     layer = convolution("0=1 1=1 6=3", [0, 0, 0])
     layer.weights["weight_data"] = Weight.tagged_float16("weight_data", weights)
     np.testing.assert_array_equal(scales(layer)[0], [F32(127) / F32(np.float16(0.7))])
+
+
+@pytest.mark.parametrize(("bits", "largest", "deviations"), [(8, 127, 3.92403714), (6, 31, 3.28691474)])
+def test_aciq_clips_each_output_as_if_its_weights_were_normal(bits: int, largest: int, deviations: float) -> None:
+    weights = np.random.default_rng(0).standard_normal((3, 50)).astype(np.float32)
+    weights[1] = 0
+    layer = convolution("0=3 1=5 6=150", weights)
+    found, zeros = aciq_weight_scales(layer, scaled_weights(layer)[0], bits)
+    spread = 0.35 * (1 + np.sqrt(np.pi * np.log(4))) / np.sqrt(2 * np.log(50))
+    expected = largest / (deviations * spread * np.abs(weights[[0, 2]]).max(1))
+    np.testing.assert_allclose(found, [expected[0], 1, expected[1]], rtol=1e-6)
+    assert zeros == 1
+
+
+def test_aciq_of_one_weight_for_each_output_keeps_it() -> None:
+    """ncnn2table writes a scale of 0 for it: of one number no spread can be guessed."""
+    layer = convolution("0=4 1=1 6=4 7=4", [0.5, -2, 0, 1e-3], "ConvolutionDepthWise")
+    found, zeros = aciq_weight_scales(layer, scaled_weights(layer)[0], 8)
+    np.testing.assert_array_equal(found, np.array([254, 63.5, 1, F32(127) / F32(1e-3)], np.float32))
+    assert zeros == 1
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

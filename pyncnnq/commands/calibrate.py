@@ -16,11 +16,12 @@ from pyncnnq.statistics.pool import WorkerPool, available_cores
 @click.argument("data", nargs=-1)
 @click.option("--output", "-o", type=OUTPUT_PATH, help="Table to write.  [default: PARAM with the suffix .table]")
 @data_options
-@click.option("--method", metavar="NAME", help="How thresholds are chosen: kl, minmax, mse or percentile.  [default: kl]")
+@click.option("--method", metavar="NAME", help="How scales are chosen: auto, kl, minmax, mse, percentile or aciq.  [default: auto]")
 @click.option(
     "--weight-bits",
     metavar="NAME",
-    help="ncnn: 6 bits for 3x3 stride-1 convolutions, else 8, as ncnn2table; proven: 8, less where sums could overflow.  [default: ncnn]",
+    help="proven: 8 bits, less where sums could overflow; ncnn: 6 for 3x3 stride-1 convolutions, else 8, as ncnn2table.  "
+    "[default: proven for auto, else ncnn]",
 )
 @output_options
 def calibrate_command(
@@ -32,7 +33,8 @@ def calibrate_command(
     takes one DATA for each, and one with weight rows only takes none.  Preprocessing options may be repeated, once for each
     input, in their order.
 
-    ncnn2table's own words are understood too: mean=[104,117,123] norm=[1,1,1] shape=[227,227,3] pixel=BGR thread=2 method=kl.
+    Scales are chosen for the least error; `--method kl` chooses them as ncnn2table does.  Its own words are understood too:
+    mean=[104,117,123] norm=[1,1,1] shape=[227,227,3] pixel=BGR thread=2 method=kl.
     """
     with WorkerPool(min(options["workers"] or available_cores(), available_cores())) as pool:
         # Imported now and not above: the workers start up while this process imports what it needs itself.

@@ -36,13 +36,13 @@ def run(
 ) -> None:
     """Do what the command line asks for (see `calibrate_command`, whose options these are)."""
     request = DataRequest.read(data, options)
-    method, weight_bits = request.setting("method", "kl"), request.setting("weight_bits", "ncnn")
-    check_choices(method, weight_bits)
+    choices = {"method": request.setting("method", "auto"), "weight_bits": request.setting("weight_bits")}
+    check_choices(**choices)
     model = load_model(param, bin)
     target = output or param.with_suffix(".table")
     check_writable(target, inputs=[param, bin, *request.files])
     if not needs_data(model):
-        result = calibrate(model, weight_bits=weight_bits)
+        result = calibrate(model, **choices)
         if request.paths:
             result.warnings.append("no layer of this model needs calibration data: the data was not looked at")
         _finish(target, result, None, None, quiet=quiet, as_json=as_json)
@@ -54,7 +54,7 @@ def run(
     pool.resize(min(request.setting("workers", pool.size), len(samples)))
     with progress("calibrate", quiet=quiet or as_json) as update:
         statistics = observe_samples(model, samples, found.inputs, pool, strict=request.setting("strict", False), progress=update)
-    result = calibrate(model, statistics, method=method, weight_bits=weight_bits)
+    result = calibrate(model, statistics, **choices)
     _finish(target, result, statistics, found, quiet=quiet, as_json=as_json)
 
 

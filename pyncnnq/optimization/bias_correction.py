@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from pyncnnq._core import quantize_rows
 from pyncnnq.model import Layer, Model
 from pyncnnq.optimization.linear import bias, set_bias
-from pyncnnq.quantizable import has_dynamic_weight, input_channels, needs_activation_scale, scaled_weights
+from pyncnnq.quantizable import has_dynamic_weight, needs_activation_scale, scaled_weights
 from pyncnnq.statistics.driver import Statistics
+from pyncnnq.statistics.moments import input_means
 from pyncnnq.table import Table, weight_key
 from pyncnnq.weight_scales import weight_rows
 
@@ -40,22 +41,11 @@ def correct_biases(model: Model, table: Table, statistics: Statistics) -> tuple[
         ):
             continue
         blob = statistics.blobs.get(graph.split_root(layer.bottoms[0]))
-        means = _input_means(layer, blob.channel_means()) if blob is not None else None
+        means = input_means(layer, blob.channel_means()) if blob is not None else None
         if means is not None:
             set_bias(layer, bias(layer) - _mean_error(layer, table[weight_key(layer.name, 0)], means))
             names.append(layer.name)
     return corrected, names
-
-
-def _input_means(layer: Layer, channel_means: NDArray[np.float64]) -> NDArray[np.float64] | None:
-    """E[x] of each input channel (InnerProduct: element), shape (input channels,); None where they are not known."""
-    channels = input_channels(layer)
-    if channel_means.size == 0 or channels % channel_means.size != 0:
-        return None
-    if layer.type != "InnerProduct" and channel_means.size != channels:
-        return None
-    # An InnerProduct reads a blob of three dimensions channel after channel.
-    return np.repeat(channel_means, channels // channel_means.size)
 
 
 def _mean_error(layer: Layer, scales: NDArray[np.float32], means: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -36,7 +36,7 @@ RECIPES: Mapping[str, tuple[str, ...]] = {
 }
 """The techniques of each recipe.  `table` chooses scales only; `fast` runs the model once over the samples; `best` takes its time."""
 
-METHODS = ("mse", "minmax")
+METHODS = ("auto", "minmax")
 """The methods of thresholds that are tried."""
 
 

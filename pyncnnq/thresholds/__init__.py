@@ -5,14 +5,28 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from pyncnnq._core import BlobStatistics
+from pyncnnq.thresholds.aciq import aciq
 from pyncnnq.thresholds.kl import kl
 from pyncnnq.thresholds.minmax import minmax
 from pyncnnq.thresholds.mse import mse
 from pyncnnq.thresholds.percentile import percentile
 
-Method = Callable[[BlobStatistics], np.float32]
-"""Takes the statistics of a blob that is not all zero; returns its threshold, in the blob's own units."""
+Method = Callable[[BlobStatistics, int], np.float32]
+"""Takes the statistics of a blob that is not all zero and the number of samples; returns the threshold, in the blob's own units."""
 
-METHODS: Mapping[str, Method] = {"kl": kl, "minmax": minmax, "mse": mse, "percentile": percentile}
+
+def _by_values(threshold: Callable[[BlobStatistics], np.float32]) -> Method:
+    return lambda statistics, _samples: threshold(statistics)
+
+
+METHODS: Mapping[str, Method] = {
+    "auto": _by_values(mse),
+    "kl": _by_values(kl),
+    "minmax": _by_values(minmax),
+    "mse": _by_values(mse),
+    "percentile": _by_values(percentile),
+    "aciq": aciq,
+}
+"""With "auto", weight scales are chosen by the error at the layer's output besides (pyncnnq/weight_search.py)."""
 
 __all__ = ["METHODS", "Method"]

@@ -13,15 +13,19 @@ LEAST = 1 / 64
 """Below this share of the largest magnitude no threshold is tried."""
 
 
-def mse(statistics: BlobStatistics) -> np.float32:
+def mse(statistics: BlobStatistics, importance: NDArray[np.float64] | None = None) -> np.float32:
     """The least error of 64 thresholds from absmax / 64 to absmax, in equal ratios, and of 64 more between the neighbours of the best.
 
     Each of 16384 equal bins over [0, absmax] stands for its values by its middle: a step of the finest quantization tried is two bins.
     Source: Shin et al., "Fixed-point performance analysis of recurrent neural networks", ICASSP 2016; Banner et al., "Post training 4-bit
     quantization", NeurIPS 2019.
+
+    Args:
+        statistics: of a blob that is not all zero.
+        importance: what squared errors of values are multiplied with, shape (16384,), by their bin; default: all alike.
     """
     absmax = statistics.absmax
-    counts = statistics.histogram(BINS)
+    counts = statistics.histogram(BINS) * (1.0 if importance is None else importance)
     # In units of absmax, so that nothing over- or underflows.
     middles = ((np.arange(BINS) + 0.5) / BINS).astype(np.float32)
 
