@@ -18,7 +18,7 @@ from pyncnnq.statistics.driver import compare_outputs
 from pyncnnq.statistics.pool import WorkerPool
 
 LEAST_SAMPLES = 4
-MOST_HELD_OUT = 16
+MOST_HELD_OUT = 32
 LARGEST_RATIO = 100.0
 """In dB: better than this is as good as equal."""
 
@@ -33,7 +33,8 @@ class Candidate:
     Attributes:
         method: how thresholds were chosen.
         techniques: what else was done, in order.
-        sqnr: signal-to-quantization-noise ratio of each model output over the held-out samples, in dB.
+        sqnr: signal-to-quantization-noise ratio over the held-out samples, in dB, of each model output, and of what a Softmax
+            output is made from: that tells more of a few samples.
     """
 
     method: str
@@ -42,7 +43,7 @@ class Candidate:
 
     @property
     def score(self) -> float:
-        """The mean over the outputs, in dB."""
+        """The mean over the blobs, in dB."""
         return math.fsum(min(ratio, LARGEST_RATIO) for ratio in self.sqnr.values()) / len(self.sqnr)
 
 
@@ -87,7 +88,7 @@ class Judge:
         if model.param_path is None or model.bin_path is None:
             raise ModelError("ncnn runs models from files: save this one, then load it from there")
         self._reference = (model.param_path, model.bin_path)
-        self._outputs = model.outputs
+        self._outputs = _judged_blobs(model)
         self._inputs = list(zip(model.inputs, inputs, strict=True))
         self._samples = list(samples)
         self._workers, self._choices, self._strict, self._progress = workers, choices, strict, progress
@@ -127,15 +128,21 @@ class Judge:
         return sorted(judged, key=lambda one: -one.candidate.score)
 
 
+def _judged_blobs(model: Model) -> list[str]:
+    graph = model.graph()
+    before = [layer.bottoms[0] for output in model.outputs if (layer := graph.producer(output)) is not None and layer.type == "Softmax"]
+    return [*before, *model.outputs]  # in the order in which they are computed
+
+
 def split_samples(samples: Sequence[tuple[Path, ...]]) -> tuple[list[tuple[Path, ...]], list[tuple[Path, ...]]]:
-    """Samples to calibrate on, and those held out to judge: one in ten, at least 2 and at most 16, spread evenly.
+    """Samples to calibrate on, and those held out to judge: one in eight, at least 2 and at most 32, spread evenly.
 
     Raises:
         InputError: there are fewer than 4.
     """
     if len(samples) < LEAST_SAMPLES:
         raise InputError(f"{len(samples)} samples are too few: some are held out to judge by, so give at least {LEAST_SAMPLES}")
-    count = min(max(2, len(samples) // 10), MOST_HELD_OUT)
+    count = min(max(2, len(samples) // 8), MOST_HELD_OUT)
     places = {(2 * index + 1) * len(samples) // (2 * count) for index in range(count)}
     return (
         [sample for place, sample in enumerate(samples) if place not in places],

@@ -39,6 +39,9 @@ RECIPES: Mapping[str, tuple[str, ...]] = {
 METHODS = ("auto", "minmax")
 """The methods of thresholds that are tried."""
 
+MOST_ROUNDED = 2
+"""How many ways, the best so far, go through rounding, which takes longest."""
+
 
 @dataclass
 class Optimized:
@@ -115,7 +118,7 @@ def optimize_on(
 
     Args:
         model: the float model, as read from its files.
-        data: samples and their preprocessing (see `pyncnnq.data.find_data`); one in ten of them, 2 to 16, is held out.
+        data: samples and their preprocessing (see `pyncnnq.data.find_data`); one in eight of them, 2 to 32, is held out.
         workers: the number of processes; default: one for each core that this process may use.
         strict: an unreadable sample is an error instead of being skipped.
         progress: called with the name of each pass.
@@ -134,8 +137,8 @@ def optimize_on(
     in_float = frozenset(left_out(model, **{name: choices.get(name, default) for name, default in _SELECTION.items()}))
     judge = Judge(model, held_out, data.inputs, workers, choices, strict=strict, progress=progress)
     drafts = [draft for method in METHODS for draft in _drafts(model, statistics, method, in_float, techniques)]
+    calibrated = replace(data, samples=calibration_samples)
     with tempfile.TemporaryDirectory(prefix="pyncnnq-") as folder:
-        calibrated = replace(data, samples=calibration_samples)
         rewritten, rewrites = _rewrite(model, calibrated, techniques, Path(folder), workers, progress)
         if rewrites:
             with progress("calibrate again") as update:
@@ -144,13 +147,10 @@ def optimize_on(
                 drafts += _drafts(rewritten, seen, method, in_float, techniques, rewrites)
     judged = judge.judge(drafts)
     if ROUNDING in techniques:
-        draft = _uncorrected(judged[0].draft, drafts)
-        with progress("round") as update:
-            rounded, table = round_weights(
-                draft.model, draft.table, draft.quantizers(), calibration_samples, data.inputs, WorkerPool(workers), progress=update
-            )
-        better = draft.with_technique(ROUNDING, model=rounded, calibration=draft.calibration.with_table(table))
-        judged = sorted([*judged, *judge.judge([better])], key=lambda one: -one.candidate.score)
+        bases = dict.fromkeys(map(_without_biases, (one.draft for one in judged)))
+        chosen = [draft for key in list(bases)[:MOST_ROUNDED] for draft in drafts if (draft.method, draft.techniques) == key]
+        rounded = [_rounded(draft, calibrated, workers, progress) for draft in chosen]
+        judged = sorted([*judged, *judge.judge(rounded)], key=lambda one: -one.candidate.score)
     statistics.skipped += judge.skipped
     best = judged[0]
     return Optimized(
@@ -179,10 +179,17 @@ def _techniques(recipe: str, without: Collection[str]) -> list[str]:
     return [name for name in RECIPES[recipe] if name not in without]
 
 
-def _uncorrected(draft: Draft, drafts: Sequence[Draft]) -> Draft:
-    """The same draft without corrected biases."""
-    techniques = tuple(technique for technique in draft.techniques if technique != BIASES)
-    return next(other for other in drafts if (other.method, other.techniques) == (draft.method, techniques))
+def _without_biases(draft: Draft) -> tuple[str, tuple[str, ...]]:
+    """The method and the techniques of the same draft without corrected biases, which rounding would correct again."""
+    return draft.method, tuple(technique for technique in draft.techniques if technique != BIASES)
+
+
+def _rounded(draft: Draft, data: CalibrationData, workers: int | None, progress: Progress) -> Draft:
+    with progress("round") as update:
+        model, table = round_weights(
+            draft.model, draft.table, draft.quantizers(), data.samples, data.inputs, WorkerPool(workers), progress=update
+        )
+    return draft.with_technique(ROUNDING, model=model, calibration=draft.calibration.with_table(table))
 
 
 def _rewrite(
