@@ -72,6 +72,27 @@ py::tuple gptq_round(const Doubles& weights, const Doubles& moments, const Float
     return py::make_tuple(codes, chosen, errors);
 }
 
+Doubles refit(const Doubles& weights, const Doubles& moments, const Doubles& crosses) {
+    if (weights.ndim() != 3) throw py::value_error("weights must have three dimensions: groups, outputs of a group, inputs of a group");
+    const auto size = weights.shape(2);
+    for (const Doubles* matrices : {&moments, &crosses}) {
+        if (matrices->ndim() != 3 || matrices->shape(0) != weights.shape(0) || matrices->shape(1) != size || matrices->shape(2) != size)
+            throw py::value_error("moments and crosses must be a square matrix of the inputs for each group");
+    }
+    const pyncnnq::WeightShape shape{static_cast<size_t>(weights.shape(0)), static_cast<size_t>(weights.shape(1)),
+                                     static_cast<size_t>(size)};
+    Doubles changes({weights.shape(0), weights.shape(1), size});
+    const double *w = weights.data(), *h = moments.data(), *c = crosses.data();
+    double* out = changes.mutable_data();
+    bool sound = false;
+    {
+        py::gil_scoped_release release;
+        sound = pyncnnq::refit(shape, w, h, c, out);
+    }
+    if (!sound) throw py::value_error("a matrix of moments is not positive definite");
+    return changes;
+}
+
 }  // namespace
 
 void bind_weights(py::module_& module) {
@@ -82,4 +103,6 @@ void bind_weights(py::module_& module) {
     module.def(
         "gptq_round", &gptq_round, py::arg("weights").noconvert(), py::arg("moments").noconvert(), py::arg("scales").noconvert(),
         "Int8 of weights by the best of several scales, rounded so that errors at the outputs are small: codes, which scale, errors.");
+    module.def("refit", &refit, py::arg("weights").noconvert(), py::arg("moments").noconvert(), py::arg("crosses").noconvert(),
+               "Changes of weights by least squares that make up for what quantized inputs lack: weights crosses moments^-1.");
 }

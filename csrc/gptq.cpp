@@ -120,6 +120,42 @@ void round_rows(const std::vector<double>& factored, size_t size, Rows& rows) {
 
 }  // namespace
 
+bool refit(const WeightShape& shape, const double* weights, const double* moments, const double* crosses, double* changes) {
+    const size_t size = shape.size;
+    std::vector<double> factored(size * size);
+    for (size_t group = 0; group < shape.groups; group++) {
+        const double* cross = crosses + group * size * size;
+        std::copy_n(moments + group * size * size, size * size, factored.begin());
+        if (!factor(factored, size)) return false;
+        for_each_part((shape.rows + kRows - 1) / kRows, [&](size_t part) {
+            const size_t first = group * shape.rows + part * kRows, count = std::min(kRows, (group + 1) * shape.rows - first);
+            std::vector<double> columns(size * kRows);  // transposed: the rows of W crosses, then of the solution
+            const auto subtract = [&](size_t to, double a, size_t from) {
+                for (size_t r = 0; r < kRows; r++) columns[to * kRows + r] -= a * columns[from * kRows + r];
+            };
+            for (size_t i = 0; i < size; i++) {
+                for (size_t r = 0; r < count; r++) {
+                    const double w = weights[(first + r) * size + i];
+                    for (size_t j = 0; j < size; j++) columns[j * kRows + r] += w * cross[i * size + j];
+                }
+            }
+            for (size_t i = 0; i < size; i++) {
+                for (size_t k = 0; k < i; k++) subtract(i, factored[i * size + k], k);
+            }
+            for (size_t i = 0; i < size; i++) {
+                for (size_t r = 0; r < kRows; r++) columns[i * kRows + r] /= factored[i * size + i];
+            }
+            for (size_t i = size; i-- > 0;) {
+                for (size_t k = 0; k < i; k++) subtract(k, factored[i * size + k], i);
+            }
+            for (size_t r = 0; r < count; r++) {
+                for (size_t j = 0; j < size; j++) changes[(first + r) * size + j] = columns[j * kRows + r];
+            }
+        });
+    }
+    return true;
+}
+
 bool gptq_round(const WeightShape& shape, const double* weights, const double* moments, const float* scales, size_t candidates,
                 int8_t* codes, int32_t* chosen, double* errors) {
     const size_t size = shape.size, outputs = shape.groups * shape.rows;

@@ -29,4 +29,14 @@ struct WeightShape {
 bool gptq_round(const WeightShape& shape, const double* weights, const double* moments, const float* scales, size_t candidates,
                 int8_t* codes, int32_t* chosen, double* errors);
 
+// Changes of weights that make up for what the quantized inputs of a layer lack, as far as they tell: the least squares solution.
+//
+//   weights  (groups, rows, size): W
+//   moments  (groups, size, size): H, positive definite: the mean of x x' over quantized inputs x, plus some damping
+//   crosses  (groups, size, size): the mean of d x', where d is what the exact inputs have more
+//   changes  (groups, rows, size): W crosses H^-1
+//
+// The result is the same for any number of threads.  Returns false, with nothing written, when an H is not positive definite.
+bool refit(const WeightShape& shape, const double* weights, const double* moments, const double* crosses, double* changes);
+
 }  // namespace pyncnnq

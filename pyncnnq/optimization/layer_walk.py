@@ -59,16 +59,22 @@ class LayerWalk:
         named = list(zip(model.inputs, inputs, strict=True))
         pool.tell([Walk(named, dict(numbered[worker :: pool.size])) for worker in range(pool.size)])
 
-    def look(self, layer: Layer, window: Window, quantizer: Quantizer, outputs: int) -> Moments:
-        """The moments of what a layer sees in the quantized branch, of so many of its outputs in each sample.
+    def look(
+        self, layer: Layer, window: Window, quantizer: Quantizer, outputs: int, *, crosses: bool = False, part: bool | None = None
+    ) -> Moments | None:
+        """The moments of what a layer sees in the quantized branch, of so many of its outputs in each sample; see `Look`.
+
+        None if no sample is of that part.
 
         Raises:
             PyncnnqError: its input has another shape than it takes, or no sample could be read.
         """
-        found: list[Moments] = self._ask(Look(self._root(layer), window, quantizer, outputs, self._places[layer.name]), layer)
+        found: list[Moments] = self._ask(
+            Look(self._root(layer), window, quantizer, outputs, self._places[layer.name], crosses, part), layer
+        )
         for other in found[1:]:
             found[0].add(other)
-        return found[0]
+        return found[0] if found else None
 
     def run(self, layers: Sequence[Layer]) -> None:
         """Run the layers that follow, in both branches.
@@ -133,7 +139,7 @@ class LayerWalk:
             if isinstance(answer, Failed):
                 raise PyncnnqError(f"{layer}: {answer.reason}")
         answers = [answer for answer in answers if answer is not None]
-        if isinstance(request, Look | Contrast) and not answers:
+        if isinstance(request, Contrast) and not answers:
             raise InputError("none of the samples could be read")
         return answers
 

@@ -12,14 +12,14 @@ from typing import Any
 from pyncnnq.calibration import Calibration, calibrate
 from pyncnnq.data import CalibrationData, Data, find_chosen
 from pyncnnq.errors import PyncnnqError
-from pyncnnq.inputs import InputOptions
+from pyncnnq.inputs import InputOptions, pick
 from pyncnnq.model import Model, load_model
 from pyncnnq.optimization.bias_correction import correct_biases
 from pyncnnq.optimization.centring import centre
 from pyncnnq.optimization.draft import Draft
 from pyncnnq.optimization.equalization import equalize
 from pyncnnq.optimization.judge import Candidate, Judge, Progress, split_samples
-from pyncnnq.optimization.rounding import round_weights
+from pyncnnq.optimization.rounding import round_weights, samples_in_memory
 from pyncnnq.optimization.scalar_folding import fold_scalars
 from pyncnnq.quantization import QuantizedModel
 from pyncnnq.quantization.selection import left_out
@@ -27,12 +27,12 @@ from pyncnnq.statistics.driver import Statistics, channel_ranges, observe_sample
 from pyncnnq.statistics.pool import WorkerPool
 
 SCALARS, CENTRING, EQUALIZATION = "scalar folding", "centring", "equalization"
-BIASES, ZERO_POINTS, ROUNDING = "bias correction", "zero points", "rounding"
+BIASES, ZERO_POINTS, ROUNDING, REFITTING = "bias correction", "zero points", "rounding", "refitting"
 
 RECIPES: Mapping[str, tuple[str, ...]] = {
     "table": (),
     "fast": (BIASES, ZERO_POINTS),
-    "best": (SCALARS, CENTRING, EQUALIZATION, BIASES, ZERO_POINTS, ROUNDING),
+    "best": (SCALARS, CENTRING, EQUALIZATION, BIASES, ZERO_POINTS, ROUNDING, REFITTING),
 }
 """The techniques of each recipe.  `table` chooses scales only; `fast` runs the model once over the samples; `best` takes its time."""
 
@@ -147,9 +147,11 @@ def optimize_on(
                 drafts += _drafts(rewritten, seen, method, in_float, techniques, rewrites)
     judged = judge.judge(drafts)
     if ROUNDING in techniques:
+        calibrated = replace(calibrated, samples=pick(calibrated.samples, samples_in_memory(statistics)))
         bases = dict.fromkeys(map(_without_biases, (one.draft for one in judged)))
         chosen = [draft for key in list(bases)[:MOST_ROUNDED] for draft in drafts if (draft.method, draft.techniques) == key]
-        rounded = [_rounded(draft, calibrated, workers, progress) for draft in chosen]
+        ways = [(draft, False) for draft in chosen] + ([(chosen[0], True)] if REFITTING in techniques else [])
+        rounded = [_rounded(draft, calibrated, workers, progress, refits=refits) for draft, refits in ways]
         judged = sorted([*judged, *judge.judge(rounded)], key=lambda one: -one.candidate.score)
     statistics.skipped += judge.skipped
     best = judged[0]
@@ -184,12 +186,13 @@ def _without_biases(draft: Draft) -> tuple[str, tuple[str, ...]]:
     return draft.method, tuple(technique for technique in draft.techniques if technique != BIASES)
 
 
-def _rounded(draft: Draft, data: CalibrationData, workers: int | None, progress: Progress) -> Draft:
+def _rounded(draft: Draft, data: CalibrationData, workers: int | None, progress: Progress, *, refits: bool) -> Draft:
     with progress("round") as update:
         model, table = round_weights(
-            draft.model, draft.table, draft.quantizers(), data.samples, data.inputs, WorkerPool(workers), progress=update
+            draft.model, draft.table, draft.quantizers(), data.samples, data.inputs, WorkerPool(workers), refits=refits, progress=update
         )
-    return draft.with_technique(ROUNDING, model=model, calibration=draft.calibration.with_table(table))
+    techniques = (REFITTING, ROUNDING) if refits else (ROUNDING,)
+    return replace(draft, techniques=(*draft.techniques, *techniques), model=model, calibration=draft.calibration.with_table(table))
 
 
 def _rewrite(

@@ -11,13 +11,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pyncnnq._core import gptq_round
+from pyncnnq._core import gptq_round, quantize_rows
+from pyncnnq.errors import InputError
 from pyncnnq.inputs import InputSpec
 from pyncnnq.model import Layer, Model
 from pyncnnq.optimization.layer_walk import LayerWalk, segments
-from pyncnnq.optimization.linear import bias, outputs_of, set_bias, set_weights_and_bias
+from pyncnnq.optimization.linear import bias, groups, outputs_of, set_bias, set_weights_and_bias
+from pyncnnq.optimization.refitting import covariance, refit_weights
 from pyncnnq.quantizable import input_channels, scaled_weights
 from pyncnnq.quantization.selection import prevented
+from pyncnnq.statistics.driver import Statistics
 from pyncnnq.statistics.messages import UNITS, Differences, Moments, Quantizer, Window
 from pyncnnq.statistics.pool import WorkerPool
 from pyncnnq.table import Table, weight_key
@@ -28,11 +31,17 @@ Floats = NDArray[np.float64]
 OUTPUTS = 8192
 """How many outputs of a layer are looked at, over all samples."""
 
+MEMORY = 2**31
+"""How many bytes of blobs workers may hold together; more samples would hardly make weights better."""
+
+LARGEST_SIZE = 6144
+"""Layers whose outputs see more inputs than this are rounded to the nearest: their moments would fill gigabytes."""
+
 DAMPING = 0.01
 """What is added to second moments, of their mean."""
 
-LEAST_RATIO = 0.8
-"""The least share of the largest weight that a row's scale may be made for."""
+LARGEST_RATIO, LEAST_RATIO = 1.15, 0.8
+"""Between which shares of the largest weight the largest int8 number may lie."""
 
 CAUTION = 50
 """How many values of an output halve the trust in their mean."""
@@ -51,6 +60,8 @@ def round_weights(
     samples: Sequence[tuple[Path, ...]],
     inputs: Sequence[InputSpec],
     pool: WorkerPool,
+    *,
+    refits: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Model, Table]:
     """A float model whose weights are int8 numbers divided by their scales, rounded so that outputs change little, with biases to match.
@@ -66,6 +77,7 @@ def round_weights(
         samples: for each sample one file for each model input.
         inputs: for each model input how a file becomes its blob.
         pool: the processes to use; they end with this call.
+        refits: whether weights change before, to make up for errors of the layers before them (see `pyncnnq.optimization.refitting`).
         progress: called with (layers done, layers in all).
 
     Returns:
@@ -88,9 +100,8 @@ def round_weights(
             if layers[0].name in names:
                 (layer,) = layers
                 quantizer = quantizers.get(layer.bottoms[0], Quantizer(float(table[layer.name][0]), 0.0))
-                moments = walk.look(layer, _window(layer), quantizer, outputs)
                 new = rounded.layer(layer.name)
-                _round_layer(new, table, moments, quantizer)
+                _round_layer(new, table, _Seen(walk, layer, quantizer, outputs), refits=refits)
                 walk.run_quantized(layer, new, quantizer)
                 if _correct_bias(new, walk.contrast(layer, *_unsaturated(layer))):
                     walk.run_quantized(layer, new, quantizer, again=True)
@@ -103,7 +114,28 @@ def round_weights(
     return rounded, table
 
 
-def _window(layer: Layer) -> Window:
+def samples_in_memory(statistics: Statistics) -> int:
+    """How many samples `round_weights` should be given, so that their blobs fill no more than about MEMORY bytes."""
+    largest = max((seen.count for seen in statistics.blobs.values()), default=0) / max(1, statistics.samples)
+    # The largest blob, and another of half its size, in two branches of float32.
+    return max(4, int(MEMORY / (1.5 * 2 * 4 * max(1.0, largest))))
+
+
+class _Seen:
+    """What a layer sees of the samples."""
+
+    def __init__(self, walk: LayerWalk, layer: Layer, quantizer: Quantizer, outputs: int) -> None:
+        self._walk, self._layer, self._outputs = walk, layer, outputs
+        self.quantizer = quantizer
+        self.window = window_of(layer)
+        self.size = input_channels(layer) // self.window.groups * math.prod(self.window.kernel)
+
+    def moments(self, *, part: bool | None = None, crosses: bool = False) -> Moments | None:
+        return self._walk.look(self._layer, self.window, self.quantizer, self._outputs, crosses=crosses, part=part)
+
+
+def window_of(layer: Layer) -> Window:
+    """What one output of a quantizable layer sees of its input."""
     params = layer.params
     channels = input_channels(layer)
     if layer.type == "InnerProduct":
@@ -114,31 +146,42 @@ def _window(layer: Layer) -> Window:
     left = params.get_int(4, 0)
     right, top = params.get_int(15, left), params.get_int(14, left)
     padding = (left, right, top, params.get_int(16, top))
-    group = params.get_int(7, 1) if layer.type == "ConvolutionDepthWise" else 1
-    return Window(kernel, dilation, stride, padding, params.get_float(18, 0.0), group, channels, flattened=False)
+    return Window(kernel, dilation, stride, padding, params.get_float(18, 0.0), groups(layer), channels, flattened=False)
 
 
-def _round_layer(layer: Layer, table: Table, moments: Moments, quantizer: Quantizer) -> None:
+def _round_layer(layer: Layer, table: Table, seen: _Seen, *, refits: bool) -> None:
     """Replace the layer's weights and bias, and the scales of its weights in the table."""
     (scaled,) = scaled_weights(layer)
     rows, absmax = weight_rows(layer, scaled)
-    groups, size = moments.codes.shape
-    weights = rows.reshape(groups, -1, size).astype(np.float64)
-    count, step = moments.count, 1 / quantizer.scale
-    products = count * moments.products - moments.codes[:, :, None] * moments.codes[:, None, :]  # exact
-    covariance = products * (step / count) ** 2
-    diagonal = np.einsum("gii->gi", covariance)
-    spread = diagonal.mean(axis=1)
-    damping = DAMPING * max(1.0, 10 * size / count if groups == 1 else 1.0)
-    diagonal += damping * np.where(spread > 0, spread, 1.0)[:, None]
-    scales = _candidates(absmax, weights.shape)
-    codes, chosen, _ = gptq_round(weights, covariance, np.repeat(scales, outputs_of(layer) // scaled.rows, axis=1))
-    best = scales[chosen.reshape(scaled.rows, -1)[:, 0], np.arange(scaled.rows)]
-    table[weight_key(layer.name)] = best
+    key = weight_key(layer.name)
+    if seen.size > LARGEST_SIZE:
+        scales = np.where(absmax == 0, np.float32(1), table[key])
+        set_weights_and_bias(layer, quantize_rows(rows, scales) / scales[:, None].astype(np.float64), bias(layer))
+        return
+    weights = rows.reshape(seen.window.groups, -1, seen.size).astype(np.float64)
+    moments, changes = refit_weights(weights, seen.moments) if refits else (seen.moments(), None)
+    if moments is None:
+        raise InputError("none of the samples could be read")
+    candidates = _candidates(absmax, weights.shape)
+    fitted = weights if changes is None else weights + changes
+    codes, chosen, _ = gptq_round(fitted, damped(moments), np.repeat(candidates, outputs_of(layer) // scaled.rows, axis=1))
+    best = candidates[chosen.reshape(scaled.rows, -1)[:, 0], np.arange(scaled.rows)]
+    table[key] = best
     numbers = codes.reshape(scaled.rows, -1) / best[:, None].astype(np.float64)
-    means = quantizer.zero_point + moments.codes * (step / count)
+    means = seen.quantizer.zero_point + moments.codes / (moments.count * seen.quantizer.scale)
     moved = np.einsum("gri,gi->gr", weights - numbers.reshape(weights.shape), means)
     set_weights_and_bias(layer, numbers, bias(layer) + moved.ravel())
+
+
+def damped(moments: Moments) -> Floats:
+    """The covariance of codes, and DAMPING of their mean variance, more where there are few inputs for their size."""
+    found = covariance(moments)
+    size = found.shape[1]
+    diagonal = np.einsum("gii->gi", found)
+    spread = diagonal.mean(axis=1)
+    damping = DAMPING * (max(1.0, 10 * size / moments.count) if len(found) == 1 else 1.0)
+    diagonal += damping * np.where(spread > 0, spread, 1.0)[:, None]
+    return found
 
 
 def _unsaturated(layer: Layer) -> tuple[float, float]:
@@ -166,9 +209,9 @@ def _correct_bias(layer: Layer, differences: Differences) -> bool:
 
 def _candidates(absmax: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
     """Scales to try, shape (candidates, rows)."""
-    groups, outputs, size = shape
-    if groups > 1 and outputs > 1:  # they share one scale, which each would choose for itself
+    count, outputs, size = shape
+    if count > 1 and outputs > 1:  # they share one scale, which each would choose for itself
         return scales_of(absmax, 8)[0][None]
-    count = int(np.clip(OPERATIONS / (groups * outputs * size**2), 1, MOST_CANDIDATES))
-    ratios = np.linspace(1.15, LEAST_RATIO, count, dtype=np.float32)
+    tried = int(np.clip(OPERATIONS / (count * outputs * size**2), 1, MOST_CANDIDATES))
+    ratios = np.linspace(LARGEST_RATIO, LEAST_RATIO, tried, dtype=np.float32) if tried > 1 else [np.float32(1)]
     return np.stack([scales_of(absmax * ratio, 8)[0] for ratio in ratios])

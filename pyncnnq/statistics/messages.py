@@ -127,6 +127,8 @@ class Look:
         quantizer: how the input becomes int8.
         outputs: how many outputs to take of each sample, at random, all if there are no more.
         seed: of that choice, together with the number of the sample.
+        crosses: whether to compare with the float branch.
+        part: which samples: None for all, True for those that validate, False for the others.
     """
 
     blob: str
@@ -134,6 +136,8 @@ class Look:
     quantizer: Quantizer
     outputs: int
     seed: int
+    crosses: bool
+    part: bool | None
 
 
 @dataclass
@@ -144,17 +148,30 @@ class Moments:
         count: how many inputs there were.
         products: of codes with each other, (groups, size, size).
         codes: of the codes, (groups, size).
+        differences: of what the float branch has more, in 1 / DIFFERENCE of a quantization step, (groups, size); None if not asked for.
+        crosses: of those differences with the codes, (groups, size, size); None if not asked for.
     """
 
     count: int
     products: NDArray[np.int64]
     codes: NDArray[np.int64]
+    differences: NDArray[np.int64] | None
+    crosses: NDArray[np.int64] | None
 
     def add(self, other: Moments) -> None:
         """Take in those of other inputs."""
         self.count += other.count
         self.products += other.products
         self.codes += other.codes
+        if self.differences is not None and other.differences is not None:
+            self.differences += other.differences
+        if self.crosses is not None and other.crosses is not None:
+            self.crosses += other.crosses
+
+
+DIFFERENCE = 64
+VALIDATES = 4
+"""One sample in so many validates."""
 
 
 @dataclass(frozen=True)

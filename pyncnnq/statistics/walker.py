@@ -11,13 +11,27 @@ from numpy.typing import NDArray
 from pyncnnq._core import active_kernels
 from pyncnnq.errors import UnreadableError
 from pyncnnq.inputs.loading import load_sample, owning_mat
-from pyncnnq.statistics.messages import UNITS, Contrast, Differences, Forget, Look, Moments, Quantizer, Step, Walk, Window
+from pyncnnq.statistics.messages import (
+    DIFFERENCE,
+    UNITS,
+    VALIDATES,
+    Contrast,
+    Differences,
+    Forget,
+    Look,
+    Moments,
+    Quantizer,
+    Step,
+    Walk,
+    Window,
+)
 from pyncnnq.statistics.network import FailureError, Network
 
 Floats = NDArray[np.float32]
 
 _AT_ONCE = 1024
 """Columns whose products are summed in float32: 127 * 127 * 1024 is below 2^24, so that all sums are exact."""
+_LARGEST = 2.0**20
 _SAME_SIZE = (-233, -234)
 
 
@@ -53,17 +67,20 @@ class Walker:
         return None
 
     def _looks(self, request: Look) -> Iterator[Moments]:
-        waiting: list[Floats] = []
+        waiting: list[list[Floats]] = []
         count = 0
         for number, mat in self._quantized[request.blob].items():
-            random = np.random.default_rng([request.seed, number])
-            waiting.append(_columns(np.asarray(mat), request.window, request.outputs, random))
-            count += waiting[-1].shape[2]
+            if request.part is not None and request.part != (number % VALIDATES == 1):
+                continue
+            blobs = [mat, self._float[request.blob][number]] if request.crosses else [mat]
+            seeds = [request.seed, number]  # for both the same
+            waiting.append([_columns(np.asarray(blob), request.window, request.outputs, np.random.default_rng(seeds)) for blob in blobs])
+            count += waiting[-1][0].shape[2]
             if count > _AT_ONCE:
-                yield _moments(np.concatenate(waiting, axis=2), request.quantizer)
+                yield _moments(waiting, request.quantizer)
                 waiting, count = [], 0
         if waiting:
-            yield _moments(np.concatenate(waiting, axis=2), request.quantizer)
+            yield _moments(waiting, request.quantizer)
 
     def _contrasts(self, request: Contrast) -> Iterator[Differences]:
         for number, mat in self._float[request.blob].items():
@@ -169,15 +186,23 @@ def _padding(window: Window, height: int, width: int) -> tuple[int, int, int, in
     return smaller[1], needed[1] - smaller[1], smaller[0], needed[0] - smaller[0]
 
 
-def _moments(columns: Floats, quantizer: Quantizer) -> Moments:
+def _moments(columns: list[list[Floats]], quantizer: Quantizer) -> Moments:
+    """Of columns in the quantized branch, and in the float one if they are there too."""
     kernels = active_kernels()
-    groups, size, count = columns.shape
-    codes = kernels.quantize_f32_s8((columns - np.float32(quantizer.zero_point)).ravel(), quantizer.scale).reshape(columns.shape)
-    if groups == 1:
+    shift = np.float32(quantizer.zero_point)
+    rough, *exact = [np.concatenate(parts, axis=2) - shift for parts in zip(*columns, strict=True)]
+    codes = kernels.quantize_f32_s8(rough.ravel(), quantizer.scale).reshape(rough.shape)
+    if len(codes) == 1:
         products = kernels.gemm_s8_s32(codes[0], codes[0]).astype(np.int64)[None]
     else:
-        products = np.zeros((groups, size, size), np.int64)
-        for first in range(0, count, _AT_ONCE):
-            part = codes[:, :, first : first + _AT_ONCE].astype(np.float32)
-            products += np.matmul(part, part.transpose(0, 2, 1)).astype(np.int64)
-    return Moments(count, products, codes.astype(np.int64).sum(axis=2))
+        products = sum(
+            np.matmul(part, part.transpose(0, 2, 1)).astype(np.int64)
+            for part in (codes[:, :, first : first + _AT_ONCE].astype(np.float32) for first in range(0, codes.shape[2], _AT_ONCE))
+        )
+    sums = codes.astype(np.int64).sum(axis=2)
+    if not exact:
+        return Moments(codes.shape[2], products, sums, None, None)
+    # Whole numbers, of which float64 holds all sums exactly.
+    differences = np.rint((exact[0] * np.float32(quantizer.scale) - codes) * DIFFERENCE).clip(-_LARGEST, _LARGEST).astype(np.float64)
+    crosses = np.matmul(differences, codes.transpose(0, 2, 1).astype(np.float64)).astype(np.int64)
+    return Moments(codes.shape[2], products, sums, differences.sum(axis=2).astype(np.int64), crosses)
