@@ -16,6 +16,7 @@ from pyncnnq.commands.quantize_data import description, is_table, print_candidat
 from pyncnnq.errors import PyncnnqError
 from pyncnnq.files import check_writable
 from pyncnnq.model import load_model
+from pyncnnq.optimization.recipe import RECIPES
 from pyncnnq.quantization import GemmScale, Summary, dequantize, quantize
 from pyncnnq.report.tables import print_table
 from pyncnnq.table import Table
@@ -38,6 +39,17 @@ _ENDINGS = (".param", ".bin")
     help="Scale of a Gemm's constant B: from what ncnn2int8 looks at, or from all of it.  [default: ncnn]",
 )
 @data_options
+@click.option(
+    "--recipe",
+    type=click.Choice(list(RECIPES)),
+    help="With DATA: table, scales only; fast, one pass over the samples; best, all that helps, in minutes.  [default: best]",
+)
+@click.option(
+    "--adjusted",
+    type=OUTPUT_PATH,
+    metavar="NAME",
+    help="With DATA: write NAME.param, NAME.bin and NAME.table too, the float model and the table that this int8 model comes from.",
+)
 @output_options
 def quantize_command(
     param: Path,
@@ -49,6 +61,8 @@ def quantize_command(
     keep_first_last: bool,
     float32: bool,
     gemm_scale: GemmScale,
+    recipe: str | None,
+    adjusted: Path | None,
     quiet: bool,
     as_json: bool,
     **data_options: Any,
@@ -57,7 +71,7 @@ def quantize_command(
 
     TABLE is the model's calibration table (pyncnnq calibrate); a layer that lacks one of its rows there stays in float.  With DATA (as for
     `pyncnnq calibrate`) in its place, calibration is done too, in several ways, and what is best on samples held out is kept.  The options
-    from --preset on are for DATA.
+    from --preset to --adjusted are for DATA.
     """
     request = DataRequest.read(source, data_options)
     targets = _targets(output or param.with_name(f"{param.stem}-int8"), inputs=(param, bin, *request.files))
@@ -65,7 +79,9 @@ def quantize_command(
     choices: dict[str, Any] = {"exclude": exclude, "only": only, "keep_first_last": keep_first_last, "float32": float32}
     choices["gemm_scale"] = gemm_scale
     if not is_table(source):
-        result = quantize_from_data(model, request, choices, targets, quiet=quiet, as_json=as_json)
+        choices["recipe"] = recipe or "best"
+        parts = _targets(adjusted, inputs=(param, bin, *request.files, *targets)) if adjusted else None
+        result = quantize_from_data(model, request, choices, targets, parts, quiet=quiet, as_json=as_json)
         made_from = description(result)
         for line in (*(f"skipped {reason}" for reason in result.statistics.skipped), *result.calibration.warnings):
             if not as_json:
@@ -74,6 +90,9 @@ def quantize_command(
             print_candidates(result)
         _report(result.int8.summary, targets, quiet=quiet, as_json=as_json, made_from=made_from)
         return
+    given = [f"--{name}" for name, value in {**data_options, "recipe": recipe, "adjusted": adjusted}.items() if value]
+    if given:
+        raise PyncnnqError(f"{given[0]} is for calibration data, but {source[0]} is a calibration table; leave it out, or give images")
     int8 = quantize(model, Table.read(source[0]), **choices)
     int8.save(*targets)
     _report(int8.summary, targets, quiet=quiet, as_json=as_json)

@@ -50,12 +50,29 @@ def _is_number(word: str) -> bool:
 
 
 def quantize_from_data(
-    model: Model, request: DataRequest, choices: Mapping[str, Any], targets: tuple[Path, Path], *, quiet: bool, as_json: bool
+    model: Model,
+    request: DataRequest,
+    choices: Mapping[str, Any],
+    targets: tuple[Path, Path],
+    adjusted: tuple[Path, Path] | None,
+    *,
+    quiet: bool,
+    as_json: bool,
 ) -> Optimized:
-    """Find the best int8 model and write it, and beside it a JSON file that says how it was made."""
+    """Find the best int8 model and write it, and beside it a JSON file that says how it was made.
+
+    Args:
+        model: the float model.
+        request: what the command line says of the data.
+        choices: what `pyncnnq.optimize` takes beside them.
+        targets: the int8 model's files.
+        adjusted: where to write the float model that it is made from too, and beside that its table.
+        quiet, as_json: what is printed.
+    """
     found = request.find(model)
     how = targets[0].with_suffix(".json")
-    for target in (*targets, how):
+    table = adjusted[0].with_suffix(".table") if adjusted else None
+    for target in (*targets, how, *((*adjusted, table) if adjusted and table else ())):
         check_writable(target, inputs=[path for sample in found.samples for path in sample])
     check_model(model)
     data = replace(found, samples=pick(found.samples, request.setting("samples")))
@@ -68,7 +85,11 @@ def quantize_from_data(
         **choices,
     )
     told = json.dumps(description(result), indent=2) + "\n"
-    write_files({targets[0]: encode(result.int8.param_text()), targets[1]: result.int8.bin_bytes(), how: told.encode()})
+    files = {targets[0]: encode(result.int8.param_text()), targets[1]: result.int8.bin_bytes(), how: told.encode()}
+    if adjusted and table:
+        files |= {adjusted[0]: encode(result.model.param_text()), adjusted[1]: result.model.bin_bytes()}
+        files[table] = encode(result.calibration.table.text())
+    write_files(files)
     return result
 
 
@@ -80,6 +101,7 @@ def description(result: Optimized) -> dict[str, Any]:
         "skipped": result.statistics.skipped,
         "chosen": _candidate(result.chosen),
         "zero_points": result.folded,
+        "no_winograd": result.no_winograd,
         "tried": [_candidate(candidate) for candidate in result.candidates],
         "layers": [asdict(layer) for layer in result.calibration.layers],
         "warnings": [*result.calibration.warnings, *result.int8.summary.warnings],

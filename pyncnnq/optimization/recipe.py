@@ -136,7 +136,13 @@ def optimize_on(
         statistics = observe_samples(model, calibration_samples, data.inputs, WorkerPool(workers), strict=strict, progress=update)
     in_float = frozenset(left_out(model, **{name: choices.get(name, default) for name, default in _SELECTION.items()}))
     judge = Judge(model, held_out, data.inputs, workers, choices, strict=strict, progress=progress)
-    drafts = [draft for method in METHODS for draft in _drafts(model, statistics, method, in_float, techniques)]
+    if recipe == "table":
+        drafts = [Draft("auto", (), model, calibrate(model, statistics, method="auto"), in_float)]
+    elif recipe == "fast":
+        tried = _drafts(model, statistics, "auto", in_float, techniques)
+        drafts = [draft for draft in tried if (BIASES in draft.techniques) == (BIASES in techniques)]
+    else:
+        drafts = [draft for method in METHODS for draft in _drafts(model, statistics, method, in_float, techniques)]
     calibrated = replace(data, samples=calibration_samples)
     with tempfile.TemporaryDirectory(prefix="pyncnnq-") as folder:
         rewritten, rewrites = _rewrite(model, calibrated, techniques, Path(folder), workers, progress)

@@ -190,8 +190,9 @@ def _moments(columns: list[list[Floats]], quantizer: Quantizer) -> Moments:
     """Of columns in the quantized branch, and in the float one if they are there too."""
     kernels = active_kernels()
     shift = np.float32(quantizer.zero_point)
-    rough, *exact = [np.concatenate(parts, axis=2) - shift for parts in zip(*columns, strict=True)]
-    codes = kernels.quantize_f32_s8(rough.ravel(), quantizer.scale).reshape(rough.shape)
+    blocks: list[Floats] = [np.concatenate(parts, axis=2) - shift for parts in zip(*columns, strict=True)]
+    rough, exact = blocks[0], blocks[1:]
+    codes: NDArray[np.int8] = kernels.quantize_f32_s8(rough.ravel(), quantizer.scale).reshape(rough.shape)
     if len(codes) == 1:
         products = kernels.gemm_s8_s32(codes[0], codes[0]).astype(np.int64)[None]
     else:
