@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,10 +16,11 @@ from small_models import run_ncnn, sqnr
 import pyncnnq
 from pyncnnq.commands.quantize_data import is_table
 from pyncnnq.demo import DEMO
-from pyncnnq.errors import InputError
+from pyncnnq.errors import InputError, PyncnnqError
 from pyncnnq.inputs import Preprocessing
 from pyncnnq.inputs.loading import load_image
 from pyncnnq.optimization.judge import split_samples
+from pyncnnq.optimization.recipe import RECIPES
 
 Cli = Callable[..., CompletedProcess[str]]
 
@@ -46,8 +48,14 @@ def test_it_writes_the_model_and_how_it_was_made(made: Path) -> None:
     assert told["held_out_samples"] >= 2
     assert told["skipped"] == []
     ways = {(one["method"], *one["techniques"]) for one in told["tried"]}
+    assert len(ways) == len(told["tried"])
     techniques = [(), ("bias correction",), ("zero points",), ("bias correction", "zero points")]
-    assert ways == {(method, *more) for method in ("mse", "minmax") for more in techniques}
+    assert ways >= {(method, *more) for method in ("auto", "minmax") for more in techniques}
+    rounded = [way for way in ways if "rounding" in way]
+    assert len(rounded) == 3
+    assert sum("refitting" in way for way in rounded) == 1
+    assert not any("bias correction" in way for way in rounded)  # rounding corrects them itself
+    assert {name for way in ways for name in way[1:]} <= set(RECIPES["best"])
     assert bool(told["zero_points"]) is ("zero points" in told["chosen"]["techniques"])
     scores = [np.mean(list(one["sqnr_db"].values())) for one in told["tried"]]
     assert scores == sorted(scores, reverse=True)
@@ -87,6 +95,69 @@ def test_python_gives_the_same(made: Path, tmp_path: Path) -> None:
     # The pair that it was made from gives it too, as ncnn2int8 would.
     again = pyncnnq.quantize(result.model, result.calibration.table)
     assert again.bin_bytes() == result.int8.bin_bytes()
+
+
+@pytest.mark.parametrize(("recipe", "techniques"), [("table", [[]]), ("fast", [["bias correction"], ["bias correction", "zero points"]])])
+def test_recipes_that_take_less_time(cli: Cli, tmp_path: Path, recipe: str, techniques: list[list[str]]) -> None:
+    done = quantize(cli, tmp_path, "--recipe", recipe)
+    assert done.returncode == 0, done.stderr
+    told = json.loads((tmp_path / "net.json").read_text())
+    assert sorted(one["techniques"] for one in told["tried"]) == techniques
+    assert {one["method"] for one in told["tried"]} == {"auto"}
+
+
+def test_the_recipe_table_changes_nothing_but_scales(cli: Cli, tmp_path: Path) -> None:
+    """It is what `calibrate` and `quantize TABLE` make of the samples that are not held out."""
+    assert quantize(cli, tmp_path, "--recipe", "table").returncode == 0
+    samples, _ = split_samples([(path,) for path in sorted(DEMO.images.iterdir())])
+    model = pyncnnq.load_model(DEMO.param, DEMO.bin)
+    options = pyncnnq.InputOptions(mean=DEMO.mean, norm=DEMO.norm, pixel=DEMO.pixel)
+    table = pyncnnq.calibrate(model, pyncnnq.collect(model, [path for (path,) in samples], options=options)).table
+    assert (tmp_path / "net.bin").read_bytes() == pyncnnq.quantize(model, table).bin_bytes()
+
+
+def test_the_pair_that_it_was_made_from_can_be_written_too(cli: Cli, tmp_path: Path) -> None:
+    done = quantize(cli, tmp_path, "--recipe", "fast", "--adjusted", tmp_path / "parts")
+    assert done.returncode == 0, done.stderr
+    parts = [tmp_path / f"parts.{ending}" for ending in ("param", "bin", "table")]
+    assert cli("quantize", *parts, "-o", tmp_path / "again").returncode == 0
+    assert (tmp_path / "again.bin").read_bytes() == (tmp_path / "net.bin").read_bytes()
+    assert (tmp_path / "again.param").read_bytes() == (tmp_path / "net.param").read_bytes()
+
+
+def test_nothing_is_written_when_one_of_the_files_cannot_be(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "parts.table").mkdir()
+    done = quantize(cli, tmp_path, "--recipe", "table", "--adjusted", tmp_path / "parts")
+    assert done.returncode == 2
+    assert "parts.table" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["parts.table"]
+
+
+@pytest.mark.parametrize("option", [["--recipe", "fast"], ["--mean", "1,2,3"], ["--samples", "5"], ["--strict"], ["--adjusted", "x"]])
+def test_options_for_data_beside_a_table_are_an_error(cli: Cli, tmp_path: Path, option: list[str]) -> None:
+    table = tmp_path / "m.table"
+    pyncnnq.Table().write(table)
+    done = cli("quantize", DEMO.param, DEMO.bin, table, "-o", tmp_path / "net", *option, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {option[0]} is for calibration data")
+    assert [path.name for path in tmp_path.iterdir()] == ["m.table"]
+
+
+def test_techniques_can_be_left_out() -> None:
+    model = pyncnnq.load_model(DEMO.param, DEMO.bin)
+    options = pyncnnq.InputOptions(mean=DEMO.mean, norm=DEMO.norm, pixel=DEMO.pixel)
+    without = ("rounding", "equalization", "centring", "scalar folding")
+    result = pyncnnq.optimize(model, DEMO.images, options=options, samples=12, without=without)
+    assert {name for one in result.candidates for name in one.techniques} == {"bias correction", "zero points"}
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"), [({"recipe": "slow"}, "unknown recipe 'slow'"), ({"without": ["gptq"]}, "unknown technique")]
+)
+def test_unknown_names_are_errors(choice: dict[str, Any], message: str) -> None:
+    model = pyncnnq.load_model(DEMO.param, DEMO.bin)
+    with pytest.raises(PyncnnqError, match=message):
+        pyncnnq.optimize(model, DEMO.images, **choice)
 
 
 def test_options_of_quantize_hold_for_data_too(cli: Cli, tmp_path: Path) -> None:
