@@ -157,7 +157,7 @@ def test_techniques_can_be_left_out() -> None:
 def test_unknown_names_are_errors(choice: dict[str, Any], message: str) -> None:
     model = pyncnnq.load_model(DEMO.param, DEMO.bin)
     with pytest.raises(PyncnnqError, match=message):
-        pyncnnq.optimize(model, DEMO.images, **choice)
+        pyncnnq.optimize(model, DEMO.images, options=pyncnnq.InputOptions(preset="none"), **choice)
 
 
 def test_options_of_quantize_hold_for_data_too(cli: Cli, tmp_path: Path) -> None:
@@ -245,7 +245,7 @@ def test_held_out_samples_are_spread_and_not_calibrated_on(count: int) -> None:
     samples = [(Path(str(index)),) for index in range(count)]
     calibration, held_out = split_samples(samples)
     assert sorted(calibration + held_out, key=lambda one: int(one[0].name)) == samples
-    assert len(held_out) == min(16, max(2, count // 10))
+    assert len(held_out) == min(32, max(2, count // 8))
     gaps = np.diff([-1, *(int(one[0].name) for one in held_out), count])
     assert gaps.max() <= 2 * count / len(held_out)
 
