@@ -152,7 +152,7 @@ def optimize_on(
             for method in METHODS:
                 drafts += _drafts(rewritten, seen, method, in_float, techniques, rewrites)
     judged = judge.judge(drafts)
-    if ROUNDING in techniques:
+    if ROUNDING in techniques and statistics.blobs:
         calibrated = replace(calibrated, samples=pick(calibrated.samples, samples_in_memory(statistics)))
         bases = dict.fromkeys(map(_without_biases, (one.draft for one in judged)))
         chosen = [draft for key in list(bases)[:MOST_ROUNDED] for draft in drafts if (draft.method, draft.techniques) == key]
