@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from pyncnnq.commands.data_request import DataRequest
-from pyncnnq.commands.options import OUTPUT_PATH, data_options, model_arguments, output_options
+from pyncnnq.commands.options import OUTPUT_PATH, budget_options, data_options, model_arguments, output_options
 from pyncnnq.commands.quantize_data import description, is_table, print_candidates, quantize_from_data
 from pyncnnq.errors import PyncnnqError
 from pyncnnq.files import check_writable
 from pyncnnq.model import load_model
+from pyncnnq.optimization.mixed_precision import Budget
 from pyncnnq.quantization import GemmScale, Summary, dequantize, quantize
 from pyncnnq.report.tables import print_table
 from pyncnnq.table import Table
@@ -38,8 +40,12 @@ _ENDINGS = (".param", ".bin")
     help="Scale of a Gemm's constant B: from what ncnn2int8 looks at, or from all of it.  [default: ncnn]",
 )
 @data_options
+@budget_options
 @output_options
+@click.pass_context
 def quantize_command(
+    context: click.Context,
+    /,
     param: Path,
     bin: Path,
     source: tuple[str, ...],
@@ -51,7 +57,7 @@ def quantize_command(
     gemm_scale: GemmScale,
     quiet: bool,
     as_json: bool,
-    **data_options: Any,
+    **for_data: Any,
 ) -> None:
     """Write the int8 model that stock ncnn runs.
 
@@ -59,15 +65,23 @@ def quantize_command(
     `pyncnnq calibrate`) in its place, calibration is done too, in several ways, and what is best on samples held out is kept.  The options
     from --preset on are for DATA.
     """
-    request = DataRequest.read(source, data_options)
+    if is_table(source):
+        for name in for_data:
+            if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
+                option = f"--{name.replace('_', '-')}"
+                raise PyncnnqError(
+                    f"{option}: is for calibration data, but {source[0]} is taken for a table; give images, or drop {option}"
+                )
+    request = DataRequest.read(source, for_data)
     targets = _targets(output or param.with_name(f"{param.stem}-int8"), inputs=(param, bin, *request.files))
     model = load_model(param, bin)
     choices: dict[str, Any] = {"exclude": exclude, "only": only, "keep_first_last": keep_first_last, "float32": float32}
     choices["gemm_scale"] = gemm_scale
     if not is_table(source):
-        result = quantize_from_data(model, request, choices, targets, quiet=quiet, as_json=as_json)
+        budget = Budget(**{name: for_data[name] for name in ("min_sqnr", "max_drop", "max_float_layers", "metric")})
+        result = quantize_from_data(model, request, budget, choices, targets, quiet=quiet, as_json=as_json)
         made_from = description(result)
-        for line in (*(f"skipped {reason}" for reason in result.statistics.skipped), *result.calibration.warnings):
+        for line in (*(f"skipped {reason}" for reason in result.statistics.skipped), *result.warnings):
             if not as_json:
                 click.echo(f"warning: {line}", err=True)
         if not quiet and not as_json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -19,6 +20,7 @@ from pyncnnq.inputs.sources import IMAGE_SUFFIXES
 from pyncnnq.model import Model
 from pyncnnq.model.text import encode
 from pyncnnq.optimization.judge import Candidate
+from pyncnnq.optimization.mixed_precision import Budget, MixedPrecision
 from pyncnnq.optimization.recipe import Optimized, optimize_on
 from pyncnnq.report.progress import progress
 
@@ -50,7 +52,14 @@ def _is_number(word: str) -> bool:
 
 
 def quantize_from_data(
-    model: Model, request: DataRequest, choices: Mapping[str, Any], targets: tuple[Path, Path], *, quiet: bool, as_json: bool
+    model: Model,
+    request: DataRequest,
+    budget: Budget,
+    choices: Mapping[str, Any],
+    targets: tuple[Path, Path],
+    *,
+    quiet: bool,
+    as_json: bool,
 ) -> Optimized:
     """Find the best int8 model and write it, and beside it a JSON file that says how it was made."""
     found = request.find(model)
@@ -65,6 +74,7 @@ def quantize_from_data(
         request.setting("workers"),
         strict=request.setting("strict", False),
         progress=lambda what: progress(what, quiet=quiet or as_json),
+        budget=budget,
         **choices,
     )
     told = json.dumps(description(result), indent=2) + "\n"
@@ -74,6 +84,7 @@ def quantize_from_data(
 
 def description(result: Optimized) -> dict[str, Any]:
     """How the model was made, for JSON: infinite ratios as None."""
+    mixed = result.mixed
     return {
         "calibration_samples": result.statistics.samples,
         "held_out_samples": result.held_out,
@@ -82,19 +93,54 @@ def description(result: Optimized) -> dict[str, Any]:
         "zero_points": result.folded,
         "tried": [_candidate(candidate) for candidate in result.candidates],
         "layers": [asdict(layer) for layer in result.calibration.layers],
-        "warnings": [*result.calibration.warnings, *result.int8.summary.warnings],
+        **({"mixed_precision": _mixed_precision(mixed)} if mixed else {}),
+        "warnings": [*result.warnings, *result.int8.summary.warnings],
+    }
+
+
+def _mixed_precision(mixed: MixedPrecision) -> dict[str, Any]:
+    return {
+        "budget": asdict(mixed.budget),
+        "in_float": list(mixed.steps[-1].in_float),
+        "steps": [
+            {"in_float": list(step.in_float), "int8_macs": round(step.int8_macs, 6), **_quality(step.candidate)} for step in mixed.steps
+        ],
+        "shares": [
+            {"layer": share.layer, "macs": round(share.macs, 6), "error": round(share.error, 4), "gain_db": round(share.gain, 2)}
+            for share in mixed.shares
+        ],
     }
 
 
 def _candidate(candidate: Candidate) -> dict[str, Any]:
-    sqnr = {name: round(ratio, 2) if abs(ratio) < float("inf") else None for name, ratio in candidate.sqnr.items()}
-    return {"method": candidate.method, "techniques": list(candidate.techniques), "sqnr_db": sqnr}
+    return {"method": candidate.method, "techniques": list(candidate.techniques), **_quality(candidate)}
+
+
+def _quality(candidate: Candidate) -> dict[str, Any]:
+    sqnr = {name: _finite(ratio, 2) for name, ratio in candidate.sqnr.items()}
+    return {"sqnr_db": sqnr, "drop": _finite(candidate.drop, 6)}
+
+
+def _finite(value: float, digits: int) -> float | None:
+    return round(value, digits) if math.isfinite(value) else None
 
 
 def print_candidates(result: Optimized) -> None:
     """One line for each, the best first."""
     for candidate in result.candidates:
-        ratios = ", ".join(f"{name} {ratio:.2f} dB" for name, ratio in candidate.sqnr.items())
         mark = "chosen: " if candidate is result.chosen else "        "
-        click.echo(f"{mark}{', '.join((candidate.method, *candidate.techniques))}: {ratios}")
+        click.echo(f"{mark}{', '.join((candidate.method, *candidate.techniques))}: {_ratios(candidate)}")
+    if result.mixed:
+        _print_steps(result.mixed)
     click.echo(f"{result.statistics.samples} samples calibrated, {result.held_out} held out to judge")
+
+
+def _print_steps(mixed: MixedPrecision) -> None:
+    for step in mixed.steps:
+        layer = f"and {step.in_float[-1]}" if len(step.in_float) > 1 else step.in_float[0] if step.in_float else "none"
+        drop = f", drop {step.candidate.drop:g}" if mixed.budget.max_drop is not None else ""
+        click.echo(f"{len(step.in_float)} in float, {layer}: {_ratios(step.candidate)}{drop}; {step.int8_macs:.1%} of MACs in int8")
+
+
+def _ratios(candidate: Candidate) -> str:
+    return ", ".join(f"{name} {ratio:.2f} dB" for name, ratio in candidate.sqnr.items())

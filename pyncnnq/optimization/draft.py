@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import glob
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -26,7 +27,8 @@ class Draft:
         techniques: what else was done to get here, in order.
         model: the float model.
         calibration: its table and how that came about; weights may have 8 bits everywhere.
-        in_float: the layers that shall stay in float.
+        in_float: the layers that the user keeps in float.
+        spared: those that stay in float for the sake of accuracy.
         folds: whether blobs are to be stored with zero points.
         ranges: the smallest and the largest value of each blob that feeds a quantizable layer.
     """
@@ -36,6 +38,7 @@ class Draft:
     model: Model
     calibration: Calibration
     in_float: frozenset[str] = frozenset()
+    spared: tuple[str, ...] = ()
     folds: bool = False
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
@@ -46,7 +49,7 @@ class Draft:
     @property
     def table(self) -> Table:
         """The table without the rows of layers that stay in float."""
-        return without_rows(self.calibration.table, self.model, self.in_float)
+        return without_rows(self.calibration.table, self.model, self.in_float.union(self.spared))
 
     def quantizers(self) -> dict[str, Quantizer]:
         """How the blobs that will be stored with zero points become int8, by name."""
@@ -67,6 +70,8 @@ class Draft:
             model, table, others = asymmetric.fold_asymmetric(model, table, self.ranges)
             folded += others
         no_winograd = forbid_where_sums_overflow(model, table)
+        exclude = choices.get("exclude", ())
+        choices = {**choices, "exclude": [*([exclude] if isinstance(exclude, str) else exclude), *map(glob.escape, self.spared)]}
         return Finished(quantize(model, table, **choices), model, self.calibration.with_table(table), folded, no_winograd)
 
 

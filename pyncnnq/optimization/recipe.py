@@ -13,17 +13,20 @@ from pyncnnq.calibration import Calibration, calibrate
 from pyncnnq.data import CalibrationData, Data, find_chosen
 from pyncnnq.errors import PyncnnqError
 from pyncnnq.inputs import InputOptions
+from pyncnnq.macs import macs
 from pyncnnq.model import Model, load_model
 from pyncnnq.optimization.bias_correction import correct_biases
 from pyncnnq.optimization.centring import centre
 from pyncnnq.optimization.draft import Draft
 from pyncnnq.optimization.equalization import equalize
 from pyncnnq.optimization.judge import Candidate, Judge, Progress, split_samples
+from pyncnnq.optimization.mixed_precision import MIXED_PRECISION, NO_BUDGET, Budget, MixedPrecision, leave_in_float
 from pyncnnq.optimization.rounding import round_weights
 from pyncnnq.optimization.scalar_folding import fold_scalars
+from pyncnnq.quantizable import INT8_TYPES
 from pyncnnq.quantization import QuantizedModel
 from pyncnnq.quantization.selection import left_out
-from pyncnnq.statistics.driver import Statistics, channel_ranges, observe_samples
+from pyncnnq.statistics.driver import Statistics, blob_sizes, channel_ranges, observe_samples
 from pyncnnq.statistics.pool import WorkerPool
 
 SCALARS, CENTRING, EQUALIZATION = "scalar folding", "centring", "equalization"
@@ -51,9 +54,10 @@ class Optimized:
         folded: the blobs that are stored with a zero point; if there are any, `model` is of no use in float (see `fold_zero_points`).
         no_winograd: the layers that may not use winograd, since some input would make a sum overflow there.
         chosen: how it was made.
-        candidates: all that were tried, the best first.
+        candidates: all that were tried, the best first; but for those of a budget, of which only the chosen one is here, before all others.
         statistics: of the calibration samples; what was skipped of the held-out ones is named there too.
         held_out: how many samples judged.
+        mixed: the layers that a budget left in float; None without one.
     """
 
     int8: QuantizedModel
@@ -65,6 +69,12 @@ class Optimized:
     candidates: list[Candidate] = field(default_factory=list)
     statistics: Statistics = field(default_factory=Statistics)
     held_out: int = 0
+    mixed: MixedPrecision | None = None
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a user should look at: of the calibration, and of a budget that is not met."""
+        return [*self.calibration.warnings, *(self.mixed.warnings if self.mixed else ())]
 
 
 def optimize(
@@ -77,6 +87,10 @@ def optimize(
     progress: Progress = lambda _: nullcontext(),
     recipe: str = "best",
     without: Collection[str] = (),
+    min_sqnr: float | None = None,
+    max_drop: float | None = None,
+    max_float_layers: int | None = None,
+    metric: str | None = None,
     **choices: Any,
 ) -> Optimized:
     """The most accurate int8 model of a float model that a recipe finds.
@@ -88,13 +102,15 @@ def optimize(
         samples: take only so many, evenly spread.
         workers: the number of processes; default: one for each core that this process may use.
         strict, progress, recipe, without, choices: see `optimize_on`.
+        min_sqnr, max_drop, max_float_layers, metric: see `Budget`; without the first three no layer stays in float for accuracy.
 
     Raises:
         InputError: fewer than 4 samples, data that does not fit the model, or preprocessing that is missing.
         PyncnnqError: ncnn cannot run the model on this data, or an unknown recipe or technique.
     """
+    budget = Budget(min_sqnr, max_drop, max_float_layers, metric)
     found = find_chosen(model, data, options, samples)
-    return optimize_on(model, found, workers, strict=strict, progress=progress, recipe=recipe, without=without, **choices)
+    return optimize_on(model, found, workers, strict=strict, progress=progress, recipe=recipe, without=without, budget=budget, **choices)
 
 
 def optimize_on(
@@ -106,6 +122,7 @@ def optimize_on(
     progress: Progress = lambda _: nullcontext(),
     recipe: str = "best",
     without: Collection[str] = (),
+    budget: Budget = NO_BUDGET,
     **choices: Any,
 ) -> Optimized:
     """Try the techniques of a recipe, alone and together, and keep what is best on held-out samples.
@@ -121,6 +138,7 @@ def optimize_on(
         progress: called with the name of each pass.
         recipe: a name in RECIPES.
         without: techniques to leave out, names in `RECIPES["best"]`.
+        budget: for which layers may stay in float.
         choices: what `pyncnnq.quantize` takes beside the model and its table.
 
     Raises:
@@ -132,7 +150,15 @@ def optimize_on(
     with progress("calibrate") as update:
         statistics = observe_samples(model, calibration_samples, data.inputs, WorkerPool(workers), strict=strict, progress=update)
     in_float = frozenset(left_out(model, **{name: choices.get(name, default) for name, default in _SELECTION.items()}))
-    judge = Judge(model, held_out, data.inputs, workers, choices, strict=strict, progress=progress)
+    judge = Judge(model, held_out, data.inputs, workers, choices, metric=budget.metric, strict=strict, progress=progress)
+
+    def rounded(draft: Draft) -> Draft:
+        with progress("round") as update:
+            other, table = round_weights(
+                draft.model, draft.table, draft.quantizers(), calibration_samples, data.inputs, WorkerPool(workers), progress=update
+            )
+        return draft.with_technique(ROUNDING, model=other, calibration=draft.calibration.with_table(table))
+
     drafts = [draft for method in METHODS for draft in _drafts(model, statistics, method, in_float, techniques)]
     with tempfile.TemporaryDirectory(prefix="pyncnnq-") as folder:
         calibrated = replace(data, samples=calibration_samples)
@@ -144,15 +170,21 @@ def optimize_on(
                 drafts += _drafts(rewritten, seen, method, in_float, techniques, rewrites)
     judged = judge.judge(drafts)
     if ROUNDING in techniques:
-        draft = _uncorrected(judged[0].draft, drafts)
-        with progress("round") as update:
-            rounded, table = round_weights(
-                draft.model, draft.table, draft.quantizers(), calibration_samples, data.inputs, WorkerPool(workers), progress=update
-            )
-        better = draft.with_technique(ROUNDING, model=rounded, calibration=draft.calibration.with_table(table))
-        judged = sorted([*judged, *judge.judge([better])], key=lambda one: -one.candidate.score)
-    statistics.skipped += judge.skipped
+        unrounded = _uncorrected(judged[0].draft, drafts)
+        judged = sorted([*judged, *judge.judge([rounded(unrounded)])], key=lambda one: -one.candidate.score)
+    mixed = None
+    if budget.given:
+        tops = [layer.tops[0] for layer in model.layers if layer.type in INT8_TYPES]
+        sizes = blob_sizes(model, held_out, data.inputs, tops, WorkerPool(workers))
+        work = {layer.name: macs(layer, sizes[layer.tops[0]]) for layer in model.layers if layer.type in INT8_TYPES}
+        with progress("leave layers in float") as update:
+            mixed = leave_in_float(judged[0], work, judge, budget, update)
+        if mixed.in_float and ROUNDING in mixed.best.draft.techniques:  # which was done to make up for their errors too
+            again = rounded(replace(unrounded, spared=mixed.in_float)).with_technique(MIXED_PRECISION)
+            mixed = mixed.or_better(judge.judge([again])[0])
+        judged = [mixed.best, *judged] if mixed.in_float else judged
     best = judged[0]
+    statistics.skipped += judge.skipped
     return Optimized(
         best.made.int8,
         best.made.model,
@@ -163,6 +195,7 @@ def optimize_on(
         [one.candidate for one in judged],
         statistics,
         judge.count,
+        mixed,
     )
 
 
