@@ -20,7 +20,7 @@ from pyncnnq.inputs.sources import IMAGE_SUFFIXES
 from pyncnnq.model import Model
 from pyncnnq.model.text import encode
 from pyncnnq.optimization.judge import Candidate
-from pyncnnq.optimization.mixed_precision import Budget, MixedPrecision
+from pyncnnq.optimization.mixed_precision import Budget, MixedPrecision, Step
 from pyncnnq.optimization.recipe import Optimized, optimize_on
 from pyncnnq.report.progress import progress
 
@@ -101,15 +101,23 @@ def description(result: Optimized) -> dict[str, Any]:
 def _mixed_precision(mixed: MixedPrecision) -> dict[str, Any]:
     return {
         "budget": asdict(mixed.budget),
-        "in_float": list(mixed.steps[-1].in_float),
-        "steps": [
-            {"in_float": list(step.in_float), "int8_macs": round(step.int8_macs, 6), **_quality(step.candidate)} for step in mixed.steps
-        ],
+        "in_float": list(mixed.in_float),
+        "steps": list(map(_step, mixed.steps)),
+        "rounded": list(map(_step, mixed.rounded)),
         "shares": [
-            {"layer": share.layer, "macs": round(share.macs, 6), "error": round(share.error, 4), "gain_db": round(share.gain, 2)}
+            {
+                "layer": share.layer,
+                "macs": round(share.macs, 6),
+                "error": round(share.error, 4),
+                "sqnr_db": {name: _finite(ratio, 2) for name, ratio in share.sqnr.items()},
+            }
             for share in mixed.shares
         ],
     }
+
+
+def _step(step: Step) -> dict[str, Any]:
+    return {"in_float": list(step.in_float), "int8_macs": round(step.int8_macs, 6), **_quality(step.candidate)}
 
 
 def _candidate(candidate: Candidate) -> dict[str, Any]:
@@ -136,10 +144,11 @@ def print_candidates(result: Optimized) -> None:
 
 
 def _print_steps(mixed: MixedPrecision) -> None:
-    for step in mixed.steps:
+    for step, rounded in [(step, "") for step in mixed.steps] + [(step, ", rounded") for step in mixed.rounded]:
         layer = f"and {step.in_float[-1]}" if len(step.in_float) > 1 else step.in_float[0] if step.in_float else "none"
         drop = f", drop {step.candidate.drop:g}" if mixed.budget.max_drop is not None else ""
-        click.echo(f"{len(step.in_float)} in float, {layer}: {_ratios(step.candidate)}{drop}; {step.int8_macs:.1%} of MACs in int8")
+        told = f"{_ratios(step.candidate)}{drop}; {step.int8_macs:.1%} of MACs in int8"
+        click.echo(f"{len(step.in_float)} in float, {layer}{rounded}: {told}")
 
 
 def _ratios(candidate: Candidate) -> str:

@@ -29,6 +29,7 @@ class Draft:
         calibration: its table and how that came about; weights may have 8 bits everywhere.
         in_float: the layers that the user keeps in float.
         spared: those that stay in float for the sake of accuracy.
+        uncorrected: the model before its biases were corrected for what int8 does to weights; the spared layers are as they are there.
         folds: whether blobs are to be stored with zero points.
         ranges: the smallest and the largest value of each blob that feeds a quantizable layer.
     """
@@ -39,6 +40,7 @@ class Draft:
     calibration: Calibration
     in_float: frozenset[str] = frozenset()
     spared: tuple[str, ...] = ()
+    uncorrected: Model | None = None
     folds: bool = False
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
@@ -64,6 +66,10 @@ class Draft:
             choices: what `pyncnnq.quantize` takes beside the model and its table.
         """
         model, table = self.model.copy(), self.table
+        if self.uncorrected is not None:
+            for name in self.spared:
+                model.layer(name).weights = dict(self.uncorrected.layer(name).weights)
+                model.layer(name).params = self.uncorrected.layer(name).params.copy()
         folded: list[str] = []
         if self.folds:
             model, table, folded = zero_point.fold_zero_points(model, table)

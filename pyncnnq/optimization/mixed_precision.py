@@ -1,8 +1,8 @@
 """Which layers to leave in float, where an int8 model alone is not accurate enough: the fewest that a budget needs.
 
-A layer's share of the error is measured by what is left when it stays in float while all others are int8.  Blobs around it then have no
-zero points either, and layers of a chain that it broke hand on floats: that is part of what is measured.  Shares do not add up, so after
-each layer that is taken those that promise most are measured again, together with what is in float already.
+A layer's share of the error is what it adds when it alone is int8.  (What is gone when it alone stays in float tells less: where many
+layers are bad, no single one of them gains anything.)  Shares are a guess at what a layer gains, which depends on those that are in float
+already, and on zero points and chains that it breaks: so at each step the most promising layers are measured in the model as it is by then.
 """
 
 from __future__ import annotations
@@ -11,15 +11,18 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from pyncnnq.errors import PyncnnqError
+from pyncnnq.errors import InputError, PyncnnqError
 from pyncnnq.metric import load_metric
 from pyncnnq.optimization.draft import Draft
 from pyncnnq.optimization.judge import LARGEST_RATIO, Candidate, Judge, Judged
 
 MIXED_PRECISION = "mixed precision"
 
-TRIED_AT_ONCE = 8
-"""How many int8 models workers hold at a time."""
+TRIED = 8
+"""How many layers are measured at each step."""
+
+MEMORY = 2**28
+"""How many bytes the float weights of all models that a worker holds may have, if there are several."""
 
 LEAST_GAIN = 0.01
 """In dB: a layer that gains less is not worth being in float."""
@@ -61,14 +64,23 @@ class Budget:
         """Whether layers may stay in float at all."""
         return not (self.min_sqnr is None and self.max_drop is None and self.max_float_layers is None)
 
+    @property
+    def has_goal(self) -> bool:
+        """Whether it says what to reach; if not, as many layers as may stay in float, and only how many matters."""
+        return self.min_sqnr is not None or self.max_drop is not None
+
+    def check(self, candidate: Candidate) -> None:
+        """Make sure that what is to be reached can be measured at all.
+
+        Raises:
+            InputError: no output has a largest value, and no metric is given.
+        """
+        if self.max_drop is not None and math.isnan(candidate.drop):
+            raise InputError(f"max_drop: none of the outputs {', '.join(candidate.sqnr)} is a vector, so there is no top-1; give a metric")
+
     def is_met(self, candidate: Candidate) -> bool:
-        """Whether no layer more need be in float; never without a goal: then as many are as may."""
-        goals = []
-        if self.min_sqnr is not None:
-            goals.append(min(candidate.sqnr.values()) >= self.min_sqnr)
-        if self.max_drop is not None:
-            goals.append(candidate.drop <= self.max_drop)
-        return bool(goals) and all(goals)
+        """Whether no layer more need be in float; never without a goal."""
+        return self.has_goal and not self.shortfall(candidate)
 
     def score(self, candidate: Candidate) -> float:
         """How far a model has come, in dB: the mean over its outputs, of which none counts more than it needs."""
@@ -96,17 +108,14 @@ class LayerShare:
     Attributes:
         layer: its name.
         macs: its share of the MACs of all layers that would be int8, between 0 and 1.
-        gain: by how much the mean of the outputs rises if it alone stays in float, in dB.
+        error: its share of the sum of their errors, each measured with it alone in int8, between 0 and 1; the mean over the outputs.
+        sqnr: of each output then, in dB.
     """
 
     layer: str
     macs: float
-    gain: float
-
-    @property
-    def error(self) -> float:
-        """Its share of the error: what of the noise is gone when it stays in float.  Negative where it makes up for that of others."""
-        return 1 - 10 ** (-self.gain / 10)
+    error: float
+    sqnr: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -133,17 +142,19 @@ class MixedPrecision:
         best: the model that was found.
         shares: of each layer that was int8, the largest first; empty if that was good enough.
         steps: from all int8 on, one layer more each, and less error: their Pareto list.
+        rounded: those of the steps for which weights were rounded anew, with them; none in recipes that do not round.
     """
 
     budget: Budget
     best: Judged
     shares: tuple[LayerShare, ...]
     steps: tuple[Step, ...]
+    rounded: tuple[Step, ...] = ()
 
     @property
     def in_float(self) -> tuple[str, ...]:
         """The layers, in the order in which they were taken."""
-        return self.steps[-1].in_float
+        return self.best.draft.spared
 
     @property
     def warnings(self) -> list[str]:
@@ -151,28 +162,46 @@ class MixedPrecision:
         missing = self.budget.shortfall(self.best.candidate)
         return [f"the budget is not met: with {len(self.in_float)} layers in float, {missing}"] if missing else []
 
-    def or_better(self, other: Judged) -> MixedPrecision:
-        """With another model that has the same layers in float, if that is better."""
-        if self.budget.score(other.candidate) <= self.budget.score(self.best.candidate):
-            return self
-        return replace(self, best=other, steps=(*self.steps[:-1], replace(self.steps[-1], candidate=other.candidate)))
+    def round_weights(self, first: Judged, make: Callable[[tuple[str, ...]], Judged]) -> MixedPrecision:
+        """With weights that are rounded anew, for the fewest layers in float that the budget needs then.
+
+        Args:
+            first: the model without any, which does not meet the budget.
+            make: from layers to the model with these in float.
+        """
+        found = {0: first}
+
+        def at(count: int) -> Judged:
+            if count not in found:
+                found[count] = make(self.steps[count].in_float)
+            return found[count]
+
+        low, high = 0, len(self.steps) - 1
+        while self.budget.is_met(at(high).candidate) and high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if self.budget.is_met(at(middle).candidate) else (middle, high)
+        best = at(high)
+        if not self.budget.is_met(best.candidate):
+            best = max(best, self.best, key=lambda one: self.budget.score(one.candidate))
+        rounded = tuple(replace(self.steps[count], candidate=found[count].candidate) for count in sorted(found))
+        return replace(self, best=best, rounded=rounded)
 
 
 def leave_in_float(start: Judged, macs: Mapping[str, float], judge: Judge, budget: Budget, update: Update | None = None) -> MixedPrecision:
     """Take layers out of int8, one after another, until a budget is met or used up.
 
-    Each time it is the layer that gains most, of those that promised most when they were measured last; a layer that gains less than
-    LEAST_GAIN is not taken.
+    Each time it is the one that gains most for what it costs, of the TRIED with the largest shares of the error for that; one that gains
+    less than LEAST_GAIN is not taken.  Where there is a goal to reach, a layer costs its share of the MACs and its share of the layers;
+    where only their number is limited, all cost the same.
 
     Args:
-        start: the int8 model.
+        start: the int8 model, the weights of which are not rounded to make up for errors of each other.
         macs: of each layer that can be int8.
         judge: of models.
         budget: what to reach.
         update: called with (layers measured or taken, how many there may be).
     """
     layers = [layer.name for layer in start.made.int8.summary.quantized]
-    total = math.fsum(macs[layer] for layer in layers) or 1.0
     most = len(layers) if budget.max_float_layers is None else min(budget.max_float_layers, len(layers))
     steps = [Step((), 1.0, start.candidate)]
     best = start
@@ -183,44 +212,66 @@ def leave_in_float(start: Judged, macs: Mapping[str, float], judge: Judge, budge
         if update is not None:
             update(done, len(layers) + most)
 
-    alone = []
-    for batch in _batches(layers):
-        alone += judge.run([_with_float(start.draft, layer) for layer in batch])
-        report(len(alone))
-    shares = [
-        LayerShare(layer, macs[layer] / total, one.candidate.score - start.candidate.score)
-        for layer, one in zip(layers, alone, strict=True)
-    ]
-    promised = {layer: budget.score(one.candidate) - budget.score(start.candidate) for layer, one in zip(layers, alone, strict=True)}
+    shares = _shares(start, layers, macs, judge, report)
+    costs = {share.layer: share.macs + 1 / len(layers) if budget.has_goal else 1.0 for share in shares}
+    work = {share.layer: share.macs for share in shares}
+    remaining = [share.layer for share in sorted(shares, key=lambda share: -share.error / costs[share.layer])]
     while len(steps) <= most and not budget.is_met(best.candidate):
-        found = _next(best, promised, judge, budget)
+        found = _next(best, remaining, costs, judge, budget)
         if found is None:
             break
-        layer, best = found
-        del promised[layer]
-        taken = (*steps[-1].in_float, layer)
-        steps.append(Step(taken, 1 - math.fsum(macs[name] for name in taken) / total, best.candidate))
+        best = found
+        taken = best.draft.spared
+        remaining.remove(taken[-1])
+        steps.append(Step(taken, 1 - math.fsum(work[layer] for layer in taken), best.candidate))
         report(len(layers) + len(taken))
-    return MixedPrecision(budget, best, tuple(sorted(shares, key=lambda share: -share.gain)), tuple(steps))
+    return MixedPrecision(budget, best, shares, tuple(steps))
 
 
-def _next(best: Judged, promised: dict[str, float], judge: Judge, budget: Budget) -> tuple[str, Judged] | None:
-    """The layer to take, and the model with it; None if none gains anything.  What layers promise is brought up to date."""
+def _shares(
+    start: Judged, layers: Sequence[str], macs: Mapping[str, float], judge: Judge, report: Callable[[int], None]
+) -> tuple[LayerShare, ...]:
+    """The largest first."""
+    alone: list[Judged] = []
+    for some in _batches(layers):
+        alone += _run(judge, [_with_float(start.draft, *(other for other in layers if other != layer)) for layer in some])
+        report(len(alone))
+    total = math.fsum(macs[layer] for layer in layers) or 1.0
+    noise = {output: [_noise(one.candidate.sqnr[output]) for one in alone] for output in start.candidate.sqnr}
+    errors = [math.fsum(column[place] / math.fsum(column) for column in noise.values()) / len(noise) for place in range(len(layers))]
+    found = [
+        LayerShare(layer, macs[layer] / total, error, one.candidate.sqnr) for layer, error, one in zip(layers, errors, alone, strict=True)
+    ]
+    return tuple(sorted(found, key=lambda share: -share.error))
+
+
+def _noise(ratio: float) -> float:
+    """The power of the noise, of that of the signal."""
+    return float(10 ** (-min(max(ratio, -LARGEST_RATIO), LARGEST_RATIO) / 10))
+
+
+def _next(best: Judged, remaining: Sequence[str], costs: Mapping[str, float], judge: Judge, budget: Budget) -> Judged | None:
+    """The model with one layer more in float; None if none gains anything."""
     reached = budget.score(best.candidate)
-    for batch in _batches(sorted(promised, key=lambda layer: -promised[layer])):
-        tried = judge.run([_with_float(best.draft, layer) for layer in batch])
-        for layer, one in zip(batch, tried, strict=True):
-            promised[layer] = budget.score(one.candidate) - reached
-        place = max(range(len(batch)), key=lambda index: promised[batch[index]])
-        if promised[batch[place]] >= LEAST_GAIN:
-            return batch[place], tried[place]
+    for some in _batches(remaining):
+        gains = [(budget.score(one.candidate) - reached, one) for one in _run(judge, [_with_float(best.draft, layer) for layer in some])]
+        worth = [(gain / costs[one.draft.spared[-1]], one) for gain, one in gains if gain >= LEAST_GAIN]
+        if worth:
+            return max(worth, key=lambda pair: pair[0])[1]
     return None
 
 
-def _with_float(draft: Draft, layer: str) -> Draft:
+def _run(judge: Judge, drafts: Sequence[Draft]) -> list[Judged]:
+    """As many at a time as there is memory for."""
+    size = 4 * sum(weight.data.size for layer in drafts[0].model.layers for weight in layer.weights.values())
+    count = max(1, MEMORY // max(size, 1))
+    return [one for first in range(0, len(drafts), count) for one in judge.run(drafts[first : first + count])]
+
+
+def _with_float(draft: Draft, *layers: str) -> Draft:
     techniques = tuple(technique for technique in draft.techniques if technique != MIXED_PRECISION)
-    return replace(draft, techniques=(*techniques, MIXED_PRECISION), spared=(*draft.spared, layer))
+    return replace(draft, techniques=(*techniques, MIXED_PRECISION), spared=(*draft.spared, *layers))
 
 
 def _batches(layers: Sequence[str]) -> list[Sequence[str]]:
-    return [layers[start : start + TRIED_AT_ONCE] for start in range(0, len(layers), TRIED_AT_ONCE)]
+    return [layers[start : start + TRIED] for start in range(0, len(layers), TRIED)]

@@ -19,7 +19,7 @@ from pyncnnq.optimization.bias_correction import correct_biases
 from pyncnnq.optimization.centring import centre
 from pyncnnq.optimization.draft import Draft
 from pyncnnq.optimization.equalization import equalize
-from pyncnnq.optimization.judge import Candidate, Judge, Progress, split_samples
+from pyncnnq.optimization.judge import Candidate, Judge, Judged, Progress, split_samples
 from pyncnnq.optimization.mixed_precision import MIXED_PRECISION, NO_BUDGET, Budget, MixedPrecision, leave_in_float
 from pyncnnq.optimization.rounding import round_weights
 from pyncnnq.optimization.scalar_folding import fold_scalars
@@ -169,19 +169,27 @@ def optimize_on(
             for method in METHODS:
                 drafts += _drafts(rewritten, seen, method, in_float, techniques, rewrites)
     judged = judge.judge(drafts)
+    budget.check(judged[0].candidate)
+    start = judged[0]
+    unrounded = _uncorrected(start.draft, drafts)
     if ROUNDING in techniques:
-        unrounded = _uncorrected(judged[0].draft, drafts)
         judged = sorted([*judged, *judge.judge([rounded(unrounded)])], key=lambda one: -one.candidate.score)
     mixed = None
     if budget.given:
-        tops = [layer.tops[0] for layer in model.layers if layer.type in INT8_TYPES]
-        sizes = blob_sizes(model, held_out, data.inputs, tops, WorkerPool(workers))
-        work = {layer.name: macs(layer, sizes[layer.tops[0]]) for layer in model.layers if layer.type in INT8_TYPES}
-        with progress("leave layers in float") as update:
-            mixed = leave_in_float(judged[0], work, judge, budget, update)
-        if mixed.in_float and ROUNDING in mixed.best.draft.techniques:  # which was done to make up for their errors too
-            again = rounded(replace(unrounded, spared=mixed.in_float)).with_technique(MIXED_PRECISION)
-            mixed = mixed.or_better(judge.judge([again])[0])
+        int8_layers = [layer for layer in model.layers if layer.type in INT8_TYPES]
+        sizes = blob_sizes(model, held_out, data.inputs, [layer.tops[0] for layer in int8_layers], WorkerPool(workers))
+        work = {layer.name: macs(layer, sizes[layer.tops[0]]) for layer in int8_layers}
+
+        def rounded_without(layers: tuple[str, ...]) -> Judged:
+            draft = rounded(replace(unrounded, spared=layers)).with_technique(MIXED_PRECISION)
+            return judge.judge([draft])[0]
+
+        mixed = MixedPrecision(budget, judged[0], (), ())
+        if not budget.is_met(judged[0].candidate):
+            with progress("leave layers in float") as update:
+                mixed = leave_in_float(start, work, judge, budget, update)
+            if judged[0] is not start:
+                mixed = mixed.round_weights(judged[0], rounded_without)
         judged = [mixed.best, *judged] if mixed.in_float else judged
     best = judged[0]
     statistics.skipped += judge.skipped
@@ -260,7 +268,7 @@ def _drafts(
     drafts = [Draft(method, rewrites, model, calibration, in_float, ranges=ranges)]
     if BIASES in techniques:
         corrected, _ = correct_biases(model, drafts[0].table, statistics)
-        drafts.append(drafts[0].with_technique(BIASES, model=corrected))
+        drafts.append(drafts[0].with_technique(BIASES, model=corrected, uncorrected=model))
     if ZERO_POINTS in techniques:
         folding = [draft.with_technique(ZERO_POINTS, folds=True) for draft in drafts]
         drafts += [draft for draft in folding if draft.quantizers()]
