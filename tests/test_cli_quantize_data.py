@@ -20,7 +20,7 @@ from pyncnnq.errors import InputError, PyncnnqError
 from pyncnnq.inputs import Preprocessing
 from pyncnnq.inputs.loading import load_image
 from pyncnnq.optimization.judge import split_samples
-from pyncnnq.optimization.recipe import RECIPES
+from pyncnnq.optimization.techniques import RECIPES
 
 Cli = Callable[..., CompletedProcess[str]]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -52,6 +52,23 @@ def data_options(command: Command) -> Command:
         click.option("--workers", type=click.IntRange(min=1), help="Processes.  [default: one for each core]"),
         click.option("--strict", is_flag=True, help="An unreadable image is an error instead of being skipped."),
     ]
+    return _with(options, command)
+
+
+def budget_options(command: Command) -> Command:
+    """What an int8 model shall reach by leaving layers in float, and how many of them."""
+    options = [
+        click.option("--min-sqnr", type=float, metavar="DB", help="Leave layers in float until each output has this SQNR."),
+        click.option(
+            "--max-drop", type=float, metavar="X", help="Or until the samples' top-1 changes in at most X %, or the metric falls by X."
+        ),
+        click.option("--metric", metavar="FILE.py:NAME", help="A function of outputs and files that returns a score, for --max-drop."),
+        click.option("--max-float-layers", type=click.IntRange(min=0), metavar="N", help="Leave at most N; alone: those N that gain most."),
+    ]
+    return _with(options, command)
+
+
+def _with(options: Sequence[Callable[[Command], Command]], command: Command) -> Command:
     for option in reversed(options):
         command = option(command)
     return command

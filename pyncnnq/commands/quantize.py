@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from pyncnnq.commands.data_request import DataRequest
-from pyncnnq.commands.options import OUTPUT_PATH, data_options, model_arguments, output_options
+from pyncnnq.commands.options import OUTPUT_PATH, budget_options, data_options, model_arguments, output_options
 from pyncnnq.commands.quantize_data import description, is_table, print_candidates, quantize_from_data
 from pyncnnq.errors import PyncnnqError
 from pyncnnq.files import check_writable
 from pyncnnq.model import load_model
-from pyncnnq.optimization.recipe import RECIPES
+from pyncnnq.optimization.mixed_precision import Budget
+from pyncnnq.optimization.techniques import RECIPES
 from pyncnnq.quantization import GemmScale, Summary, dequantize, quantize
 from pyncnnq.report.tables import print_table
 from pyncnnq.table import Table
@@ -42,6 +44,7 @@ _ENDINGS = (".param", ".bin")
 @click.option(
     "--recipe",
     type=click.Choice(list(RECIPES)),
+    default="best",
     help="With DATA: table, scales only; fast, one pass over the samples; best, all that helps, in minutes.  [default: best]",
 )
 @click.option(
@@ -50,8 +53,12 @@ _ENDINGS = (".param", ".bin")
     metavar="NAME",
     help="With DATA: write NAME.param, NAME.bin and NAME.table too, the float model and the table that this int8 model comes from.",
 )
+@budget_options
 @output_options
+@click.pass_context
 def quantize_command(
+    context: click.Context,
+    /,
     param: Path,
     bin: Path,
     source: tuple[str, ...],
@@ -61,38 +68,42 @@ def quantize_command(
     keep_first_last: bool,
     float32: bool,
     gemm_scale: GemmScale,
-    recipe: str | None,
-    adjusted: Path | None,
     quiet: bool,
     as_json: bool,
-    **data_options: Any,
+    **for_data: Any,
 ) -> None:
     """Write the int8 model that stock ncnn runs.
 
     TABLE is the model's calibration table (pyncnnq calibrate); a layer that lacks one of its rows there stays in float.  With DATA (as for
     `pyncnnq calibrate`) in its place, calibration is done too, in several ways, and what is best on samples held out is kept.  The options
-    from --preset to --adjusted are for DATA.
+    from --preset to --max-float-layers are for DATA.
     """
-    request = DataRequest.read(source, data_options)
+    if is_table(source):
+        for name in for_data:
+            if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
+                option = f"--{name.replace('_', '-')}"
+                raise PyncnnqError(
+                    f"{option}: is for calibration data, but {source[0]} is taken for a table; give images, or drop {option}"
+                )
+    request = DataRequest.read(source, for_data)
     targets = _targets(output or param.with_name(f"{param.stem}-int8"), inputs=(param, bin, *request.files))
     model = load_model(param, bin)
     choices: dict[str, Any] = {"exclude": exclude, "only": only, "keep_first_last": keep_first_last, "float32": float32}
     choices["gemm_scale"] = gemm_scale
     if not is_table(source):
-        choices["recipe"] = recipe or "best"
+        adjusted = for_data["adjusted"]
         parts = _targets(adjusted, inputs=(param, bin, *request.files, *targets)) if adjusted else None
+        budget = Budget(**{name: for_data[name] for name in ("min_sqnr", "max_drop", "max_float_layers", "metric")})
+        choices |= {"recipe": for_data["recipe"], "budget": budget}
         result = quantize_from_data(model, request, choices, targets, parts, quiet=quiet, as_json=as_json)
         made_from = description(result)
-        for line in (*(f"skipped {reason}" for reason in result.statistics.skipped), *result.calibration.warnings):
+        for line in (*(f"skipped {reason}" for reason in result.statistics.skipped), *result.warnings):
             if not as_json:
                 click.echo(f"warning: {line}", err=True)
         if not quiet and not as_json:
             print_candidates(result)
         _report(result.int8.summary, targets, quiet=quiet, as_json=as_json, made_from=made_from)
         return
-    given = [f"--{name}" for name, value in {**data_options, "recipe": recipe, "adjusted": adjusted}.items() if value]
-    if given:
-        raise PyncnnqError(f"{given[0]} is for calibration data, but {source[0]} is a calibration table; leave it out, or give images")
     int8 = quantize(model, Table.read(source[0]), **choices)
     int8.save(*targets)
     _report(int8.summary, targets, quiet=quiet, as_json=as_json)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -19,6 +20,7 @@ from pyncnnq.inputs.sources import IMAGE_SUFFIXES
 from pyncnnq.model import Model
 from pyncnnq.model.text import encode
 from pyncnnq.optimization.judge import Candidate
+from pyncnnq.optimization.mixed_precision import MixedPrecision, Step
 from pyncnnq.optimization.recipe import Optimized, optimize_on
 from pyncnnq.report.progress import progress
 
@@ -95,6 +97,7 @@ def quantize_from_data(
 
 def description(result: Optimized) -> dict[str, Any]:
     """How the model was made, for JSON: infinite ratios as None."""
+    mixed = result.mixed
     return {
         "calibration_samples": result.statistics.samples,
         "held_out_samples": result.held_out,
@@ -104,19 +107,63 @@ def description(result: Optimized) -> dict[str, Any]:
         "no_winograd": result.no_winograd,
         "tried": [_candidate(candidate) for candidate in result.candidates],
         "layers": [asdict(layer) for layer in result.calibration.layers],
-        "warnings": [*result.calibration.warnings, *result.int8.summary.warnings],
+        **({"mixed_precision": _mixed_precision(mixed)} if mixed else {}),
+        "warnings": [*result.warnings, *result.int8.summary.warnings],
     }
 
 
+def _mixed_precision(mixed: MixedPrecision) -> dict[str, Any]:
+    return {
+        "budget": asdict(mixed.budget),
+        "in_float": list(mixed.in_float),
+        "steps": list(map(_step, mixed.steps)),
+        "rounded": list(map(_step, mixed.rounded)),
+        "shares": [
+            {
+                "layer": share.layer,
+                "macs": round(share.macs, 6),
+                "error": round(share.error, 4),
+                "sqnr_db": {name: _finite(ratio, 2) for name, ratio in share.sqnr.items()},
+            }
+            for share in mixed.shares
+        ],
+    }
+
+
+def _step(step: Step) -> dict[str, Any]:
+    return {"in_float": list(step.in_float), "int8_macs": round(step.int8_macs, 6), **_quality(step.candidate)}
+
+
 def _candidate(candidate: Candidate) -> dict[str, Any]:
-    sqnr = {name: round(ratio, 2) if abs(ratio) < float("inf") else None for name, ratio in candidate.sqnr.items()}
-    return {"method": candidate.method, "techniques": list(candidate.techniques), "sqnr_db": sqnr}
+    return {"method": candidate.method, "techniques": list(candidate.techniques), **_quality(candidate)}
+
+
+def _quality(candidate: Candidate) -> dict[str, Any]:
+    sqnr = {name: _finite(ratio, 2) for name, ratio in candidate.sqnr.items()}
+    return {"sqnr_db": sqnr, "drop": _finite(candidate.drop, 6)}
+
+
+def _finite(value: float, digits: int) -> float | None:
+    return round(value, digits) if math.isfinite(value) else None
 
 
 def print_candidates(result: Optimized) -> None:
     """One line for each, the best first."""
     for candidate in result.candidates:
-        ratios = ", ".join(f"{name} {ratio:.2f} dB" for name, ratio in candidate.sqnr.items())
         mark = "chosen: " if candidate is result.chosen else "        "
-        click.echo(f"{mark}{', '.join((candidate.method, *candidate.techniques))}: {ratios}")
+        click.echo(f"{mark}{', '.join((candidate.method, *candidate.techniques))}: {_ratios(candidate)}")
+    if result.mixed:
+        _print_steps(result.mixed)
     click.echo(f"{result.statistics.samples} samples calibrated, {result.held_out} held out to judge")
+
+
+def _print_steps(mixed: MixedPrecision) -> None:
+    for step, rounded in [(step, "") for step in mixed.steps] + [(step, ", rounded") for step in mixed.rounded]:
+        layer = f"and {step.in_float[-1]}" if len(step.in_float) > 1 else step.in_float[0] if step.in_float else "none"
+        drop = f", drop {step.candidate.drop:g}" if mixed.budget.max_drop is not None else ""
+        told = f"{_ratios(step.candidate)}{drop}; {step.int8_macs:.1%} of MACs in int8"
+        click.echo(f"{len(step.in_float)} in float, {layer}{rounded}: {told}")
+
+
+def _ratios(candidate: Candidate) -> str:
+    return ", ".join(f"{name} {ratio:.2f} dB" for name, ratio in candidate.sqnr.items())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import glob
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -17,7 +18,7 @@ from pyncnnq.table import Table, weight_key
 from pyncnnq.winograd import forbid_where_sums_overflow
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Draft:
     """A float model and a calibration from which an int8 model can be made.
 
@@ -26,7 +27,9 @@ class Draft:
         techniques: what else was done to get here, in order.
         model: the float model.
         calibration: its table and how that came about; weights may have 8 bits everywhere.
-        in_float: the layers that shall stay in float.
+        in_float: the layers that the user keeps in float.
+        spared: those that stay in float for the sake of accuracy.
+        uncorrected: the model before its biases were corrected for what int8 does to weights; the spared layers are as they are there.
         folds: whether blobs are to be stored with zero points.
         ranges: the smallest and the largest value of each blob that feeds a quantizable layer.
     """
@@ -36,6 +39,8 @@ class Draft:
     model: Model
     calibration: Calibration
     in_float: frozenset[str] = frozenset()
+    spared: tuple[str, ...] = ()
+    uncorrected: Model | None = None
     folds: bool = False
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
@@ -46,7 +51,7 @@ class Draft:
     @property
     def table(self) -> Table:
         """The table without the rows of layers that stay in float."""
-        return without_rows(self.calibration.table, self.model, self.in_float)
+        return without_rows(self.calibration.table, self.model, self.in_float.union(self.spared))
 
     def quantizers(self) -> dict[str, Quantizer]:
         """How the blobs that will be stored with zero points become int8, by name."""
@@ -61,12 +66,18 @@ class Draft:
             choices: what `pyncnnq.quantize` takes beside the model and its table.
         """
         model, table = self.model.copy(), self.table
+        if self.uncorrected is not None:
+            for name in self.spared:
+                model.layer(name).weights = dict(self.uncorrected.layer(name).weights)
+                model.layer(name).params = self.uncorrected.layer(name).params.copy()
         folded: list[str] = []
         if self.folds:
             model, table, folded = zero_point.fold_zero_points(model, table)
             model, table, others = asymmetric.fold_asymmetric(model, table, self.ranges)
             folded += others
         no_winograd = forbid_where_sums_overflow(model, table)
+        exclude = choices.get("exclude", ())
+        choices = {**choices, "exclude": [*([exclude] if isinstance(exclude, str) else exclude), *map(glob.escape, self.spared)]}
         return Finished(quantize(model, table, **choices), model, self.calibration.with_table(table), folded, no_winograd)
 
 

@@ -35,11 +35,13 @@ class Candidate:
         techniques: what else was done, in order.
         sqnr: signal-to-quantization-noise ratio over the held-out samples, in dB, of each model output, and of what a Softmax
             output is made from: that tells more of a few samples.
+        drop: by how much their mean score is below that of the float model (see `Judge`).
     """
 
     method: str
     techniques: tuple[str, ...]
     sqnr: dict[str, float]
+    drop: float
 
     @property
     def score(self) -> float:
@@ -72,6 +74,7 @@ class Judge:
         workers: int | None,
         choices: Mapping[str, Any],
         *,
+        metric: str | None = None,
         strict: bool,
         progress: Progress,
     ) -> None:
@@ -82,6 +85,8 @@ class Judge:
             samples, inputs: as in `pyncnnq.data.CalibrationData`.
             workers: the number of processes; None for one for each core.
             choices: what `pyncnnq.quantize` takes beside the model and its table.
+            metric: the name of a function that scores outputs (see `pyncnnq.metric`); without one the score is the percentage of samples
+                in which the largest value of each output that is a vector stands where the float model has it.
             strict: an unreadable sample is an error instead of being skipped.
             progress: called with the name of each pass.
         """
@@ -91,7 +96,7 @@ class Judge:
         self._outputs = _judged_blobs(model)
         self._inputs = list(zip(model.inputs, inputs, strict=True))
         self._samples = list(samples)
-        self._workers, self._choices, self._strict, self._progress = workers, choices, strict, progress
+        self._workers, self._choices, self._metric, self._strict, self._progress = workers, choices, metric, strict, progress
         self.skipped: list[str] = []
 
     @property
@@ -103,29 +108,41 @@ class Judge:
         """Make and run the int8 models; the best first, of equals the first of those given.
 
         Raises:
+            InputError, PyncnnqError: see `run`.
+        """
+        with self._progress("judge") as update:
+            return sorted(self.run(drafts, update), key=lambda one: -one.candidate.score)
+
+    def run(self, drafts: Sequence[Draft], update: Callable[[int, int], None] | None = None) -> list[Judged]:
+        """Make and run the int8 models, all at a time in each worker; they stay in the order in which they are given.
+
+        Args:
+            update: called with (samples done, samples in all).
+
+        Raises:
             InputError: no sample could be read.
-            PyncnnqError: ncnn cannot run a model on these samples.
+            PyncnnqError: ncnn cannot run a model on these samples, or the metric fails.
         """
         made = [draft.finish(self._choices) for draft in drafts]
         with tempfile.TemporaryDirectory(prefix="pyncnnq-") as folder:
             files = [(Path(folder) / f"{index}.param", Path(folder) / f"{index}.bin") for index in range(len(made))]
             for one, (param, bin_path) in zip(made, files, strict=True):
                 one.int8.save(param, bin_path)
-            with self._progress("judge") as update:
-                ratios, self.skipped = compare_outputs(
-                    [self._reference, *files],
-                    self._samples,
-                    self._inputs,
-                    self._outputs,
-                    WorkerPool(self._workers),
-                    strict=self._strict,
-                    progress=update,
-                )
-        judged = [
-            Judged(draft, one, Candidate(draft.method, draft.techniques, dict(zip(self._outputs, found, strict=True))))
-            for draft, one, found in zip(drafts, made, ratios, strict=True)
+            found = compare_outputs(
+                [self._reference, *files],
+                self._samples,
+                self._inputs,
+                self._outputs,
+                WorkerPool(self._workers),
+                metric=self._metric,
+                strict=self._strict,
+                progress=update,
+            )
+        self.skipped = found.skipped
+        return [
+            Judged(draft, one, Candidate(draft.method, draft.techniques, dict(zip(self._outputs, ratios, strict=True)), drop))
+            for draft, one, ratios, drop in zip(drafts, made, found.ratios, found.drops, strict=True)
         ]
-        return sorted(judged, key=lambda one: -one.candidate.score)
 
 
 def _judged_blobs(model: Model) -> list[str]:

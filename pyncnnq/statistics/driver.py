@@ -17,7 +17,7 @@ from pyncnnq.errors import InputError, ModelError, PyncnnqError
 from pyncnnq.inputs import InputSpec
 from pyncnnq.model import Model
 from pyncnnq.quantizable import require_float
-from pyncnnq.statistics.messages import Comparison, Failed, Job, Misfit, RangesJob, Unreadable
+from pyncnnq.statistics.messages import Comparison, Failed, Job, Misfit, RangesJob, SizesJob, Unreadable
 from pyncnnq.statistics.observed import ObservedBlob, observed_blobs
 from pyncnnq.statistics.pool import WorkerPool
 from pyncnnq.statistics.ranges import ChannelRanges, merge_sums
@@ -115,9 +115,48 @@ def _job(
     kind: type[Job], model: Model, samples: Sequence[tuple[Path, ...]], inputs: Sequence[InputSpec], blobs: Sequence[ObservedBlob]
 ) -> Job:
     require_float(model)
+    return kind(*_files(model), list(zip(model.inputs, inputs, strict=True)), list(samples), blobs)
+
+
+def _files(model: Model) -> tuple[Path, Path]:
     if model.param_path is None or model.bin_path is None:
         raise ModelError("ncnn runs models from files: save this one, then load it from there")
-    return kind(model.param_path, model.bin_path, list(zip(model.inputs, inputs, strict=True)), list(samples), blobs)
+    return model.param_path, model.bin_path
+
+
+def blob_sizes(
+    model: Model, samples: Sequence[tuple[Path, ...]], inputs: Sequence[InputSpec], blobs: Sequence[str], pool: WorkerPool
+) -> dict[str, float]:
+    """How many elements blobs have when stock ncnn runs the model, on average over the samples.
+
+    Args:
+        model, samples, inputs, pool: see `observe_samples`.
+        blobs: their names, in the order of the layers that write them.
+
+    Raises:
+        ModelError, InputError, PyncnnqError: see `observe_samples`.
+    """
+    param, bin_path = _files(model)
+    named = list(zip(model.inputs, inputs, strict=True))
+    answers = _run(SizesJob(param, bin_path, named, list(samples), list(blobs)), pool, strict=False, progress=None)
+    count = len(answers.samples)
+    return {blob: sum(sample.elements[index] for sample in answers.samples) / count for index, blob in enumerate(blobs)}
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """How close models come to a reference.
+
+    Attributes:
+        ratios: for each model, for each output the signal-to-quantization-noise ratio over all samples, in dB: infinite when nothing
+            differs, minus infinite when an output is not finite or has another shape.
+        drops: for each model, by how much the mean of its scores is below that of the reference.
+        skipped: the samples that could not be read, each with the reason.
+    """
+
+    ratios: list[list[float]]
+    drops: list[float]
+    skipped: list[str]
 
 
 def compare_outputs(
@@ -127,9 +166,10 @@ def compare_outputs(
     outputs: Sequence[str],
     pool: WorkerPool,
     *,
+    metric: str | None = None,
     strict: bool = False,
     progress: Callable[[int, int], None] | None = None,
-) -> tuple[list[list[float]], list[str]]:
+) -> Likeness:
     """How far the outputs of models lie from those of a reference, on the same samples in stock ncnn.
 
     Args:
@@ -138,25 +178,24 @@ def compare_outputs(
         inputs: the blob of each model input, and how a file becomes it.
         outputs: the blobs to compare; all models have them.
         pool: the processes to use; they end with this call.
+        metric: the name of a function that gives outputs a score (see `pyncnnq.metric`); without one the score is the percentage of samples
+            in which the largest value stands where the reference has it.
         strict: an unreadable sample is an error instead of being skipped.
         progress: called with (samples done, samples in all) after each sample.
 
-    Returns:
-        For each model but the reference, for each output the signal-to-quantization-noise ratio over all samples, in dB: infinite when
-        nothing differs, minus infinite when an output is not finite or has another shape.  And the samples that could not be read, each
-        with the reason.
-
     Raises:
         InputError: no sample could be read, or an array does not fit.
-        PyncnnqError: ncnn cannot run a model on these samples.
+        PyncnnqError: ncnn cannot run a model on these samples, or the metric fails.
     """
-    answers = _run(Comparison(models, inputs, samples, outputs), pool, strict=strict, progress=progress)
+    answers = _run(Comparison(models, inputs, samples, outputs, metric), pool, strict=strict, progress=progress)
     signal = [math.fsum(answer.signal[output] for answer in answers.samples) for output in range(len(outputs))]
     noise = [
         [math.fsum(answer.noise[other][output] for answer in answers.samples) for output in range(len(outputs))]
         for other in range(len(models) - 1)
     ]
-    return [[_decibels(a, b) for a, b in zip(signal, row, strict=True)] for row in noise], answers.skipped
+    ratios = [[_decibels(a, b) for a, b in zip(signal, row, strict=True)] for row in noise]
+    reference, *scores = (math.fsum(column) / len(column) for column in zip(*(answer.scores for answer in answers.samples), strict=True))
+    return Likeness(ratios, [reference - score for score in scores], answers.skipped)
 
 
 def _decibels(signal: float, noise: float) -> float:
@@ -174,7 +213,7 @@ class _Answers:
     skipped: list[str]
 
 
-def _run(job: Job | Comparison, pool: WorkerPool, *, strict: bool, progress: Callable[[int, int], None] | None) -> _Answers:
+def _run(job: Job | SizesJob | Comparison, pool: WorkerPool, *, strict: bool, progress: Callable[[int, int], None] | None) -> _Answers:
     samples = job.samples
     found: dict[int, Any] = {}
     skipped: dict[int, str] = {}

@@ -45,6 +45,29 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class SizesJob:
+    """What every worker is given that shall say how large blobs are.
+
+    Attributes:
+        param, bin, inputs, samples: as in a Job.
+        blobs: their names, in the order in which the network computes them.
+    """
+
+    param: Path
+    bin: Path
+    inputs: Sequence[tuple[str, InputSpec]]
+    samples: Sequence[tuple[Path, ...]]
+    blobs: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Sized:
+    """How many elements each blob of a SizesJob has in one sample."""
+
+    elements: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Comparison:
     """What every worker of a comparison is given.
 
@@ -52,12 +75,14 @@ class Comparison:
         models: the files of each model; the first is the reference for the others.
         inputs, samples: as in a Job; all models take the same inputs.
         outputs: the blobs to compare.
+        metric: the name of a function that gives outputs a score (see `pyncnnq.metric`); None: agreement of the largest values.
     """
 
     models: Sequence[tuple[Path, Path]]
     inputs: Sequence[tuple[str, InputSpec]]
     samples: Sequence[tuple[Path, ...]]
     outputs: Sequence[str]
+    metric: str | None = None
 
 
 @dataclass(frozen=True)
@@ -67,10 +92,12 @@ class Compared:
     Attributes:
         signal: of the squares of each output of the reference.
         noise: for each other model, of the squared differences of each output.
+        scores: of the reference and each other model.
     """
 
     signal: tuple[float, ...]
     noise: tuple[tuple[float, ...], ...]
+    scores: tuple[float, ...]
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,11 @@
-"""One worker process: decode, run ncnn, observe blobs, measure their channels or compare outputs.
+"""One worker process: decode, run ncnn, observe blobs, measure their channels or sizes, or compare outputs.
 
 Started as a program of its own and not by multiprocessing: it needs nothing of the caller's `__main__`, it is safe beside
 threads and OpenMP, and what ncnn prints to the C stderr, or a crash inside it, stays away from the user's terminal and process.
 
-Messages are pickles over the standard streams.  In: a `Job`, a `RangesJob` or a `Comparison`, then sample indices, then None.  Out: one
-message for each index, then the result: the statistics of a Job, nothing of the others.  Or in: a `Walk`, then what a `Walker` answers,
-then None; out: one answer to each.
+Messages are pickles over the standard streams.  In: a `Job`, `RangesJob`, `SizesJob` or `Comparison`, then sample indices, then None.
+Out: one message for each index, then the result: the statistics of a Job, nothing of the others.  Or in: a `Walk`, then what a `Walker`
+answers, then None; out: one answer to each.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import pickle
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import cv2
@@ -26,7 +27,21 @@ from numpy.typing import NDArray
 from pyncnnq._core import BlobStatistics
 from pyncnnq.errors import InputError, UnreadableError
 from pyncnnq.inputs.loading import load_sample
-from pyncnnq.statistics.messages import Compared, Comparison, Failed, Job, Measured, Misfit, Observed, RangesJob, Unreadable, Walk
+from pyncnnq.metric import MetricError, agreement, load_metric
+from pyncnnq.statistics.messages import (
+    Compared,
+    Comparison,
+    Failed,
+    Job,
+    Measured,
+    Misfit,
+    Observed,
+    RangesJob,
+    Sized,
+    SizesJob,
+    Unreadable,
+    Walk,
+)
 from pyncnnq.statistics.network import FailureError, Network
 from pyncnnq.statistics.observed import ObservedBlob
 from pyncnnq.statistics.peaks import ChannelPeaks
@@ -97,7 +112,7 @@ class _Observation:
         self._blobs = {blob.name: blob for blob in job.blobs}
         self._found = {name: (BlobStatistics(), ChannelPeaks()) for name in self._blobs}
 
-    def take(self, inputs: Sequence[tuple[str, Any]]) -> Observed:
+    def take(self, inputs: Sequence[tuple[str, Any]], _paths: tuple[Path, ...]) -> Observed:
         for name, mat in self._network.blobs(inputs, list(self._blobs), packed=True):
             _observe(self._blobs[name], mat, *self._found[name])
         return Observed()
@@ -113,9 +128,24 @@ class _Measurement:
         self._network = Network(job.param, job.bin)
         self._blobs = {blob.name: blob for blob in job.blobs}
 
-    def take(self, inputs: Sequence[tuple[str, Any]]) -> Measured:
+    def take(self, inputs: Sequence[tuple[str, Any]], _paths: tuple[Path, ...]) -> Measured:
         blobs = self._network.blobs(inputs, list(self._blobs), packed=False)
         return Measured(tuple(_measure(self._blobs[name], mat) for name, mat in blobs))
+
+    def result(self) -> None:
+        return None
+
+
+class _Sizing:
+    """The sizes of the blobs of a SizesJob, sample by sample."""
+
+    def __init__(self, job: SizesJob) -> None:
+        self._network = Network(job.param, job.bin)
+        self._blobs = list(job.blobs)
+
+    def take(self, inputs: Sequence[tuple[str, Any]], _paths: tuple[Path, ...]) -> Sized:
+        blobs = self._network.blobs(inputs, self._blobs, packed=True)
+        return Sized(tuple(mat.w * mat.h * mat.d * mat.c * mat.elempack for _, mat in blobs))
 
     def result(self) -> None:
         return None
@@ -127,14 +157,20 @@ class _OutputComparison:
     def __init__(self, job: Comparison) -> None:
         self._networks = [Network(param, bin_path) for param, bin_path in job.models]
         self._outputs = list(job.outputs)
+        self._metric = load_metric(job.metric) if job.metric is not None else None
 
-    def take(self, inputs: Sequence[tuple[str, Any]]) -> Compared:
+    def take(self, inputs: Sequence[tuple[str, Any]], paths: tuple[Path, ...]) -> Compared:
         reference, *others = [
             [np.array(mat, np.float64) for _, mat in network.blobs(inputs, self._outputs, packed=False)] for network in self._networks
         ]
         signal = tuple(float(np.square(output).sum()) for output in reference)
         noise = tuple(tuple(_squared_distance(a, b) for a, b in zip(reference, other, strict=True)) for other in others)
-        return Compared(signal, noise)
+        return Compared(signal, noise, tuple(self._score(outputs, reference, paths) for outputs in (reference, *others)))
+
+    def _score(self, outputs: Sequence[Floats], reference: Sequence[Floats], paths: tuple[Path, ...]) -> float:
+        if self._metric is None:
+            return agreement(outputs, reference)
+        return self._metric({name: output.astype(np.float32) for name, output in zip(self._outputs, outputs, strict=True)}, paths)
 
     def result(self) -> None:
         return None
@@ -147,14 +183,16 @@ def _squared_distance(a: Floats, b: Floats) -> float:
     return distance if math.isfinite(distance) else math.inf
 
 
-def _work(job: Job | Comparison) -> _Observation | _Measurement | _OutputComparison:
+def _work(job: Job | SizesJob | Comparison) -> _Observation | _Measurement | _Sizing | _OutputComparison:
     if isinstance(job, Comparison):
         return _OutputComparison(job)
+    if isinstance(job, SizesJob):
+        return _Sizing(job)
     return _Measurement(job) if isinstance(job, RangesJob) else _Observation(job)
 
 
 def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
-    job: Job | Comparison | Walk = _read(requests)
+    job: Job | SizesJob | Comparison | Walk = _read(requests)
     if isinstance(job, Walk):
         _walk(job, requests, answers)
         return
@@ -170,8 +208,8 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
             _write(answers, Misfit(str(error)))
             continue
         try:
-            answer = work.take(loaded)
-        except FailureError as failure:
+            answer = work.take(loaded, paths)
+        except (FailureError, MetricError) as failure:
             raise FailureError(f"{paths[0]}: {failure}") from None
         _write(answers, answer)
     _write(answers, work.result())

@@ -1,0 +1,203 @@
+"""The ways to make an int8 model that a recipe tries."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pyncnnq.calibration import calibrate
+from pyncnnq.data import CalibrationData
+from pyncnnq.inputs import pick
+from pyncnnq.macs import macs
+from pyncnnq.model import Model, load_model
+from pyncnnq.optimization.bias_correction import correct_biases
+from pyncnnq.optimization.centring import centre
+from pyncnnq.optimization.draft import Draft
+from pyncnnq.optimization.equalization import equalize
+from pyncnnq.optimization.judge import Judge, Judged, Progress
+from pyncnnq.optimization.mixed_precision import MIXED_PRECISION, Budget, MixedPrecision, leave_in_float
+from pyncnnq.optimization.rounding import round_weights, samples_in_memory
+from pyncnnq.optimization.scalar_folding import fold_scalars
+from pyncnnq.optimization.techniques import BIASES, CENTRING, EQUALIZATION, REFITTING, ROUNDING, SCALARS, ZERO_POINTS
+from pyncnnq.quantizable import INT8_TYPES
+from pyncnnq.quantization.selection import left_out
+from pyncnnq.statistics.driver import Statistics, blob_sizes, channel_ranges, observe_samples
+from pyncnnq.statistics.pool import WorkerPool
+
+METHODS = ("auto", "minmax")
+"""The methods of thresholds that are tried."""
+
+MOST_ROUNDED = 2
+"""How many ways, the best so far, go through rounding, which takes longest."""
+
+_SELECTION: Mapping[str, Any] = {"exclude": (), "only": (), "keep_first_last": False}
+"""The options of `quantize` that keep layers in float."""
+
+
+class Search:
+    """Makes drafts of int8 models from a float model and calibration samples.
+
+    Attributes:
+        statistics: of the calibration samples in the model that was given.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        data: CalibrationData,
+        judge: Judge,
+        folder: Path,
+        workers: int | None,
+        *,
+        strict: bool,
+        progress: Progress,
+    ) -> None:
+        """Run the model over the samples.
+
+        Args:
+            model: the float model, as read from its files.
+            data: the samples to calibrate on.
+            judge: of models, on other samples.
+            folder: for the files of models that are made on the way.
+            workers: the number of processes; None for one for each core.
+            strict: an unreadable sample is an error instead of being skipped.
+            progress: called with the name of each pass.
+        """
+        self._model, self._data, self._judge, self._folder = model, data, judge, folder
+        self._workers, self._progress = workers, progress
+        self._drafts: list[Draft] = []
+        self.statistics = self._observe("calibrate", model, strict=strict)
+
+    def drafts(self, recipe: str, techniques: Collection[str], choices: Mapping[str, Any]) -> list[Draft]:
+        """All that a recipe tries before rounding.
+
+        Args:
+            recipe: its name.
+            techniques: those of the recipe that are wanted.
+            choices: what `pyncnnq.quantize` takes beside the model and its table.
+        """
+        model = self._model
+        in_float = frozenset(left_out(model, **{name: choices.get(name, default) for name, default in _SELECTION.items()}))
+        if recipe == "table":
+            self._drafts = [Draft("auto", (), model, calibrate(model, self.statistics, method="auto"), in_float)]
+        elif recipe == "fast":
+            tried = _drafts(model, self.statistics, "auto", in_float, techniques)
+            self._drafts = [draft for draft in tried if (BIASES in draft.techniques) == (BIASES in techniques)]
+        else:
+            ways: list[tuple[Model, Statistics, tuple[str, ...]]] = [(model, self.statistics, ())]
+            rewritten, rewrites = self._rewrite(techniques)
+            if rewrites:
+                ways.append((rewritten, self._observe("calibrate again", rewritten), rewrites))
+            self._drafts = [
+                draft
+                for one, statistics, done in ways
+                for method in METHODS
+                for draft in _drafts(one, statistics, method, in_float, techniques, done)
+            ]
+        return self._drafts
+
+    def rounded(self, judged: Sequence[Judged], techniques: Collection[str]) -> list[Judged]:
+        """The best drafts with weights rounded by what their layers see, judged: the best first; none where nothing can be rounded."""
+        if ROUNDING not in techniques or not self.statistics.blobs:
+            return []
+        bases = dict.fromkeys(self._uncorrected(one.draft) for one in judged)
+        ways = [(base, False) for base in list(bases)[:MOST_ROUNDED]]
+        if REFITTING in techniques:
+            ways.append((ways[0][0], True))
+        return self._judge.judge([self._round(base, refits=refits) for base, refits in ways])
+
+    def spare(self, judged: Sequence[Judged], rounded: Sequence[Judged], budget: Budget) -> MixedPrecision:
+        """Leave layers in float until a budget is met.
+
+        Args:
+            judged: all models so far, the best first.
+            rounded: those of them whose weights were rounded by what their layers see.
+            budget: what to reach.
+        """
+        best = judged[0]
+        if budget.is_met(best.candidate):
+            return MixedPrecision(budget, best, (), ())
+        layers = [layer for layer in self._model.layers if layer.type in INT8_TYPES]
+        tops = [layer.tops[0] for layer in layers]
+        sizes = blob_sizes(self._model, self._data.samples, self._data.inputs, tops, WorkerPool(self._workers))
+        work = {layer.name: macs(layer, sizes[layer.tops[0]]) for layer in layers}
+        # Rounded weights make up for errors of each other: layers are chosen in a model without such.
+        start = next(one for one in judged if ROUNDING not in one.draft.techniques)
+        with self._progress("leave layers in float") as update:
+            mixed = leave_in_float(start, work, self._judge, budget, update)
+        if best is start or not rounded:
+            return mixed
+        base, refits = self._uncorrected(start.draft), REFITTING in rounded[0].draft.techniques
+
+        def rounded_without(spared: tuple[str, ...]) -> Judged:
+            draft = self._round(replace(base, spared=spared), refits=refits).with_technique(MIXED_PRECISION)
+            return self._judge.judge([draft])[0]
+
+        return mixed.round_weights(best, rounded_without)
+
+    def _observe(self, what: str, model: Model, *, strict: bool = False) -> Statistics:
+        with self._progress(what) as update:
+            return observe_samples(model, self._data.samples, self._data.inputs, WorkerPool(self._workers), strict=strict, progress=update)
+
+    def _rewrite(self, techniques: Collection[str]) -> tuple[Model, tuple[str, ...]]:
+        """A model that computes the same in float and has blobs that fit int8 better, saved; and what was done to it."""
+        model, done = self._model, []
+        if SCALARS in techniques:
+            model, removed = fold_scalars(model)
+            done += [SCALARS] if removed else []
+        if CENTRING in techniques or EQUALIZATION in techniques:
+            model = self._saved(model, "scalars")
+            with self._progress("measure channels") as update:
+                ranges = channel_ranges(model, self._data.samples, self._data.inputs, WorkerPool(self._workers), progress=update)
+            if CENTRING in techniques:
+                model, ranges, centred = centre(model, ranges)
+                done += [CENTRING] if centred else []
+            if EQUALIZATION in techniques:
+                model, _, equalized = equalize(model, ranges)
+                done += [EQUALIZATION] if equalized else []
+        return (self._saved(model, "rewritten") if done else model), tuple(done)
+
+    def _saved(self, model: Model, name: str) -> Model:
+        """ncnn runs models from files."""
+        param, bin_path = self._folder / f"{name}.param", self._folder / f"{name}.bin"
+        model.save(param, bin_path)
+        return load_model(param, bin_path)
+
+    def _uncorrected(self, draft: Draft) -> Draft:
+        """The same draft without corrected biases, which rounding would correct again."""
+        techniques = tuple(technique for technique in draft.techniques if technique != BIASES)
+        return next(other for other in self._drafts if (other.method, other.techniques) == (draft.method, techniques))
+
+    def _round(self, draft: Draft, *, refits: bool) -> Draft:
+        samples = pick(self._data.samples, samples_in_memory(self.statistics))
+        pool = WorkerPool(self._workers)
+        with self._progress("round") as update:
+            model, table = round_weights(
+                draft.model, draft.table, draft.quantizers(), samples, self._data.inputs, pool, refits=refits, progress=update
+            )
+        techniques = (REFITTING, ROUNDING) if refits else (ROUNDING,)
+        calibration = draft.calibration.with_table(table)
+        return replace(draft, techniques=(*draft.techniques, *techniques), model=model, calibration=calibration)
+
+
+def _drafts(
+    model: Model,
+    statistics: Statistics,
+    method: str,
+    in_float: frozenset[str],
+    techniques: Collection[str],
+    rewrites: tuple[str, ...] = (),
+) -> list[Draft]:
+    """Without and with each technique; biases are corrected first, since folding carries them along."""
+    ranges = {blob: (seen.min, seen.max) for blob, seen in statistics.blobs.items()}
+    calibration = calibrate(model, statistics, method=method, weight_bits="8")
+    drafts = [Draft(method, rewrites, model, calibration, in_float, ranges=ranges)]
+    if BIASES in techniques:
+        corrected, _ = correct_biases(model, drafts[0].table, statistics)
+        drafts.append(drafts[0].with_technique(BIASES, model=corrected, uncorrected=model))
+    if ZERO_POINTS in techniques:
+        folding = [draft.with_technique(ZERO_POINTS, folds=True) for draft in drafts]
+        drafts += [draft for draft in folding if draft.quantizers()]
+    return drafts
