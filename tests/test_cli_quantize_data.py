@@ -139,7 +139,7 @@ def test_options_for_data_beside_a_table_are_an_error(cli: Cli, tmp_path: Path, 
     pyncnnq.Table().write(table)
     done = cli("quantize", DEMO.param, DEMO.bin, table, "-o", tmp_path / "net", *option, cwd=tmp_path)
     assert done.returncode == 2
-    assert done.stderr.startswith(f"error: {option[0]} is for calibration data")
+    assert done.stderr.startswith(f"error: {option[0]}: is for calibration data")
     assert [path.name for path in tmp_path.iterdir()] == ["m.table"]
 
 
@@ -161,7 +161,7 @@ def test_unknown_names_are_errors(choice: dict[str, Any], message: str) -> None:
 
 
 def test_options_of_quantize_hold_for_data_too(cli: Cli, tmp_path: Path) -> None:
-    done = quantize(cli, tmp_path, "--exclude", "type:InnerProduct", "--json")
+    done = quantize(cli, tmp_path, "--recipe", "fast", "--exclude", "type:InnerProduct", "--json")
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     kinds = {layer["type"]: layer["int8"] for layer in told["layers"]}
@@ -171,7 +171,7 @@ def test_options_of_quantize_hold_for_data_too(cli: Cli, tmp_path: Path) -> None
 
 
 def test_quiet_prints_nothing(cli: Cli, tmp_path: Path) -> None:
-    done = quantize(cli, tmp_path, "--quiet")
+    done = quantize(cli, tmp_path, "--recipe", "fast", "--quiet")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
@@ -179,7 +179,7 @@ def test_unreadable_images_are_named_and_skipped(cli: Cli, tmp_path: Path) -> No
     images = tmp_path / "images"
     shutil.copytree(DEMO.images, images)
     (images / "aa.png").write_bytes(b"no image")
-    done = cli("quantize", DEMO.param, DEMO.bin, images, *OPTIONS, "-o", tmp_path / "net")
+    done = cli("quantize", DEMO.param, DEMO.bin, images, *OPTIONS, "--recipe", "fast", "-o", tmp_path / "net")
     assert done.returncode == 0, done.stderr
     assert "aa.png" in done.stderr
 
@@ -189,7 +189,7 @@ def test_an_unreadable_image_among_those_held_out_is_named_too(cli: Cli, tmp_pat
     shutil.copytree(DEMO.images, images)
     _, held_out = split_samples([(path,) for path in sorted(images.iterdir())])
     held_out[1][0].write_bytes(b"no image")
-    arguments = ["quantize", DEMO.param, DEMO.bin, images, *OPTIONS, "-o", tmp_path / "net"]
+    arguments = ["quantize", DEMO.param, DEMO.bin, images, *OPTIONS, "--recipe", "fast", "-o", tmp_path / "net"]
     done = cli(*arguments)
     assert done.returncode == 0, done.stderr
     assert held_out[1][0].name in done.stderr
