@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pyncnnq.calibration import Calibration, calibrate
     from pyncnnq.data import collect
     from pyncnnq.errors import InputError, ModelError, PyncnnqError, TableError
+    from pyncnnq.evaluation.evaluate import Evaluation, evaluate
     from pyncnnq.inputs import InputOptions
     from pyncnnq.model import Model, load_model
     from pyncnnq.optimization.recipe import Optimized, optimize
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Calibration": "calibration",
+    "Evaluation": "evaluation.evaluate",
     "InputError": "errors",
     "InputOptions": "inputs",
     "Model": "model",
@@ -42,6 +44,7 @@ _HOMES = {
     "calibrate": "calibration",
     "collect": "data",
     "dequantize": "quantization",
+    "evaluate": "evaluation.evaluate",
     "load_model": "model",
     "optimize": "optimization.recipe",
     "quantize": "quantization",
@@ -50,6 +53,7 @@ _HOMES = {
 
 __all__ = [
     "Calibration",
+    "Evaluation",
     "InputError",
     "InputOptions",
     "Model",
@@ -64,6 +68,7 @@ __all__ = [
     "calibrate",
     "collect",
     "dequantize",
+    "evaluate",
     "load_model",
     "optimize",
     "quantize",

@@ -17,7 +17,7 @@ from pyncnnq.errors import InputError, ModelError, PyncnnqError
 from pyncnnq.inputs import InputSpec
 from pyncnnq.model import Model
 from pyncnnq.quantizable import require_float
-from pyncnnq.statistics.messages import Comparison, Failed, Job, Misfit, RangesJob, Unreadable
+from pyncnnq.statistics.messages import Comparison, Failed, Job, Misfit, RangesJob, Task, Unreadable
 from pyncnnq.statistics.observed import ObservedBlob, observed_blobs
 from pyncnnq.statistics.pool import WorkerPool
 from pyncnnq.statistics.ranges import ChannelRanges, merge_sums
@@ -69,7 +69,7 @@ def observe_samples(
         PyncnnqError: ncnn cannot run the model on these samples, or a blob holds an infinity or a NaN.
     """
     blobs = observed_blobs(model)
-    answers = _run(_job(Job, model, samples, inputs, blobs), pool, strict=strict, progress=progress)
+    answers = run_job(_job(Job, model, samples, inputs, blobs), pool, strict=strict, progress=progress)
     statistics = Statistics(samples=len(answers.samples), skipped=answers.skipped, printed=pool.printed)
     for blob in blobs:
         merged, peaks = answers.results[0][blob.name]
@@ -106,7 +106,7 @@ def channel_ranges(
         ModelError, InputError, PyncnnqError: see `observe_samples`.
     """
     blobs = observed_blobs(model)
-    answers = _run(_job(RangesJob, model, samples, inputs, blobs), pool, strict=strict, progress=progress)
+    answers = run_job(_job(RangesJob, model, samples, inputs, blobs), pool, strict=strict, progress=progress)
     measured = {blob.name: merge_sums([sample.blobs[index] for sample in answers.samples]) for index, blob in enumerate(blobs)}
     return {name: ranges for name, ranges in measured.items() if ranges is not None}
 
@@ -150,31 +150,48 @@ def compare_outputs(
         InputError: no sample could be read, or an array does not fit.
         PyncnnqError: ncnn cannot run a model on these samples.
     """
-    answers = _run(Comparison(models, inputs, samples, outputs), pool, strict=strict, progress=progress)
+    answers = run_job(Comparison(models, inputs, samples, outputs), pool, strict=strict, progress=progress)
     signal = [math.fsum(answer.signal[output] for answer in answers.samples) for output in range(len(outputs))]
     noise = [
         [math.fsum(answer.noise[other][output] for answer in answers.samples) for output in range(len(outputs))]
         for other in range(len(models) - 1)
     ]
-    return [[_decibels(a, b) for a, b in zip(signal, row, strict=True)] for row in noise], answers.skipped
+    return [[decibels(a, b) for a, b in zip(signal, row, strict=True)] for row in noise], answers.skipped
 
 
-def _decibels(signal: float, noise: float) -> float:
+def decibels(signal: float, noise: float) -> float:
+    """Of two powers; infinite without noise, minus infinite without signal or where the noise is not finite."""
     if noise == 0:
         return math.inf
     return 10 * math.log10(signal / noise) if signal > 0 and math.isfinite(noise) else -math.inf
 
 
 @dataclass
-class _Answers:
-    """What workers found: of each sample that could be read, in their order, and as their results."""
+class Answers:
+    """What workers found: of each sample that could be read, in their order, and as their results.
 
+    Attributes:
+        numbers: which samples these are.
+        samples: what was answered to them.
+        results: the results of the workers.
+        skipped: the samples that could not be read, each with the reason.
+    """
+
+    numbers: list[int]
     samples: list[Any]
     results: list[Any]
     skipped: list[str]
 
 
-def _run(job: Job | Comparison, pool: WorkerPool, *, strict: bool, progress: Callable[[int, int], None] | None) -> _Answers:
+def run_job(
+    job: Job | Comparison | Task, pool: WorkerPool, *, strict: bool = False, progress: Callable[[int, int], None] | None = None
+) -> Answers:
+    """Let workers do a job on each sample; the pool ends with this call.
+
+    Raises:
+        InputError: no sample could be read; with `strict`, any could not; or an array does not fit.
+        PyncnnqError: ncnn cannot run a model on these samples.
+    """
     samples = job.samples
     found: dict[int, Any] = {}
     skipped: dict[int, str] = {}
@@ -207,4 +224,5 @@ def _run(job: Job | Comparison, pool: WorkerPool, *, strict: bool, progress: Cal
         raise PyncnnqError(failure.reason + "".join(f" (printed last: {line})" for line in list(pool.printed)[-1:]))
     if not found:
         raise InputError(f"none of the {len(samples)} samples could be read; the first one: {skipped[min(skipped)]}")
-    return _Answers([found[index] for index in sorted(found)], results, [skipped[index] for index in sorted(skipped)])
+    numbers = sorted(found)
+    return Answers(numbers, [found[index] for index in numbers], results, [skipped[index] for index in sorted(skipped)])

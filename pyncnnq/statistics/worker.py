@@ -3,9 +3,9 @@
 Started as a program of its own and not by multiprocessing: it needs nothing of the caller's `__main__`, it is safe beside
 threads and OpenMP, and what ncnn prints to the C stderr, or a crash inside it, stays away from the user's terminal and process.
 
-Messages are pickles over the standard streams.  In: a `Job`, a `RangesJob` or a `Comparison`, then sample indices, then None.  Out: one
-message for each index, then the result: the statistics of a Job, nothing of the others.  Or in: a `Walk`, then what a `Walker` answers,
-then None; out: one answer to each.
+Messages are pickles over the standard streams.  In: a `Job`, a `RangesJob`, a `Comparison` or a `Task`, then sample indices, then None.
+Out: one message for each index, then the result: the statistics of a Job, mostly nothing of the others.  Or in: a `Walk`, then what a
+`Walker` answers, then None; out: one answer to each.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import pickle
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import cv2
@@ -26,7 +27,20 @@ from numpy.typing import NDArray
 from pyncnnq._core import BlobStatistics
 from pyncnnq.errors import InputError, UnreadableError
 from pyncnnq.inputs.loading import load_sample
-from pyncnnq.statistics.messages import Compared, Comparison, Failed, Job, Measured, Misfit, Observed, RangesJob, Unreadable, Walk
+from pyncnnq.statistics.messages import (
+    Compared,
+    Comparison,
+    Failed,
+    Job,
+    Measured,
+    Misfit,
+    Observed,
+    RangesJob,
+    Task,
+    Unreadable,
+    Walk,
+    Work,
+)
 from pyncnnq.statistics.network import FailureError, Network
 from pyncnnq.statistics.observed import ObservedBlob
 from pyncnnq.statistics.peaks import ChannelPeaks
@@ -97,7 +111,7 @@ class _Observation:
         self._blobs = {blob.name: blob for blob in job.blobs}
         self._found = {name: (BlobStatistics(), ChannelPeaks()) for name in self._blobs}
 
-    def take(self, inputs: Sequence[tuple[str, Any]]) -> Observed:
+    def take(self, inputs: Sequence[tuple[str, Any]], _paths: Sequence[Path]) -> Observed:
         for name, mat in self._network.blobs(inputs, list(self._blobs), packed=True):
             _observe(self._blobs[name], mat, *self._found[name])
         return Observed()
@@ -113,7 +127,7 @@ class _Measurement:
         self._network = Network(job.param, job.bin)
         self._blobs = {blob.name: blob for blob in job.blobs}
 
-    def take(self, inputs: Sequence[tuple[str, Any]]) -> Measured:
+    def take(self, inputs: Sequence[tuple[str, Any]], _paths: Sequence[Path]) -> Measured:
         blobs = self._network.blobs(inputs, list(self._blobs), packed=False)
         return Measured(tuple(_measure(self._blobs[name], mat) for name, mat in blobs))
 
@@ -128,7 +142,7 @@ class _OutputComparison:
         self._networks = [Network(param, bin_path) for param, bin_path in job.models]
         self._outputs = list(job.outputs)
 
-    def take(self, inputs: Sequence[tuple[str, Any]]) -> Compared:
+    def take(self, inputs: Sequence[tuple[str, Any]], _paths: Sequence[Path]) -> Compared:
         reference, *others = [
             [np.array(mat, np.float64) for _, mat in network.blobs(inputs, self._outputs, packed=False)] for network in self._networks
         ]
@@ -147,14 +161,16 @@ def _squared_distance(a: Floats, b: Floats) -> float:
     return distance if math.isfinite(distance) else math.inf
 
 
-def _work(job: Job | Comparison) -> _Observation | _Measurement | _OutputComparison:
+def _work(job: Job | Comparison | Task) -> Work:
     if isinstance(job, Comparison):
         return _OutputComparison(job)
-    return _Measurement(job) if isinstance(job, RangesJob) else _Observation(job)
+    if isinstance(job, Job):
+        return _Measurement(job) if isinstance(job, RangesJob) else _Observation(job)
+    return job.start()
 
 
 def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
-    job: Job | Comparison | Walk = _read(requests)
+    job: Job | Comparison | Task | Walk = _read(requests)
     if isinstance(job, Walk):
         _walk(job, requests, answers)
         return
@@ -170,7 +186,7 @@ def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
             _write(answers, Misfit(str(error)))
             continue
         try:
-            answer = work.take(loaded)
+            answer = work.take(loaded, paths)
         except FailureError as failure:
             raise FailureError(f"{paths[0]}: {failure}") from None
         _write(answers, answer)
