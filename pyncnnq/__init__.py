@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pyncnnq.calibration import Calibration, calibrate
     from pyncnnq.data import collect
     from pyncnnq.errors import InputError, ModelError, PyncnnqError, TableError
+    from pyncnnq.evaluation.analyze import Analysis, analyze
     from pyncnnq.evaluation.evaluate import Evaluation, evaluate
     from pyncnnq.inputs import InputOptions
     from pyncnnq.model import Model, load_model
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from pyncnnq.targets import active_target, targets
 
 _HOMES = {
+    "Analysis": "evaluation.analyze",
     "Calibration": "calibration",
     "Evaluation": "evaluation.evaluate",
     "InputError": "errors",
@@ -41,6 +43,7 @@ _HOMES = {
     "Table": "table",
     "TableError": "errors",
     "active_target": "targets",
+    "analyze": "evaluation.analyze",
     "calibrate": "calibration",
     "collect": "data",
     "dequantize": "quantization",
@@ -52,6 +55,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Analysis",
     "Calibration",
     "Evaluation",
     "InputError",
@@ -65,6 +69,7 @@ __all__ = [
     "Table",
     "TableError",
     "active_target",
+    "analyze",
     "calibrate",
     "collect",
     "dequantize",

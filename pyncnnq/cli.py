@@ -19,6 +19,7 @@ _MODULES = {
     "calibrate": "calibrate",
     "quantize": "quantize",
     "evaluate": "evaluate",
+    "analyze": "analyze",
     "inspect": "inspect",
     "dequantize": "quantize",
     "demo": "demo",

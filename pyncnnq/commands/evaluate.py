@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from pyncnnq.evaluation.accuracy import Interval
 from pyncnnq.evaluation.evaluate import Evaluation, evaluate_on
 from pyncnnq.inputs import pick
 from pyncnnq.model import load_model
+from pyncnnq.report.facts import finite
 from pyncnnq.report.progress import progress
 from pyncnnq.report.tables import print_table
 
@@ -74,7 +73,7 @@ def evaluate_command(
         progress=lambda what: progress(what, quiet=quiet or as_json),
     )
     if as_json:
-        click.echo(json.dumps(facts(result), indent=2))
+        click.echo(json.dumps(finite(asdict(result)), indent=2))
     else:
         for reason in result.skipped:
             click.echo(f"warning: skipped {reason}", err=True)
@@ -82,23 +81,6 @@ def evaluate_command(
             _print(result)
     if failures := _failures(result, fail_under_sqnr, fail_drop):
         raise FailedGateError("; ".join(failures))
-
-
-def facts(result: Evaluation) -> dict[str, Any]:
-    """All of it, for JSON: what is infinite or not a number as None."""
-    everything = asdict(result)
-    everything["samples"] = [{**asdict(sample), "path": str(sample.path)} for sample in result.samples]
-    plain: dict[str, Any] = finite(everything)
-    return plain
-
-
-def finite(value: Any) -> Any:
-    """The same without infinities and NaN, which JSON does not have."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {name: finite(one) for name, one in value.items()}
-    return [finite(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def _print(result: Evaluation) -> None:

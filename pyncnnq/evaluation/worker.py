@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -13,8 +14,11 @@ import ncnn
 import numpy as np
 from numpy.typing import NDArray
 
+from pyncnnq.evaluation.blobs import Summing, Sums, sums
+from pyncnnq.evaluation.local import LocalError, Localizing, LoneLayer, meant, stored
 from pyncnnq.evaluation.outputs import Evaluated, Evaluating, compare, load_metric
 from pyncnnq.evaluation.profile import Profiled, Profiling
+from pyncnnq.inputs.loading import owning_mat
 from pyncnnq.model.text import encode
 from pyncnnq.statistics.network import FailureError, Network
 
@@ -102,3 +106,55 @@ def _shape(mat: Any) -> tuple[int, ...]:
     """As NumPy has it."""
     sizes = {1: (mat.w,), 2: (mat.h, mat.w), 3: (mat.c, mat.h, mat.w), 4: (mat.c, mat.d, mat.h, mat.w)}[mat.dims]
     return (sizes[0] * mat.elempack, *sizes[1:])
+
+
+class BlobSums:
+    """Sums of the blobs that several models have in common, sample by sample."""
+
+    def __init__(self, job: Summing) -> None:
+        self._networks = [Network(*files) for files in job.models]
+        self._blobs = list(job.blobs)
+
+    def take(self, inputs: Sequence[tuple[str, Any]], _paths: Sequence[Path]) -> list[Sums]:
+        """All models on one sample, blob by blob, so that no more than one of each is held."""
+        found = zip(*(network.blobs(inputs, self._blobs, packed=False) for network in self._networks), strict=True)
+        result = []
+        with np.errstate(all="ignore"):
+            for (_, exact), *others in found:
+                result.append(sums(np.array(exact), [np.array(mat) for _, mat in others]))
+        return result
+
+    def result(self) -> None:
+        """Nothing: each sample is answered by itself."""
+
+
+class LocalErrors:
+    """Int8 layers alone on blobs of the float model, sample by sample."""
+
+    def __init__(self, job: Localizing) -> None:
+        self._network = Network(*job.model)
+        self._layers = [(layer, Network(*layer.files)) for layer in job.layers]
+        self._blobs = list(job.blobs)
+
+    def take(self, inputs: Sequence[tuple[str, Any]], _paths: Sequence[Path]) -> list[LocalError]:
+        """All layers on one sample."""
+        exact = {name: np.array(mat) for name, mat in self._network.blobs(inputs, self._blobs, packed=False)}
+        return [_local_error(layer, network, exact) for layer, network in self._layers]
+
+    def result(self) -> None:
+        """Nothing: each sample is answered by itself."""
+
+
+def _local_error(layer: LoneLayer, network: Network, exact: Mapping[str, NDArray[np.float32]]) -> LocalError:
+    bottoms = [(name, stored(exact[blob], reading)) for name, blob, reading in layer.bottoms]
+    tops = network.blobs([(name, owning_mat(values)) for name, values in bottoms], [name for name, _ in layer.tops], packed=False)
+    signal = error = 0.0
+    with np.errstate(all="ignore"):
+        for (name, mat), (_, reading) in zip(tops, layer.tops, strict=True):
+            rough = np.array(mat)
+            signal += float(np.square(exact[name], dtype=np.float64).sum())
+            error += float(np.square(meant(rough, reading) - exact[name]).sum()) if rough.shape == exact[name].shape else math.inf
+        values = bottoms[0][1]
+        codes = np.abs(values) * np.float32(layer.scale or 0)
+        saturated, peak = int(np.count_nonzero(codes >= 127.5)), float(codes.max(initial=0))  # 127.5 is the first that rounds to 128
+    return LocalError(signal, error if math.isfinite(error) else math.inf, values.size, saturated, peak)
