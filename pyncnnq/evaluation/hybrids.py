@@ -80,9 +80,7 @@ class Hybrids:
             files = [self._write(number, names) for number, names in enumerate(choices[first : first + _AT_ONCE])]
             pool = WorkerPool(self._workers)
             pool.resize(min(pool.size, len(samples)))
-            ratios, _ = compare_outputs(
-                [(self._model.param_path, self._model.bin_path), *files], samples, inputs, self._model.outputs, pool
-            )
+            ratios, _ = compare_outputs([(self._model.param_path, self._model.bin_path), *files], samples, inputs, self._judged, pool)
             found += map(_mean, ratios)
             if progress is not None:
                 progress(min(first + _AT_ONCE, len(choices)), len(choices))
