@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,19 @@ from typing import Any
 import click
 
 from pyncnnq.commands.data_request import DataRequest
-from pyncnnq.commands.options import PATH, data_options, model_arguments, output_options
+from pyncnnq.commands.options import OUTPUT_PATH, PATH, data_options, model_arguments, output_options
+from pyncnnq.data import CalibrationData
 from pyncnnq.errors import FailedGateError, PyncnnqError
 from pyncnnq.evaluation.accuracy import Interval
+from pyncnnq.evaluation.analyze import MOST_SAMPLES, analyze_on
 from pyncnnq.evaluation.evaluate import Evaluation, evaluate_on
-from pyncnnq.inputs import pick
-from pyncnnq.model import load_model
+from pyncnnq.evaluation.labels import class_names
+from pyncnnq.files import check_writable, write_files
+from pyncnnq.inputs import InputSpec, Preprocessing, pick
+from pyncnnq.model import Model, load_model
 from pyncnnq.report.facts import finite
-from pyncnnq.report.progress import progress
+from pyncnnq.report.page import check_available, page
+from pyncnnq.report.progress import Update, progress
 from pyncnnq.report.tables import print_table
 
 
@@ -33,6 +39,7 @@ from pyncnnq.report.tables import print_table
 @click.option(
     "--fail-drop", type=float, metavar="POINTS", help="Exit with code 1 if top-1 (in percentage points), or the metric, drops more."
 )
+@click.option("--report", type=OUTPUT_PATH, help="Write a page (.html) with all of this, and what `pyncnnq analyze` finds.")
 @data_options
 @output_options
 def evaluate_command(
@@ -46,6 +53,7 @@ def evaluate_command(
     threads: int,
     fail_under_sqnr: float | None,
     fail_drop: float | None,
+    report: Path | None,
     quiet: bool,
     as_json: bool,
     **options: Any,
@@ -58,22 +66,28 @@ def evaluate_command(
     if fail_drop is not None and not (labels or metric):
         raise PyncnnqError("--fail-drop: there is nothing to drop; give --labels or --metric too")
     request = DataRequest.read(data, options)
+    if report is not None:
+        check_available()
+        check_writable(report, inputs=[param, bin, int8_param, int8_bin, *request.files])
     model, int8 = load_model(param, bin), load_model(int8_param, int8_bin)
     found = request.find(model)
     chosen = replace(found, samples=pick(found.samples, request.setting("samples")))
-    result = evaluate_on(
-        model,
-        int8,
-        chosen,
-        request.setting("workers"),
-        labels=labels,
-        metric=metric,
-        threads=threads,
-        strict=request.setting("strict", False),
-        progress=lambda what: progress(what, quiet=quiet or as_json),
-    )
+    workers, strict = request.setting("workers"), request.setting("strict", False)
+
+    def show(what: str) -> AbstractContextManager[Update | None]:
+        return progress(what, quiet=quiet or as_json)
+
+    result = evaluate_on(model, int8, chosen, workers, labels=labels, metric=metric, threads=threads, strict=strict, progress=show)
+    told = asdict(result)
+    if report is not None:
+        few = replace(chosen, samples=pick(chosen.samples, MOST_SAMPLES))
+        analysis = analyze_on(model, int8, few, workers, progress=show)
+        told["analysis"] = asdict(analysis)
+        classes = class_names(labels, [paths[0] for paths in chosen.samples]) if labels else []
+        settings = _settings(model, int8, chosen, request, labels)
+        write_files({report: page(result, analysis, settings, classes).encode(errors="replace")})
     if as_json:
-        click.echo(json.dumps(finite(asdict(result)), indent=2))
+        click.echo(json.dumps(finite(told), indent=2))
     else:
         for reason in result.skipped:
             click.echo(f"warning: skipped {reason}", err=True)
@@ -81,6 +95,24 @@ def evaluate_command(
             _print(result)
     if failures := _failures(result, fail_under_sqnr, fail_drop):
         raise FailedGateError("; ".join(failures))
+
+
+def _settings(model: Model, int8: Model, data: CalibrationData, request: DataRequest, labels: str | None) -> dict[str, str]:
+    """What the report says of the command line."""
+    return {
+        "int8 model": str(int8.param_path),
+        "float model": str(model.param_path),
+        "data": ", ".join(request.paths),
+        **{f"input {name}": _spec(spec) for name, spec in zip(model.inputs, data.inputs, strict=True)},
+        **({"labels": labels} if labels else {}),
+    }
+
+
+def _spec(spec: InputSpec) -> str:
+    if not isinstance(spec, Preprocessing):
+        return "arrays (.npy)"
+    mean, norm = (",".join(f"{value:g}" for value in values) for values in (spec.mean, spec.norm))
+    return f"{spec.pixel}, size {spec.size[0]},{spec.size[1]}, mean {mean}, norm {norm}, resize {spec.resize}"
 
 
 def _print(result: Evaluation) -> None:

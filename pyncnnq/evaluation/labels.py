@@ -42,6 +42,16 @@ def find_labels(source: str, paths: Sequence[Path]) -> list[int]:
     return _by_names(source, [line.strip() for line in text.splitlines() if line.strip()], paths)
 
 
+def class_names(source: str, paths: Sequence[Path]) -> list[str]:
+    """The names of the classes in the order of the output, as far as the source (see `find_labels`, which has read it) has names."""
+    if source == FOLDERS:
+        names = [entry.name for entry in paths[0].absolute().parent.parent.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
+        return [] if all(name.isdecimal() for name in names) else sorted(names)
+    if Path(source).suffix.lower() in (".csv", ".tsv"):
+        return []
+    return [line.strip() for line in Path(source).read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+
+
 def _by_folders(paths: Sequence[Path]) -> list[int]:
     parents = {path.absolute().parent.parent for path in paths}
     if len(parents) > 1:
