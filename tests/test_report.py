@@ -133,7 +133,7 @@ def test_the_command_writes_it(cli: Cli, files: tuple[Path, Path], tmp_path: Pat
         assert layer["name"] in text
     for sample in told["samples"]:
         assert Path(sample["path"]).name in text
-        assert f"{sample['top'][0][0]} {DEMO.classes[sample['top'][0][0]]}" in text
+        assert f">{DEMO.classes[sample['top'][0][0]]}</td>" in text
     again = cli(*arguments, "--report", DEMO.images / "missing" / "report.html")
     assert again.returncode == 2
     assert "no such folder" in again.stderr

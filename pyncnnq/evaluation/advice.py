@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 _MANY_LEVELS = 127 / 4
 """Steps of int8: a scale that makes use of fewer is far too small."""
-_MUCH_CUT = 1.0
+_MUCH_CUT = 0.1
 """Percent of values that saturate."""
 _BAD_LAYER = 25.0
 """In dB: a layer that by itself is better than this suffers little, however much it cuts off."""

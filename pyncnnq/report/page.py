@@ -97,7 +97,7 @@ def _sort_key(value: float | None) -> str:
 
 
 def _label(place: int, classes: Sequence[str]) -> str:
-    return f"{place} {classes[place]}" if place < len(classes) else f"{place}"
+    return classes[place] if place < len(classes) else str(place)
 
 
 def _ranking(sample: EvaluatedSample, classes: Sequence[str]) -> list[tuple[tuple[str, float], tuple[str, float]]]:
