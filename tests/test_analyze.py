@@ -274,3 +274,43 @@ def test_what_cannot_be_analyzed_is_said(int8: Model) -> None:
         analyze(model, model, DEMO.images, options=OPTIONS)
     with pytest.raises(ModelError, match="is int8 already"):
         analyze(int8, int8, DEMO.images, options=OPTIONS)
+
+
+def test_siblings_that_read_int8_by_another_scale_are_named(tmp_path: Path) -> None:
+    model, table = demo_table()
+    int8 = pyncnnq.quantize(model, table)
+    chained = next(layer for layer in int8.layers if "top_blob_int8_scales" in layer.weights)
+    (reader,) = int8.graph().readers(chained.tops[0])
+    chained.weights["top_blob_int8_scales"] = Weight.raw("top_blob_int8_scales", chained.weights["top_blob_int8_scales"].float32() * 2)
+    found = analyze(model, saved(int8, tmp_path, "int8"), DEMO.images, options=OPTIONS, samples=2)
+    assert found.layers[0].name == chained.name
+    assert found.layers[0].misread_by == (reader.name,)
+    assert reader.name in found.layers[0].faults[0]
+
+
+def test_scaled_and_shifted_channels_are_read_as_what_they_stand_for(tmp_path: Path) -> None:
+    """As centring and equalization store them; the JSON file beside the model says that it may be so."""
+    rng = np.random.default_rng(5)
+    first, second = convolution(rng, "first", "in0", 3, 16, 3), convolution(rng, "second", "first", 16, 8)
+    exact = saved(model_of(first, second), tmp_path, "exact")
+    gain, shift = rng.uniform(0.3, 3, 16), rng.normal(0, 2, 16)
+    weights = [
+        layer.weights["weight_data"].float32().astype(np.float64).reshape(rows, 16 if rows == 8 else 27)
+        for layer, rows in ((first, 16), (second, 8))
+    ]
+    biases = [layer.weights["bias_data"].float32().astype(np.float64) for layer in (first, second)]
+    # first writes gain * x + shift, which second undoes
+    changed = [weights[0] * gain[:, None], weights[1] / gain]
+    for layer, new, bias in ((first, changed[0], biases[0] * gain + shift), (second, changed[1], biases[1] - changed[1] @ shift)):
+        layer.weights["weight_data"] = Weight.tagged_float32("weight_data", new)
+        layer.weights["bias_data"] = Weight.raw("bias_data", bias)
+    rewritten = saved(model_of(first, second), tmp_path, "rewritten")
+    for number in range(4):
+        np.save(tmp_path / f"{number}.npy", rng.normal(size=(3, 12, 12)).astype(np.float32))
+    table = pyncnnq.calibrate(rewritten, pyncnnq.collect(rewritten, tmp_path)).table
+    int8 = saved(pyncnnq.quantize(rewritten, table), tmp_path, "int8")
+    (tmp_path / "int8.json").write_text(json.dumps({"chosen": {"techniques": ["centring", "equalization"]}}))
+    found = analyze(exact, int8, tmp_path)
+    assert [(one.name, one.reading) for one in found.blobs] == [("first", "channels scaled"), ("second", "as in float")]
+    assert all(one.sqnr > 25 for one in found.blobs)
+    assert all(layer.local_sqnr > 25 and not layer.faults for layer in found.layers)

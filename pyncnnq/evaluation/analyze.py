@@ -22,9 +22,8 @@ from pyncnnq.evaluation.profile import macs
 from pyncnnq.evaluation.weights import row_noise, weight_bits
 from pyncnnq.inputs import InputOptions, pick
 from pyncnnq.model import Layer, Model
-from pyncnnq.quantizable import ACTIVATION_TYPES, is_int8, require_float
+from pyncnnq.quantizable import is_int8, require_float
 from pyncnnq.quantization import dequantize
-from pyncnnq.quantization.layers import CHAINED
 from pyncnnq.statistics.driver import Statistics, decibels, observe_samples, run_job
 from pyncnnq.statistics.pool import WorkerPool
 
@@ -91,6 +90,7 @@ class LayerDiagnosis:
         macs: multiplications and additions of one inference.
         weight_bits: how many bits its largest weight needs.
         chained: whether it writes int8.
+        misread_by: the layers that read what it writes in int8 by another scale than it wrote it.
         reading: how its input is stored.
         scale: of its input; None for a layer that finds its scales while running.
         peak: the largest input in steps of int8: about 127 where the scale fits; 127 at most is represented.
@@ -115,6 +115,7 @@ class LayerDiagnosis:
     macs: int
     weight_bits: int
     chained: bool
+    misread_by: tuple[str, ...]
     reading: str
     scale: float | None
     peak: float | None
@@ -229,8 +230,8 @@ def analyze_on(
             job = Localizing(files[0], inputs, samples, [blob for blob in blobs if blob in wanted], list(lone.values()))
             errors = run_job(job, _pool(workers, len(samples)), progress=update).samples
         by_layer = {layer: [answer[place] for answer in errors] for place, layer in enumerate(lone)}
-        chained = {layer.name for layer in int8.layers if layer.type in ACTIVATION_TYPES[:2] and layer.params.get_int(8, 0) > CHAINED}
-        found_out = [layers.diagnosis(name, parts, statistics, name in chained) for name, parts in by_layer.items()]
+        misread = _misread(int8)
+        found_out = [layers.diagnosis(name, parts, statistics, misread.get(name)) for name, parts in by_layer.items()]
         diagnoses = [replace(one, faults=faults(one), advice=advice(one)) for one in found_out]
         judging = pick(samples, _JUDGING_SAMPLES)
         with progress("rank") as update:
@@ -295,8 +296,10 @@ class _Layers:
             lone[name] = LoneLayer(alone(layer, folder, f"layer{number}"), bottoms, tops, _scale(layer))
         return lone
 
-    def diagnosis(self, name: str, errors: Sequence[LocalError], statistics: Statistics, chained: bool) -> LayerDiagnosis:
-        """All but what the ranking says."""
+    def diagnosis(
+        self, name: str, errors: Sequence[LocalError], statistics: Statistics, misread_by: tuple[str, ...] | None
+    ) -> LayerDiagnosis:
+        """All but what the ranking says; `misread_by` is None for a layer that writes float."""
         layer = self._int8[name]
         bottom, top = self._graph.split_root(layer.bottoms[0]), layer.tops[0]
         reading, scale = self._readings[bottom], _scale(layer)
@@ -316,7 +319,8 @@ class _Layers:
             output=top,
             macs=self.macs.get(name, 0),
             weight_bits=weight_bits(layer),
-            chained=chained,
+            chained=misread_by is not None,
+            misread_by=misread_by or (),
             reading=reading.kind,
             scale=scale,
             peak=max(error.peak for error in errors) if scale is not None else None,
@@ -330,6 +334,18 @@ class _Layers:
             channels=ranges.size,
             histogram=Histogram(blob.absmax, blob.histogram(_BINS).tolist(), threshold) if blob is not None and blob.absmax > 0 else None,
         )
+
+
+def _misread(int8: Model) -> dict[str, tuple[str, ...]]:
+    """For each layer that writes int8 its readers that take it by another scale."""
+    graph = int8.graph()
+    return {
+        layer.name: tuple(
+            one.name for one in graph.readers(layer.tops[0]) if _scale(one) != float(layer.weights["top_blob_int8_scales"].float32()[0])
+        )
+        for layer in int8.layers
+        if "top_blob_int8_scales" in layer.weights
+    }
 
 
 def _scale(layer: Layer) -> float | None:

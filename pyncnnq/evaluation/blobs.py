@@ -204,14 +204,28 @@ def read(found: Sums, allowed: Collection[str] | None) -> Reading:
         Reading(CHANNELS_SHIFTED, signs, np.where(np.isfinite(shift), shift, 0.0)),
         Reading(CHANNELS_SCALED, np.where(slope == 0, 1.0, slope), np.where(np.isfinite(shift), x - slope * y, 0.0)),
     ]
+    chosen = _choose(found, choices, active, allowed)
+    return _with_scaled_channels(found, chosen, choices[-1], active) if allowed and CHANNELS_SCALED in allowed else chosen
+
+
+def _choose(found: Sums, choices: Sequence[Reading], active: NDArray[np.bool_], allowed: Collection[str] | None) -> Reading:
+    """The simplest reading that fits the median channel, of choices that begin with "as in float"."""
     typical = [_typical(found, one, active) for one in choices]
     if typical[0] >= (_LIKELY if allowed else _SURE):
-        return as_it_is
+        return choices[0]
     usable = [place for place, one in enumerate(choices) if place == 0 or allowed is None or one.kind in allowed]
     best = max(typical[place] for place in usable)
     if best < typical[0] + _IMPROVEMENT:
-        return as_it_is
+        return choices[0]
     return next(choices[place] for place in usable if typical[place] > best - _IMPROVEMENT / 2)
+
+
+def _with_scaled_channels(found: Sums, reading: Reading, scaled: Reading, active: NDArray[np.bool_]) -> Reading:
+    """The same, but for the channels that are known to be scaled: equalization may scale few of them."""
+    apart = active & (noise(found, reading, 0) > 10 ** (_IMPROVEMENT / 10) * noise(found, scaled, 0))
+    if not apart.any():
+        return reading
+    return Reading(CHANNELS_SCALED, np.where(apart, scaled.gain, reading.gain), np.where(apart, scaled.offset, reading.offset))
 
 
 def _typical(found: Sums, reading: Reading, active: NDArray[np.bool_]) -> float:
