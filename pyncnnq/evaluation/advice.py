@@ -41,7 +41,7 @@ def advice(layer: LayerDiagnosis) -> tuple[str, ...]:
     if layer.wide_channels and layer.wide_channels <= max(1, layer.channels // 10):
         found.append(
             f"{layer.wide_channels} of {layer.channels} channels hold up to {layer.range_ratio:.0f}x the median range: equalization "
-            "(`pyncnnq quantize` from images) or float"
+            "(pyncnnq quantize, from images) or float"
         )
     if layer.weight_bits < 8:
         found.append(f"its weights use {layer.weight_bits} bits: 8 may be safe (--weight-bits proven)")
