@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pyncnnq.calibration import Calibration, calibrate
     from pyncnnq.data import collect
     from pyncnnq.errors import InputError, ModelError, PyncnnqError, TableError
+    from pyncnnq.evaluation.analyze import Analysis, analyze
+    from pyncnnq.evaluation.evaluate import Evaluation, evaluate
     from pyncnnq.inputs import InputOptions
     from pyncnnq.model import Model, load_model
     from pyncnnq.optimization.recipe import Optimized, optimize
@@ -27,7 +29,9 @@ if TYPE_CHECKING:
     from pyncnnq.targets import active_target, targets
 
 _HOMES = {
+    "Analysis": "evaluation.analyze",
     "Calibration": "calibration",
+    "Evaluation": "evaluation.evaluate",
     "InputError": "errors",
     "InputOptions": "inputs",
     "Model": "model",
@@ -39,9 +43,11 @@ _HOMES = {
     "Table": "table",
     "TableError": "errors",
     "active_target": "targets",
+    "analyze": "evaluation.analyze",
     "calibrate": "calibration",
     "collect": "data",
     "dequantize": "quantization",
+    "evaluate": "evaluation.evaluate",
     "load_model": "model",
     "optimize": "optimization.recipe",
     "quantize": "quantization",
@@ -49,7 +55,9 @@ _HOMES = {
 }
 
 __all__ = [
+    "Analysis",
     "Calibration",
+    "Evaluation",
     "InputError",
     "InputOptions",
     "Model",
@@ -61,9 +69,11 @@ __all__ = [
     "Table",
     "TableError",
     "active_target",
+    "analyze",
     "calibrate",
     "collect",
     "dequantize",
+    "evaluate",
     "load_model",
     "optimize",
     "quantize",

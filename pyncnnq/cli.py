@@ -13,9 +13,17 @@ from typing import NoReturn, cast
 import click
 
 from pyncnnq._core import active_kernels
-from pyncnnq.errors import PyncnnqError
+from pyncnnq.errors import FailedGateError, PyncnnqError
 
-_MODULES = {"calibrate": "calibrate", "quantize": "quantize", "inspect": "inspect", "dequantize": "quantize", "demo": "demo"}
+_MODULES = {
+    "calibrate": "calibrate",
+    "quantize": "quantize",
+    "evaluate": "evaluate",
+    "analyze": "analyze",
+    "inspect": "inspect",
+    "dequantize": "quantize",
+    "demo": "demo",
+}
 """Each command's module in `pyncnnq.commands`, imported when it is needed: `calibrate` has its workers to start first."""
 
 
@@ -50,7 +58,7 @@ def _open_streams() -> None:
 
 
 def main() -> NoReturn:
-    """Run the command line: exit code 0 when done, 2 for bad input with one clear message, 130 when interrupted."""
+    """Run the command line: exit code 0 when done, 1 for a result that fails a gate, 2 for bad input, 130 when interrupted."""
     _open_streams()
     try:
         commands(standalone_mode=False)
@@ -61,6 +69,9 @@ def main() -> NoReturn:
     except PyncnnqError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(2)
+    except FailedGateError as failure:
+        click.echo(f"failed: {failure}", err=True)
+        sys.exit(1)
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted: nothing was written", err=True)
         sys.exit(130)

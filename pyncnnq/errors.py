@@ -25,3 +25,7 @@ class UnreadableError(InputError):
 
 class TableError(PyncnnqError):
     """A calibration table that cannot be read or does not fit the model."""
+
+
+class FailedGateError(Exception):
+    """Everything went well, but a result is worse than the user allows: the command line says so in one line and exits with code 1."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pyncnnq.errors import PyncnnqError
 
-Metric = Callable[[Mapping[str, NDArray[np.float32]], tuple[Path, ...]], float]
+Metric = Callable[[Mapping[str, NDArray[np.float32]], Sequence[Path]], float]
 """From the outputs of one sample by their names, and the files of the sample, to a score: the higher the better."""
 
 
@@ -41,7 +41,7 @@ def load_metric(name: str) -> Metric:
     if not callable(called):
         raise MetricError(f"metric {name!r}: is no function")
 
-    def metric(outputs: Mapping[str, NDArray[np.float32]], paths: tuple[Path, ...]) -> float:
+    def metric(outputs: Mapping[str, NDArray[np.float32]], paths: Sequence[Path]) -> float:
         try:
             score = float(called(outputs, paths))
         except Exception as error:

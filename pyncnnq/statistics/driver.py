@@ -17,7 +17,7 @@ from pyncnnq.errors import InputError, ModelError, PyncnnqError
 from pyncnnq.inputs import InputSpec
 from pyncnnq.model import Model
 from pyncnnq.quantizable import require_float
-from pyncnnq.statistics.messages import Comparison, Failed, Job, Misfit, RangesJob, SizesJob, Unreadable
+from pyncnnq.statistics.messages import Comparison, Failed, Job, Misfit, RangesJob, SizesJob, Task, Unreadable
 from pyncnnq.statistics.observed import ObservedBlob, observed_blobs
 from pyncnnq.statistics.pool import WorkerPool
 from pyncnnq.statistics.ranges import ChannelRanges, merge_sums
@@ -69,7 +69,7 @@ def observe_samples(
         PyncnnqError: ncnn cannot run the model on these samples, or a blob holds an infinity or a NaN.
     """
     blobs = observed_blobs(model)
-    answers = _run(_job(Job, model, samples, inputs, blobs), pool, strict=strict, progress=progress)
+    answers = run_job(_job(Job, model, samples, inputs, blobs), pool, strict=strict, progress=progress)
     statistics = Statistics(samples=len(answers.samples), skipped=answers.skipped, printed=pool.printed)
     for blob in blobs:
         merged, peaks = answers.results[0][blob.name]
@@ -106,7 +106,7 @@ def channel_ranges(
         ModelError, InputError, PyncnnqError: see `observe_samples`.
     """
     blobs = observed_blobs(model)
-    answers = _run(_job(RangesJob, model, samples, inputs, blobs), pool, strict=strict, progress=progress)
+    answers = run_job(_job(RangesJob, model, samples, inputs, blobs), pool, strict=strict, progress=progress)
     measured = {blob.name: merge_sums([sample.blobs[index] for sample in answers.samples]) for index, blob in enumerate(blobs)}
     return {name: ranges for name, ranges in measured.items() if ranges is not None}
 
@@ -138,7 +138,7 @@ def blob_sizes(
     """
     param, bin_path = _files(model)
     named = list(zip(model.inputs, inputs, strict=True))
-    answers = _run(SizesJob(param, bin_path, named, list(samples), list(blobs)), pool, strict=False, progress=None)
+    answers = run_job(SizesJob(param, bin_path, named, list(samples), list(blobs)), pool, strict=False, progress=None)
     count = len(answers.samples)
     return {blob: sum(sample.elements[index] for sample in answers.samples) / count for index, blob in enumerate(blobs)}
 
@@ -187,33 +187,54 @@ def compare_outputs(
         InputError: no sample could be read, or an array does not fit.
         PyncnnqError: ncnn cannot run a model on these samples, or the metric fails.
     """
-    answers = _run(Comparison(models, inputs, samples, outputs, metric), pool, strict=strict, progress=progress)
+    answers = run_job(Comparison(models, inputs, samples, outputs, metric), pool, strict=strict, progress=progress)
     signal = [math.fsum(answer.signal[output] for answer in answers.samples) for output in range(len(outputs))]
     noise = [
         [math.fsum(answer.noise[other][output] for answer in answers.samples) for output in range(len(outputs))]
         for other in range(len(models) - 1)
     ]
-    ratios = [[_decibels(a, b) for a, b in zip(signal, row, strict=True)] for row in noise]
+    ratios = [[decibels(a, b) for a, b in zip(signal, row, strict=True)] for row in noise]
     reference, *scores = (math.fsum(column) / len(column) for column in zip(*(answer.scores for answer in answers.samples), strict=True))
     return Likeness(ratios, [reference - score for score in scores], answers.skipped)
 
 
-def _decibels(signal: float, noise: float) -> float:
+def decibels(signal: float, noise: float) -> float:
+    """Of two powers; infinite without noise, minus infinite without signal or where the noise is not finite."""
     if noise == 0:
         return math.inf
     return 10 * math.log10(signal / noise) if signal > 0 and math.isfinite(noise) else -math.inf
 
 
 @dataclass
-class _Answers:
-    """What workers found: of each sample that could be read, in their order, and as their results."""
+class Answers:
+    """What workers found: of each sample that could be read, in their order, and as their results.
 
+    Attributes:
+        numbers: which samples these are.
+        samples: what was answered to them.
+        results: the results of the workers.
+        skipped: the samples that could not be read, each with the reason.
+    """
+
+    numbers: list[int]
     samples: list[Any]
     results: list[Any]
     skipped: list[str]
 
 
-def _run(job: Job | SizesJob | Comparison, pool: WorkerPool, *, strict: bool, progress: Callable[[int, int], None] | None) -> _Answers:
+def run_job(
+    job: Job | SizesJob | Comparison | Task,
+    pool: WorkerPool,
+    *,
+    strict: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Answers:
+    """Let workers do a job on each sample; the pool ends with this call.
+
+    Raises:
+        InputError: no sample could be read; with `strict`, any could not; or an array does not fit.
+        PyncnnqError: ncnn cannot run a model on these samples.
+    """
     samples = job.samples
     found: dict[int, Any] = {}
     skipped: dict[int, str] = {}
@@ -246,4 +267,5 @@ def _run(job: Job | SizesJob | Comparison, pool: WorkerPool, *, strict: bool, pr
         raise PyncnnqError(failure.reason + "".join(f" (printed last: {line})" for line in list(pool.printed)[-1:]))
     if not found:
         raise InputError(f"none of the {len(samples)} samples could be read; the first one: {skipped[min(skipped)]}")
-    return _Answers([found[index] for index in sorted(found)], results, [skipped[index] for index in sorted(skipped)])
+    numbers = sorted(found)
+    return Answers(numbers, [found[index] for index in numbers], results, [skipped[index] for index in sorted(skipped)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,33 @@ from numpy.typing import NDArray
 from pyncnnq.inputs import InputSpec
 from pyncnnq.statistics.observed import ObservedBlob
 from pyncnnq.statistics.ranges import ChannelSums
+
+
+class Work(Protocol):
+    """What a worker does with each sample."""
+
+    def take(self, inputs: Sequence[tuple[str, Any]], paths: Sequence[Path]) -> object:
+        """The answer to one sample: the blob of each model input with its Mat, and the files that these were loaded from."""
+
+    def result(self) -> object:
+        """The answer when all samples have been taken."""
+
+
+class Task(Protocol):
+    """A job that brings its own work; it is imported where the worker unpickles it."""
+
+    @property
+    def inputs(self) -> Sequence[tuple[str, InputSpec]]: ...
+
+    @property
+    def samples(self) -> Sequence[tuple[Path, ...]]: ...
+
+    def start(self) -> Work:
+        """Get ready, in the worker.
+
+        Raises:
+            FailureError: ncnn cannot load a model.
+        """
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
 Started as a program of its own and not by multiprocessing: it needs nothing of the caller's `__main__`, it is safe beside
 threads and OpenMP, and what ncnn prints to the C stderr, or a crash inside it, stays away from the user's terminal and process.
 
-Messages are pickles over the standard streams.  In: a `Job`, `RangesJob`, `SizesJob` or `Comparison`, then sample indices, then None.
-Out: one message for each index, then the result: the statistics of a Job, nothing of the others.  Or in: a `Walk`, then what a `Walker`
-answers, then None; out: one answer to each.
+Messages are pickles over the standard streams.  In: a `Job`, `RangesJob`, `SizesJob`, `Comparison` or `Task`, then sample indices, then
+None.  Out: one message for each index, then the result: the statistics of a Job, mostly nothing of the others.  Or in: a `Walk`, then what
+a `Walker` answers, then None; out: one answer to each.
 """
 
 from __future__ import annotations
@@ -39,8 +39,10 @@ from pyncnnq.statistics.messages import (
     RangesJob,
     Sized,
     SizesJob,
+    Task,
     Unreadable,
     Walk,
+    Work,
 )
 from pyncnnq.statistics.network import FailureError, Network
 from pyncnnq.statistics.observed import ObservedBlob
@@ -112,7 +114,7 @@ class _Observation:
         self._blobs = {blob.name: blob for blob in job.blobs}
         self._found = {name: (BlobStatistics(), ChannelPeaks()) for name in self._blobs}
 
-    def take(self, inputs: Sequence[tuple[str, Any]], _paths: tuple[Path, ...]) -> Observed:
+    def take(self, inputs: Sequence[tuple[str, Any]], _paths: Sequence[Path]) -> Observed:
         for name, mat in self._network.blobs(inputs, list(self._blobs), packed=True):
             _observe(self._blobs[name], mat, *self._found[name])
         return Observed()
@@ -128,7 +130,7 @@ class _Measurement:
         self._network = Network(job.param, job.bin)
         self._blobs = {blob.name: blob for blob in job.blobs}
 
-    def take(self, inputs: Sequence[tuple[str, Any]], _paths: tuple[Path, ...]) -> Measured:
+    def take(self, inputs: Sequence[tuple[str, Any]], _paths: Sequence[Path]) -> Measured:
         blobs = self._network.blobs(inputs, list(self._blobs), packed=False)
         return Measured(tuple(_measure(self._blobs[name], mat) for name, mat in blobs))
 
@@ -143,7 +145,7 @@ class _Sizing:
         self._network = Network(job.param, job.bin)
         self._blobs = list(job.blobs)
 
-    def take(self, inputs: Sequence[tuple[str, Any]], _paths: tuple[Path, ...]) -> Sized:
+    def take(self, inputs: Sequence[tuple[str, Any]], _paths: Sequence[Path]) -> Sized:
         blobs = self._network.blobs(inputs, self._blobs, packed=True)
         return Sized(tuple(mat.w * mat.h * mat.d * mat.c * mat.elempack for _, mat in blobs))
 
@@ -159,7 +161,7 @@ class _OutputComparison:
         self._outputs = list(job.outputs)
         self._metric = load_metric(job.metric) if job.metric is not None else None
 
-    def take(self, inputs: Sequence[tuple[str, Any]], paths: tuple[Path, ...]) -> Compared:
+    def take(self, inputs: Sequence[tuple[str, Any]], paths: Sequence[Path]) -> Compared:
         reference, *others = [
             [np.array(mat, np.float64) for _, mat in network.blobs(inputs, self._outputs, packed=False)] for network in self._networks
         ]
@@ -167,7 +169,7 @@ class _OutputComparison:
         noise = tuple(tuple(_squared_distance(a, b) for a, b in zip(reference, other, strict=True)) for other in others)
         return Compared(signal, noise, tuple(self._score(outputs, reference, paths) for outputs in (reference, *others)))
 
-    def _score(self, outputs: Sequence[Floats], reference: Sequence[Floats], paths: tuple[Path, ...]) -> float:
+    def _score(self, outputs: Sequence[Floats], reference: Sequence[Floats], paths: Sequence[Path]) -> float:
         if self._metric is None:
             return agreement(outputs, reference)
         return self._metric({name: output.astype(np.float32) for name, output in zip(self._outputs, outputs, strict=True)}, paths)
@@ -183,16 +185,18 @@ def _squared_distance(a: Floats, b: Floats) -> float:
     return distance if math.isfinite(distance) else math.inf
 
 
-def _work(job: Job | SizesJob | Comparison) -> _Observation | _Measurement | _Sizing | _OutputComparison:
+def _work(job: Job | SizesJob | Comparison | Task) -> Work:
     if isinstance(job, Comparison):
         return _OutputComparison(job)
     if isinstance(job, SizesJob):
         return _Sizing(job)
-    return _Measurement(job) if isinstance(job, RangesJob) else _Observation(job)
+    if isinstance(job, Job):
+        return _Measurement(job) if isinstance(job, RangesJob) else _Observation(job)
+    return job.start()
 
 
 def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
-    job: Job | SizesJob | Comparison | Walk = _read(requests)
+    job: Job | SizesJob | Comparison | Task | Walk = _read(requests)
     if isinstance(job, Walk):
         _walk(job, requests, answers)
         return

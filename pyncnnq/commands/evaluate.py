@@ -1,0 +1,177 @@
+"""`pyncnnq evaluate`: what int8 did to a model."""
+
+from __future__ import annotations
+
+import json
+from contextlib import AbstractContextManager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pyncnnq.commands.data_request import DataRequest
+from pyncnnq.commands.options import OUTPUT_PATH, PATH, data_options, model_arguments, output_options
+from pyncnnq.data import CalibrationData
+from pyncnnq.errors import FailedGateError, PyncnnqError
+from pyncnnq.evaluation.accuracy import Interval
+from pyncnnq.evaluation.analyze import MOST_SAMPLES, analyze_on
+from pyncnnq.evaluation.evaluate import Evaluation, evaluate_on
+from pyncnnq.evaluation.labels import class_names
+from pyncnnq.files import check_writable, write_files
+from pyncnnq.inputs import InputSpec, Preprocessing, pick
+from pyncnnq.model import Model, load_model
+from pyncnnq.report.facts import finite
+from pyncnnq.report.page import check_available, page
+from pyncnnq.report.progress import Update, progress
+from pyncnnq.report.tables import print_table
+
+
+@click.command("evaluate")
+@model_arguments
+@click.argument("int8_param", type=PATH)
+@click.argument("int8_bin", type=PATH)
+@click.argument("data", nargs=-1)
+@click.option("--labels", metavar="FROM", help="Class of each sample: folders, a .csv of FILE,CLASS, or a file with the class names.")
+@click.option("--metric", metavar="MODULE:FUNCTION", help="A score of your own: function(outputs by name, file) of one sample.")
+@click.option("--threads", type=click.IntRange(min=1), default=1, help="Of one inference, where speed is measured.  [default: 1]")
+@click.option("--fail-under-sqnr", type=float, metavar="DB", help="Exit with code 1 if an output's SQNR is below this.")
+@click.option(
+    "--fail-drop", type=float, metavar="POINTS", help="Exit with code 1 if top-1 (in percentage points), or the metric, drops more."
+)
+@click.option("--report", type=OUTPUT_PATH, help="Write a page (.html) with all of this, and what `pyncnnq analyze` finds.")
+@data_options
+@output_options
+def evaluate_command(
+    param: Path,
+    bin: Path,
+    int8_param: Path,
+    int8_bin: Path,
+    data: tuple[str, ...],
+    labels: str | None,
+    metric: str | None,
+    threads: int,
+    fail_under_sqnr: float | None,
+    fail_drop: float | None,
+    report: Path | None,
+    quiet: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Compare an int8 model with the float model it was made from, both in stock ncnn on the same data.
+
+    PARAM and BIN are the float model, INT8_PARAM and INT8_BIN the int8 model; DATA and the options from --preset on as for
+    `pyncnnq calibrate`, best with images that were not calibrated on.
+    """
+    if fail_drop is not None and not (labels or metric):
+        raise PyncnnqError("--fail-drop: there is nothing to drop; give --labels or --metric too")
+    request = DataRequest.read(data, options)
+    if report is not None:
+        check_available()
+        check_writable(report, inputs=[param, bin, int8_param, int8_bin, *request.files])
+    model, int8 = load_model(param, bin), load_model(int8_param, int8_bin)
+    found = request.find(model)
+    chosen = replace(found, samples=pick(found.samples, request.setting("samples")))
+    workers, strict = request.setting("workers"), request.setting("strict", False)
+
+    def show(what: str) -> AbstractContextManager[Update | None]:
+        return progress(what, quiet=quiet or as_json)
+
+    result = evaluate_on(model, int8, chosen, workers, labels=labels, metric=metric, threads=threads, strict=strict, progress=show)
+    told = asdict(result)
+    if report is not None:
+        few = replace(chosen, samples=pick(chosen.samples, MOST_SAMPLES))
+        analysis = analyze_on(model, int8, few, workers, progress=show)
+        told["analysis"] = asdict(analysis)
+        classes = class_names(labels, [paths[0] for paths in chosen.samples]) if labels else []
+        settings = _settings(model, int8, chosen, request, labels)
+        write_files({report: page(result, analysis, settings, classes).encode(errors="replace")})
+    if as_json:
+        click.echo(json.dumps(finite(told), indent=2))
+    else:
+        for reason in result.skipped:
+            click.echo(f"warning: skipped {reason}", err=True)
+        if not quiet:
+            _print(result)
+    if failures := _failures(result, fail_under_sqnr, fail_drop):
+        raise FailedGateError("; ".join(failures))
+
+
+def _settings(model: Model, int8: Model, data: CalibrationData, request: DataRequest, labels: str | None) -> dict[str, str]:
+    """What the report says of the command line."""
+    return {
+        "int8 model": str(int8.param_path),
+        "float model": str(model.param_path),
+        "data": ", ".join(request.paths),
+        **{f"input {name}": _spec(spec) for name, spec in zip(model.inputs, data.inputs, strict=True)},
+        **({"labels": labels} if labels else {}),
+    }
+
+
+def _spec(spec: InputSpec) -> str:
+    if not isinstance(spec, Preprocessing):
+        return "arrays (.npy)"
+    mean, norm = (",".join(f"{value:g}" for value in values) for values in (spec.mean, spec.norm))
+    return f"{spec.pixel}, size {spec.size[0]},{spec.size[1]}, mean {mean}, norm {norm}, resize {spec.resize}"
+
+
+def _print(result: Evaluation) -> None:
+    columns = ("output", "SQNR", "cosine", "max error", "top-1 agreement", "top-5 agreement")
+    rows = [
+        (
+            one.name,
+            f"{one.sqnr:.2f} dB",
+            _number(one.cosine, ".6f"),
+            f"{one.max_error:.4g}",
+            _percent(one.top1_agreement),
+            _percent(one.top5_agreement),
+        )
+        for one in result.outputs
+    ]
+    print_table(columns, rows, numeric=columns[1:])
+    int8_share = 100 * result.int8_macs / result.macs if result.macs else 0.0
+    scores = []
+    if found := result.accuracy:
+        scores.append(("top-1", *map(_percent, found.top1), _change(found.top1_change, " points")))
+        if found.top5:
+            scores.append(("top-5", *map(_percent, found.top5), ""))
+    if score := result.score:
+        scores.append((score.metric, *(f"{mean:.6g}" for mean in score.mean), _change(score.change)))
+    speed, sizes = result.speed, result.bytes
+    scores.append(
+        (_threads(speed.threads), f"{speed.float_ms:.2f} ms", f"{speed.int8_ms:.2f} ms", f"{speed.float_ms / speed.int8_ms:.2f}x as fast")
+    )
+    scores.append(("size", f"{sizes[0]:,} bytes", f"{sizes[1]:,} bytes", f"{100 * sizes[1] / sizes[0]:.1f} %"))
+    scores.append(("multiplications in int8", "", f"{int8_share:.1f} %", f"of {result.macs / 1e6:.1f} million"))
+    print_table(("", "float", "int8", "int8 against float"), scores, numeric=("float", "int8"))
+    click.echo(f"{len(result.samples)} samples, {len(result.skipped)} unreadable; speed: median of {speed.runs} runs of each")
+
+
+def _threads(count: int) -> str:
+    return f"inference, {count} thread{'s' if count > 1 else ''}"
+
+
+def _percent(value: float | None) -> str:
+    return _number(value, ".2f", " %")
+
+
+def _number(value: float | None, form: str, unit: str = "") -> str:
+    return "-" if value is None else f"{value:{form}}{unit}"
+
+
+def _change(change: Interval, unit: str = "") -> str:
+    return f"{change.estimate:+.4g}{unit} (95 %: {change.low:+.4g} to {change.high:+.4g})"
+
+
+def _failures(result: Evaluation, least_sqnr: float | None, most_drop: float | None) -> list[str]:
+    failures = []
+    if least_sqnr is not None:
+        failures += [f"SQNR of {one.name} is {one.sqnr:.2f} dB, below {least_sqnr:g}" for one in result.outputs if one.sqnr < least_sqnr]
+    if most_drop is not None:
+        changes = [("top-1", result.accuracy.top1_change)] if result.accuracy else []
+        changes += [(result.score.metric, result.score.change)] if result.score else []
+        # Not `>`: a score that is not a number fails too.
+        failures += [
+            f"{name} drops by {-one.estimate:.4g}, more than {most_drop:g}" for name, one in changes if not -one.estimate <= most_drop
+        ]
+    return failures

@@ -1,0 +1,118 @@
+"""Which class each sample is of."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+from pyncnnq.errors import InputError, PyncnnqError
+
+FOLDERS = "folders"
+
+
+def find_labels(source: str, paths: Sequence[Path]) -> list[int]:
+    """The class of each sample, a place in the model's output.
+
+    Args:
+        source: one of
+            "folders": the folder that a sample lies in is its class.  The classes are the folders beside each other in alphabetical
+            order, or by their number where all names are numbers;
+            a `.csv` or `.tsv` file with lines `file,class`: the file by its path relative to the table or by its name, the class
+            by its number from 0.  A first line whose class is not a number is a heading;
+            any other file: the names of all classes in the order of the output, one a line, such as ImageNet's ids.  A sample's class is
+            the one that its folder is named after, or that its own name begins with (`n01440764_tench.JPEG`).
+        paths: the samples' files.
+
+    Raises:
+        InputError: a source that cannot be read, or a sample that it says nothing of.
+    """
+    if source == FOLDERS:
+        return _by_folders(paths)
+    try:
+        text = Path(source).read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise InputError(
+            f"--labels {source}: no such file; give `{FOLDERS}`, a .csv of files and classes, or a list of class names"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"--labels {source}: cannot read: {error}") from None
+    if Path(source).suffix.lower() in (".csv", ".tsv"):
+        return _by_table(source, text, paths)
+    return _by_names(source, [line.strip() for line in text.splitlines() if line.strip()], paths)
+
+
+def class_names(source: str, paths: Sequence[Path]) -> list[str]:
+    """The names of the classes in the order of the output, as far as the source (see `find_labels`, which has read it) has names."""
+    if source == FOLDERS:
+        names = [entry.name for entry in paths[0].absolute().parent.parent.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
+        return [] if all(name.isdecimal() for name in names) else sorted(names)
+    if Path(source).suffix.lower() in (".csv", ".tsv"):
+        return []
+    return [line.strip() for line in Path(source).read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+
+
+def _by_folders(paths: Sequence[Path]) -> list[int]:
+    parents = {path.absolute().parent.parent for path in paths}
+    if len(parents) > 1:
+        places = ", ".join(sorted(map(str, parents))[:3])
+        raise InputError(f"--labels {FOLDERS}: the class folders must lie beside each other, but they are in {places}")
+    (root,) = parents
+    try:
+        names = [entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
+    except OSError as error:
+        raise PyncnnqError(f"{root}: cannot read: {error.strerror}") from None
+    if all(name.isdecimal() for name in names):
+        return [int(path.absolute().parent.name) for path in paths]
+    places_of = {name: place for place, name in enumerate(sorted(names))}
+    return [places_of[path.absolute().parent.name] for path in paths]
+
+
+def _by_table(source: str, text: str, paths: Sequence[Path]) -> list[int]:
+    rows = list(csv.reader(text.splitlines(), delimiter="\t" if source.lower().endswith(".tsv") else ","))
+    known: dict[str, int] = {}
+    for number, row in enumerate(rows, start=1):
+        if not row:
+            continue
+        if len(row) < 2 or not row[1].strip().isdecimal():
+            if number == 1:
+                continue
+            raise InputError(f"--labels {source}: line {number}: expected a file and the number of its class, found {','.join(row)!r}")
+        if known.setdefault(row[0].strip(), int(row[1])) != int(row[1]):
+            raise InputError(f"--labels {source}: line {number}: {row[0].strip()} has another class further up")
+    folder = Path(source).absolute().parent
+    return [_look_up(path, known, folder, source) for path in paths]
+
+
+def _look_up(path: Path, known: dict[str, int], folder: Path, source: str) -> int:
+    absolute = path.absolute()
+    names = [str(path), str(absolute), path.name]
+    if absolute.is_relative_to(folder):
+        names.insert(0, absolute.relative_to(folder).as_posix())
+    # A table may lie elsewhere than its files, and name them from any folder above them.
+    names += ["/".join(absolute.parts[-count:]) for count in (2, 3)]
+    found = next((known[name] for name in names if name in known), None)
+    if found is None:
+        raise InputError(f"--labels {source}: has no line for {path}; lines are `file,class`, the file as {names[0]} or {path.name}")
+    return found
+
+
+def _by_names(source: str, names: Sequence[str], paths: Sequence[Path]) -> list[int]:
+    places = {name: place for place, name in enumerate(names)}
+    if len(places) < len(names):
+        raise InputError(f"--labels {source}: names a class twice; expected the names of all classes, one a line")
+    return [_named(path, places, source) for path in paths]
+
+
+def _named(path: Path, places: dict[str, int], source: str) -> int:
+    folder = path.absolute().parent.name
+    if folder in places:
+        return places[folder]
+    parts = path.stem.split("_")
+    for count in range(len(parts), 0, -1):  # the longest name that fits: classes may have underscores in them
+        name = "_".join(parts[:count])
+        if name in places:
+            return places[name]
+    raise InputError(
+        f"--labels {source}: {path}: neither its folder nor the beginning of its name is one of the {len(places)} classes there"
+    )

@@ -1,0 +1,124 @@
+"""The report: one HTML file that needs nothing else, for a browser, a phone or a printer."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pyncnnq.errors import PyncnnqError
+from pyncnnq.evaluation.analyze import Analysis
+from pyncnnq.evaluation.evaluate import EvaluatedSample, Evaluation
+from pyncnnq.report import svg
+
+if TYPE_CHECKING:
+    import jinja2
+
+_WORST = 12
+_THUMBNAIL = 144
+
+
+def check_available() -> None:
+    """Find out before long work whether a report can be made.
+
+    Raises:
+        PyncnnqError: Jinja2, which fills in its template, is not installed.
+    """
+    try:
+        import jinja2  # noqa: F401
+    except ImportError:
+        raise PyncnnqError("--report: needs Jinja2, which is not installed: pip install 'pyncnnq[report]'") from None
+
+
+def page(evaluation: Evaluation, analysis: Analysis, settings: Mapping[str, str], classes: Sequence[str] = ()) -> str:
+    """The report as HTML.
+
+    Args:
+        evaluation, analysis: of the same pair of models.
+        settings: what was given, to be shown as it is.
+        classes: names of the places in a ranking output, if they are known.
+
+    Raises:
+        PyncnnqError: Jinja2 is not installed.
+    """
+    check_available()
+    worst = sorted(evaluation.samples, key=lambda sample: sample.sqnr)[:_WORST]
+    along = [
+        [(float(place), ratio, f"{blob.name} ({blob.layer}): {decibels(ratio)}") for place, (blob, ratio) in enumerate(line)]
+        for line in ([(blob, blob.sqnr) for blob in analysis.blobs], [(blob, blob.weights_sqnr) for blob in analysis.blobs])
+    ]
+    steps = [(step.int8_macs, step.sqnr, f"{len(step.in_float)} layers in float: {decibels(step.sqnr)}") for step in analysis.curve]
+    text: str = (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            evaluation=evaluation,
+            analysis=analysis,
+            settings={**settings, "ncnn": metadata.version("ncnn")},
+            worst=[(sample, _thumbnail(sample.path), _ranking(sample, classes)) for sample in worst],
+            label=lambda place: _label(place, classes),
+            along=svg.chart(along, 900, 280, whole_x=True),
+            pareto=svg.chart([steps], 900, 260, whole_x=False),
+            outline=svg.outline,
+        )
+    )
+    return text
+
+
+def decibels(ratio: float | None) -> str:
+    """In words."""
+    if ratio is None:
+        return "-"
+    if math.isinf(ratio):
+        return "no error" if ratio > 0 else "not comparable"
+    return f"{ratio:.1f} dB"
+
+
+def _environment() -> jinja2.Environment:
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    environment.trim_blocks = environment.lstrip_blocks = True
+    environment.filters["db"] = decibels
+    environment.filters["ratio"] = lambda ratio: decibels(ratio).removesuffix(" dB")
+    environment.filters["number"] = lambda value, form: "-" if value is None else format(value, form)
+    environment.filters["key"] = _sort_key
+    return environment
+
+
+def _sort_key(value: float | None) -> str:
+    """What a column is sorted by: nothing comes last."""
+    return "" if value is None else f"{min(max(value, -1e9), 1e9):.5g}"
+
+
+def _label(place: int, classes: Sequence[str]) -> str:
+    return classes[place] if place < len(classes) else str(place)
+
+
+def _ranking(sample: EvaluatedSample, classes: Sequence[str]) -> list[tuple[tuple[str, float], tuple[str, float]]]:
+    """The first places in float and int8, each with its value."""
+    if sample.top is None or sample.scores is None:
+        return []
+    columns = []
+    for places, scores in zip(sample.top, sample.scores, strict=True):
+        columns.append([(_label(place, classes), score) for place, score in zip(places, scores, strict=True)])
+    return list(zip(columns[0], columns[1], strict=True))
+
+
+def _thumbnail(path: Path) -> str | None:
+    """The image as a small data URL; None for what is no image."""
+    import cv2  # only here: it takes long to import
+
+    pixels: Any = cv2.imread(str(path), cv2.IMREAD_COLOR) if path.suffix.lower() != ".npy" else None
+    if pixels is None:
+        return None
+    height, width = pixels.shape[:2]
+    scale = min(_THUMBNAIL / max(height, width), 1.0)
+    small = cv2.resize(pixels, (max(1, round(width * scale)), max(1, round(height * scale))), interpolation=cv2.INTER_AREA)
+    encoded = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 80])[1]
+    return f"data:image/jpeg;base64,{base64.b64encode(encoded.tobytes()).decode()}"
