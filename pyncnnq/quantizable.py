@@ -135,6 +135,18 @@ def require_float(model: Model) -> None:
             raise ModelError(f"{model.param_path}: {layer} is int8 already; give the float model instead")
 
 
+def require_sound_float(model: Model) -> None:
+    """Make sure that a model is float, and that its weights are finite and those which its layers ask for.
+
+    Raises:
+        ModelError: naming the first layer that is not.
+    """
+    require_float(model)
+    for layer in model.layers:
+        layer.check_weights()
+    model.check_finite()
+
+
 def input_channels(layer: Layer) -> int:
     """How many channels (InnerProduct: elements) the input of a layer of ACTIVATION_TYPES must have, by its weights.
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pyncnnq.model import Layer, Model
 from pyncnnq.model.shapes import dimensions
 from pyncnnq.optimization.linear import bias, set_bias, takes_channels, weights_by_channel
-from pyncnnq.quantizable import needs_activation_scale, pads, require_float
+from pyncnnq.quantizable import needs_activation_scale, pads, require_sound_float
 from pyncnnq.statistics.ranges import ChannelRanges
 
 Floats = NDArray[np.float64]
@@ -42,10 +42,7 @@ def centre(model: Model, ranges: Mapping[str, ChannelRanges]) -> tuple[Model, di
     Raises:
         ModelError: a model that is int8 already, or weights that are not finite or not those that a layer needs.
     """
-    require_float(model)
-    for layer in model.layers:
-        layer.check_weights()
-    model.check_finite()
+    require_sound_float(model)
     found = _Centred(model, ranges)
     model = model.copy()
     for layer in model.layers:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from pyncnnq.model import Layer, Model, Weight
 from pyncnnq.optimization.channel_classes import ChannelClasses, channel_classes
 from pyncnnq.optimization.linear import bias, groups, is_depthwise, set_bias, weights_by_channel
-from pyncnnq.quantizable import needs_activation_scale, require_float
+from pyncnnq.quantizable import needs_activation_scale, require_sound_float
 from pyncnnq.quantization.layers import set_weights
 from pyncnnq.statistics.observed import observed_blobs
 from pyncnnq.statistics.ranges import ChannelRanges
@@ -70,10 +70,7 @@ def equalize(model: Model, ranges: Mapping[str, ChannelRanges]) -> tuple[Model, 
     Raises:
         ModelError: a model that is int8 already, or weights that are not finite or not those that a layer needs.
     """
-    require_float(model)
-    for layer in model.layers:
-        layer.check_weights()
-    model.check_finite()
+    require_sound_float(model)
     classes = channel_classes(model, ranges)
     factors = np.ones(classes.count)
     done = []

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from pyncnnq._core import quantize_rows
 from pyncnnq.model import Graph, Layer, Model
 from pyncnnq.optimization.linear import bias, set_bias, turn
-from pyncnnq.quantizable import ACTIVATION_TYPES, has_dynamic_weight, pads, pads_with_value, require_float, scaled_weights
+from pyncnnq.quantizable import ACTIVATION_TYPES, has_dynamic_weight, pads, pads_with_value, require_sound_float, scaled_weights
 from pyncnnq.quantization.selection import prevented
 from pyncnnq.statistics.messages import Quantizer
 from pyncnnq.table import Table, weight_key
@@ -74,10 +74,7 @@ def fold_zero_points(model: Model, table: Table) -> tuple[Model, Table, list[str
         ModelError: a model that is int8 already, or weights that are not finite or not those that a layer needs.
         TableError: a table that does not fit the model.
     """
-    require_float(model)
-    for layer in model.layers:
-        layer.check_weights()
-    model.check_finite()
+    require_sound_float(model)
     table.check(model)
     shifts = _shifts(model, table)
     model, table = model.copy(), copy.deepcopy(table)

@@ -7,7 +7,7 @@ from typing import get_args
 
 from pyncnnq.errors import PyncnnqError
 from pyncnnq.model import Layer, Model, dimensions, takes_vector
-from pyncnnq.quantizable import input_channels, require_float
+from pyncnnq.quantizable import input_channels, require_sound_float
 from pyncnnq.quantization.chaining import chain
 from pyncnnq.quantization.layers import (
     GemmScale,
@@ -60,10 +60,7 @@ def quantize(
     """
     if gemm_scale not in get_args(GemmScale):
         raise PyncnnqError(f"unknown gemm_scale {gemm_scale!r}; there are: {', '.join(get_args(GemmScale))}")
-    require_float(model)
-    for layer in model.layers:
-        layer.check_weights()
-    model.check_finite()
+    require_sound_float(model)
     requested = left_out(model, exclude=exclude, only=only, keep_first_last=keep_first_last)
     warnings = table.check(model, requested)
     reasons = prevented(model, table) | requested
