@@ -9,20 +9,21 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 from small_models import Array, convolution, inner_product, model_of, plain, run_model, run_ncnn, sqnr
 
-from pyncnnq import InputError, Model, Optimized, PyncnnqError, calibrate, collect, load_model, optimize
+from pyncnnq import Calibration, InputError, Model, Optimized, PyncnnqError, Table, calibrate, collect, load_model, optimize
 from pyncnnq.data import find_data
 from pyncnnq.inputs import InputOptions
 from pyncnnq.macs import macs
 from pyncnnq.model import Layer, Params, Weight
 from pyncnnq.optimization.bias_correction import correct_biases
-from pyncnnq.optimization.draft import Draft
-from pyncnnq.optimization.judge import split_samples
+from pyncnnq.optimization.draft import Draft, Finished
+from pyncnnq.optimization.judge import Candidate, Judged, split_samples
+from pyncnnq.optimization.mixed_precision import Budget, MixedPrecision, Step
 from pyncnnq.statistics.driver import blob_sizes
 from pyncnnq.statistics.pool import WorkerPool
 
@@ -162,6 +163,40 @@ def test_what_cannot_be_reached_is_said_and_the_best_is_kept(network: tuple[Mode
         (warning,) = [line for line in result.warnings if "budget" in line]
         assert f"{len(in_float(result))} layers in float" in warning
         assert f"{result.chosen.score:.2f} dB, not 60" in warning
+
+
+@pytest.mark.parametrize("fewest", range(1, 8))
+def test_rounded_weights_need_the_fewest_layers(fewest: int) -> None:
+    """Models that only say how good they are: with rounded weights the goal is met from so many layers on."""
+    names = tuple("abcdefg")
+
+    def made(count: int, ratio: float) -> Judged:
+        draft = Draft("auto", (), Model([]), Calibration(Table()), spared=names[:count])
+        return Judged(draft, cast(Finished, None), Candidate("auto", (), {"out0": ratio}, 0.0))
+
+    rounded: list[int] = []
+
+    def round_with(layers: tuple[str, ...]) -> Judged:
+        rounded.append(len(layers))
+        return made(len(layers), 30.5 if len(layers) >= fewest else 29)
+
+    steps = tuple(Step(names[:count], 1 - count / 8, made(count, 23 + count).candidate) for count in range(8))
+    found = MixedPrecision(Budget(min_sqnr=30), made(7, 30), (), steps).round_weights(made(0, 24), round_with)
+    assert found.in_float == names[:fewest]
+    assert found.warnings == []
+    assert len(rounded) == len(set(rounded)) <= 4
+    assert [len(step.in_float) for step in found.rounded] == sorted([0, *rounded])
+
+
+def test_a_model_that_meets_the_budget_is_kept_if_rounding_does_worse() -> None:
+    def made(count: int, ratio: float) -> Judged:
+        draft = Draft("auto", (), Model([]), Calibration(Table()), spared=("a",)[:count])
+        return Judged(draft, cast(Finished, None), Candidate("auto", (), {"out0": ratio}, 0.0))
+
+    steps = (Step((), 1.0, made(0, 20).candidate), Step(("a",), 0.5, made(1, 30).candidate))
+    mixed = MixedPrecision(Budget(min_sqnr=30), made(1, 30), (), steps)
+    assert mixed.round_weights(made(0, 25), lambda _: made(1, 29)).best.candidate.score == 30
+    assert mixed.round_weights(made(0, 25), lambda _: made(1, 31)).best.candidate.score == 31
 
 
 def test_layers_in_float_have_the_biases_of_float(network: tuple[Model, Path], tmp_path: Path) -> None:

@@ -58,12 +58,12 @@ def data_options(command: Command) -> Command:
 def budget_options(command: Command) -> Command:
     """What an int8 model shall reach by leaving layers in float, and how many of them."""
     options = [
-        click.option("--min-sqnr", type=float, metavar="DB", help="Leave layers in float until each output has this SQNR."),
+        click.option("--min-sqnr", type=float, metavar="DB", help="Leave layers in float, few of them, so that each output has this SQNR."),
+        click.option("--max-drop", type=float, metavar="X", help="The same for top-1: it changes in at most X % of the samples."),
+        click.option("--metric", metavar="FILE.py:NAME", help="A function that scores outputs: --max-drop is how far it may fall."),
         click.option(
-            "--max-drop", type=float, metavar="X", help="Or until the samples' top-1 changes in at most X %, or the metric falls by X."
+            "--max-float-layers", type=click.IntRange(min=0), metavar="N", help="Leave at most N in float; alone: those N that gain most."
         ),
-        click.option("--metric", metavar="FILE.py:NAME", help="A function of outputs and files that returns a score, for --max-drop."),
-        click.option("--max-float-layers", type=click.IntRange(min=0), metavar="N", help="Leave at most N; alone: those N that gain most."),
     ]
     return _with(options, command)
 

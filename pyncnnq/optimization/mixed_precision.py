@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pyncnnq.errors import InputError, PyncnnqError
 from pyncnnq.metric import load_metric
 from pyncnnq.optimization.draft import Draft
-from pyncnnq.optimization.judge import LARGEST_RATIO, Candidate, Judge, Judged
+from pyncnnq.optimization.judge import LARGEST_RATIO, Candidate, Judge, Judged, Progress
 
 MIXED_PRECISION = "mixed precision"
 
@@ -24,8 +24,8 @@ TRIED = 8
 MEMORY = 2**28
 """How many bytes the float weights of all models that a worker holds may have, if there are several."""
 
-LEAST_GAIN = 0.01
-"""In dB: a layer that gains less is not worth being in float."""
+LEAST_GAIN = 0.05
+"""In dB: a layer that gains less is not worth being in float, unless the goal is reached with it."""
 
 Update = Callable[[int, int], None]
 
@@ -141,7 +141,7 @@ class MixedPrecision:
         budget: what was asked for.
         best: the model that was found.
         shares: of each layer that was int8, the largest first; empty if that was good enough.
-        steps: from all int8 on, one layer more each, and less error: their Pareto list.
+        steps: from all int8 on, one layer more each, and less error: their Pareto list; empty too then.
         rounded: those of the steps for which weights were rounded anew, with them; none in recipes that do not round.
     """
 
@@ -181,21 +181,50 @@ class MixedPrecision:
             middle = (low + high) // 2
             low, high = (low, middle) if self.budget.is_met(at(middle).candidate) else (middle, high)
         best = at(high)
-        if not self.budget.is_met(best.candidate):
-            best = max(best, self.best, key=lambda one: self.budget.score(one.candidate))
+        if not self.budget.is_met(best.candidate):  # also where rounding does harm
+            best = max(self.best, best, key=lambda one: (self.budget.is_met(one.candidate), self.budget.score(one.candidate)))
         rounded = tuple(replace(self.steps[count], candidate=found[count].candidate) for count in sorted(found))
         return replace(self, best=best, rounded=rounded)
+
+
+def meet(
+    budget: Budget,
+    judged: Sequence[Judged],
+    unrounded: Judged,
+    rounded: Judged | None,
+    rounded_without: Callable[[tuple[str, ...]], Judged],
+    macs: Mapping[str, float],
+    judge: Judge,
+    progress: Progress,
+) -> MixedPrecision:
+    """The model that meets a budget with few layers in float, or else comes nearest to it.
+
+    Args:
+        budget: what to reach.
+        judged: models that are all int8, the best first.
+        unrounded: the best of them whose weights are not rounded to make up for errors of each other.
+        rounded: that whose weights are; None where the recipe rounds none.
+        rounded_without: from layers to the model that has these in float, and weights rounded so.
+        macs, judge: see `leave_in_float`.
+        progress: called with the name of the pass.
+    """
+    for one in judged:
+        if budget.is_met(one.candidate):
+            return MixedPrecision(budget, one, (), ())
+    with progress("leave layers in float") as update:
+        mixed = leave_in_float(unrounded, macs, judge, budget, update)
+    return mixed if rounded is None else mixed.round_weights(rounded, rounded_without)
 
 
 def leave_in_float(start: Judged, macs: Mapping[str, float], judge: Judge, budget: Budget, update: Update | None = None) -> MixedPrecision:
     """Take layers out of int8, one after another, until a budget is met or used up.
 
-    Each time it is the one that gains most for what it costs, of the TRIED with the largest shares of the error for that; one that gains
-    less than LEAST_GAIN is not taken.  Where there is a goal to reach, a layer costs its share of the MACs and its share of the layers;
-    where only their number is limited, all cost the same.
+    Each time it is the one that gains most for what it costs, of the TRIED with the largest shares of the error for that.  One that gains
+    less than LEAST_GAIN is not taken, unless the goal is reached with it.  Where there is a goal, a layer costs its share of the MACs and
+    its share of the layers; where only their number is limited, all cost the same.
 
     Args:
-        start: the int8 model, the weights of which are not rounded to make up for errors of each other.
+        start: the int8 model, which does not meet the budget; its weights are not rounded to make up for errors of each other.
         macs: of each layer that can be int8.
         judge: of models.
         budget: what to reach.
@@ -205,7 +234,7 @@ def leave_in_float(start: Judged, macs: Mapping[str, float], judge: Judge, budge
     most = len(layers) if budget.max_float_layers is None else min(budget.max_float_layers, len(layers))
     steps = [Step((), 1.0, start.candidate)]
     best = start
-    if budget.is_met(start.candidate) or not most:
+    if not most:
         return MixedPrecision(budget, best, (), tuple(steps))
 
     def report(done: int) -> None:
@@ -232,16 +261,15 @@ def _shares(
     start: Judged, layers: Sequence[str], macs: Mapping[str, float], judge: Judge, report: Callable[[int], None]
 ) -> tuple[LayerShare, ...]:
     """The largest first."""
-    alone: list[Judged] = []
+    alone: list[Candidate] = []  # and not the models, which are as many as there are layers
     for some in _batches(layers):
-        alone += _run(judge, [_with_float(start.draft, *(other for other in layers if other != layer)) for layer in some])
+        drafts = [_with_float(start.draft, *(other for other in layers if other != layer)) for layer in some]
+        alone += [one.candidate for one in _run(judge, drafts)]
         report(len(alone))
     total = math.fsum(macs[layer] for layer in layers) or 1.0
-    noise = {output: [_noise(one.candidate.sqnr[output]) for one in alone] for output in start.candidate.sqnr}
+    noise = {output: [_noise(one.sqnr[output]) for one in alone] for output in start.candidate.sqnr}
     errors = [math.fsum(column[place] / math.fsum(column) for column in noise.values()) / len(noise) for place in range(len(layers))]
-    found = [
-        LayerShare(layer, macs[layer] / total, error, one.candidate.sqnr) for layer, error, one in zip(layers, errors, alone, strict=True)
-    ]
+    found = [LayerShare(layer, macs[layer] / total, error, one.sqnr) for layer, error, one in zip(layers, errors, alone, strict=True)]
     return tuple(sorted(found, key=lambda share: -share.error))
 
 
@@ -254,8 +282,13 @@ def _next(best: Judged, remaining: Sequence[str], costs: Mapping[str, float], ju
     """The model with one layer more in float; None if none gains anything."""
     reached = budget.score(best.candidate)
     for some in _batches(remaining):
-        gains = [(budget.score(one.candidate) - reached, one) for one in _run(judge, [_with_float(best.draft, layer) for layer in some])]
-        worth = [(gain / costs[one.draft.spared[-1]], one) for gain, one in gains if gain >= LEAST_GAIN]
+        tried = _run(judge, [_with_float(best.draft, layer) for layer in some])
+        gains = [budget.score(one.candidate) - reached for one in tried]
+        worth = [
+            (gain / costs[one.draft.spared[-1]], one)
+            for gain, one in zip(gains, tried, strict=True)
+            if gain >= LEAST_GAIN or budget.is_met(one.candidate)
+        ]
         if worth:
             return max(worth, key=lambda pair: pair[0])[1]
     return None

@@ -17,7 +17,7 @@ from pyncnnq.optimization.centring import centre
 from pyncnnq.optimization.draft import Draft
 from pyncnnq.optimization.equalization import equalize
 from pyncnnq.optimization.judge import Judge, Judged, Progress
-from pyncnnq.optimization.mixed_precision import MIXED_PRECISION, Budget, MixedPrecision, leave_in_float
+from pyncnnq.optimization.mixed_precision import MIXED_PRECISION, Budget, MixedPrecision, meet
 from pyncnnq.optimization.rounding import round_weights, samples_in_memory
 from pyncnnq.optimization.scalar_folding import fold_scalars
 from pyncnnq.optimization.techniques import BIASES, CENTRING, EQUALIZATION, REFITTING, ROUNDING, SCALARS, ZERO_POINTS
@@ -116,26 +116,20 @@ class Search:
             rounded: those of them whose weights were rounded by what their layers see.
             budget: what to reach.
         """
-        best = judged[0]
-        if budget.is_met(best.candidate):
-            return MixedPrecision(budget, best, (), ())
         layers = [layer for layer in self._model.layers if layer.type in INT8_TYPES]
         tops = [layer.tops[0] for layer in layers]
         sizes = blob_sizes(self._model, self._data.samples, self._data.inputs, tops, WorkerPool(self._workers))
         work = {layer.name: macs(layer, sizes[layer.tops[0]]) for layer in layers}
         # Rounded weights make up for errors of each other: layers are chosen in a model without such.
         start = next(one for one in judged if ROUNDING not in one.draft.techniques)
-        with self._progress("leave layers in float") as update:
-            mixed = leave_in_float(start, work, self._judge, budget, update)
-        if best is start or not rounded:
-            return mixed
-        base, refits = self._uncorrected(start.draft), REFITTING in rounded[0].draft.techniques
+        refits = bool(rounded) and REFITTING in rounded[0].draft.techniques
 
         def rounded_without(spared: tuple[str, ...]) -> Judged:
-            draft = self._round(replace(base, spared=spared), refits=refits).with_technique(MIXED_PRECISION)
-            return self._judge.judge([draft])[0]
+            draft = replace(self._uncorrected(start.draft), spared=spared).with_technique(MIXED_PRECISION)
+            return self._judge.judge([self._round(draft, refits=refits)])[0]
 
-        return mixed.round_weights(best, rounded_without)
+        best_rounded = rounded[0] if rounded else None
+        return meet(budget, judged, start, best_rounded, rounded_without, work, self._judge, self._progress)
 
     def _observe(self, what: str, model: Model, *, strict: bool = False) -> Statistics:
         with self._progress(what) as update:
