@@ -1,10 +1,11 @@
-"""How long `pyncnnq calibrate` takes beside plain inference of the same images, and how much memory.
+"""How long `pyncnnq calibrate` and `pyncnnq quantize --recipe fast` take beside plain inference of the same images, and how much memory.
 
     python -m benchmarks calibrate_speed ../shared [--repeat 5]
 
 The floor is plain inference by the ncnn wheel with its default options: one process per core, one thread each, the images decoded and
 preprocessed beforehand and in memory.  It is given twice: the inference alone, and the whole processes (start, imports, loading the
-model and the preprocessed images, inference).  `calibrate` is always the whole process, from its start to the table on the disk.
+model and the preprocessed images, inference).  `calibrate` and `quantize` are always the whole process, from its start to the files on
+the disk.
 The runs alternate; medians and their ratios are printed.  The table is checked first: the same from one worker as from all.
 """
 
@@ -72,6 +73,11 @@ def calibrate_command(case: Case, photographs: Path, table: Path, *more: str) ->
     return [sys.executable, "-m", "pyncnnq", "calibrate", *files, *case.options, "-o", str(table), "--quiet", *more]
 
 
+def quantize_command(case: Case, photographs: Path, result: Path) -> list[str]:
+    files = [str(case.param), str(case.bin), str(photographs)]
+    return [sys.executable, "-m", "pyncnnq", "quantize", *files, *case.options, "--recipe=fast", "-o", str(result), "--quiet"]
+
+
 def read_data(case: Case, model: Model, photographs: Path, samples: int | None = None) -> CalibrationData:
     pairs = (option.removeprefix("--").split("=", 1) for option in case.options)
     options = parse_options(**{key: [value] for key, value in pairs})
@@ -135,17 +141,19 @@ def measure(case: Case, photographs: Path, folder: Path, repeat: int) -> None:
     if tables[0].read_bytes() != tables[1].read_bytes():
         raise SystemExit(f"{case.name}: tables from 1 and {cores} workers differ")
 
-    times: dict[str, list[float]] = {"inference": [], "processes": [], "calibrate": []}
+    times: dict[str, list[float]] = {"inference": [], "processes": [], "calibrate": [], "quantize": []}
     for _ in range(repeat):
         inference, processes = floor(case, model.inputs[0], model.outputs[-1], parts)
         times["inference"].append(inference)
         times["processes"].append(processes)
         times["calibrate"].append(timed(calibrate_command(case, photographs, tables[1])))
+        times["quantize"].append(timed(quantize_command(case, photographs, folder / f"{case.name}-int8")))
     medians = {name: statistics.median(seconds) for name, seconds in times.items()}
     print(f"{case.name}: {len(images)} images on {cores} cores, medians of {repeat}")
-    print(f"  calibrate, whole process     {medians['calibrate']:.2f} s")
-    print(f"  floor, inference alone       {medians['inference']:.2f} s   ratio {medians['calibrate'] / medians['inference']:.2f}")
-    print(f"  floor, whole processes       {medians['processes']:.2f} s   ratio {medians['calibrate'] / medians['processes']:.2f}")
+    print(f"  floor: inference alone {medians['inference']:.2f} s, whole processes {medians['processes']:.2f} s")
+    for name, what in (("calibrate", "calibrate"), ("quantize", "quantize --recipe fast")):
+        ratios = medians[name] / medians["inference"], medians[name] / medians["processes"]
+        print(f"  {what:<22} {medians[name]:.2f} s: {ratios[0]:.2f} and {ratios[1]:.2f} times that")
     print(f"  peak memory of calibrate     {peak_memory(calibrate_command(case, photographs, tables[1])):.0f} MB", flush=True)
 
 
