@@ -18,6 +18,7 @@ using namespace pyncnnq;
 namespace {
 
 using Floats = py::array_t<float, py::array::c_style>;
+using Doubles = py::array_t<double, py::array::c_style>;
 using Int32s = py::array_t<int32_t, py::array::c_style>;
 using Int8s = py::array_t<int8_t, py::array::c_style>;
 
@@ -32,7 +33,7 @@ py::dict summarize(const KernelTable& table, const Floats& x) {
         table.summarize_f32(data, n, &summary);
     }
     py::dict result;
-    result["absmax_bits"] = summary.absmax_bits;
+    result["lane_absmax_bits"] = py::array_t<uint32_t>(kLanes, summary.lane_absmax_bits);
     result["min"] = summary.min;
     result["max"] = summary.max;
     result["zeros"] = summary.zeros;
@@ -119,13 +120,17 @@ py::array_t<int8_t> requantize(const KernelTable& table, const Int32s& x, float 
     return q;
 }
 
+void require_positive(const Floats& scales) {
+    if (!std::all_of(scales.data(), scales.data() + scales.size(), [](float scale) { return scale > 0.0f && std::isfinite(scale); }))
+        throw py::value_error("scales must be positive and finite");
+}
+
 py::array_t<double> quantization_errors(const KernelTable& table, const Floats& x, const Floats& scales,
-                                        const std::optional<py::array_t<double, py::array::c_style>>& weights) {
+                                        const std::optional<Doubles>& weights) {
     if (weights && weights->size() != x.size()) throw py::value_error("weights must be one for each x");
     const auto n = static_cast<size_t>(x.size()), candidates = static_cast<size_t>(scales.size());
     const float *data = x.data(), *factors = scales.data();
-    if (!std::all_of(factors, factors + candidates, [](float scale) { return scale > 0.0f && std::isfinite(scale); }))
-        throw py::value_error("scales must be positive and finite");
+    require_positive(scales);
     const double* by = weights ? weights->data() : nullptr;
     std::vector<double> lane_sums(candidates * kLanes), sums(candidates);
     {
@@ -137,6 +142,22 @@ py::array_t<double> quantization_errors(const KernelTable& table, const Floats& 
         for (size_t i = 0; i < lane_sums.size(); i++) sums[i / kLanes] += lane_sums[i];
     }
     return py::array_t<double>(static_cast<py::ssize_t>(candidates), sums.data());
+}
+
+py::tuple quantization_errors_and_dots(const KernelTable& table, const Floats& x, const Doubles& factors, const Floats& scales) {
+    if (factors.size() != x.size()) throw py::value_error("factors must be one for each x");
+    const auto n = static_cast<size_t>(x.size()), candidates = static_cast<size_t>(scales.size());
+    require_positive(scales);
+    const float *data = x.data(), *tried = scales.data();
+    const double* by = factors.data();
+    std::vector<double> lane_sums(candidates * kLanes), sums(candidates), dots(candidates);
+    {
+        py::gil_scoped_release release;
+        table.quantization_errors_and_dots_f32(data, by, n, tried, candidates, lane_sums.data(), dots.data());
+        for (size_t i = 0; i < lane_sums.size(); i++) sums[i / kLanes] += lane_sums[i];
+    }
+    const auto size = static_cast<py::ssize_t>(candidates);
+    return py::make_tuple(py::array_t<double>(size, sums.data()), py::array_t<double>(size, dots.data()));
 }
 
 py::array_t<double> kl_cross_entropies(const KernelTable& table, const Int32s& mass, size_t threshold, size_t levels) {
@@ -200,6 +221,8 @@ void bind_kernels(py::module_& module) {
              py::arg("activation") = 0, py::arg("parameters") = std::array<float, 2>{})
         .def("quantization_errors_f32", &quantization_errors, py::arg("x").noconvert(), py::arg("scales").noconvert(),
              py::arg("weights").noconvert() = py::none())
+        .def("quantization_errors_and_dots_f32", &quantization_errors_and_dots, py::arg("x").noconvert(), py::arg("factors").noconvert(),
+             py::arg("scales").noconvert())
         .def("kl_cross_entropies", &kl_cross_entropies, py::arg("mass").noconvert(), py::arg("threshold"), py::arg("levels"))
         .def("gemm_s8_s32", &gemm, py::arg("a").noconvert(), py::arg("b").noconvert())
         .def(

@@ -51,12 +51,12 @@ py::tuple get_state(const BlobStatistics& statistics) {
     // Few bins count beyond 32 bits, and what is sent is half as long without.
     const bool small = std::all_of(h.counts.begin(), h.counts.end(), [](uint64_t count) { return count <= UINT32_MAX; });
     py::object counts = small ? py::object(to_array(std::vector<uint32_t>(h.counts.begin(), h.counts.end()))) : to_array(h.counts);
-    return py::make_tuple(s.count, s.zeros, s.min, s.max, s.channels_vary, to_array(s.limbs), h.binned, h.octave, counts,
-                          to_array(h.values));
+    return py::make_tuple(s.count, s.zeros, s.min, s.max, s.channels_vary, to_array(s.limbs), to_array(s.channel_absmax), h.binned,
+                          h.octave, counts, to_array(h.values));
 }
 
 BlobStatistics set_state(const py::tuple& t) {
-    if (t.size() != 10) throw py::value_error("not the state of a BlobStatistics");
+    if (t.size() != 11) throw py::value_error("not the state of a BlobStatistics");
     BlobStatistics::State s;
     s.count = t[0].cast<uint64_t>();
     s.zeros = t[1].cast<uint64_t>();
@@ -64,10 +64,12 @@ BlobStatistics set_state(const py::tuple& t) {
     s.max = t[3].cast<float>();
     s.channels_vary = t[4].cast<bool>();
     s.limbs = to_vector<int64_t>(t[5]);
-    s.histogram.binned = t[6].cast<bool>();
-    s.histogram.octave = t[7].cast<uint32_t>();
-    s.histogram.counts = to_vector<uint64_t>(t[8]);
-    s.histogram.values = to_vector<float>(t[9]);
+    s.channel_absmax = to_vector<float>(t[6]);
+    s.histogram.binned = t[7].cast<bool>();
+    s.histogram.octave = t[8].cast<uint32_t>();
+    s.histogram.counts = to_vector<uint64_t>(t[9]);
+    s.histogram.values = to_vector<float>(t[10]);
+    if (s.limbs.size() != s.channel_absmax.size() * ExactSum::kLimbs) throw py::value_error("the state has a wrong number of channels");
     if (s.histogram.counts.size() != (s.histogram.binned ? size_t{kBins} : 0))
         throw py::value_error("the state has a wrong number of bins");
     return BlobStatistics::from_state(s);
@@ -96,6 +98,9 @@ void bind_statistics(py::module_& module) {
         .def(
             "channel_means", [](const BlobStatistics& self) { return to_array(self.channel_means()); },
             "Mean of each channel, float64; empty when the number of channels varied.")
+        .def(
+            "channel_absmax", [](const BlobStatistics& self) { return to_array(self.channel_absmax()); },
+            "Largest magnitude of each channel, float32; empty when the number of channels varied.")
         .def(
             "histogram",
             [](const BlobStatistics& self, size_t bins) {

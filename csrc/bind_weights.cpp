@@ -1,10 +1,12 @@
 #include <pybind11/numpy.h>
 
+#include <cmath>
 #include <stdexcept>
 
 #include "bindings.hpp"
 #include "gptq.hpp"
 #include "weight_rows.hpp"
+#include "weight_search.hpp"
 
 namespace py = pybind11;
 
@@ -40,6 +42,32 @@ py::array_t<int8_t> quantize_rows(const Floats& weights, const Floats& scales) {
 }
 
 using Doubles = py::array_t<double, py::array::c_style>;
+
+Floats least_error_scales(const Floats& weights, const Floats& candidates, const Doubles& means, double variance) {
+    require_rows(weights);
+    const auto rows = weights.shape(0), columns = weights.shape(1);
+    if (candidates.ndim() != 2 || candidates.shape(0) != rows || candidates.shape(1) < 1)
+        throw py::value_error("candidates must be one or more scales for each row of weights");
+    for (py::ssize_t i = 0; i < candidates.size(); i++) {
+        if (!(candidates.data()[i] > 0 && std::isfinite(candidates.data()[i]))) throw py::value_error("scales must be positive and finite");
+    }
+    if (means.ndim() != 2 || (means.shape(0) != 1 && means.shape(0) != rows) || means.shape(1) < 1 || columns % means.shape(1) != 0)
+        throw py::value_error("means must be one row for each row of weights, or one for all, as long as the weights of an output");
+    Floats best(rows);
+    const pyncnnq::SharedRows shared{weights.data(),
+                                     static_cast<size_t>(rows),
+                                     static_cast<size_t>(columns),
+                                     static_cast<size_t>(means.shape(1)),
+                                     means.data(),
+                                     static_cast<size_t>(means.shape(0)),
+                                     variance};
+    const float* scales = candidates.data();
+    float* out = best.mutable_data();
+    const auto count = static_cast<size_t>(candidates.shape(1));
+    py::gil_scoped_release release;
+    pyncnnq::least_error_scales(shared, scales, count, out);
+    return best;
+}
 
 py::tuple gptq_round(const Doubles& weights, const Doubles& moments, const Floats& scales) {
     if (weights.ndim() != 3) throw py::value_error("weights must have three dimensions: groups, outputs of a group, inputs of a group");
@@ -100,6 +128,9 @@ void bind_weights(py::module_& module) {
                "Largest magnitude of each row of a 2-D float32 array; infinite or NaN where the row holds one.");
     module.def("quantize_rows", &quantize_rows, py::arg("weights").noconvert(), py::arg("scales").noconvert(),
                "Int8 of a 2-D float32 array by one scale for each row: rounded, halves away from zero, and clamped to +-127.");
+    module.def("least_error_scales", &least_error_scales, py::arg("weights").noconvert(), py::arg("candidates").noconvert(),
+               py::arg("means").noconvert(), py::arg("variance"),
+               "Of candidate scales for each row of weights the one that has the least error at the outputs (see csrc/weight_search.hpp).");
     module.def(
         "gptq_round", &gptq_round, py::arg("weights").noconvert(), py::arg("moments").noconvert(), py::arg("scales").noconvert(),
         "Int8 of weights by the best of several scales, rounded so that errors at the outputs are small: codes, which scale, errors.");

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 #include "dispatch.hpp"
@@ -26,6 +27,12 @@ Summary empty_summary() {
     return summary;
 }
 
+float float_of(uint32_t bits) {
+    float x;
+    std::memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
 }  // namespace
 
 // Adds the blocks of a chunk that are chosen for the histogram; `first` is the chunk's place in the blob.
@@ -43,15 +50,17 @@ void BlobStatistics::add_to_histogram(const float* x, size_t n, uint32_t absmax_
 }
 
 void BlobStatistics::set_channels(size_t channels) {
-    if (channel_sums_.empty() && !channels_vary_) channel_sums_.resize(channels);
-    if (channel_sums_.size() != channels) {
+    if (channels_.empty() && !channels_vary_) channels_.resize(channels);
+    if (channels_.size() != channels) {
         channels_vary_ = true;
-        channel_sums_.clear();
+        channels_.clear();
     }
 }
 
-void BlobStatistics::add_channel(size_t channel, double sum) {
-    if (!channels_vary_) channel_sums_[channel].add(sum);
+void BlobStatistics::add_to_channel(size_t channel, double sum, float absmax) {
+    if (channels_vary_) return;
+    channels_[channel].sum.add(sum);
+    channels_[channel].absmax = std::max(channels_[channel].absmax, absmax);
 }
 
 bool BlobStatistics::observe(const float* data, const MatLayout& layout) {
@@ -69,14 +78,18 @@ bool BlobStatistics::observe(const float* data, const MatLayout& layout) {
     for (size_t p = 0; p < planes; p++) {
         const float* x = data + p * layout.cstep * layout.elempack;
         double lane_sums[kLanes] = {};
+        uint32_t lane_absmax_bits[kLanes] = {};
         for (size_t i = 0; i < plane; i += kChunk) {
             const size_t n = std::min(kChunk, plane - i);
             Summary summary = empty_summary();
             std::copy_n(lane_sums, kLanes, summary.lane_sums);
             active().summarize_f32(x + i, n, &summary);
-            if (summary.absmax_bits >= kInfinityBits) return false;
+            const uint32_t absmax_bits = *std::max_element(summary.lane_absmax_bits, summary.lane_absmax_bits + kLanes);
+            if (absmax_bits >= kInfinityBits) return false;
             std::copy_n(summary.lane_sums, kLanes, lane_sums);
-            add_to_histogram(x + i, n, summary.absmax_bits, one_in, p * plane + i);
+            for (size_t lane = 0; lane < kLanes; lane++)
+                lane_absmax_bits[lane] = std::max(lane_absmax_bits[lane], summary.lane_absmax_bits[lane]);
+            add_to_histogram(x + i, n, absmax_bits, one_in, p * plane + i);
             zeros_ += summary.zeros;
             min_ = std::min(min_, summary.min);
             max_ = std::max(max_, summary.max);
@@ -85,20 +98,29 @@ bool BlobStatistics::observe(const float* data, const MatLayout& layout) {
         if (layout.dims >= 3) {
             for (size_t channel = 0; channel < layout.elempack; channel++) {
                 double sum = 0.0;
-                for (size_t lane = channel; lane < kLanes; lane += layout.elempack) sum += lane_sums[lane];
-                add_channel(p * layout.elempack + channel, sum);
+                uint32_t absmax_bits = 0;
+                for (size_t lane = channel; lane < kLanes; lane += layout.elempack) {
+                    sum += lane_sums[lane];
+                    absmax_bits = std::max(absmax_bits, lane_absmax_bits[lane]);
+                }
+                add_to_channel(p * layout.elempack + channel, sum, float_of(absmax_bits));
             }
         }
     }
     if (layout.dims == 1)
-        for (size_t i = 0; i < plane; i++) add_channel(i, static_cast<double>(data[i]));
+        for (size_t i = 0; i < plane; i++) add_to_channel(i, static_cast<double>(data[i]), std::fabs(data[i]));
     if (layout.dims == 2) {
         for (size_t column = 0; column < layout.w; column++) {
             double sum = 0.0;
-            for (size_t row = 0; row < layout.h; row++)
-                for (size_t k = 0; k < layout.elempack; k++)
-                    sum += static_cast<double>(data[(row * layout.w + column) * layout.elempack + k]);
-            add_channel(column, sum);
+            float absmax = 0.0f;
+            for (size_t row = 0; row < layout.h; row++) {
+                for (size_t k = 0; k < layout.elempack; k++) {
+                    const float x = data[(row * layout.w + column) * layout.elempack + k];
+                    sum += static_cast<double>(x);
+                    absmax = std::max(absmax, std::fabs(x));
+                }
+            }
+            add_to_channel(column, sum, absmax);
         }
     }
     return true;
@@ -113,22 +135,31 @@ void BlobStatistics::merge(const BlobStatistics& other) {
     histogram_.merge(other.histogram_);
     if (other.channels_vary_) {
         channels_vary_ = true;
-        channel_sums_.clear();
+        channels_.clear();
         return;
     }
-    set_channels(other.channel_sums_.size());
-    if (!channels_vary_)
-        for (size_t i = 0; i < channel_sums_.size(); i++) channel_sums_[i].add(other.channel_sums_[i]);
+    set_channels(other.channels_.size());
+    for (size_t i = 0; i < channels_.size(); i++) {
+        channels_[i].sum.add(other.channels_[i].sum);
+        channels_[i].absmax = std::max(channels_[i].absmax, other.channels_[i].absmax);
+    }
 }
 
 float BlobStatistics::absmax() const { return std::max(std::fabs(min()), std::fabs(max())); }
 
 std::vector<double> BlobStatistics::channel_means() const {
     std::vector<double> means;
-    means.reserve(channel_sums_.size());
-    const double per_channel = channel_sums_.empty() ? 1.0 : static_cast<double>(count_) / static_cast<double>(channel_sums_.size());
-    for (const ExactSum& sum : channel_sums_) means.push_back(sum.value() / per_channel);
+    means.reserve(channels_.size());
+    const double per_channel = channels_.empty() ? 1.0 : static_cast<double>(count_) / static_cast<double>(channels_.size());
+    for (const Channel& channel : channels_) means.push_back(channel.sum.value() / per_channel);
     return means;
+}
+
+std::vector<float> BlobStatistics::channel_absmax() const {
+    std::vector<float> absmax;
+    absmax.reserve(channels_.size());
+    for (const Channel& channel : channels_) absmax.push_back(channel.absmax);
+    return absmax;
 }
 
 BlobStatistics::State BlobStatistics::state() const {
@@ -138,7 +169,8 @@ BlobStatistics::State BlobStatistics::state() const {
     state.min = min_;
     state.max = max_;
     state.channels_vary = channels_vary_;
-    for (const ExactSum& sum : channel_sums_) state.limbs.insert(state.limbs.end(), sum.limbs().begin(), sum.limbs().end());
+    for (const Channel& channel : channels_) state.limbs.insert(state.limbs.end(), channel.sum.limbs().begin(), channel.sum.limbs().end());
+    state.channel_absmax = channel_absmax();
     state.histogram = histogram_.state();
     return state;
 }
@@ -150,11 +182,12 @@ BlobStatistics BlobStatistics::from_state(const State& state) {
     statistics.min_ = state.min;
     statistics.max_ = state.max;
     statistics.channels_vary_ = state.channels_vary;
-    statistics.channel_sums_.resize(state.limbs.size() / ExactSum::kLimbs);
-    for (size_t i = 0; i < statistics.channel_sums_.size(); i++) {
+    statistics.channels_.resize(state.channel_absmax.size());
+    for (size_t i = 0; i < statistics.channels_.size(); i++) {
         std::array<int64_t, ExactSum::kLimbs> limbs;
         std::copy_n(state.limbs.begin() + static_cast<std::ptrdiff_t>(i * ExactSum::kLimbs), ExactSum::kLimbs, limbs.begin());
-        statistics.channel_sums_[i].set_limbs(limbs);
+        statistics.channels_[i].sum.set_limbs(limbs);
+        statistics.channels_[i].absmax = state.channel_absmax[i];
     }
     statistics.histogram_ = MagnitudeHistogram::from_state(state.histogram);
     return statistics;

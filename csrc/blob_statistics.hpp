@@ -38,26 +38,34 @@ public:
 
     // Means over all images and positions; empty when the number of channels changed from image to image.
     std::vector<double> channel_means() const;
+    // The largest magnitudes, likewise.
+    std::vector<float> channel_absmax() const;
 
     struct State {
         uint64_t count = 0, zeros = 0;
         float min = 0, max = 0;
         bool channels_vary = false;
         std::vector<int64_t> limbs;  // ExactSum::kLimbs per channel
+        std::vector<float> channel_absmax;
         MagnitudeHistogram::State histogram;
     };
     State state() const;
     static BlobStatistics from_state(const State& state);
 
 private:
+    struct Channel {
+        ExactSum sum;
+        float absmax = 0.0f;
+    };
+
     void add_to_histogram(const float* x, size_t n, uint32_t absmax_bits, size_t one_in, size_t first);
-    void add_channel(size_t channel, double sum);
+    void add_to_channel(size_t channel, double sum, float absmax);
     void set_channels(size_t channels);
 
     uint64_t count_ = 0, zeros_ = 0;
     float min_ = 0, max_ = 0;
     bool channels_vary_ = false;
-    std::vector<ExactSum> channel_sums_;
+    std::vector<Channel> channels_;
     MagnitudeHistogram histogram_;
 };
 

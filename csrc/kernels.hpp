@@ -27,11 +27,11 @@ struct Binning {
 };
 
 struct Summary {
-    uint32_t absmax_bits;  // pattern of the largest |x|; 0x7f800000 or more: an infinity or a NaN was seen
-    float min;             // unspecified after a NaN
+    uint32_t lane_absmax_bits[kLanes];  // patterns of the largest |x|; 0x7f800000 or more: an infinity or a NaN was seen
+    float min;                          // unspecified after a NaN
     float max;
     uint64_t zeros;            // how many x are +0 or -0
-    double lane_sums[kLanes];  // element i is added to lane i % kLanes
+    double lane_sums[kLanes];  // element i is in lane i % kLanes, here and above
 };
 
 // What neighbouring values are counted in by turns (see count_bins_u16).

@@ -17,7 +17,9 @@ void summarize_f32(const float* x, size_t n, pyncnnq::Summary* summary) {
     V::F low[kStep], high[kStep];
     V::D sums[kStep];
     for (int v = 0; v < kStep; v++) {
-        absmax[v] = V::set_int(static_cast<int32_t>(summary->absmax_bits));
+        int32_t lanes[V::W];
+        for (int lane = 0; lane < V::W; lane++) lanes[lane] = static_cast<int32_t>(summary->lane_absmax_bits[v * V::W + lane]);
+        absmax[v] = V::load_int(lanes);
         zeros[v] = V::set_int(0);
         low[v] = V::set_float(summary->min);
         high[v] = V::set_float(summary->max);
@@ -53,15 +55,15 @@ void summarize_f32(const float* x, size_t n, pyncnnq::Summary* summary) {
         V::store(highs, high[v]);
         V::store_sums(summary->lane_sums + v * V::W, sums[v]);
         for (int lane = 0; lane < V::W; lane++) {
-            const uint32_t magnitude = static_cast<uint32_t>(magnitudes[lane]);
-            if (magnitude > summary->absmax_bits) summary->absmax_bits = magnitude;
+            summary->lane_absmax_bits[v * V::W + lane] = static_cast<uint32_t>(magnitudes[lane]);
             if (lows[lane] < summary->min) summary->min = lows[lane];
             if (highs[lane] > summary->max) summary->max = highs[lane];
         }
     }
     for (size_t i = whole; i < n; i++) {
         const uint32_t magnitude = bits_of(x[i]) & 0x7fffffffu;
-        if (magnitude > summary->absmax_bits) summary->absmax_bits = magnitude;
+        uint32_t* largest = &summary->lane_absmax_bits[i - whole];
+        if (magnitude > *largest) *largest = magnitude;
         if (magnitude == 0) summary->zeros++;
         if (x[i] < summary->min) summary->min = x[i];
         if (x[i] > summary->max) summary->max = x[i];
@@ -265,20 +267,27 @@ void requantize_s32_s8(const int32_t* x, size_t n, const pyncnnq::Requantization
     }
 }
 
-// Adds the squared errors of n values, n % kLanes == 0, by one scale.
-template <class AddSquares>
-inline void add_errors(const float* x, size_t n, float scale, double* sums, const AddSquares& add_squares) {
+// Calls take(v, place, scaled, level) for the vectors of n magnitudes, n % kLanes == 0, v being that of their lanes: what |x| is in steps,
+// and what of it is stored.
+template <class Take>
+inline void for_levels(const float* x, size_t n, float scale, const Take& take) {
     const V::F factor = V::set_float(scale), limit = V::set_float(127.0f), below_half = V::set_float(pyncnnq::kBelowHalf);
-    V::D totals[kStep];
-    for (int v = 0; v < kStep; v++) totals[v] = V::load_sums(sums + v * V::W);
     for (size_t i = 0; i < n; i += pyncnnq::kLanes) {
         for (int v = 0; v < kStep; v++) {
             const size_t at = i + static_cast<size_t>(v * V::W);
             const V::F scaled = V::mul(V::magnitude(V::load(x + at)), factor);
-            const V::F level = V::min(V::truncate(V::add(scaled, below_half)), limit);
-            totals[v] = add_squares(totals[v], at, V::sub(scaled, level));
+            take(v, at, scaled, V::min(V::truncate(V::add(scaled, below_half)), limit));
         }
     }
+}
+
+// Adds the squared errors of n values, n % kLanes == 0, by one scale.
+template <class AddSquares>
+inline void add_errors(const float* x, size_t n, float scale, double* sums, const AddSquares& add_squares) {
+    V::D totals[kStep];
+    for (int v = 0; v < kStep; v++) totals[v] = V::load_sums(sums + v * V::W);
+    for_levels(x, n, scale,
+               [&](int v, size_t at, V::F scaled, V::F level) { totals[v] = add_squares(totals[v], at, V::sub(scaled, level)); });
     for (int v = 0; v < kStep; v++) V::store_sums(sums + v * V::W, totals[v]);
 }
 
@@ -298,25 +307,52 @@ void quantization_errors_f32(const float* x, size_t n, const float* scales, size
     }
 }
 
+// Calls block(x, numbers, length) for n values and as many numbers, so many at a time as stay in the first-level cache; what is left of
+// kLanes at the end goes through buffers, filled up with zeros.
+template <class Block>
+inline void for_chunks(const float* x, const double* numbers, size_t n, const Block& block) {
+    const size_t whole = n - n % pyncnnq::kLanes;
+    for (size_t begin = 0; begin < whole; begin += kErrorChunk)
+        block(x + begin, numbers + begin, whole - begin < kErrorChunk ? whole - begin : kErrorChunk);
+    if (whole == n) return;
+    float tail[pyncnnq::kLanes] = {};
+    double tail_numbers[pyncnnq::kLanes] = {};
+    for (size_t k = whole; k < n; k++) {
+        tail[k - whole] = x[k];
+        tail_numbers[k - whole] = numbers[k];
+    }
+    block(tail, tail_numbers, static_cast<size_t>(pyncnnq::kLanes));
+}
+
 void weighted_quantization_errors_f32(const float* x, const double* weights, size_t n, const float* scales, size_t candidates,
                                       double* sums) {
-    for (size_t begin = 0; begin < n; begin += kErrorChunk) {
-        const size_t length = n - begin < kErrorChunk ? n - begin : kErrorChunk;
-        const size_t whole = length - length % pyncnnq::kLanes;
-        float tail[pyncnnq::kLanes] = {};
-        double tail_weights[pyncnnq::kLanes] = {};
-        for (size_t k = whole; k < length; k++) {
-            tail[k - whole] = x[begin + k];
-            tail_weights[k - whole] = weights[begin + k];
-        }
-        const auto add_weighted = [](const double* by) {
-            return [by](V::D total, size_t at, V::F error) { return V::add_weighted_squares(total, by + at, error); };
-        };
+    for_chunks(x, weights, n, [&](const float* values, const double* by, size_t length) {
+        const auto add = [by](V::D total, size_t at, V::F error) { return V::add_weighted_squares(total, by + at, error); };
+        for (size_t c = 0; c < candidates; c++) add_errors(values, length, scales[c], sums + c * pyncnnq::kLanes, add);
+    });
+}
+
+void quantization_errors_and_dots_f32(const float* x, const double* factors, size_t n, const float* scales, size_t candidates,
+                                      double* errors, double* dots) {
+    for_chunks(x, factors, n, [&](const float* values, const double* by, size_t length) {
         for (size_t c = 0; c < candidates; c++) {
-            add_errors(x + begin, whole, scales[c], sums + c * pyncnnq::kLanes, add_weighted(weights + begin));
-            if (whole != length) add_errors(tail, pyncnnq::kLanes, scales[c], sums + c * pyncnnq::kLanes, add_weighted(tail_weights));
+            V::D totals[kStep], products[kStep];
+            for (int v = 0; v < kStep; v++) {
+                totals[v] = V::load_sums(errors + c * pyncnnq::kLanes + v * V::W);
+                products[v] = V::to_double(V::set_float(0.0f));
+            }
+            for_levels(values, length, scales[c], [&](int v, size_t at, V::F scaled, V::F level) {
+                totals[v] = V::add_squares(totals[v], V::sub(scaled, level));
+                products[v] = V::add_products(products[v], by + at, level);
+            });
+            double lanes[V::W];
+            for (int v = 0; v < kStep; v++) {
+                V::store_sums(errors + c * pyncnnq::kLanes + v * V::W, totals[v]);
+                V::store_sums(lanes, products[v]);
+                for (int lane = 0; lane < V::W; lane++) dots[c] += lanes[lane];
+            }
         }
-    }
+    });
 }
 
 // ln x for normal x > 0, to 5e-7: ln(1 + z) = z - z^2/2 + z^3 P(z), P the polynomial with the least greatest error.

@@ -101,6 +101,10 @@ struct V {
         const D d = to_double(a);
         return {_mm256_add_pd(sums.low, _mm256_mul_pd(d.low, d.low)), _mm256_add_pd(sums.high, _mm256_mul_pd(d.high, d.high))};
     }
+    static D add_products(D sums, const double* factors, F a) {
+        const D d = to_double(a), f = load_sums(factors);
+        return {_mm256_add_pd(sums.low, _mm256_mul_pd(f.low, d.low)), _mm256_add_pd(sums.high, _mm256_mul_pd(f.high, d.high))};
+    }
     static D add_weighted_squares(D sums, const double* weights, F a) {
         const D d = to_double(a), w = load_sums(weights);
         return {_mm256_add_pd(sums.low, _mm256_mul_pd(w.low, _mm256_mul_pd(d.low, d.low))),

@@ -94,6 +94,10 @@ struct V {
         const D d = to_double(a);
         return {vaddq_f64(sums.low, vmulq_f64(d.low, d.low)), vaddq_f64(sums.high, vmulq_f64(d.high, d.high))};
     }
+    static D add_products(D sums, const double* factors, F a) {
+        const D d = to_double(a), f = load_sums(factors);
+        return {vaddq_f64(sums.low, vmulq_f64(f.low, d.low)), vaddq_f64(sums.high, vmulq_f64(f.high, d.high))};
+    }
     static D add_weighted_squares(D sums, const double* weights, F a) {
         const D d = to_double(a), w = load_sums(weights);
         return {vaddq_f64(sums.low, vmulq_f64(w.low, vmulq_f64(d.low, d.low))),

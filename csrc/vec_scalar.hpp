@@ -72,9 +72,11 @@ struct V {
     static F truncate(F a) { return __builtin_truncf(a); }
     static F select_where_less(F a, F b, F less, F other) { return a < b ? less : other; }
 
+    static D to_double(F a) { return static_cast<D>(a); }
     static D add_to_sums(D sums, F a) { return sums + static_cast<double>(a); }
     // sums + weights * a * a; the square of a float is exact in double precision.
     static D add_squares(D sums, F a) { return sums + static_cast<double>(a) * static_cast<double>(a); }
+    static D add_products(D sums, const double* factors, F a) { return sums + *factors * static_cast<double>(a); }
     static D add_weighted_squares(D sums, const double* weights, F a) {
         return sums + *weights * (static_cast<double>(a) * static_cast<double>(a));
     }

@@ -206,10 +206,11 @@ def _thresholds(
         readers.setdefault(inputs[layer.name].blob, []).append(layer)
 
     def threshold(name: str) -> np.float32:
-        blob, absmax = statistics.blobs[name], statistics.channel_absmax.get(name)
+        blob = statistics.blobs[name]
         if blob.absmax == 0:
             return np.float32(0)
-        if method == "auto" and absmax is not None:
+        absmax = blob.channel_absmax()
+        if method == "auto" and absmax.size > 0:
             return mse(blob, importance(readers[name], absmax, BINS))
         return METHODS[method](blob, statistics.samples)
 

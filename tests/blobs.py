@@ -57,7 +57,7 @@ def merged(parts: Sequence[BlobStatistics], order: Sequence[int]) -> BlobStatist
 
 def fingerprint(statistics: BlobStatistics) -> list[object]:
     """All that can be asked of statistics, to the bit."""
-    return [_digest(statistics.channel_means()), *magnitude_fingerprint(statistics)]
+    return [_digest(statistics.channel_means()), _digest(statistics.channel_absmax()), *magnitude_fingerprint(statistics)]
 
 
 def magnitude_fingerprint(statistics: BlobStatistics) -> list[object]:
@@ -66,7 +66,7 @@ def magnitude_fingerprint(statistics: BlobStatistics) -> list[object]:
     return [*numbers, *(_digest(statistics.histogram(bins)) for bins in (1, 128, 2048))]
 
 
-def _digest(array: NDArray[np.float64]) -> str:
+def _digest(array: NDArray[np.floating]) -> str:
     return hashlib.sha256(array.tobytes()).hexdigest()[:16]
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import pickle
-
 import numpy as np
 import pytest
+from blobs import collected, merged, observe
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -17,55 +16,37 @@ from pyncnnq._core import BlobStatistics
 from pyncnnq.importance import importance, squared_weights
 from pyncnnq.model import Layer, Weight
 from pyncnnq.statistics.driver import Statistics
-from pyncnnq.statistics.peaks import ChannelPeaks
 
 Floats = NDArray[np.float32]
 
 CHANNELS = 16
 
 
-def packed(blob: Floats, elempack: int) -> Floats:
-    """As ncnn holds it: `elempack` neighbours along the first axis interleaved along the last."""
-    packs = np.moveaxis(blob.reshape(blob.shape[0] // elempack, elempack, *blob.shape[1:]), 1, -1)
-    return np.ascontiguousarray(packs.reshape(*packs.shape[:-2], -1))
-
-
 @pytest.mark.parametrize("elempack", [1, 4, 8, 16])
-@pytest.mark.parametrize("shape", [(CHANNELS, 5, 7), (CHANNELS, 1, 1), (CHANNELS, 2, 3, 4)])
-def test_peaks_of_packed_blobs(shape: tuple[int, ...], elempack: int) -> None:
+@pytest.mark.parametrize("shape", [(CHANNELS, 5, 7), (CHANNELS, 1, 1), (CHANNELS, 2, 3, 4), (CHANNELS, 70, 70)])
+def test_maxima_of_packed_channels(shape: tuple[int, ...], elempack: int) -> None:
     blobs = np.random.default_rng(0).standard_normal((3, *shape)).astype(np.float32)
-    peaks = ChannelPeaks()
-    for blob in blobs:
-        peaks.observe(packed(blob, elempack), elempack, non_negative=False)
-    assert peaks.absmax is not None
-    np.testing.assert_array_equal(peaks.absmax, np.abs(blobs).reshape(3, CHANNELS, -1).max(axis=(0, 2)))
+    blob = BlobStatistics()
+    for one in blobs:
+        assert observe(blob, one, elempack, padding=3)
+    np.testing.assert_array_equal(blob.channel_absmax(), np.abs(blobs).reshape(3, CHANNELS, -1).max(axis=(0, 2)))
 
 
-def test_each_element_of_a_vector_is_a_channel() -> None:
-    peaks = ChannelPeaks()
-    for vector in ([1, -2, 0], [-3, 1, 0]):
-        peaks.observe(np.array(vector, np.float32), 1, non_negative=False)
-    assert peaks.absmax is not None
-    np.testing.assert_array_equal(peaks.absmax, [3, 2, 0])
+def test_each_element_of_a_vector_and_each_column_of_a_matrix_is_a_channel() -> None:
+    vectors = np.array([[1, -2, 0], [-3, 1, 0]], np.float32)
+    np.testing.assert_array_equal(collected(vectors).channel_absmax(), [3, 2, 0])
+    np.testing.assert_array_equal(collected([vectors]).channel_absmax(), [3, 2, 0])
 
 
-def test_what_has_no_channels_of_its_own_is_not_known() -> None:
-    for first, second in [((4, 2, 2), (3, 2, 2)), ((4, 3), (4, 3)), ((4, 2, 2), (5, 5))]:
-        peaks = ChannelPeaks()
-        for shape in (first, second, first):
-            peaks.observe(np.ones(shape, np.float32), 1, non_negative=True)
-        assert peaks.absmax is None
+def test_maxima_of_channels_whose_number_changes_are_not_known() -> None:
+    assert collected([np.ones((count, 2, 2), np.float32) for count in (4, 3, 4)]).channel_absmax().size == 0
 
 
-@given(st.permutations(range(5)), st.integers(0, 5))
-def test_the_order_of_samples_and_of_merging_does_not_matter(order: list[int], split: int) -> None:
+@given(st.lists(st.integers(0, 100), max_size=8))
+def test_the_order_of_samples_and_of_merging_does_not_matter(order: list[int]) -> None:
     blobs = np.random.default_rng(1).standard_normal((5, 4, 3, 3)).astype(np.float32)
-    parts = ChannelPeaks(), ChannelPeaks()
-    for place, index in enumerate(order):
-        parts[place < split].observe(blobs[index], 1, non_negative=False)
-    parts[1].merge(pickle.loads(pickle.dumps(parts[0])))
-    assert parts[1].absmax is not None
-    np.testing.assert_array_equal(parts[1].absmax, np.abs(blobs).max(axis=(0, 2, 3)))
+    together = merged([collected([blob]) for blob in blobs], order)
+    np.testing.assert_array_equal(together.channel_absmax(), np.abs(blobs).max(axis=(0, 2, 3)))
 
 
 def reader(kind: str, factors: NDArray[np.float64]) -> Layer:
@@ -114,24 +95,20 @@ def test_weights_of_zero_leave_all_values_alike() -> None:
     np.testing.assert_array_equal(importance([reader("1x1", np.zeros(4))], np.ones(4, np.float32), 3), np.ones(3))
 
 
-def threshold_of(factors: NDArray[np.float64], peaks: bool) -> float:
+def threshold_of(factors: NDArray[np.float64], *, vary: bool = False) -> float:
     """Of a blob whose first channel is 20 times as large as the others, for a depthwise reader."""
     x = np.random.default_rng(3).laplace(size=(10, 8, 32, 32)).astype(np.float32)
     x[:, 0] *= 20
-    blob, channels = BlobStatistics(), ChannelPeaks()
-    for sample in x:
-        assert blob.observe(sample, 3, 32, 32, 1, 8, 1024, 1)
-        channels.observe(sample, 1, non_negative=False)
-    assert channels.absmax is not None
+    blob = collected([*x, np.zeros((1, 1, 1), np.float32)] if vary else x)
     model = model_of(reader("depthwise", factors), shape=(8, 32, 32))
-    known = {"in0": channels.absmax} if peaks else {}
-    return calibrate(model, Statistics({"in0": blob}, known, samples=10)).layers[0].threshold
+    return calibrate(model, Statistics({"in0": blob}, samples=10)).layers[0].threshold
 
 
 def test_large_values_that_meet_small_weights_are_clipped() -> None:
     large, small = np.array([1.0, *[1.0] * 7]), np.array([0.01, *[1.0] * 7])
-    assert threshold_of(small, peaks=True) < 0.5 * threshold_of(large, peaks=True)
-    assert threshold_of(small, peaks=False) == threshold_of(large, peaks=False) == pytest.approx(threshold_of(large, peaks=True), rel=0.1)
+    assert threshold_of(small) < 0.5 * threshold_of(large)
+    unknown = threshold_of(small, vary=True), threshold_of(large, vary=True)
+    assert unknown[0] == unknown[1] == pytest.approx(threshold_of(large), rel=0.1)
 
 
 def test_channel_maxima_come_with_the_statistics(shared: object) -> None:
@@ -139,7 +116,7 @@ def test_channel_maxima_come_with_the_statistics(shared: object) -> None:
     model: Model = pyncnnq.load_model(folder / "model.param", folder / "model.bin")
     statistics = pyncnnq.collect(model, folder / "inputs", workers=2)
     images = np.stack([np.load(path) for path in (folder / "inputs").iterdir()])
-    np.testing.assert_array_equal(statistics.channel_absmax["in0"], np.abs(images).max(axis=(0, 2, 3)))
-    for name, blob in statistics.blobs.items():
-        assert statistics.channel_absmax[name].max() == np.float32(blob.absmax)
-        assert statistics.channel_absmax[name].size == blob.channel_means().size
+    np.testing.assert_array_equal(statistics.blobs["in0"].channel_absmax(), np.abs(images).max(axis=(0, 2, 3)))
+    for blob in statistics.blobs.values():
+        assert blob.channel_absmax().max() == np.float32(blob.absmax)
+        assert blob.channel_absmax().size == blob.channel_means().size

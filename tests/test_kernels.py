@@ -49,6 +49,9 @@ KERNELS: dict[str, Callable[[_core.Kernels, Floats], list[Any]]] = {
     ],
     "quantization_errors_f32": lambda kernels, x: [kernels.quantization_errors_f32(moderate(x), ERROR_SCALES)],
     "weighted_quantization_errors_f32": lambda kernels, x: [kernels.quantization_errors_f32(moderate(x), ERROR_SCALES, some_weights(x))],
+    "quantization_errors_and_dots_f32": lambda kernels, x: list(
+        kernels.quantization_errors_and_dots_f32(moderate(x), np.rint(some_weights(x)), ERROR_SCALES)
+    ),
     "kl_cross_entropies": lambda kernels, x: [kernels.kl_cross_entropies(some_mass(x), 64, levels) for levels in (16, 64)],
     "gemm_s8_s32": lambda kernels, x: [kernels.gemm_s8_s32(*some_matrices(x, m, n)) for m, n in ((1, 1), (2, 3), (5, 4), (9, 6))],
 }
@@ -152,11 +155,11 @@ def test_target_with_infinities_and_nans(kernels: _core.Kernels, kernel: str) ->
 def test_summary(kernels: _core.Kernels, size: int) -> None:
     x = values(size)
     summary = kernels.summarize_f32(x)
-    assert summary["absmax_bits"] == (int(magnitude_bits(x).max()) if size else 0)
     assert summary["min"] == (x.min() if size else np.inf)
     assert summary["max"] == (x.max() if size else -np.inf)
     assert summary["zeros"] == np.count_nonzero(x == 0)
     for lane in range(_core.LANES):
+        assert summary["lane_absmax_bits"][lane] == magnitude_bits(x[lane :: _core.LANES]).max(initial=0)
         # cumsum adds one by one in order; sum would pair.
         steps = np.cumsum(x[lane :: _core.LANES].astype(np.float64))
         assert summary["lane_sums"][lane] == (steps[-1] if steps.size else 0.0)
@@ -176,7 +179,7 @@ def test_absmax_shows_what_is_not_finite(kernels: _core.Kernels, bad: np.float32
             x = np.ones(size, np.float32)
             x[place] = bad
             assert kernels.absmax_bits_f32(x) >= 0x7F800000
-            assert kernels.summarize_f32(x)["absmax_bits"] >= 0x7F800000
+            assert kernels.summarize_f32(x)["lane_absmax_bits"][place % _core.LANES] >= 0x7F800000
 
 
 def bins_of(x: Floats, octave: int) -> NDArray[np.int64]:
@@ -354,10 +357,23 @@ def test_quantization_errors(kernels: _core.Kernels, size: int) -> None:
     np.testing.assert_allclose(kernels.quantization_errors_f32(x, ERROR_SCALES, weights), weighted, rtol=1e-12)
 
 
+@pytest.mark.parametrize("size", [*SIZES, 5000], ids="n{}".format)
+def test_quantization_errors_and_dots(kernels: _core.Kernels, size: int) -> None:
+    x = moderate(values(size))
+    factors = np.random.default_rng(1).integers(-(2**30), 2**30, size).astype(np.float64)
+    errors, dots = kernels.quantization_errors_and_dots_f32(x, factors, ERROR_SCALES)
+    np.testing.assert_allclose(errors, [float((errors_of(x, scale) ** 2).sum()) for scale in ERROR_SCALES], rtol=1e-12)
+    for scale, dot in zip(ERROR_SCALES, dots, strict=True):
+        levels = np.minimum(np.floor((np.abs(x) * scale).astype(np.float64) + 0.5), 127).astype(np.int64)
+        assert dot == int(levels @ factors.astype(np.int64))
+
+
 @pytest.mark.parametrize("scale", [0, -1, np.inf, np.nan])
 def test_errors_want_positive_scales(kernels: _core.Kernels, scale: float) -> None:
-    with pytest.raises(ValueError, match="positive and finite"):
-        kernels.quantization_errors_f32(np.ones(3, np.float32), np.array([1, scale], np.float32))
+    scales = np.array([1, scale], np.float32)
+    for errors in (kernels.quantization_errors_f32, lambda x, s: kernels.quantization_errors_and_dots_f32(x, np.ones(3), s)):
+        with pytest.raises(ValueError, match="positive and finite"):
+            errors(np.ones(3, np.float32), scales)
 
 
 @pytest.mark.parametrize("scale", [np.inf, np.nan])
@@ -369,6 +385,8 @@ def test_quantize_wants_a_finite_scale(kernels: _core.Kernels, scale: float) -> 
 def test_errors_want_a_weight_for_each_value(kernels: _core.Kernels) -> None:
     with pytest.raises(ValueError, match="one for each"):
         kernels.quantization_errors_f32(np.ones(3, np.float32), ERROR_SCALES, np.ones(2))
+    with pytest.raises(ValueError, match="one for each"):
+        kernels.quantization_errors_and_dots_f32(np.ones(3, np.float32), np.ones(2), ERROR_SCALES)
 
 
 @pytest.mark.parametrize("k", [0, 1, 7, 8, 15, 16, 17, 31, 32, 63, 64, 65, 100, 128, 200, 577])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from small_models import convolution, inner_product, model_of
 
-from pyncnnq import calibrate, weight_search
+from pyncnnq import calibrate
 from pyncnnq._core import BlobStatistics
 from pyncnnq.model import Layer, Weight
 from pyncnnq.quantizable import scaled_weights
@@ -130,14 +130,6 @@ def test_the_variance_counts_zeros(zeros: float) -> None:
 def test_a_constant_input_has_the_variance_of_its_rounding() -> None:
     constant = np.full((2, CHANNELS, SIZE, SIZE), 3, np.float32)
     assert 0 < input_moments(layer_of("1x1"), observed(constant)).variance < 1e-3
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_rows_are_searched_alike_one_by_one(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    layer, blob = layer_of(kind), observed(samples())
-    together, _ = found_scales(layer, blob)
-    monkeypatch.setattr(weight_search, "_CHUNK", 1)
-    np.testing.assert_array_equal(found_scales(layer, blob)[0], together)
 
 
 def with_weights(layer: Layer, values: NDArray[np.float64]) -> Layer:

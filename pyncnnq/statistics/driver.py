@@ -9,9 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from pyncnnq._core import BlobStatistics
 from pyncnnq.errors import InputError, ModelError, PyncnnqError
 from pyncnnq.inputs import InputSpec
@@ -29,14 +26,12 @@ class Statistics:
 
     Attributes:
         blobs: for each observed blob, by name, its statistics; siblings behind a Split are found under the blob that the Split copies.
-        channel_absmax: the largest magnitude in each channel, shape (channels,), of the same blobs where it is known (see `ChannelPeaks`).
         samples: how many samples went through the network.
         skipped: the samples that could not be read, each with the reason, in the order of the data.
         printed: the lines that ncnn printed while running, and how often each.
     """
 
     blobs: dict[str, BlobStatistics] = field(default_factory=dict)
-    channel_absmax: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     samples: int = 0
     skipped: list[str] = field(default_factory=list)
     printed: Counter[str] = field(default_factory=Counter)
@@ -72,13 +67,9 @@ def observe_samples(
     answers = run_job(_job(Job, model, samples, inputs, blobs), pool, strict=strict, progress=progress)
     statistics = Statistics(samples=len(answers.samples), skipped=answers.skipped, printed=pool.printed)
     for blob in blobs:
-        merged, peaks = answers.results[0][blob.name]
+        merged = statistics.blobs[blob.name] = answers.results[0][blob.name]
         for part in answers.results[1:]:
-            merged.merge(part[blob.name][0])
-            peaks.merge(part[blob.name][1])
-        statistics.blobs[blob.name] = merged
-        if peaks.absmax is not None:
-            statistics.channel_absmax[blob.name] = peaks.absmax
+            merged.merge(part[blob.name])
     return statistics
 
 

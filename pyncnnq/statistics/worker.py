@@ -46,7 +46,6 @@ from pyncnnq.statistics.messages import (
 )
 from pyncnnq.statistics.network import FailureError, Network
 from pyncnnq.statistics.observed import ObservedBlob
-from pyncnnq.statistics.peaks import ChannelPeaks
 from pyncnnq.statistics.ranges import ChannelSums, channel_sums
 from pyncnnq.statistics.walker import Walker
 
@@ -77,7 +76,7 @@ def _infinite(blob: ObservedBlob) -> FailureError:
     return FailureError(f"blob {blob.name} holds an infinity or a NaN; do the weights, --mean and --norm fit this model?")
 
 
-def _observe(blob: ObservedBlob, mat: Any, statistics: BlobStatistics, peaks: ChannelPeaks) -> None:
+def _observe(blob: ObservedBlob, mat: Any, statistics: BlobStatistics) -> None:
     _check_readers(blob, mat)
     dims, w, h, d, c, cstep, elempack = mat.dims, mat.w, mat.h, mat.d, mat.c, mat.cstep, mat.elempack
     if elempack > 1:
@@ -85,7 +84,6 @@ def _observe(blob: ObservedBlob, mat: Any, statistics: BlobStatistics, peaks: Ch
         mat.elemsize, mat.elempack, mat.w, mat.cstep = 4, 1, w * elempack, cstep * elempack
     if not statistics.observe(mat, dims, w, h, d, c, cstep, elempack):
         raise _infinite(blob)
-    peaks.observe(mat, elempack, non_negative=statistics.min >= 0)
 
 
 def _measure(blob: ObservedBlob, mat: Any) -> ChannelSums:
@@ -112,14 +110,14 @@ class _Observation:
     def __init__(self, job: Job) -> None:
         self._network = Network(job.param, job.bin)
         self._blobs = {blob.name: blob for blob in job.blobs}
-        self._found = {name: (BlobStatistics(), ChannelPeaks()) for name in self._blobs}
+        self._found = {name: BlobStatistics() for name in self._blobs}
 
     def take(self, inputs: Sequence[tuple[str, Any]], _paths: Sequence[Path]) -> Observed:
         for name, mat in self._network.blobs(inputs, list(self._blobs), packed=True):
-            _observe(self._blobs[name], mat, *self._found[name])
+            _observe(self._blobs[name], mat, self._found[name])
         return Observed()
 
-    def result(self) -> dict[str, tuple[BlobStatistics, ChannelPeaks]]:
+    def result(self) -> dict[str, BlobStatistics]:
         return self._found
 
 
