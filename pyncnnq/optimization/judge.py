@@ -123,20 +123,14 @@ class Judge:
             InputError: no sample could be read.
             PyncnnqError: ncnn cannot run a model on these samples, or the metric fails.
         """
-        made = [draft.finish(self._choices) for draft in drafts]
-        with tempfile.TemporaryDirectory(prefix="pyncnnq-") as folder:
+        with WorkerPool(self._workers) as pool, tempfile.TemporaryDirectory(prefix="pyncnnq-") as folder:
+            made = [draft.finish(self._choices) for draft in drafts]  # while the workers start up
             files = [(Path(folder) / f"{index}.param", Path(folder) / f"{index}.bin") for index in range(len(made))]
             for one, (param, bin_path) in zip(made, files, strict=True):
                 one.int8.save(param, bin_path)
+            models = [self._reference, *files]
             found = compare_outputs(
-                [self._reference, *files],
-                self._samples,
-                self._inputs,
-                self._outputs,
-                WorkerPool(self._workers),
-                metric=self._metric,
-                strict=self._strict,
-                progress=update,
+                models, self._samples, self._inputs, self._outputs, pool, metric=self._metric, strict=self._strict, progress=update
             )
         self.skipped = found.skipped
         return [

@@ -17,7 +17,7 @@ wrong (-z), but not positive ones.  Otherwise it is left, as the largest is then
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -114,13 +114,15 @@ class _Sum:
 def _shifts(model: Model, table: Table) -> dict[str, _Shift]:
     """How to store the blobs that can be stored shifted, in model order."""
     sums = _rectified_sums(model)
+    graph, floats = model.graph(), prevented(model, table)
     groups = _connected([{top} for layer in model.layers for top in layer.tops], map(_tied_blobs, model.layers))
     found: dict[str, _Shift] = {}
     # The terms of a sum need one sign, while each has a zero point of its own: they are folded all together or not at all.
     for cluster in _connected(groups, ({one.rectified, *one.others} for one in sums)):
         rectified = [one for one in sums if one.rectified in cluster]
         members = [group for group in groups if group <= cluster]
-        shifts = _cluster_shifts(model, table, members, rectified)
+        touching = [layer for layer in model.layers if not cluster.isdisjoint(layer.bottoms + layer.tops)]
+        shifts = _cluster_shifts(touching, graph, floats, table, members, rectified)
         found |= shifts
         if shifts:
             for one in rectified:
@@ -128,21 +130,22 @@ def _shifts(model: Model, table: Table) -> dict[str, _Shift]:
     return {top: found[top] for layer in model.layers for top in layer.tops if top in found}
 
 
-def _cluster_shifts(model: Model, table: Table, groups: Sequence[set[str]], sums: Sequence[_Sum]) -> dict[str, _Shift]:
+def _cluster_shifts(
+    touching: Sequence[Layer], graph: Graph, floats: Collection[str], table: Table, groups: Sequence[set[str]], sums: Sequence[_Sum]
+) -> dict[str, _Shift]:
     """How to store the blobs of some groups that need one sign; empty if they cannot all be shifted.
 
     Args:
+        touching: the layers that read or write one of these blobs, in model order.
+        floats: the names of the layers that cannot be int8.
         groups: blobs that need one zero point each.
         sums: those that are rectified to one of these blobs.
     """
-    graph = model.graph()
     blobs = set().union(*groups)
-    touching = [layer for layer in model.layers if blobs.intersection(layer.bottoms + layer.tops)]
     between = [layer for layer in touching if _is_between(layer)]
     ends = [layer for layer in touching if not _is_between(layer)]
     producers = [layer for layer in ends if blobs.intersection(layer.tops) - {one.rectified for one in sums}]
     readers = [layer for layer in ends if blobs.intersection(layer.bottoms) and not _adds_up(layer, sums)]
-    floats = prevented(model, table)
     if not (
         all(map(_ends_at_zero, producers))
         and all(layer.type in ACTIVATION_TYPES and layer.name not in floats and not pads_with_value(layer) for layer in readers)
