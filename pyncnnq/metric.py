@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from pyncnnq.errors import PyncnnqError
 
 Metric = Callable[[Mapping[str, NDArray[np.float32]], Sequence[Path]], float]
-"""From the outputs of one sample by their names, and the files of the sample, to a score: the higher the better."""
+"""From the outputs of one sample by their names, and its files (one for each input), to a score: the higher the better."""
 
 
 class MetricError(PyncnnqError):
@@ -23,7 +24,8 @@ class MetricError(PyncnnqError):
 
 
 def load_metric(name: str) -> Metric:
-    """The function of a name: `FILE.py:FUNCTION`, or `MODULE:FUNCTION` of a module that Python finds.
+    """The function of a name: `FILE.py:FUNCTION`, or `MODULE:FUNCTION` of a module that Python finds; the working directory is searched
+    after everything else.
 
     Returns:
         The function, which raises MetricError for anything that goes wrong in it.
@@ -34,6 +36,8 @@ def load_metric(name: str) -> Metric:
     source, _, function = name.rpartition(":")
     if not source or not function:
         raise MetricError(f"metric {name!r}: expected FILE.py:FUNCTION or MODULE:FUNCTION")
+    if "" not in sys.path:
+        sys.path.append("")
     try:
         called = getattr(_from_file(Path(source)) if source.endswith(".py") else importlib.import_module(source), function)
     except Exception as error:  # whatever the user's code raises

@@ -21,9 +21,9 @@ from pyncnnq.demo import DEMO
 from pyncnnq.errors import InputError, ModelError
 from pyncnnq.evaluation.accuracy import paired_difference
 from pyncnnq.evaluation.labels import find_labels
-from pyncnnq.evaluation.profile import macs
 from pyncnnq.inputs import Preprocessing, Resize
 from pyncnnq.inputs.loading import load_image
+from pyncnnq.macs import macs
 
 Cli = Callable[..., CompletedProcess[str]]
 DEMO_OPTIONS = InputOptions(mean=DEMO.mean, norm=DEMO.norm, pixel=DEMO.pixel)
@@ -187,11 +187,11 @@ def test_gates_fail_with_code_1_and_say_why(cli: Cli, demo: pyncnnq.Model, int8_
 METRIC = """
 import numpy as np
 
-def first(outputs, path):
+def first(outputs, files):
     (scores,) = outputs.values()
-    return float(scores[0]) + len(path.name)
+    return float(scores[0]) + len(files[0].name)
 
-def broken(outputs, path):
+def broken(outputs, files):
     raise ValueError("no boxes here")
 """
 
@@ -257,7 +257,7 @@ def test_multiplications_are_counted_as_a_loop_over_the_outputs_would() -> None:
         inner_product(rng, "out", "pool", 8, 5),
     )
     shapes = {"in0": (3, 12, 12), "a": (8, 5, 5), "deep": (8, 5, 5), "pool": (8,), "out": (5,)}
-    assert macs(model, shapes) == {"a": 8 * 25 * 27, "deep": 8 * 25 * 9, "out": 40}
+    assert macs(model.layers, shapes) == {"a": 8 * 25 * 27, "deep": 8 * 25 * 9, "out": 40}
 
 
 class TestLabels:

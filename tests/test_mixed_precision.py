@@ -24,7 +24,7 @@ from pyncnnq.optimization.bias_correction import correct_biases
 from pyncnnq.optimization.draft import Draft, Finished
 from pyncnnq.optimization.judge import Candidate, Judged, split_samples
 from pyncnnq.optimization.mixed_precision import Budget, MixedPrecision, Step
-from pyncnnq.statistics.driver import blob_sizes
+from pyncnnq.statistics.driver import blob_shapes
 from pyncnnq.statistics.pool import WorkerPool
 
 Cli = Callable[..., CompletedProcess[str]]
@@ -385,9 +385,9 @@ def test_macs_are_counted(tmp_path: Path) -> None:
         "head": 8 * 5 * 4 * 7,
     }
     data = find_data(model, [arrays(tmp_path / "data", 2, (4, 13, 11))], ("test", [InputOptions()]))
-    sizes = blob_sizes(model, data.samples, data.inputs, [layer.tops[0] for layer in model.layers], WorkerPool(1))
-    assert {layer.name: macs(layer, sizes[layer.tops[0]]) for layer in model.layers if layer.weights} == expected
-    assert macs(model.layers[0], sizes["in0"]) == 0
+    first, second = blob_shapes(model, data.samples, data.inputs, [layer.tops[0] for layer in model.layers], WorkerPool(1))
+    assert first == second
+    assert macs(model.layers, first) == expected
 
 
 def test_macs_of_layers_that_multiply_matrices() -> None:
@@ -395,12 +395,12 @@ def test_macs_of_layers_that_multiply_matrices() -> None:
         return {name: Weight.tagged_float32(name, np.zeros(size)) for name, size in sizes.items()}
 
     gemm = Layer("Gemm", "gemm", ["a"], ["out"], Params(" 3=1 5=1 8=24 9=16"), weights(B_data=24 * 16))
-    assert macs(gemm, 5 * 24) == 5 * 24 * 16
+    assert macs([gemm], {"a": (5, 16), "out": (5, 24)}) == {"gemm": 5 * 24 * 16}
     parts = weights(q_weight_data=64, k_weight_data=64, v_weight_data=64, out_weight_data=64)
     attention = Layer("MultiHeadAttention", "mha", ["a"], ["out"], Params(" 0=8 1=2 2=64"), parts)
-    assert macs(attention, 5 * 8) == 5 * 4 * 64 + 2 * 5 * 5 * 8
+    assert macs([attention], {"a": (5, 8), "out": (5, 8)}) == {"mha": 5 * 4 * 64 + 2 * 5 * 5 * 8}
     lstm = Layer("LSTM", "lstm", ["a"], ["out"], Params(" 0=6 1=480 2=2"), weights(weight_xc_data=480, bias_c_data=48, weight_hc_data=288))
-    assert macs(lstm, 7 * 12) == 7 * (480 + 288)
+    assert macs([lstm], {"a": (7, 20), "out": (7, 12)}) == {"lstm": 7 * (480 + 288)}
 
 
 def test_macs_of_a_real_model_are_those_published(shared: Path) -> None:
@@ -408,7 +408,6 @@ def test_macs_of_a_real_model_are_those_published(shared: Path) -> None:
     model = load_model(shared / "models/efficientnet_lite0.ncnn.param", shared / "models/efficientnet_lite0.ncnn.bin")
     options = InputOptions(size=(224, 224), mean=(127, 127, 127), norm=(1 / 128, 1 / 128, 1 / 128), pixel="RGB")
     data = find_data(model, [shared / "data/imagenet/calib"], ("test", [options]))
-    tops = [layer.tops[0] for layer in model.layers if layer.weights]
-    sizes = blob_sizes(model, data.samples[:1], data.inputs, tops, WorkerPool(1))
-    total = sum(macs(layer, sizes[layer.tops[0]]) for layer in model.layers if layer.weights)
-    assert total == pytest.approx(407e6, rel=0.06)
+    tops = [top for layer in model.layers for top in layer.tops]
+    (shapes,) = blob_shapes(model, data.samples[:1], data.inputs, tops, WorkerPool(1))
+    assert sum(macs(model.layers, shapes).values()) == pytest.approx(407e6, rel=0.06)

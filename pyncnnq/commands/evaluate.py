@@ -33,7 +33,7 @@ from pyncnnq.report.tables import print_table
 @click.argument("int8_bin", type=PATH)
 @click.argument("data", nargs=-1)
 @click.option("--labels", metavar="FROM", help="Class of each sample: folders, a .csv of FILE,CLASS, or a file with the class names.")
-@click.option("--metric", metavar="MODULE:FUNCTION", help="A score of your own: function(outputs by name, file) of one sample.")
+@click.option("--metric", metavar="FILE.py:NAME", help="A score of your own: a function of the outputs by name and the sample's files.")
 @click.option("--threads", type=click.IntRange(min=1), default=1, help="Of one inference, where speed is measured.  [default: 1]")
 @click.option("--fail-under-sqnr", type=float, metavar="DB", help="Exit with code 1 if an output's SQNR is below this.")
 @click.option(

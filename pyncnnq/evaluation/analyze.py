@@ -18,9 +18,9 @@ from pyncnnq.evaluation.blobs import Floats, Reading, Summing, Sums, allowed_rea
 from pyncnnq.evaluation.evaluate import Progress, files_of
 from pyncnnq.evaluation.hybrids import Hybrids, unchained
 from pyncnnq.evaluation.local import LocalError, Localizing, LoneLayer, alone, write
-from pyncnnq.evaluation.profile import macs
 from pyncnnq.evaluation.weights import row_noise, weight_bits
 from pyncnnq.inputs import InputOptions, pick
+from pyncnnq.macs import macs
 from pyncnnq.model import Layer, Model
 from pyncnnq.quantizable import is_int8, require_float
 from pyncnnq.quantization import dequantize
@@ -282,7 +282,7 @@ class _Layers:
         blobs = {blob for layer in int8.layers for blob in (*layer.bottoms, *layer.tops)}
         shapes = {blob: found[self._graph.split_root(blob)].shape for blob in blobs if self._graph.split_root(blob) in found}
         complete = [layer for layer in int8.layers if all(blob in shapes for blob in (*layer.bottoms, *layer.tops))]
-        self.macs = macs(Model(complete), shapes)
+        self.macs = macs(complete, shapes)
         # Only where all that a layer reads and writes is known in both models can it be judged.
         self._int8 = {layer.name: layer for layer in complete if is_int8(layer) and layer.name in self._exact}
 

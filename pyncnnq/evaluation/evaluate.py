@@ -11,9 +11,11 @@ from pyncnnq.data import CalibrationData, Data, find_chosen
 from pyncnnq.errors import InputError, ModelError
 from pyncnnq.evaluation.accuracy import Accuracy, Score, accuracy, score
 from pyncnnq.evaluation.labels import find_labels
-from pyncnnq.evaluation.outputs import Evaluated, Evaluating, OutputFigures, OutputPair, load_metric, output_figures
-from pyncnnq.evaluation.profile import Profiled, Profiling, Speed, macs
+from pyncnnq.evaluation.outputs import Evaluated, Evaluating, OutputFigures, OutputPair, output_figures
+from pyncnnq.evaluation.profile import Profiled, Profiling, Speed
 from pyncnnq.inputs import InputOptions
+from pyncnnq.macs import macs
+from pyncnnq.metric import load_metric
 from pyncnnq.model import Model
 from pyncnnq.quantizable import is_int8
 from pyncnnq.statistics.driver import decibels, run_job
@@ -94,7 +96,7 @@ def evaluate(
         model, int8: both as read from their files.
         data, options: as for `pyncnnq.collect`.
         labels: which class each sample is of (see `pyncnnq.evaluation.labels.find_labels`); None if that is not known.
-        metric: `module:function`, a score of one sample: called with the outputs by name (float32 arrays) and the sample's file.
+        metric: the name of a score of one sample (see pyncnnq/metric.py).
         samples: take only so many, evenly spread.
         workers: the number of processes; default: one for each core that this process may use.
         threads: of one inference, where speed is measured.
@@ -140,7 +142,7 @@ def evaluate_on(
     outputs = [output_figures(name, [one.outputs[place] for one in evaluated]) for place, name in enumerate(model.outputs)]
     ranking = next((place for place, output in enumerate(outputs) if output.top1_agreement is not None), None)
     chosen = [classes[number] for number in answers.numbers] if classes is not None else None
-    counts = macs(int8, profiled.shapes)
+    counts = macs(int8.layers, profiled.shapes)
     return Evaluation(
         outputs,
         _accuracy(outputs, ranking, evaluated, chosen, taken),

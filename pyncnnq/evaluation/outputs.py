@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import importlib
 import math
-import os
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pyncnnq.errors import InputError
 from pyncnnq.inputs import InputSpec
 from pyncnnq.statistics.driver import decibels
 from pyncnnq.statistics.messages import Work
 
 Floats = NDArray[np.float64]
-Metric = Callable[[Mapping[str, NDArray[np.float32]], Path], float]
-"""A user's score of one sample: from the outputs by name, as NumPy has them, and the sample's (first) file."""
-
 TOP = 5
 
 
@@ -34,7 +26,7 @@ class Evaluating:
         models: the files of the float and of the int8 model.
         inputs, samples: as in `pyncnnq.statistics.messages.Job`.
         outputs: the blobs to compare.
-        metric: the name of the user's score (see `load_metric`).
+        metric: the name of the user's score (see pyncnnq/metric.py).
     """
 
     models: tuple[tuple[Path, Path], tuple[Path, Path]]
@@ -155,23 +147,3 @@ def output_figures(name: str, pairs: Sequence[OutputPair]) -> OutputFigures:
 def percentage(hits: Sequence[bool]) -> float:
     """How many of 100."""
     return 100 * sum(hits) / len(hits)
-
-
-def load_metric(name: str) -> Metric:
-    """Find a user's score by `module:function`; the working directory is searched after everything else.
-
-    Raises:
-        InputError: there is no such module or function.
-    """
-    module_name, _, function = name.partition(":")
-    if not module_name or not function:
-        raise InputError(f"--metric {name!r}: expected module:function, such as scores:mean_iou")
-    if os.getcwd() not in sys.path:  # noqa: PTH109
-        sys.path.append(os.getcwd())  # noqa: PTH109
-    try:
-        found = getattr(importlib.import_module(module_name), function)
-    except (ImportError, AttributeError) as error:
-        raise InputError(f"--metric {name!r}: {error}; modules are looked for in {Path.cwd()} too") from None
-    if not callable(found):
-        raise InputError(f"--metric {name!r}: is not a function")
-    return cast(Metric, found)

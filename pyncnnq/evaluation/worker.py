@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 
 from pyncnnq.evaluation.blobs import Summing, Sums, sums
 from pyncnnq.evaluation.local import LocalError, Localizing, LoneLayer, meant, stored
-from pyncnnq.evaluation.outputs import Evaluated, Evaluating, compare, load_metric
+from pyncnnq.evaluation.outputs import Evaluated, Evaluating, compare
 from pyncnnq.evaluation.profile import Profiled, Profiling
 from pyncnnq.inputs.loading import owning_mat
+from pyncnnq.metric import load_metric
 from pyncnnq.model.text import encode
-from pyncnnq.statistics.network import FailureError, Network
+from pyncnnq.statistics.network import FailureError, Network, shape_of
 
 _WARM_UP, _LEAST_RUNS, _MOST_RUNS = 3, 5, 30
 _LONG_ENOUGH = 0.5
@@ -38,15 +39,9 @@ class Evaluation:
     def take(self, inputs: Sequence[tuple[str, Any]], paths: Sequence[Path]) -> Evaluated:
         """Both models on one sample."""
         exact, rough = ([np.array(mat) for _, mat in net.blobs(inputs, self._outputs, packed=False)] for net in self._networks)
-        scores = (self._score(exact, paths[0]), self._score(rough, paths[0])) if self._metric else None
+        outputs = [dict(zip(self._outputs, one, strict=True)) for one in (exact, rough)]
+        scores = (self._metric(outputs[0], paths), self._metric(outputs[1], paths)) if self._metric else None
         return Evaluated(tuple(map(compare, exact, rough)), scores)
-
-    def _score(self, outputs: Sequence[NDArray[np.float32]], path: Path) -> float:
-        assert self._metric is not None
-        try:
-            return float(self._metric(dict(zip(self._outputs, outputs, strict=True)), path))
-        except Exception as error:  # it is the user's
-            raise FailureError(f"the metric failed: {type(error).__name__}: {error}") from None
 
     def result(self) -> None:
         """Nothing: each sample is answered by itself."""
@@ -61,7 +56,7 @@ class Profile:
     def take(self, inputs: Sequence[tuple[str, Any]], _paths: Sequence[Path]) -> Profiled:
         """Measure on one sample."""
         network = Network(*self._job.models[1])
-        shapes = {name: _shape(mat) for name, mat in network.blobs(inputs, self._job.blobs, packed=True)}
+        shapes = {name: shape_of(mat) for name, mat in network.blobs(inputs, self._job.blobs, packed=True)}
         del network
         return Profiled(shapes, *self._times(inputs))
 
@@ -100,12 +95,6 @@ def _run(net: Any, inputs: Sequence[tuple[str, Any]], outputs: Sequence[str]) ->
         extractor.input(encode(name), mat)
     for name in outputs:
         extractor.extract(encode(name), ncnn.Mat())
-
-
-def _shape(mat: Any) -> tuple[int, ...]:
-    """As NumPy has it."""
-    sizes = {1: (mat.w,), 2: (mat.h, mat.w), 3: (mat.c, mat.h, mat.w), 4: (mat.c, mat.d, mat.h, mat.w)}[mat.dims]
-    return (sizes[0] * mat.elempack, *sizes[1:])
 
 
 class BlobSums:

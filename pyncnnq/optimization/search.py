@@ -23,7 +23,7 @@ from pyncnnq.optimization.scalar_folding import fold_scalars
 from pyncnnq.optimization.techniques import BIASES, CENTRING, EQUALIZATION, REFITTING, ROUNDING, SCALARS, ZERO_POINTS
 from pyncnnq.quantizable import INT8_TYPES
 from pyncnnq.quantization.selection import left_out
-from pyncnnq.statistics.driver import Statistics, blob_sizes, channel_ranges, observe_samples
+from pyncnnq.statistics.driver import Statistics, blob_shapes, channel_ranges, observe_samples
 from pyncnnq.statistics.pool import WorkerPool
 
 METHODS = ("auto", "minmax")
@@ -31,6 +31,9 @@ METHODS = ("auto", "minmax")
 
 MOST_ROUNDED = 2
 """How many ways, the best so far, go through rounding, which takes longest."""
+
+_MEASURED_SAMPLES = 8
+"""How many tell how much layers compute, on average where samples differ in size."""
 
 _SELECTION: Mapping[str, Any] = {"exclude": (), "only": (), "keep_first_last": False}
 """The options of `quantize` that keep layers in float."""
@@ -116,10 +119,7 @@ class Search:
             rounded: those of them whose weights were rounded by what their layers see.
             budget: what to reach.
         """
-        layers = [layer for layer in self._model.layers if layer.type in INT8_TYPES]
-        tops = [layer.tops[0] for layer in layers]
-        sizes = blob_sizes(self._model, self._data.samples, self._data.inputs, tops, WorkerPool(self._workers))
-        work = {layer.name: macs(layer, sizes[layer.tops[0]]) for layer in layers}
+        work = self._work()
         # Rounded weights make up for errors of each other: layers are chosen in a model without such.
         start = next(one for one in judged if ROUNDING not in one.draft.techniques)
         refits = bool(rounded) and REFITTING in rounded[0].draft.techniques
@@ -130,6 +130,16 @@ class Search:
 
         best_rounded = rounded[0] if rounded else None
         return meet(budget, judged, start, best_rounded, rounded_without, work, self._judge, self._progress)
+
+    def _work(self) -> dict[str, float]:
+        """How many multiplications each layer that may be int8 takes for a sample, by its name."""
+        layers = [layer for layer in self._model.layers if layer.type in INT8_TYPES]
+        touched = {blob for layer in layers for blob in (*layer.bottoms, *layer.tops)}
+        blobs = [top for layer in self._model.layers for top in layer.tops if top in touched]
+        samples = pick(self._data.samples, _MEASURED_SAMPLES)
+        shapes = blob_shapes(self._model, samples, self._data.inputs, blobs, WorkerPool(self._workers))
+        counts = [macs(layers, one) for one in shapes]
+        return {layer.name: sum(count.get(layer.name, 0) for count in counts) / len(counts) for layer in layers}
 
     def _observe(self, what: str, model: Model, *, strict: bool = False) -> Statistics:
         with self._progress(what) as update:

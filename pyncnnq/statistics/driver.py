@@ -14,7 +14,7 @@ from pyncnnq.errors import InputError, ModelError, PyncnnqError
 from pyncnnq.inputs import InputSpec
 from pyncnnq.model import Model
 from pyncnnq.quantizable import require_float
-from pyncnnq.statistics.messages import Comparison, Failed, Job, Misfit, RangesJob, SizesJob, Task, Unreadable
+from pyncnnq.statistics.messages import Comparison, Failed, Job, Misfit, RangesJob, ShapesJob, Task, Unreadable
 from pyncnnq.statistics.observed import ObservedBlob, observed_blobs
 from pyncnnq.statistics.pool import WorkerPool
 from pyncnnq.statistics.ranges import ChannelRanges, merge_sums
@@ -115,10 +115,10 @@ def _files(model: Model) -> tuple[Path, Path]:
     return model.param_path, model.bin_path
 
 
-def blob_sizes(
+def blob_shapes(
     model: Model, samples: Sequence[tuple[Path, ...]], inputs: Sequence[InputSpec], blobs: Sequence[str], pool: WorkerPool
-) -> dict[str, float]:
-    """How many elements blobs have when stock ncnn runs the model, on average over the samples.
+) -> list[dict[str, tuple[int, ...]]]:
+    """For each sample of what shape blobs are when stock ncnn runs the model, in NumPy's order.
 
     Args:
         model, samples, inputs, pool: see `observe_samples`.
@@ -129,9 +129,8 @@ def blob_sizes(
     """
     param, bin_path = _files(model)
     named = list(zip(model.inputs, inputs, strict=True))
-    answers = run_job(SizesJob(param, bin_path, named, list(samples), list(blobs)), pool, strict=False, progress=None)
-    count = len(answers.samples)
-    return {blob: sum(sample.elements[index] for sample in answers.samples) / count for index, blob in enumerate(blobs)}
+    answers = run_job(ShapesJob(param, bin_path, named, list(samples), list(blobs)), pool, strict=False, progress=None)
+    return [dict(zip(blobs, sample.shapes, strict=True)) for sample in answers.samples]
 
 
 @dataclass(frozen=True)
@@ -214,7 +213,7 @@ class Answers:
 
 
 def run_job(
-    job: Job | SizesJob | Comparison | Task,
+    job: Job | ShapesJob | Comparison | Task,
     pool: WorkerPool,
     *,
     strict: bool = False,

@@ -73,8 +73,8 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class SizesJob:
-    """What every worker is given that shall say how large blobs are.
+class ShapesJob:
+    """What every worker is given that shall say of what shape blobs are.
 
     Attributes:
         param, bin, inputs, samples: as in a Job.
@@ -89,10 +89,10 @@ class SizesJob:
 
 
 @dataclass(frozen=True)
-class Sized:
-    """How many elements each blob of a SizesJob has in one sample."""
+class Shaped:
+    """The shapes of the blobs of a ShapesJob in one sample, in NumPy's order."""
 
-    elements: tuple[int, ...]
+    shapes: tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True)

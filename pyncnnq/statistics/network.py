@@ -20,6 +20,12 @@ class FailureError(Exception):
     """The collection cannot go on; the text says why."""
 
 
+def shape_of(mat: Any) -> tuple[int, ...]:
+    """That of a Mat, packed or not, in NumPy's order."""
+    sizes = {1: (mat.w,), 2: (mat.h, mat.w), 3: (mat.c, mat.h, mat.w), 4: (mat.c, mat.d, mat.h, mat.w)}[mat.dims]
+    return (sizes[0] * mat.elempack, *sizes[1:])
+
+
 class Network:
     """The model in stock ncnn, on one thread: two processes of one thread each are faster than one of two."""
 

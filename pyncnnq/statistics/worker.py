@@ -1,9 +1,9 @@
-"""One worker process: decode, run ncnn, observe blobs, measure their channels or sizes, or compare outputs.
+"""One worker process: decode, run ncnn, observe blobs, measure their channels or shapes, or compare outputs.
 
 Started as a program of its own and not by multiprocessing: it needs nothing of the caller's `__main__`, it is safe beside
 threads and OpenMP, and what ncnn prints to the C stderr, or a crash inside it, stays away from the user's terminal and process.
 
-Messages are pickles over the standard streams.  In: a `Job`, `RangesJob`, `SizesJob`, `Comparison` or `Task`, then sample indices, then
+Messages are pickles over the standard streams.  In: a `Job`, `RangesJob`, `ShapesJob`, `Comparison` or `Task`, then sample indices, then
 None.  Out: one message for each index, then the result: the statistics of a Job, mostly nothing of the others.  Or in: a `Walk`, then what
 a `Walker` answers, then None; out: one answer to each.
 """
@@ -37,14 +37,14 @@ from pyncnnq.statistics.messages import (
     Misfit,
     Observed,
     RangesJob,
-    Sized,
-    SizesJob,
+    Shaped,
+    ShapesJob,
     Task,
     Unreadable,
     Walk,
     Work,
 )
-from pyncnnq.statistics.network import FailureError, Network
+from pyncnnq.statistics.network import FailureError, Network, shape_of
 from pyncnnq.statistics.observed import ObservedBlob
 from pyncnnq.statistics.ranges import ChannelSums, channel_sums
 from pyncnnq.statistics.walker import Walker
@@ -136,16 +136,16 @@ class _Measurement:
         return None
 
 
-class _Sizing:
-    """The sizes of the blobs of a SizesJob, sample by sample."""
+class _Shaping:
+    """The shapes of the blobs of a ShapesJob, sample by sample."""
 
-    def __init__(self, job: SizesJob) -> None:
+    def __init__(self, job: ShapesJob) -> None:
         self._network = Network(job.param, job.bin)
         self._blobs = list(job.blobs)
 
-    def take(self, inputs: Sequence[tuple[str, Any]], _paths: Sequence[Path]) -> Sized:
+    def take(self, inputs: Sequence[tuple[str, Any]], _paths: Sequence[Path]) -> Shaped:
         blobs = self._network.blobs(inputs, self._blobs, packed=True)
-        return Sized(tuple(mat.w * mat.h * mat.d * mat.c * mat.elempack for _, mat in blobs))
+        return Shaped(tuple(shape_of(mat) for _, mat in blobs))
 
     def result(self) -> None:
         return None
@@ -183,18 +183,18 @@ def _squared_distance(a: Floats, b: Floats) -> float:
     return distance if math.isfinite(distance) else math.inf
 
 
-def _work(job: Job | SizesJob | Comparison | Task) -> Work:
+def _work(job: Job | ShapesJob | Comparison | Task) -> Work:
     if isinstance(job, Comparison):
         return _OutputComparison(job)
-    if isinstance(job, SizesJob):
-        return _Sizing(job)
+    if isinstance(job, ShapesJob):
+        return _Shaping(job)
     if isinstance(job, Job):
         return _Measurement(job) if isinstance(job, RangesJob) else _Observation(job)
     return job.start()
 
 
 def _serve(requests: BinaryIO, answers: BinaryIO) -> None:
-    job: Job | SizesJob | Comparison | Task | Walk = _read(requests)
+    job: Job | ShapesJob | Comparison | Task | Walk = _read(requests)
     if isinstance(job, Walk):
         _walk(job, requests, answers)
         return
