@@ -55,6 +55,12 @@ def data_options(command: Command) -> Command:
     return _with(options, command)
 
 
+def fuse_option(command: Command) -> Command:
+    """Whether layers are fused first."""
+    help_text = "Leave the model as it is: fuse no BatchNorm, Scale, activation or Padding into the layers with weights."
+    return click.option("--no-fuse", is_flag=True, help=help_text)(command)
+
+
 def budget_options(command: Command) -> Command:
     """What an int8 model shall reach by leaving layers in float, and how many of them."""
     options = [

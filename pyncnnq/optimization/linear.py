@@ -104,9 +104,8 @@ def multiply_and_add(layer: Layer, factor: Floats | float, offset: Floats | floa
 
 def turn_into_scale(layer: Layer, factors: Floats, offsets: Floats) -> None:
     """Turn a layer, in place, into the Scale that computes factor * x + offset by channel; keys that all layers may have stay."""
-    for key in layer.params.keys():
-        if key not in (30, 31):  # shape hints, feature mask
-            layer.params.remove(key)
+    for key in set(layer.params.keys()) - {30, 31}:  # shape hints, feature mask
+        layer.params.remove(key)
     layer.type = "Scale"
     layer.params.set(0, factors.size)
     layer.params.set(1, 1)
