@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -48,7 +50,7 @@ def unfused(model: Model, rng: np.random.Generator, *, exact: bool = False) -> M
         layer.tops = [f"{name}/raw"]
         parts = [layer, *_normalization(layer, rng, exact=exact), Layer("Dropout", f"{name}/drop", [], [])]
         parts += [*_activation_behind(layer), Layer("Noop", f"{name}/noop", [], [])]
-        for before, part in zip(parts, parts[1:], strict=False):
+        for before, part in pairwise(parts):
             part.bottoms, part.tops = before.tops, [part.name]
         parts[-1].tops = [top]
         layers += parts

@@ -43,7 +43,7 @@ def fuse(model: Model) -> Fused:
 
     - BatchNorm, Scale, Bias, Dropout with a factor, and the addition or multiplication of a MemoryData with a number for each channel
       become part of the weights and bias of the Convolution, ConvolutionDepthWise, InnerProduct, Deconvolution or
-      DeconvolutionDepthWise before them; a BatchNorm and a Scale in a row become one Scale.
+      DeconvolutionDepthWise before them; BatchNorms and Scales in a row become one Scale.
     - ReLU, leaky ReLU, PReLU with one slope, Clip, Sigmoid, Mish and HardSwish become the activation of such a layer.
     - Padding with zeros becomes the border of the Convolution or ConvolutionDepthWise behind it.
     - Dropout, Noop, Padding and Split that copy one blob to one other are removed.
@@ -124,7 +124,7 @@ class _Fusion:
     def _fuse_affine(self, layer: Layer, before: Layer, affine: Affine) -> None:
         if self._take_in(before, affine):
             self._replace(layer, before, f"now part of the weights of {before.name}")
-        elif {layer.type, before.type} in ({"BatchNorm", "Scale"}, {"Scale"}):
+        elif {layer.type, before.type} <= {"BatchNorm", "Scale"}:
             first = as_affine(before)
             if first is None or first.factor.size != affine.factor.size:
                 return
