@@ -85,9 +85,10 @@ def _normalization(layer: Layer, rng: np.random.Generator, *, exact: bool) -> li
     root = np.sqrt(np.float32(variance).astype(np.float64) + EPS)
     weights = layer.weights["weight_data"].float32().reshape(outputs, -1)
     layer.weights["weight_data"] = Weight.tagged_float32("weight_data", weights / (slope / root * factors)[:, None])
-    whole = layer.weights["bias_data"].float32() if "bias_data" in layer.weights else np.zeros(outputs)
-    layer.weights["bias_data"] = Weight.raw("bias_data", ((whole - offsets) / factors - bias) * root / slope + mean)
-    layer.params.set(1 if layer.type == "InnerProduct" else 5, 1)
+    if "bias_data" in layer.weights or not exact:
+        whole = layer.weights["bias_data"].float32() if "bias_data" in layer.weights else np.zeros(outputs)
+        layer.weights["bias_data"] = Weight.raw("bias_data", ((whole - offsets) / factors - bias) * root / slope + mean)
+        layer.params.set(1 if layer.type == "InnerProduct" else 5, 1)
     return [batch_norm(f"{layer.name}/bn", "", slope, mean, variance, bias), scale(f"{layer.name}/scale", "", factors, offsets)]
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from pyncnnq.errors import ModelError
 from pyncnnq.fusing.activations import as_activation, set_activation
 from pyncnnq.fusing.affine import Affine, as_affine, as_operation
 from pyncnnq.fusing.borders import border, widen_border
@@ -35,7 +36,8 @@ class Fused:
     @property
     def summary(self) -> str:
         """How much was done, in words."""
-        return f"fused: {len(self.changes)} layers into others or removed, {len(self.reweighted)} of which have new weights"
+        gone, changed = len(self.changes), len(self.reweighted)
+        return f"fused: {gone} layer{'s' * (gone != 1)} into others or removed; new weights in {changed}"
 
 
 def fuse(model: Model) -> Fused:
@@ -61,8 +63,11 @@ def fuse(model: Model) -> Fused:
     require_sound_float(model)
     fused = model.copy()
     fusion = _Fusion(fused)
-    for layer in fused.layers:
-        fusion.visit(layer)
+    try:
+        for layer in fused.layers:
+            fusion.visit(layer)
+    except ModelError as error:
+        raise ModelError(f"{model.bin_path}: {error}" if model.bin_path else str(error)) from None
     if not fusion.changes:
         return Fused(model)
     fused.layers = [layer for layer in fused.layers if layer.name not in fusion.changes]

@@ -98,7 +98,8 @@ def multiply_and_add(layer: Layer, factor: Floats | float, offset: Floats | floa
     if not np.isfinite(weights.float32()).all() or not (np.abs(moved) < FLOAT_LIMIT).all():
         return False
     layer.weights["weight_data"] = weights
-    set_bias(layer, moved)
+    if "bias_data" in layer.weights or moved.any():
+        set_bias(layer, moved)
     return True
 
 
