@@ -312,6 +312,37 @@ def test_what_must_stay(case: str) -> None:
     assert (fused.model, fused.changes, fused.reweighted) == (model, {}, []), "the very model that was given"
 
 
+def test_a_blob_that_two_layers_read_without_a_split_stays() -> None:
+    rng = np.random.default_rng(1)
+    first = Layer("Input", "in0", [], ["in0"], Params(" 0=12 1=12 2=3"))
+    model = Model([first, conv(rng), bn(rng, "a", "conv", 8), plain("ReLU", "b", "conv")])
+    assert fuse(model).model is model
+    model = Model([first, plain("Padding", "a", "in0", text=" 0=1"), conv(rng, bottom="a"), conv(rng, name="other", bottom="a")])
+    assert fuse(model).model is model
+    model = Model(
+        [first, conv(rng), memory("m", numbers(rng, 8)), plain("BinaryOp", "a", "conv", "m", text=" 0=0"), plain("ReLU", "b", "m")]
+    )
+    assert fuse(model).model is model
+
+
+def test_a_layer_of_another_number_of_channels_stays() -> None:
+    rng = np.random.default_rng(1)
+    for layers in ([bn(rng, "a", "conv", 4)], [memory("m", numbers(rng, 4)), plain("BinaryOp", "a", "conv", "m", text=" 0=0")]):
+        model = model_of(conv(rng), *layers)
+        assert fuse(model).model is model
+    model = model_of(bn(rng, "a", "in0", 3), scale("b", "a", numbers(rng, 1)))
+    assert fuse(model).model is model
+
+
+def test_borders_add_up(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    pads = [plain("Padding", "a", "in0", text=" 0=1 3=2"), plain("Noop", "b", "a"), plain("Padding", "c", "b", text=" 0=1 1=1 2=1")]
+    model = model_of(*pads, conv(rng, bottom="c"))
+    fused = fuse(model)
+    assert list(fused.changes) == ["a", "b", "c"]
+    check_outputs(model, fused.model, tmp_path, {"in0": image()})
+
+
 def test_weights_never_become_infinite() -> None:
     rng = np.random.default_rng(1)
     model = model_of(conv(rng), scale("a", "conv", np.full(8, 1e30)), scale("b", "a", np.full(8, 1e30)))

@@ -13,7 +13,7 @@ from pyncnnq.statistics.pool import WorkerPool
 
 SAMPLES = 2
 LEAST_RATIO = 60.0
-"""In dB.  Rounding alone leaves 100 and more in real networks (docs/quantize.md); a BatchNorm of a channel that hardly varies multiplies it."""
+"""In dB.  Rounding leaves 100 and more in real networks (docs/quantize.md), less where a BatchNorm multiplies a channel that hardly varies."""
 
 
 def fuse_for(model: Model, data: CalibrationData, folder: Path) -> Fused:
