@@ -13,7 +13,7 @@ from pyncnnq.statistics.pool import WorkerPool
 
 SAMPLES = 2
 LEAST_RATIO = 60.0
-"""In dB.  Rounding leaves 100 and more in real networks (docs/quantize.md), less where a BatchNorm multiplies a channel that hardly varies."""
+"""In dB.  Rounding leaves 100 and more in real networks (docs/quantize.md), less where a BatchNorm enlarges a channel that hardly moves."""
 
 
 def fuse_for(model: Model, data: CalibrationData, folder: Path) -> Fused:
