@@ -13,6 +13,7 @@ import click
 
 from pyncnnq.calibration import CalibratedLayer, Calibration, calibrate, check_choices, check_model
 from pyncnnq.commands.data_request import DataRequest
+from pyncnnq.commands.options import print_fused
 from pyncnnq.data import CalibrationData
 from pyncnnq.files import check_writable
 from pyncnnq.fusing import Fused
@@ -114,8 +115,7 @@ def _finish(
     if rows:
         print_table(columns, rows, numeric=columns[2:])
     passed_over = [f"{len(skipped)} unreadable"] * bool(skipped) + [f"{ignored} other files ignored"] * bool(ignored)
-    if fused.changes:
-        click.echo(fused.summary)
+    print_fused(fused.changes)
     counts = ", ".join([f"{samples} samples", *passed_over]) if found else "weight rows only, no data needed"
     click.echo(f"{target}: {sum(1 for _ in result.table.rows())} rows, {counts}")
 

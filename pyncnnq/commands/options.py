@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -59,6 +59,12 @@ def fuse_option(command: Command) -> Command:
     """Whether layers are fused first."""
     help_text = "Leave the model as it is: fuse no BatchNorm, Scale, activation or Padding into the layers with weights."
     return click.option("--no-fuse", is_flag=True, help=help_text)(command)
+
+
+def print_fused(changes: Mapping[str, str]) -> None:
+    """One line, if anything was fused."""
+    if changes:
+        click.echo(f"{len(changes)} layer{'s' * (len(changes) != 1)} fused into others or removed")
 
 
 def budget_options(command: Command) -> Command:

@@ -12,11 +12,10 @@ import click
 from click.core import ParameterSource
 
 from pyncnnq.commands.data_request import DataRequest
-from pyncnnq.commands.options import OUTPUT_PATH, budget_options, data_options, fuse_option, model_arguments, output_options
+from pyncnnq.commands.options import OUTPUT_PATH, budget_options, data_options, fuse_option, model_arguments, output_options, print_fused
 from pyncnnq.commands.quantize_data import description, is_table, print_candidates, quantize_from_data
 from pyncnnq.errors import PyncnnqError
 from pyncnnq.files import check_writable
-from pyncnnq.fusing import Fused
 from pyncnnq.fusing.marks import fuse_as_table
 from pyncnnq.model import load_model
 from pyncnnq.optimization.mixed_precision import Budget
@@ -79,9 +78,10 @@ def quantize_command(
     """Write the int8 model that stock ncnn runs.
 
     TABLE is the model's calibration table (pyncnnq calibrate); a layer that lacks one of its rows there stays in float.  If the model was
-    fused to calibrate it, it is fused here too.  With DATA (as for
-    `pyncnnq calibrate`) in its place, calibration is done too, in several ways, and what is best on samples held out is kept.  The options
-    from --preset to --max-float-layers are for DATA.
+    fused to make the table, it is fused here too.
+
+    With DATA (as for `pyncnnq calibrate`) in its place, the model is fused and calibrated too, in several ways, and what is best on samples
+    held out is kept.  The options from --preset to --max-float-layers are for DATA.
     """
     if is_table(source):
         for name in for_data:
@@ -114,7 +114,7 @@ def quantize_command(
     int8 = quantize(fused.model, table, **choices)
     int8.save(*targets)
     summary = replace(int8.summary, warnings=(*warnings, *int8.summary.warnings))
-    _report(summary, targets, fused, quiet=quiet, as_json=as_json)
+    _report(summary, targets, fused.changes, quiet=quiet, as_json=as_json)
 
 
 @click.command("dequantize")
@@ -150,7 +150,7 @@ def _targets(output: Path, inputs: Sequence[Path]) -> tuple[Path, Path]:
 def _report(
     summary: Summary,
     targets: tuple[Path, Path],
-    fused: Fused,
+    fused: Mapping[str, str],
     *,
     quiet: bool,
     as_json: bool,
@@ -163,7 +163,7 @@ def _report(
             "layers": [{**asdict(layer), "int8": layer.int8} for layer in summary.layers],
             "bytes_before": summary.bytes_before,
             "bytes_after": summary.bytes_after,
-            "fused": fused.changes,
+            "fused": fused,
             "warnings": summary.warnings,
             **({"made_from": made_from} if made_from else {}),
         }
@@ -175,8 +175,7 @@ def _report(
         return
     if summary.layers:
         print_table(("layer", "type", "written as"), [(layer.name, layer.type, layer.outcome) for layer in summary.layers])
-    if fused.changes:
-        click.echo(fused.summary)
+    print_fused(fused)
     counts = [
         f"{len(summary.quantized)} layers int8",
         f"{len(summary.kept_in_float)} in float",

@@ -33,12 +33,6 @@ class Fused:
     changes: dict[str, str] = field(default_factory=dict)
     reweighted: list[str] = field(default_factory=list)
 
-    @property
-    def summary(self) -> str:
-        """How much was done, in words."""
-        gone, changed = len(self.changes), len(self.reweighted)
-        return f"fused: {gone} layer{'s' * (gone != 1)} into others or removed; new weights in {changed}"
-
 
 def fuse(model: Model) -> Fused:
     """Fuse layers that ncnn can compute as one, and remove those that do nothing, as ncnn's ncnnoptimize does where it matters to int8.

@@ -33,7 +33,7 @@ class Optimized:
         calibration: the table, and how it came about.
         folded: the blobs that are stored with a zero point; if there are any, `model` is of no use in float (see `fold_zero_points`).
         no_winograd: the layers that may not use winograd, since some input would make a sum overflow there.
-        fused: the model that was given, fused, and what was done to fuse it.
+        fused: what became of the layers that were fused into others or removed, by name (see `pyncnnq.fuse`).
         chosen: how it was made.
         candidates: all that were tried, the best first; but for those of a budget, of which only the chosen one is here, before all others.
         statistics: of the calibration samples; what was skipped of the held-out ones is named there too.
@@ -46,7 +46,7 @@ class Optimized:
     calibration: Calibration
     folded: list[str]
     no_winograd: list[str]
-    fused: Fused
+    fused: dict[str, str]
     chosen: Candidate
     candidates: list[Candidate] = field(default_factory=list)
     statistics: Statistics = field(default_factory=Statistics)
@@ -154,7 +154,7 @@ def optimize_on(
         best.made.calibration,
         best.made.folded,
         best.made.no_winograd,
-        fused,
+        fused.changes,
         best.candidate,
         [one.candidate for one in judged],
         search.statistics,

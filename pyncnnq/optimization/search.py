@@ -154,7 +154,8 @@ class Search:
         return (self._saved(model, "rewritten") if done else model), tuple(done)
 
     def _saved(self, model: Model, name: str) -> Model:
-        """ncnn runs models from files."""
+        """A copy in files, from which ncnn runs models."""
+        model = model.copy()
         model.save(self._folder / f"{name}.param", self._folder / f"{name}.bin")
         return model
 
