@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pyncnnq.errors import InputError, ModelError, PyncnnqError, TableError
     from pyncnnq.evaluation.analyze import Analysis, analyze
     from pyncnnq.evaluation.evaluate import Evaluation, evaluate
+    from pyncnnq.fusing import Fused, fuse
     from pyncnnq.inputs import InputOptions
     from pyncnnq.model import Model, load_model
     from pyncnnq.optimization.recipe import Optimized, optimize
@@ -32,6 +33,7 @@ _HOMES = {
     "Analysis": "evaluation.analyze",
     "Calibration": "calibration",
     "Evaluation": "evaluation.evaluate",
+    "Fused": "fusing",
     "InputError": "errors",
     "InputOptions": "inputs",
     "Model": "model",
@@ -48,6 +50,7 @@ _HOMES = {
     "collect": "data",
     "dequantize": "quantization",
     "evaluate": "evaluation.evaluate",
+    "fuse": "fusing",
     "load_model": "model",
     "optimize": "optimization.recipe",
     "quantize": "quantization",
@@ -58,6 +61,7 @@ __all__ = [
     "Analysis",
     "Calibration",
     "Evaluation",
+    "Fused",
     "InputError",
     "InputOptions",
     "Model",
@@ -74,6 +78,7 @@ __all__ = [
     "collect",
     "dequantize",
     "evaluate",
+    "fuse",
     "load_model",
     "optimize",
     "quantize",

@@ -121,6 +121,10 @@ class Table:
         for line in text.split("\n"):
             self._append(f"# {line}")
 
+    def comments(self) -> list[str]:
+        """The lines that are comments, `#` included."""
+        return [line for line in self._lines if isinstance(line, str) and line.startswith("#")]
+
     def check(self, model: Model, left_out: Collection[str] = ()) -> list[str]:
         """Make sure that the table fits a float model; returns a line for each odd scale that does no harm.
 

@@ -17,7 +17,9 @@ WITHOUT_DATA = ["seq", "lstmproj", "former"]
 
 
 def golden_rows(path: Path) -> list[tuple[str, list[float]]]:
-    return [(words[0], [float(word) for word in words[1:]]) for words in map(str.split, path.read_text().splitlines())]
+    """All but comments: of chain, `calibrate` fuses a HardSwish and notes so."""
+    lines = [line.split() for line in path.read_text().splitlines() if not line.startswith("#")]
+    return [(words[0], [float(word) for word in words[1:]]) for words in lines]
 
 
 def data_arguments(folder: Path, tmp_path: Path) -> list[Path]:

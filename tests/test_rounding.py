@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from small_models import Array, convolution, inner_product, model_of, plain, run_ncnn, sqnr
 
-from pyncnnq import calibrate, load_model, quantize
+from pyncnnq import calibrate, fuse, load_model, quantize
 from pyncnnq._core import quantize_rows, refit
 from pyncnnq.data import CalibrationData, find_chosen
 from pyncnnq.errors import InputError, PyncnnqError
@@ -294,6 +294,26 @@ def test_a_whole_network_does_not_get_worse(prepared: tuple[Model, CalibrationDa
     before = error(prepared, Draft("minmax", (), corrected, calibration, folds=folds).finish({}).int8, tmp_path)
     after = error(prepared, rounded_draft(prepared, folds=folds).finish({}).int8, tmp_path)
     assert after > max(before, 40)
+
+
+@pytest.mark.parametrize("activation", [("ReLU", " 0=0.2"), ("Sigmoid", ""), ("Mish", ""), ("HardSwish", "")])
+def test_fused_activations_make_no_difference(tmp_path: Path, activation: tuple[str, str]) -> None:
+    """But for those that cut off, where biases are corrected by what is left."""
+    rng = np.random.default_rng(9)
+    kind, text = activation
+    apart = model_of(
+        convolution(rng, "first", "in0", 3, 12, 3),
+        plain(kind, "a", "first", text=text),
+        convolution(rng, "out", "a", 12, 6),
+        shape=(3, 20, 20),
+    )
+    drafts = []
+    for name, model in (("apart", apart), ("fused", fuse(apart).model)):
+        (tmp_path / name).mkdir()
+        drafts.append(rounded_draft(prepare(model, tmp_path / name, exact=False), folds=False))
+    assert [len(draft.model.layers) for draft in drafts] == [4, 3]
+    assert drafts[0].table.text() == drafts[1].table.text()
+    assert drafts[0].model.bin_bytes() == drafts[1].model.bin_bytes()
 
 
 def test_weights_are_int8_numbers_divided_by_their_scales(prepared: tuple[Model, CalibrationData, Statistics]) -> None:

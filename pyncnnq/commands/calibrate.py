@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from pyncnnq.commands.options import OUTPUT_PATH, data_options, model_arguments, output_options
+from pyncnnq.commands.options import OUTPUT_PATH, data_options, fuse_option, model_arguments, output_options
 from pyncnnq.statistics.pool import WorkerPool, available_cores
 
 
@@ -23,6 +23,7 @@ from pyncnnq.statistics.pool import WorkerPool, available_cores
     help="proven: 8 bits, less where sums could overflow; ncnn: 6 for 3x3 stride-1 convolutions, else 8, as ncnn2table.  "
     "[default: proven for auto, else ncnn]",
 )
+@fuse_option
 @output_options
 def calibrate_command(
     param: Path, bin: Path, data: tuple[str, ...], output: Path | None, quiet: bool, as_json: bool, **options: Any
@@ -32,6 +33,8 @@ def calibrate_command(
     DATA is a folder of images or .npy arrays, a list file (.txt) with one path a line, or files; a model with several inputs
     takes one DATA for each, and one with weight rows only takes none.  Preprocessing options may be repeated, once for each
     input, in their order.
+
+    A model whose layers no one fused yet (BatchNorm, Scale, activations, Padding) is fused first, as `pyncnnq quantize` fuses it then.
 
     Scales are chosen for the least error; `--method kl` chooses them as ncnn2table does.  Its own words are understood too:
     mean=[104,117,123] norm=[1,1,1] shape=[227,227,3] pixel=BGR thread=2 method=kl.

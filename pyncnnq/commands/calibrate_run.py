@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,12 @@ import click
 
 from pyncnnq.calibration import CalibratedLayer, Calibration, calibrate, check_choices, check_model
 from pyncnnq.commands.data_request import DataRequest
+from pyncnnq.commands.options import print_fused
 from pyncnnq.data import CalibrationData
 from pyncnnq.files import check_writable
+from pyncnnq.fusing import Fused
+from pyncnnq.fusing.checked import fuse_for
+from pyncnnq.fusing.marks import mark
 from pyncnnq.inputs import pick
 from pyncnnq.model import load_model
 from pyncnnq.quantizable import needs_data
@@ -45,17 +50,26 @@ def run(
         result = calibrate(model, **choices)
         if request.paths:
             result.warnings.append("no layer of this model needs calibration data: the data was not looked at")
-        _finish(target, result, None, None, quiet=quiet, as_json=as_json)
+        _finish(target, result, None, None, Fused(model), quiet=quiet, as_json=as_json)
         return
     found = request.find(model)
     check_writable(target, inputs=[path for sample in found.samples for path in sample])
     check_model(model)
     samples = pick(found.samples, request.setting("samples"))
     pool.resize(min(request.setting("workers", pool.size), len(samples)))
-    with progress("calibrate", quiet=quiet or as_json) as update:
-        statistics = observe_samples(model, samples, found.inputs, pool, strict=request.setting("strict", False), progress=update)
-    result = calibrate(model, statistics, **choices)
-    _finish(target, result, statistics, found, quiet=quiet, as_json=as_json)
+    with tempfile.TemporaryDirectory(prefix="pyncnnq-") as folder:
+        fused = Fused(model) if options["no_fuse"] else fuse_for(model, replace(found, samples=samples), Path(folder))
+        with progress("calibrate", quiet=quiet or as_json) as update:
+            statistics = observe_samples(fused.model, samples, found.inputs, pool, strict=request.setting("strict", False), progress=update)
+    result = calibrate(fused.model, statistics, **choices)
+    if fused.changes:
+        mark(result.table)
+    if fused.reweighted:
+        result.warnings.append(
+            f"the table is for the fused model: {len(fused.reweighted)} layers have new weights; pyncnnq quantize fuses it by itself, but "
+            "ncnn2int8 needs the model that ncnnoptimize writes (--no-fuse: leave the model as it is)"
+        )
+    _finish(target, result, statistics, found, fused, quiet=quiet, as_json=as_json)
 
 
 def _finish(
@@ -63,6 +77,7 @@ def _finish(
     result: Calibration,
     statistics: Statistics | None,
     found: CalibrationData | None,
+    fused: Fused,
     *,
     quiet: bool,
     as_json: bool,
@@ -78,6 +93,7 @@ def _finish(
             "skipped": skipped,
             "ignored_files": ignored,
             "layers": [asdict(layer) for layer in result.layers],
+            "fused": fused.changes,
             "warnings": result.warnings,
             "ncnn_messages": dict(statistics.printed) if statistics else {},
         }
@@ -99,6 +115,7 @@ def _finish(
     if rows:
         print_table(columns, rows, numeric=columns[2:])
     passed_over = [f"{len(skipped)} unreadable"] * bool(skipped) + [f"{ignored} other files ignored"] * bool(ignored)
+    print_fused(fused.changes)
     counts = ", ".join([f"{samples} samples", *passed_over]) if found else "weight rows only, no data needed"
     click.echo(f"{target}: {sum(1 for _ in result.table.rows())} rows, {counts}")
 

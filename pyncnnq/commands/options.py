@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -53,6 +53,18 @@ def data_options(command: Command) -> Command:
         click.option("--strict", is_flag=True, help="An unreadable image is an error instead of being skipped."),
     ]
     return _with(options, command)
+
+
+def fuse_option(command: Command) -> Command:
+    """Whether layers are fused first."""
+    help_text = "Leave the model as it is: fuse no BatchNorm, Scale, activation or Padding into the layers with weights."
+    return click.option("--no-fuse", is_flag=True, help=help_text)(command)
+
+
+def print_fused(changes: Mapping[str, str]) -> None:
+    """One line, if anything was fused."""
+    if changes:
+        click.echo(f"{len(changes)} layer{'s' * (len(changes) != 1)} fused into others or removed")
 
 
 def budget_options(command: Command) -> Command:

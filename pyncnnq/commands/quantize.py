@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,11 @@ import click
 from click.core import ParameterSource
 
 from pyncnnq.commands.data_request import DataRequest
-from pyncnnq.commands.options import OUTPUT_PATH, budget_options, data_options, model_arguments, output_options
+from pyncnnq.commands.options import OUTPUT_PATH, budget_options, data_options, fuse_option, model_arguments, output_options, print_fused
 from pyncnnq.commands.quantize_data import description, is_table, print_candidates, quantize_from_data
 from pyncnnq.errors import PyncnnqError
 from pyncnnq.files import check_writable
+from pyncnnq.fusing.marks import fuse_as_table
 from pyncnnq.model import load_model
 from pyncnnq.optimization.mixed_precision import Budget
 from pyncnnq.optimization.techniques import RECIPES
@@ -54,6 +55,7 @@ _ENDINGS = (".param", ".bin")
     help="With DATA: write NAME.param, NAME.bin and NAME.table too, the float model and the table that this int8 model comes from.",
 )
 @budget_options
+@fuse_option
 @output_options
 @click.pass_context
 def quantize_command(
@@ -68,15 +70,18 @@ def quantize_command(
     keep_first_last: bool,
     float32: bool,
     gemm_scale: GemmScale,
+    no_fuse: bool,
     quiet: bool,
     as_json: bool,
     **for_data: Any,
 ) -> None:
     """Write the int8 model that stock ncnn runs.
 
-    TABLE is the model's calibration table (pyncnnq calibrate); a layer that lacks one of its rows there stays in float.  With DATA (as for
-    `pyncnnq calibrate`) in its place, calibration is done too, in several ways, and what is best on samples held out is kept.  The options
-    from --preset to --max-float-layers are for DATA.
+    TABLE is the model's calibration table (pyncnnq calibrate); a layer that lacks one of its rows there stays in float.  If the model was
+    fused to make the table, it is fused here too.
+
+    With DATA (as for `pyncnnq calibrate`) in its place, the model is fused and calibrated too, in several ways, and what is best on samples
+    held out is kept.  The options from --preset to --max-float-layers are for DATA.
     """
     if is_table(source):
         for name in for_data:
@@ -94,7 +99,7 @@ def quantize_command(
         adjusted = for_data["adjusted"]
         parts = _targets(adjusted, inputs=(param, bin, *request.files, *targets)) if adjusted else None
         budget = Budget(**{name: for_data[name] for name in ("min_sqnr", "max_drop", "max_float_layers", "metric")})
-        choices |= {"recipe": for_data["recipe"], "budget": budget}
+        choices |= {"recipe": for_data["recipe"], "budget": budget, "fuse": not no_fuse}
         result = quantize_from_data(model, request, choices, targets, parts, quiet=quiet, as_json=as_json)
         made_from = description(result)
         for line in (*(f"skipped {reason}" for reason in result.statistics.skipped), *result.warnings):
@@ -102,11 +107,14 @@ def quantize_command(
                 click.echo(f"warning: {line}", err=True)
         if not quiet and not as_json:
             print_candidates(result)
-        _report(result.int8.summary, targets, quiet=quiet, as_json=as_json, made_from=made_from)
+        _report(result.int8.summary, targets, result.fused, quiet=quiet, as_json=as_json, made_from=made_from)
         return
-    int8 = quantize(model, Table.read(source[0]), **choices)
+    table = Table.read(source[0])
+    fused, warnings = fuse_as_table(model, table, may_fuse=not no_fuse)
+    int8 = quantize(fused.model, table, **choices)
     int8.save(*targets)
-    _report(int8.summary, targets, quiet=quiet, as_json=as_json)
+    summary = replace(int8.summary, warnings=(*warnings, *int8.summary.warnings))
+    _report(summary, targets, fused.changes, quiet=quiet, as_json=as_json)
 
 
 @click.command("dequantize")
@@ -140,7 +148,13 @@ def _targets(output: Path, inputs: Sequence[Path]) -> tuple[Path, Path]:
 
 
 def _report(
-    summary: Summary, targets: tuple[Path, Path], *, quiet: bool, as_json: bool, made_from: Mapping[str, Any] | None = None
+    summary: Summary,
+    targets: tuple[Path, Path],
+    fused: Mapping[str, str],
+    *,
+    quiet: bool,
+    as_json: bool,
+    made_from: Mapping[str, Any] | None = None,
 ) -> None:
     if as_json:
         result = {
@@ -149,6 +163,7 @@ def _report(
             "layers": [{**asdict(layer), "int8": layer.int8} for layer in summary.layers],
             "bytes_before": summary.bytes_before,
             "bytes_after": summary.bytes_after,
+            "fused": fused,
             "warnings": summary.warnings,
             **({"made_from": made_from} if made_from else {}),
         }
@@ -160,6 +175,7 @@ def _report(
         return
     if summary.layers:
         print_table(("layer", "type", "written as"), [(layer.name, layer.type, layer.outcome) for layer in summary.layers])
+    print_fused(fused)
     counts = [
         f"{len(summary.quantized)} layers int8",
         f"{len(summary.kept_in_float)} in float",

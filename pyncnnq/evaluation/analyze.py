@@ -19,6 +19,7 @@ from pyncnnq.evaluation.evaluate import Progress, files_of
 from pyncnnq.evaluation.hybrids import Hybrids, unchained
 from pyncnnq.evaluation.local import LocalError, Localizing, LoneLayer, alone, write
 from pyncnnq.evaluation.weights import row_noise, weight_bits
+from pyncnnq.fusing import fuse
 from pyncnnq.inputs import InputOptions, pick
 from pyncnnq.macs import macs
 from pyncnnq.model import Layer, Model
@@ -203,19 +204,20 @@ def analyze_on(
     progress: Progress = lambda _: nullcontext(),
 ) -> Analysis:
     """The same on data that has been found (see `pyncnnq.data.find_data`); `progress` is called with the name of each pass."""
-    files = files_of(model, int8)
+    files_of(model, int8)
     require_float(model)
     if not any(map(is_int8, int8.layers)):
         raise ModelError(f"{int8.param_path}: has no int8 layer to analyze")
     inputs = list(zip(model.inputs, data.inputs, strict=True))
     with tempfile.TemporaryDirectory(prefix="pyncnnq-") as name:
         folder = Path(name)
+        model = _as_fused(model, int8, folder)
         loose, floats = unchained(int8), dequantize(int8)
-        others = [write(floats, folder, "dequantized"), write(loose, folder, "unchained")]
+        compared = [model.files, write(floats, folder, "dequantized"), write(loose, folder, "unchained")]
         blobs = _common_blobs(model, int8)
         with progress("blobs") as update:
             pool = _pool(workers, len(data.samples))
-            answers = run_job(Summing([files[0], *others], inputs, data.samples, blobs), pool, strict=strict, progress=update)
+            answers = run_job(Summing(compared, inputs, data.samples, blobs), pool, strict=strict, progress=update)
         found = {
             blob: sums for place, blob in enumerate(blobs) if (sums := total([answer[place] for answer in answers.samples])) is not None
         }
@@ -227,7 +229,7 @@ def analyze_on(
         lone = layers.alone(folder)
         with progress("layers") as update:
             wanted = {blob for one in lone.values() for _, blob, _ in one.bottoms} | {blob for one in lone.values() for blob, _ in one.tops}
-            job = Localizing(files[0], inputs, samples, [blob for blob in blobs if blob in wanted], list(lone.values()))
+            job = Localizing(model.files, inputs, samples, [blob for blob in blobs if blob in wanted], list(lone.values()))
             errors = run_job(job, _pool(workers, len(samples)), progress=update).samples
         by_layer = {layer: [answer[place] for answer in errors] for place, layer in enumerate(lone)}
         misread = _misread(int8)
@@ -240,6 +242,15 @@ def analyze_on(
     ranked = [replace(one, gain=gains.get(one.name)) for one in diagnoses]
     ranked.sort(key=lambda one: (not one.faults, one.gain is None, -one.gain if one.gain is not None else one.local_sqnr))
     return Analysis(ranked, _blob_errors(model, found, readings), curve, (len(samples), len(judging)), answers.skipped)
+
+
+def _as_fused(model: Model, int8: Model, folder: Path) -> Model:
+    """The float model as the int8 model was made from it: fused, unless layers that fusing takes away are in the int8 model."""
+    fused = fuse(model)
+    if not fused.changes or any(layer.name in fused.changes for layer in int8.layers):
+        return model
+    fused.model.save(folder / "fused.param", folder / "fused.bin")
+    return fused.model
 
 
 def _pool(workers: int | None, samples: int) -> WorkerPool:

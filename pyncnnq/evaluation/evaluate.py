@@ -173,9 +173,7 @@ def files_of(model: Model, int8: Model) -> tuple[tuple[Path, Path], tuple[Path, 
             raise ModelError(
                 f"{int8.param_path}: its {what} are {found[1]}, those of {model.param_path} {found[0]}: not made from that model"
             )
-    if not (model.param_path and model.bin_path and int8.param_path and int8.bin_path):
-        raise ModelError("ncnn runs models from files: save this one, then load it from there")
-    return (model.param_path, model.bin_path), (int8.param_path, int8.bin_path)
+    return model.files, int8.files
 
 
 def _accuracy(

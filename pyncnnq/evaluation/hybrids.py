@@ -73,14 +73,12 @@ class Hybrids:
         Raises:
             PyncnnqError: ncnn cannot run a model on these samples.
         """
-        assert self._model.param_path is not None
-        assert self._model.bin_path is not None
         found: list[float] = []
         for first in range(0, len(choices), _AT_ONCE):
             files = [self._write(number, names) for number, names in enumerate(choices[first : first + _AT_ONCE])]
             pool = WorkerPool(self._workers)
             pool.resize(min(pool.size, len(samples)))
-            likeness = compare_outputs([(self._model.param_path, self._model.bin_path), *files], samples, inputs, self._judged, pool)
+            likeness = compare_outputs([self._model.files, *files], samples, inputs, self._judged, pool)
             found += map(_mean, likeness.ratios)
             if progress is not None:
                 progress(min(first + _AT_ONCE, len(choices)), len(choices))

@@ -24,7 +24,7 @@ class Model:
 
     Attributes:
         layers: in file order; may be edited, writing checks that they are consistent.
-        param_path, bin_path: where it was read from; None if it was not.
+        param_path, bin_path: where it was read from, for messages; None if it was not.
     """
 
     def __init__(
@@ -39,6 +39,7 @@ class Model:
         self.layers = list(layers)
         self.param_path = param_path
         self.bin_path = bin_path
+        self._files: tuple[Path, Path] | None = None
         self._header = header
         self._trailer = trailer
 
@@ -55,6 +56,17 @@ class Model:
     def outputs(self) -> list[str]:
         """The blobs that nothing reads."""
         return self.graph().outputs()
+
+    @property
+    def files(self) -> tuple[Path, Path]:
+        """The pair of files that it was last read from or saved to: ncnn runs models from files.
+
+        Raises:
+            ModelError: there are none, as for a copy.
+        """
+        if self._files is None:
+            raise ModelError("ncnn runs models from files: save this one first")
+        return self._files
 
     def graph(self) -> Graph:
         """The connections of the layers as they are now."""
@@ -127,6 +139,7 @@ class Model:
             raise ModelError(f"{param_path}: .param and .bin cannot be one file")
         check_graph(self.layers)
         write_files({param_path: encode(self.param_text()), bin_path: self.bin_bytes()})
+        self._files = param_path, bin_path
 
     def _header_text(self) -> str:
         counts = (len(self.layers), sum(len(layer.tops) for layer in self.layers))
@@ -171,6 +184,7 @@ def load_model(param_path: StrPath, bin_path: StrPath) -> Model:
         _read_weights(model.layers, data)
     except ModelError as error:
         raise ModelError(f"{model.bin_path}: {error}; {_advice(model)}") from None
+    model._files = Path(param_path), model.bin_path
     return model
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pyncnnq.errors import InputError, ModelError
+from pyncnnq.errors import InputError
 from pyncnnq.inputs import InputSpec
 from pyncnnq.model import Model
 from pyncnnq.optimization.draft import Draft, Finished
@@ -90,9 +90,7 @@ class Judge:
             strict: an unreadable sample is an error instead of being skipped.
             progress: called with the name of each pass.
         """
-        if model.param_path is None or model.bin_path is None:
-            raise ModelError("ncnn runs models from files: save this one, then load it from there")
-        self._reference = (model.param_path, model.bin_path)
+        self._reference = model.files
         self._outputs = _judged_blobs(model)
         self._inputs = list(zip(model.inputs, inputs, strict=True))
         self._samples = list(samples)

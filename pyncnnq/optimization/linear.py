@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyncnnq.model import Layer, Weight
+from pyncnnq.model.params import FLOAT_LIMIT
 from pyncnnq.quantizable import input_channels
 from pyncnnq.quantization.layers import set_weights
 
 Floats = NDArray[np.float64]
 
-_BIAS_TERM = {"Convolution": 5, "ConvolutionDepthWise": 5, "InnerProduct": 1, "Scale": 1}
+_BIAS_TERM = {"Convolution": 5, "ConvolutionDepthWise": 5, "Deconvolution": 5, "DeconvolutionDepthWise": 5, "InnerProduct": 1, "Scale": 1}
 """The key of ncnn's `bias_term`."""
 
 
@@ -45,20 +46,20 @@ def weights_by_channel(layer: Layer, channels: int) -> Floats:
 
 
 def bias(layer: Layer) -> Floats:
-    """The bias of each output, shape (outputs,): zeros if it has none."""
+    """The bias of each output of a quantizable layer or a deconvolution, shape (outputs,): zeros if it has none."""
     if "bias_data" in layer.weights:
         return layer.weights["bias_data"].float32().astype(np.float64)
     return np.zeros(outputs_of(layer))
 
 
 def set_bias(layer: Layer, values: Floats) -> None:
-    """Set the bias of a quantizable layer or a Scale, which it need not have had."""
+    """Set the bias of a quantizable layer, a deconvolution or a Scale, which it need not have had."""
     layer.params.set(_BIAS_TERM[layer.type], 1)
     set_weights(layer, {**layer.weights, "bias_data": Weight.raw("bias_data", values)})
 
 
 def outputs_of(layer: Layer) -> int:
-    """The number of outputs of a quantizable layer (ncnn's `num_output`)."""
+    """The number of outputs of a quantizable layer or a deconvolution (ncnn's `num_output`)."""
     return layer.params.get_int(0, 0)
 
 
@@ -75,3 +76,38 @@ def set_weights_and_bias(layer: Layer, weights: NDArray[np.floating], values: Fl
     """Give a quantizable layer other weights, stored as float32, and a bias."""
     layer.weights["weight_data"] = Weight.tagged_float32("weight_data", weights)
     set_bias(layer, values)
+
+
+def multiply_and_add(layer: Layer, factor: Floats | float, offset: Floats | float) -> bool:
+    """Let a quantizable layer or a deconvolution, without activation, write factor * y + offset instead of y.
+
+    Args:
+        layer: is changed, unless a weight or a bias would be too large for float32.
+        factor, offset: numbers, or arrays of shape (outputs,).
+
+    Returns:
+        Whether it was changed.
+    """
+    outputs = outputs_of(layer)
+    weights = layer.weights["weight_data"]
+    if np.any(factor != 1):  # float16 would round them once more
+        scaled = weights.float32().reshape(outputs, -1) * np.broadcast_to(np.asarray(factor, np.float64), outputs)[:, None]
+        with np.errstate(over="ignore"):
+            weights = Weight.tagged_float32("weight_data", scaled)
+    moved = bias(layer) * factor + offset
+    if not np.isfinite(weights.float32()).all() or not (np.abs(moved) < FLOAT_LIMIT).all():
+        return False
+    layer.weights["weight_data"] = weights
+    if "bias_data" in layer.weights or moved.any():
+        set_bias(layer, moved)
+    return True
+
+
+def turn_into_scale(layer: Layer, factors: Floats, offsets: Floats) -> None:
+    """Turn a layer, in place, into the Scale that computes factor * x + offset by channel; keys that all layers may have stay."""
+    for key in set(layer.params.keys()) - {30, 31}:  # shape hints, feature mask
+        layer.params.remove(key)
+    layer.type = "Scale"
+    layer.params.set(0, factors.size)
+    layer.params.set(1, 1)
+    layer.weights = {name: Weight.raw(name, values) for name, values in (("scale_data", factors), ("bias_data", offsets))}

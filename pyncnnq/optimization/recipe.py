@@ -11,6 +11,8 @@ from typing import Any
 
 from pyncnnq.calibration import Calibration
 from pyncnnq.data import CalibrationData, Data, find_chosen
+from pyncnnq.fusing import Fused
+from pyncnnq.fusing.checked import fuse_for
 from pyncnnq.inputs import InputOptions
 from pyncnnq.model import Model
 from pyncnnq.optimization.judge import Candidate, Judge, Progress, split_samples
@@ -27,10 +29,11 @@ class Optimized:
 
     Attributes:
         int8: the int8 model.
-        model: the float model that it was made from: the one that was given, with other weights and biases.
+        model: the float model that it was made from: the one that was given, fused and with other weights and biases.
         calibration: the table, and how it came about.
         folded: the blobs that are stored with a zero point; if there are any, `model` is of no use in float (see `fold_zero_points`).
         no_winograd: the layers that may not use winograd, since some input would make a sum overflow there.
+        fused: what became of the layers that were fused into others or removed, by name (see `pyncnnq.fuse`).
         chosen: how it was made.
         candidates: all that were tried, the best first; but for those of a budget, of which only the chosen one is here, before all others.
         statistics: of the calibration samples; what was skipped of the held-out ones is named there too.
@@ -43,6 +46,7 @@ class Optimized:
     calibration: Calibration
     folded: list[str]
     no_winograd: list[str]
+    fused: dict[str, str]
     chosen: Candidate
     candidates: list[Candidate] = field(default_factory=list)
     statistics: Statistics = field(default_factory=Statistics)
@@ -69,6 +73,7 @@ def optimize(
     max_drop: float | None = None,
     max_float_layers: int | None = None,
     metric: str | None = None,
+    fuse: bool = True,
     **choices: Any,
 ) -> Optimized:
     """The most accurate int8 model of a float model that a recipe finds.
@@ -81,6 +86,7 @@ def optimize(
         workers: the number of processes; default: one for each core that this process may use.
         strict, progress, recipe, without, choices: see `optimize_on`.
         min_sqnr, max_drop, max_float_layers, metric: see `Budget`; without the first three no layer stays in float for accuracy.
+        fuse: fuse the layers of the model first (see `pyncnnq.fuse`).
 
     Raises:
         InputError: fewer than 4 samples, data that does not fit the model, or preprocessing that is missing.
@@ -88,7 +94,8 @@ def optimize(
     """
     budget = Budget(min_sqnr, max_drop, max_float_layers, metric)
     found = find_chosen(model, data, options, samples)
-    return optimize_on(model, found, workers, strict=strict, progress=progress, recipe=recipe, without=without, budget=budget, **choices)
+    passed: dict[str, Any] = {"strict": strict, "progress": progress, "recipe": recipe, "without": without, "budget": budget, "fuse": fuse}
+    return optimize_on(model, found, workers, **passed, **choices)
 
 
 def optimize_on(
@@ -101,6 +108,7 @@ def optimize_on(
     recipe: str = "best",
     without: Collection[str] = (),
     budget: Budget = NO_BUDGET,
+    fuse: bool = True,
     **choices: Any,
 ) -> Optimized:
     """Try the techniques of a recipe, alone and together, and keep what is best on held-out samples.
@@ -117,6 +125,7 @@ def optimize_on(
         recipe: a name in `pyncnnq.optimization.techniques.RECIPES`.
         without: techniques to leave out, names in `RECIPES["best"]`.
         budget: for which layers may stay in float.
+        fuse: fuse the layers of the model first (see `pyncnnq.fuse`).
         choices: what `pyncnnq.quantize` takes beside the model and its table.
 
     Raises:
@@ -127,7 +136,9 @@ def optimize_on(
     calibration_samples, held_out = split_samples(data.samples)
     judge = Judge(model, held_out, data.inputs, workers, choices, metric=budget.metric, strict=strict, progress=progress)
     with tempfile.TemporaryDirectory(prefix="pyncnnq-") as folder:
-        search = Search(model, replace(data, samples=calibration_samples), judge, Path(folder), workers, strict=strict, progress=progress)
+        fused = fuse_for(model, data, Path(folder)) if fuse else Fused(model)
+        to_calibrate = replace(data, samples=calibration_samples)
+        search = Search(fused.model, to_calibrate, judge, Path(folder), workers, strict=strict, progress=progress)
         judged = judge.judge(search.drafts(recipe, techniques, choices))
         budget.check(judged[0].candidate)
         rounded = search.rounded(judged, techniques)
@@ -143,6 +154,7 @@ def optimize_on(
         best.made.calibration,
         best.made.folded,
         best.made.no_winograd,
+        fused.changes,
         best.candidate,
         [one.candidate for one in judged],
         search.statistics,

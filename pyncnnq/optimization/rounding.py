@@ -102,9 +102,10 @@ def round_weights(
                 quantizer = quantizers.get(layer.bottoms[0], Quantizer(float(table[layer.name][0]), 0.0))
                 new = rounded.layer(layer.name)
                 _round_layer(new, table, _Seen(walk, layer, quantizer, outputs), refits=refits)
-                walk.run_quantized(layer, new, quantizer)
-                if _correct_bias(new, walk.contrast(layer, *_unsaturated(layer))):
-                    walk.run_quantized(layer, new, quantizer, again=True)
+                shown = _shifting(layer)
+                walk.run_quantized(shown, _shifting(new), quantizer)
+                _correct_bias(new, walk.contrast(shown, *_unsaturated(shown)))
+                walk.run_quantized(layer, new, quantizer, again=shown is layer)
             else:
                 walk.run(layers)
             walk.leave(layers)
@@ -184,6 +185,15 @@ def damped(moments: Moments) -> Floats:
     return found
 
 
+def _shifting(layer: Layer) -> Layer:
+    """The layer itself if what it writes moves with its bias, cut off at most; else the layer without its activation."""
+    if layer.params.get_int(9, 0) in (0, _RELU, _CLIP):
+        return layer
+    linear = layer.copy()
+    linear.params.set(9, 0)
+    return linear
+
+
 def _unsaturated(layer: Layer) -> tuple[float, float]:
     """Between which bounds a value that the layer writes moves with its bias (ncnn's src/layer/fused_activation.h)."""
     kind, parameters = layer.params.get_int(9, 0), layer.params.get_array(10)
@@ -194,17 +204,14 @@ def _unsaturated(layer: Layer) -> tuple[float, float]:
     return -math.inf, math.inf
 
 
-def _correct_bias(layer: Layer, differences: Differences) -> bool:
-    """Take off what the outputs differ by on average where they move with the bias; whether there is anything to take off.
+def _correct_bias(layer: Layer, differences: Differences) -> None:
+    """Take off what the outputs differ by on average where they move with the bias.
 
     Where a ReLU cuts off, an error has no effect, and it would pull the mean towards itself.
     """
-    if layer.params.get_int(9, 0) not in (0, _RELU, _CLIP):
-        return False
     means = differences.sums / (np.maximum(differences.counts, 1) * float(UNITS))
     sure = differences.counts / (differences.counts + CAUTION)
     set_bias(layer, bias(layer) + sure * means)
-    return True
 
 
 def _candidates(absmax: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:

@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from pyncnnq.model import Graph, Layer, Model, Weight, dimensions
+from pyncnnq.model import Graph, Layer, Model, dimensions
 from pyncnnq.model.params import FLOAT_LIMIT
+from pyncnnq.optimization.linear import multiply_and_add, turn_into_scale
 from pyncnnq.quantizable import ACTIVATION_TYPES, has_dynamic_weight, input_channels, needs_activation_scale, require_float
-from pyncnnq.quantization.layers import set_weights
 
 _AFFINE: Mapping[int, Callable[[float], tuple[float, float]]] = {
     0: lambda number: (1.0, number),
@@ -58,11 +58,11 @@ def fold_scalars(model: Model) -> tuple[Model, list[str]]:
         if not all(abs(number) < FLOAT_LIMIT for number in (factor, offset)):
             continue
         if producer is not None and _is_linear(producer) and graph.consumers(bottom) == [chain[0]]:
-            _fold_into_producer(producer, factor, offset)
-            producer.tops = tops
-            removed.update(layer.name for layer in chain)
+            if multiply_and_add(producer, factor, offset):
+                producer.tops = tops
+                removed.update(layer.name for layer in chain)
         elif dims.get(bottom) == 3 and (channels := _channels(graph.readers(tops[0]))):
-            _turn_into_scale(chain[-1], channels, factor, offset)
+            turn_into_scale(chain[-1], np.full(channels, factor), np.full(channels, offset))
             chain[-1].bottoms = [bottom]
             removed.update(layer.name for layer in chain[:-1])
     names = [layer.name for layer in folded.layers if layer.name in removed]
@@ -103,24 +103,3 @@ def _channels(readers: Sequence[Layer]) -> int | None:
     """How many channels a blob of 3 dimensions has; None if no convolution reads it.  An InnerProduct knows the elements alone."""
     convolutions = [layer for layer in readers if needs_activation_scale(layer) and layer.type != "InnerProduct"]
     return input_channels(convolutions[0]) if convolutions else None
-
-
-def _fold_into_producer(layer: Layer, factor: float, offset: float) -> None:
-    """Let the layer write m y + a instead of y."""
-    weights = dict(layer.weights)
-    if factor != 1:  # float16 would round them once more
-        weights["weight_data"] = Weight.tagged_float32("weight_data", weights["weight_data"].float32().astype(np.float64) * factor)
-    bias = weights["bias_data"].float32().astype(np.float64) if "bias_data" in weights else np.zeros(layer.params.get_int(0, 0))
-    weights["bias_data"] = Weight.raw("bias_data", bias * factor + offset)
-    layer.params.set(1 if layer.type == "InnerProduct" else 5, 1)
-    set_weights(layer, weights)
-
-
-def _turn_into_scale(layer: Layer, channels: int, factor: float, offset: float) -> None:
-    """Turn a BinaryOp, in place, into the Scale that computes m x + a; keys that all layers may have stay."""
-    layer.type = "Scale"
-    layer.params.remove(2)
-    layer.params.set(0, channels)
-    layer.params.set(1, 1)
-    weights = {"scale_data": np.full(channels, factor), "bias_data": np.full(channels, offset)}
-    layer.weights = {name: Weight.raw(name, values) for name, values in weights.items()}

@@ -11,7 +11,7 @@ from pyncnnq.calibration import calibrate
 from pyncnnq.data import CalibrationData
 from pyncnnq.inputs import pick
 from pyncnnq.macs import macs
-from pyncnnq.model import Model, load_model
+from pyncnnq.model import Model
 from pyncnnq.optimization.bias_correction import correct_biases
 from pyncnnq.optimization.centring import centre
 from pyncnnq.optimization.draft import Draft
@@ -164,10 +164,10 @@ class Search:
         return (self._saved(model, "rewritten") if done else model), tuple(done)
 
     def _saved(self, model: Model, name: str) -> Model:
-        """ncnn runs models from files."""
-        param, bin_path = self._folder / f"{name}.param", self._folder / f"{name}.bin"
-        model.save(param, bin_path)
-        return load_model(param, bin_path)
+        """A copy in files, from which ncnn runs models."""
+        model = model.copy()
+        model.save(self._folder / f"{name}.param", self._folder / f"{name}.bin")
+        return model
 
     def _uncorrected(self, draft: Draft) -> Draft:
         """The same draft without corrected biases, which rounding would correct again."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pyncnnq._core import BlobStatistics
-from pyncnnq.errors import InputError, ModelError, PyncnnqError
+from pyncnnq.errors import InputError, PyncnnqError
 from pyncnnq.inputs import InputSpec
 from pyncnnq.model import Model
 from pyncnnq.quantizable import require_float
@@ -106,13 +106,7 @@ def _job(
     kind: type[Job], model: Model, samples: Sequence[tuple[Path, ...]], inputs: Sequence[InputSpec], blobs: Sequence[ObservedBlob]
 ) -> Job:
     require_float(model)
-    return kind(*_files(model), list(zip(model.inputs, inputs, strict=True)), list(samples), blobs)
-
-
-def _files(model: Model) -> tuple[Path, Path]:
-    if model.param_path is None or model.bin_path is None:
-        raise ModelError("ncnn runs models from files: save this one, then load it from there")
-    return model.param_path, model.bin_path
+    return kind(*model.files, list(zip(model.inputs, inputs, strict=True)), list(samples), blobs)
 
 
 def blob_shapes(
@@ -127,7 +121,7 @@ def blob_shapes(
     Raises:
         ModelError, InputError, PyncnnqError: see `observe_samples`.
     """
-    param, bin_path = _files(model)
+    param, bin_path = model.files
     named = list(zip(model.inputs, inputs, strict=True))
     answers = run_job(ShapesJob(param, bin_path, named, list(samples), list(blobs)), pool, strict=False, progress=None)
     return [dict(zip(blobs, sample.shapes, strict=True)) for sample in answers.samples]
