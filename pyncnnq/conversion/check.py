@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +19,8 @@ from pyncnnq.statistics.messages import Work
 from pyncnnq.statistics.pool import WorkerPool
 
 LEAST_SQNR = 40.0
-"""In dB.  Sound conversions have 90 and more: the same float32 sums in another order.  Some of ncnn's functions (erf, exp) are approximations
-that cost a deep model some of that.  Anything that is computed in another way, be it a border or a rounding, has less than 30."""
+"""In dB.  Sound conversions have 90 and more: the same float32 sums in another order.  Some of ncnn's functions (erf, exp) are
+approximations, which costs a deep model some of that.  What is computed in another way, be it a border or a rounding, has less than 30."""
 
 MOST_SAMPLES = 8
 
@@ -146,7 +147,11 @@ def check_conversion(
         checked.append(CheckedOutput(blob, names[number], figures.sqnr, figures.max_error))
     for one in checked:
         if not one.sqnr >= LEAST_SQNR:
-            told = f"is {one.sqnr:.1f} dB from that of {runtime}" if one.sqnr > -1000 else f"is not finite, or not of the size it has in {runtime}"
+            told = (
+                f"is {one.sqnr:.1f} dB from that of {runtime}"
+                if math.isfinite(one.sqnr)
+                else f"is not finite, or not of the size it has in {runtime}"
+            )
             raise PyncnnqError(
                 f"{original.source}: pnnx has not converted it faithfully: output {one} {told}, expected at least {LEAST_SQNR:g} dB; "
                 f"do --shape and --size fit the model? Else {_ADVICE}"

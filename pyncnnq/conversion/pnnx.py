@@ -38,7 +38,10 @@ _REASONS: tuple[tuple[str, str], ...] = (
     (r"Unsupported model IR version: (\d+), max supported IR version: (\d+)", f"is of ONNX IR version {{0}}, pnnx knows {{1}}; {_NEWER}"),
     (r"(\S+?)\(-?\d+\) is not a registered function/op", f"has the operator {{0}}, which pnnx does not know; {_WAY_OUT}"),
     (r"No opset import for domain '(\S+)'", f"has operators of {{0}}, which pnnx does not know; {_WAY_OUT}"),
-    (r"implementation for (\w+)\((\d+)\) node", "has the operator {0} as it was in opset {1}, which pnnx cannot run; export with a newer opset"),
+    (
+        r"implementation for (\w+)\((\d+)\) node",
+        "has the operator {0} as it was in opset {1}, which pnnx cannot run; export with a newer opset",
+    ),
     (r"Op \((\w+)\) (?:\[\w+\] )?(.+)", "pnnx cannot follow the shapes through the operator {0}: {1}; is the model sound?"),
     (r"Load torchscript failed: (.*?)(?:  \(Could|$)", "is damaged TorchScript: {0}"),
     (r"ort CreateSession failed (.+)", "pnnx cannot read it: {0}"),
@@ -108,7 +111,12 @@ def run_pnnx(source: Path, folder: Path, shapes: Sequence[Tensor] = (), others: 
     program = find_pnnx()
     link = folder / f"model{source.suffix}"
     link.symlink_to(source.resolve())  # pnnx writes beside it
-    command = [program, link, "fp16=0", *(f"inputshape{number}={write_tensors(row)}" for number, row in (("", shapes), ("2", others)) if row)]
+    command = [
+        program,
+        link,
+        "fp16=0",
+        *(f"inputshape{number}={write_tensors(row)}" for number, row in (("", shapes), ("2", others)) if row),
+    ]
     try:
         done = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     except OSError as error:
@@ -135,4 +143,6 @@ def _reason(source: Path, printed: str, status: int) -> str:
         return "states no input shapes, so it is not from torch.jit.trace, and pnnx cannot convert it; trace the module"
     end = signal.Signals(-status).name if status < 0 else f"status {status}"
     lines = [line.strip() for line in printed.splitlines() if line.strip()]
-    return f"pnnx ended with {end} (printed last: {lines[-1] if lines else 'nothing'}); try a simplified model, other shapes or another pnnx"
+    return (
+        f"pnnx ended with {end} (printed last: {lines[-1] if lines else 'nothing'}); try a simplified model, other shapes or another pnnx"
+    )
