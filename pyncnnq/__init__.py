@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pyncnnq.calibration import Calibration, calibrate
+    from pyncnnq.conversion.convert import Converted, convert
     from pyncnnq.data import collect
+    from pyncnnq.deployment.deploy import Deployed, deploy
     from pyncnnq.errors import InputError, ModelError, PyncnnqError, TableError
     from pyncnnq.evaluation.analyze import Analysis, analyze
     from pyncnnq.evaluation.evaluate import Evaluation, evaluate
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "Analysis": "evaluation.analyze",
     "Calibration": "calibration",
+    "Converted": "conversion.convert",
+    "Deployed": "deployment.deploy",
     "Evaluation": "evaluation.evaluate",
     "InputError": "errors",
     "InputOptions": "inputs",
@@ -46,6 +50,8 @@ _HOMES = {
     "analyze": "evaluation.analyze",
     "calibrate": "calibration",
     "collect": "data",
+    "convert": "conversion.convert",
+    "deploy": "deployment.deploy",
     "dequantize": "quantization",
     "evaluate": "evaluation.evaluate",
     "load_model": "model",
@@ -57,6 +63,8 @@ _HOMES = {
 __all__ = [
     "Analysis",
     "Calibration",
+    "Converted",
+    "Deployed",
     "Evaluation",
     "InputError",
     "InputOptions",
@@ -72,6 +80,8 @@ __all__ = [
     "analyze",
     "calibrate",
     "collect",
+    "convert",
+    "deploy",
     "dequantize",
     "evaluate",
     "load_model",

@@ -39,6 +39,11 @@ class DataRequest:
         config = self._options["config"]
         return [*([config] if config else []), *map(Path, self.paths)]
 
+    @property
+    def has_data(self) -> bool:
+        """Whether any calibration data is named."""
+        return bool(self.paths) or any(row.data is not None for row in self._written.inputs)
+
     def setting(self, name: str, default: Any = None) -> Any:
         """An option by its name: what the command line says, else the words, else the configuration file."""
         given = (self._options[name] or None, getattr(self._spoken, name), getattr(self._written, name))

@@ -11,6 +11,7 @@ import click
 
 from pyncnnq.errors import PyncnnqError
 from pyncnnq.files import check_writable
+from pyncnnq.optimization.techniques import RECIPES
 
 _ENDINGS = (".param", ".bin")
 
@@ -56,6 +57,26 @@ def data_options(command: Command) -> Command:
         click.option("--strict", is_flag=True, help="An unreadable image is an error instead of being skipped."),
     ]
     return _with(options, command)
+
+
+def recipe_option(command: Command) -> Command:
+    """How much is tried."""
+    return click.option(
+        "--recipe",
+        type=click.Choice(list(RECIPES)),
+        default="best",
+        help="table, scales only; fast, one pass over the samples; best, all that helps, in minutes.  [default: best]",
+    )(command)
+
+
+def shape_option(command: Command) -> Command:
+    """Shapes of the inputs of a model to convert."""
+    return click.option(
+        "--shape",
+        multiple=True,
+        metavar="[NAME=]N,C,H,W",
+        help="Shape of an input of MODEL, for each in their order; two for one that is not fixed.  [default: MODEL's]",
+    )(command)
 
 
 def budget_options(command: Command) -> Command:

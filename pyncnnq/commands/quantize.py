@@ -12,12 +12,19 @@ import click
 from click.core import ParameterSource
 
 from pyncnnq.commands.data_request import DataRequest
-from pyncnnq.commands.options import OUTPUT_PATH, budget_options, data_options, model_arguments, model_targets, output_options
+from pyncnnq.commands.options import (
+    OUTPUT_PATH,
+    budget_options,
+    data_options,
+    model_arguments,
+    model_targets,
+    output_options,
+    recipe_option,
+)
 from pyncnnq.commands.quantize_data import is_table, print_candidates, quantize_from_data
 from pyncnnq.errors import PyncnnqError
 from pyncnnq.model import load_model
 from pyncnnq.optimization.mixed_precision import Budget
-from pyncnnq.optimization.techniques import RECIPES
 from pyncnnq.quantization import GemmScale, Summary, dequantize, quantize
 from pyncnnq.report.optimized import description
 from pyncnnq.report.tables import print_table
@@ -39,12 +46,7 @@ from pyncnnq.table import Table
     help="Scale of a Gemm's constant B: from what ncnn2int8 looks at, or from all of it.  [default: ncnn]",
 )
 @data_options
-@click.option(
-    "--recipe",
-    type=click.Choice(list(RECIPES)),
-    default="best",
-    help="With DATA: table, scales only; fast, one pass over the samples; best, all that helps, in minutes.  [default: best]",
-)
+@recipe_option
 @click.option(
     "--adjusted",
     type=OUTPUT_PATH,

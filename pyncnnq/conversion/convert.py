@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,28 @@ class Converted:
             return []
         name = RUNTIMES[self.original.format]
         return [f"{self.original.source}: not checked against the original: {name} is not installed: pip install {name}"]
+
+    @property
+    def told(self) -> str:
+        """What came of it, in a line."""
+        inputs = ", ".join(f"{blob} {tensor}" for blob, tensor in zip(self.model.inputs, self.original.inputs, strict=True))
+        line = f"converted from {self.original.source.name}, {inputs}"
+        if self.check is None:
+            return f"{line}; not checked"
+        ratios = ", ".join(f"{output} {output.sqnr:.1f} dB" for output in self.check.outputs)
+        kind = "random inputs" if self.check.made_up else "samples"
+        return f"{line}; against {self.check.runtime} on {self.check.samples} {kind}: {ratios}"
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The same as plain data."""
+        rows = zip(self.model.inputs, self.original.inputs, self.original.batch_axes, strict=True)
+        return {
+            "format": self.original.format,
+            "pnnx": self.pnnx,
+            "inputs": [{"blob": blob, "shape": tensor.lengths, "kind": tensor.kind, "batch_axis": axis} for blob, tensor, axis in rows],
+            "check": asdict(self.check) if self.check else None,
+        }
 
     def check_on(self, data: CalibrationData, workers: int | None, *, strict: bool = False, progress: Progress | None = None) -> None:
         """Compare it with the original on some of these samples, if the original's runtime is installed (see `check_conversion`)."""

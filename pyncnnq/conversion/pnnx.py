@@ -111,12 +111,8 @@ def run_pnnx(source: Path, folder: Path, shapes: Sequence[Tensor] = (), others: 
     program = find_pnnx()
     link = folder / f"model{source.suffix}"
     link.symlink_to(source.resolve())  # pnnx writes beside it
-    command = [
-        program,
-        link,
-        "fp16=0",
-        *(f"inputshape{number}={write_tensors(row)}" for number, row in (("", shapes), ("2", others)) if row),
-    ]
+    words = [f"inputshape{number}={write_tensors(row)}" for number, row in (("", shapes), ("2", others)) if row]
+    command = [str(program), str(link), "fp16=0", *words]
     try:
         done = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     except OSError as error:
