@@ -167,15 +167,21 @@ def converting(source: Any, shapes: Sequence[str]) -> Iterator[Converted]:
 
 def _trace(module: Any, given: Sequence[GivenShape], folder: Path) -> Path:
     """A torch module as TorchScript."""
-    import torch
-
-    if not isinstance(module, torch.nn.Module):
-        raise InputError(f"cannot convert a {type(module).__name__}; give a file of ONNX or TorchScript, or a torch.nn.Module")
+    try:
+        import torch
+    except ImportError:
+        torch = None
+    if torch is None or not isinstance(module, torch.nn.Module):
+        raise InputError(f"cannot convert a value of {type(module).__name__}; give a file of ONNX or TorchScript, or a torch.nn.Module")
     if not given or any(one.name for one in given):
         raise InputError("shapes: a torch module says nothing of its inputs; give the shape of each in their order, such as '1,3,224,224'")
     path = folder / f"{type(module).__name__}.pt"
-    with torch.no_grad():
-        torch.jit.trace(module.eval(), tuple(torch.rand(one.lengths) for one in given)).save(str(path))
+    training = module.training
+    try:
+        with torch.no_grad():
+            torch.jit.trace(module.eval(), tuple(torch.rand(one.lengths) for one in given)).save(str(path))
+    finally:
+        module.train(training)
     return path
 
 

@@ -242,7 +242,7 @@ def deploy_on(
             report = {files.report: _page(evaluation, analysis, settings, classes)}
         facts: dict[str, Any] = finite(
             {
-                "source": converted.original.source,
+                "source": source if isinstance(source, str | Path) else type(source).__name__,
                 "conversion": converted.facts,
                 "preprocessing": {name: str(spec) for name, spec in specs.items()},
                 "float": [files.param.name, files.bin.name],
