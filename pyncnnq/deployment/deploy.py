@@ -21,7 +21,7 @@ from pyncnnq.evaluation.analyze import MOST_SAMPLES, Analysis, analyze_on
 from pyncnnq.evaluation.evaluate import Evaluation, evaluate_on
 from pyncnnq.evaluation.labels import class_names, find_labels
 from pyncnnq.files import check_writable, write_files
-from pyncnnq.inputs import InputOptions, pick
+from pyncnnq.inputs import InputOptions, InputSpec, pick
 from pyncnnq.model import Model, load_model
 from pyncnnq.model.text import encode
 from pyncnnq.optimization.judge import Progress, split_samples
@@ -30,6 +30,9 @@ from pyncnnq.optimization.recipe import Optimized, optimize_on
 from pyncnnq.quantization import QuantizedModel, quantize
 from pyncnnq.report.facts import finite
 from pyncnnq.report.optimized import description
+
+
+_HELD_OUT = "samples held out of the calibration, by which the int8 model was chosen"
 
 
 @dataclass(frozen=True)
@@ -224,35 +227,28 @@ def deploy_on(
         chosen = replace(data, samples=held_out)
         evaluation = evaluate_on(model, int8, chosen, workers, labels=labels, strict=strict, progress=progress)
         table = calibrate(model, optimized.statistics).table
-        made_by_table = _same(quantize(model, table, **choices), optimized.int8)
-        warnings = [*converted.warnings, *optimized.warnings, *optimized.int8.summary.warnings]
         specs = dict(zip(model.inputs, data.inputs, strict=True))
+        facts: dict[str, Any] = {
+            "source": source if isinstance(source, str | Path) else type(source).__name__,
+            "conversion": converted.facts,
+            "preprocessing": {name: str(spec) for name, spec in specs.items()},
+            "float": [files.param.name, files.bin.name],
+            "int8": [files.int8_param.name, files.int8_bin.name],
+            "table": {
+                "file": files.table.name,
+                "of": files.param.name,
+                "makes_int8": _same(quantize(model, table, **choices), optimized.int8),
+            },
+            "quantization": description(optimized),
+            "evaluation": {"on": _HELD_OUT, **asdict(evaluation)},
+            "warnings": [*converted.warnings, *optimized.warnings, *optimized.int8.summary.warnings],
+        }
         report = {}
         if importlib.util.find_spec("jinja2") is None:
-            warnings.append("no report.html: Jinja2 is not installed: pip install 'pyncnnq[report]'")
+            facts["warnings"].append("no report.html: Jinja2 is not installed: pip install 'pyncnnq[report]'")
         else:
             analysis = analyze_on(model, int8, replace(chosen, samples=pick(held_out, MOST_SAMPLES)), workers, progress=progress)
-            settings = {
-                "int8 model": files.int8_param.name,
-                "float model": f"{files.param.name}, {converted.told}",
-                "data": f"{len(held_out)} samples held out of the calibration, by which the int8 model was chosen",
-                **{f"input {name}": str(spec) for name, spec in specs.items()},
-                **({"labels": labels} if labels else {}),
-            }
-            report = {files.report: _page(evaluation, analysis, settings, classes)}
-        facts: dict[str, Any] = finite(
-            {
-                "source": source if isinstance(source, str | Path) else type(source).__name__,
-                "conversion": converted.facts,
-                "preprocessing": {name: str(spec) for name, spec in specs.items()},
-                "float": [files.param.name, files.bin.name],
-                "int8": [files.int8_param.name, files.int8_bin.name],
-                "table": {"file": files.table.name, "of": files.param.name, "makes_int8": made_by_table},
-                "quantization": description(optimized),
-                "evaluation": {"on": "samples held out of the calibration, by which the int8 model was chosen", **asdict(evaluation)},
-                "warnings": warnings,
-            }
-        )
+            report[files.report] = _page(files, converted, specs, evaluation, analysis, labels, classes)
         snippet = files.int8_param.stem, specs, model.outputs
         files.write(
             {
@@ -260,14 +256,14 @@ def deploy_on(
                 files.int8_param: encode(optimized.int8.param_text()),
                 files.int8_bin: optimized.int8.bin_bytes(),
                 files.table: encode(table.text()),
-                files.facts: (json.dumps(facts, indent=2) + "\n").encode(),
+                files.facts: (json.dumps(finite(facts), indent=2) + "\n").encode(),
                 files.cpp: cpp_snippet(*snippet, files.cpp.name).encode(),
                 files.python: python_snippet(*snippet, files.python.name).encode(),
                 **report,
             }
         )
         kept = replace(converted, model=load_model(files.param, files.bin))
-        return Deployed(kept, optimized, evaluation, files, facts)
+        return Deployed(kept, optimized, evaluation, files, finite(facts))
 
 
 def _classes(labels: str | None, held_out: Sequence[tuple[Path, ...]]) -> list[str]:
@@ -290,7 +286,22 @@ def _same(one: QuantizedModel, other: QuantizedModel) -> bool:
     return one.param_text() == other.param_text() and one.bin_bytes() == other.bin_bytes()
 
 
-def _page(evaluation: Evaluation, analysis: Analysis, settings: Mapping[str, str], classes: Sequence[str]) -> bytes:
+def _page(
+    files: Folder,
+    converted: Converted,
+    specs: Mapping[str, InputSpec],
+    evaluation: Evaluation,
+    analysis: Analysis,
+    labels: str | None,
+    classes: Sequence[str],
+) -> bytes:
     from pyncnnq.report.page import page
 
+    settings = {
+        "int8 model": files.int8_param.name,
+        "float model": f"{files.param.name}, {converted.told}",
+        "data": f"{len(evaluation.samples)} {_HELD_OUT}",
+        **{f"input {name}": str(spec) for name, spec in specs.items()},
+        **({"labels": labels} if labels else {}),
+    }
     return page(evaluation, analysis, settings, classes).encode(errors="replace")
