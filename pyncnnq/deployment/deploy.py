@@ -31,7 +31,6 @@ from pyncnnq.quantization import QuantizedModel, quantize
 from pyncnnq.report.facts import finite
 from pyncnnq.report.optimized import description
 
-
 _HELD_OUT = "samples held out of the calibration, by which the int8 model was chosen"
 
 
