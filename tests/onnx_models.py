@@ -104,6 +104,24 @@ def with_operator(path: Path, kind: str, domain: str = "") -> Path:
     return write_onnx(path, nodes, {"image": (1, 3, 12, 12)}, {"out": (1, 8)}, weights(w=(8, 3, 3, 3)), domains=domains)
 
 
+def quantized(path: Path) -> Path:
+    """A convolution of an input that is quantized and dequantized, as tools write it that quantize ONNX."""
+    nodes = [
+        node("QuantizeLinear", "image scale zero", "q"),
+        node("DequantizeLinear", "q scale zero", "d"),
+        node("Conv", "d w", "out"),
+    ]
+    constants = weights(w=(8, 3, 3, 3)) | {"scale": np.array(0.02, np.float32), "zero": np.array(3, np.uint8)}
+    return write_onnx(path, nodes, {"image": (1, 3, 12, 12)}, {"out": (1, 8, 10, 10)}, constants)
+
+
+def fixed_inside(path: Path) -> Path:
+    """Leaves height and width open, but works with 20x20 pixels, or as many in another shape, alone."""
+    nodes = [node("Conv", "image w1", "a", pads=[1, 1, 1, 1]), node("Flatten", "a", "b"), node("Gemm", "b w2", "out", transB=1)]
+    constants = weights(w1=(2, 3, 3, 3), w2=(5, 2 * 20 * 20))
+    return write_onnx(path, nodes, {"image": (1, 3, "h", "w")}, {"out": (1, 5)}, constants)
+
+
 def run_onnx(path: Path, **inputs: NDArray[Any]) -> list[Array]:
     """All outputs, without the axes of one element."""
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])

@@ -14,7 +14,7 @@ from subprocess import CompletedProcess
 import numpy as np
 import onnx
 import pytest
-from onnx_models import classifier, lstm, run_onnx, two_inputs, with_operator
+from onnx_models import classifier, fixed_inside, lstm, quantized, run_onnx, two_inputs, with_operator
 from small_models import run_ncnn, sqnr
 
 import pyncnnq
@@ -97,6 +97,14 @@ def test_weights_are_not_rounded(tmp_path: Path) -> None:
     assert [weight.format for weight in found] == ["float32"] * 3
     for weight, name in zip(found, ("w1", "w2", "w3"), strict=True):
         np.testing.assert_array_equal(weight.float32(), expected[name].ravel())
+
+
+def test_lengths_that_pnnx_cannot_guess_are_given(tmp_path: Path) -> None:
+    source = fixed_inside(tmp_path / "net.onnx")
+    pyncnnq.convert(source, tmp_path / "net", shapes=["1,3,20,20", "1,3,40,10"], workers=1)
+    image = random(3, 25, 16)
+    found = run_ncnn(tmp_path / "net.param", tmp_path / "net.bin", {"in0": image}, ["out0"])["out0"]
+    assert sqnr(run_onnx(source, image=image[None])[0], found) > 100
 
 
 @pytest.mark.parametrize("shapes", [[], ["1,3,40,48", "1,3,64,32"], ["image=1,3,40,48", "in0=1,3,64,32"]])
@@ -198,6 +206,8 @@ FAULTS: dict[str, tuple[Callable[[Path], list[object]], list[str]]] = {
     "weights alone": (lambda folder: [state_dict(folder)], ["not TorchScript", "torch.jit.trace"]),
     "an operator that ncnn has not": (lambda folder: [with_operator(folder / "a.onnx", "Det")], ["Det", "cut the model"]),
     "an operator of another domain": (lambda folder: [with_operator(folder / "a.onnx", "MyOp", "my.own")], ["my.own:MyOp"]),
+    "quantized already": (lambda folder: [quantized(folder / "a.onnx")], ["import_qdq"]),
+    "lengths that pnnx cannot guess": (lambda folder: [fixed_inside(folder / "a.onnx")], ["Gemm", "1,3,128,128", "give --shape"]),
     "newer opset": (lambda folder: [classifier(folder / "a.onnx", opset=99)], ["opset 99", "older opset"]),
     "batch": (lambda folder: [classifier(folder / "a.onnx", batch=2)], ["batch of 2"]),
     "another shape": (lambda folder: [classifier(folder / "a.onnx"), "--shape", "1,4,32,32"], ["1,3,32,32", "1,4,32,32"]),

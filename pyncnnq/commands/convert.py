@@ -36,7 +36,7 @@ def convert_command(
     workers = request.setting("workers")
     with converting(source, shape) as converted:
         if request.has_data:
-            found = request.find(converted.model)
+            found = request.choose(converted.model)
             with progress("check", quiet=quiet or as_json) as update:
                 converted.check_on(found, workers, strict=request.setting("strict", False), progress=update)
         else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,7 @@ import click
 from pyncnnq.commands.data_request import DataRequest
 from pyncnnq.commands.options import PATH, budget_options, data_options, output_options, recipe_option, shape_option
 from pyncnnq.commands.quantize_data import print_candidates
-from pyncnnq.data import CalibrationData
 from pyncnnq.deployment.deploy import Deployed, deploy_on
-from pyncnnq.inputs import pick
-from pyncnnq.model import Model
 from pyncnnq.optimization.mixed_precision import Budget
 from pyncnnq.report.evaluation import print_evaluation
 from pyncnnq.report.progress import progress
@@ -52,15 +48,10 @@ def deploy_command(
     """
     request = DataRequest.read(data, options)
     silent = quiet or as_json
-
-    def find(model: Model) -> CalibrationData:
-        found = request.find(model)
-        return replace(found, samples=pick(found.samples, request.setting("samples")))
-
     result = deploy_on(
         source,
         output,
-        find,
+        request.choose,
         inputs=request.files,
         shapes=shape,
         workers=request.setting("workers"),

@@ -69,8 +69,7 @@ def evaluate_command(
         check_available()
         check_writable(report, inputs=[param, bin, int8_param, int8_bin, *request.files])
     model, int8 = load_model(param, bin), load_model(int8_param, int8_bin)
-    found = request.find(model)
-    chosen = replace(found, samples=pick(found.samples, request.setting("samples")))
+    chosen = request.choose(model)
     workers, strict = request.setting("workers"), request.setting("strict", False)
 
     def show(what: str) -> AbstractContextManager[Update | None]:

@@ -236,15 +236,22 @@ def _run(source: Path, given: Sequence[GivenShape], folder: Path, names: Callabl
 
 
 def _check_types(source: Path, model: Model) -> None:
-    unknown = [layer for layer in model.layers if not is_known(layer.type)]
-    # What pnnx.Expression computes are sizes and numbers for the others, which are the ones to name.
-    unknown = [layer for layer in unknown if layer.type != "pnnx.Expression"] or unknown
+    unknown: dict[str, str] = {}
+    for layer in model.layers:
+        if not is_known(layer.type):
+            unknown.setdefault(layer.type, f"{layer.type} (layer {layer.name})")
+    if len(unknown) > 1:  # what it computes are sizes and numbers for the others, which are the ones to name
+        unknown.pop("pnnx.Expression", None)
+    if "QuantizeLinear" in unknown:
+        raise ConversionError(
+            f"{source}: is quantized already (QDQ: QuantizeLinear, DequantizeLinear); pyncnnq.import_qdq takes over its scales, "
+            "or give the float model that it was made from"
+        )
     if unknown:
-        named = ", ".join(dict.fromkeys(f"{layer.type} (layer {layer.name})" for layer in unknown[:4]))
         more = f" and {len(unknown) - 4} more" if len(unknown) > 4 else ""
         raise ConversionError(
-            f"{source}: ncnn has no layer for {named}{more}; write that part of the model with other operators, "
-            "or cut the model before it and compute the rest outside of the network"
+            f"{source}: ncnn has no layer for {', '.join(list(unknown.values())[:4])}{more}; write that part of the model with other "
+            "operators, or cut the model before it and compute the rest outside of the network"
         )
 
 

@@ -44,6 +44,7 @@ _REASONS: tuple[tuple[str, str], ...] = (
     ),
     (r"Op \((\w+)\) (?:\[\w+\] )?(.+)", "pnnx cannot follow the shapes through the operator {0}: {1}; is the model sound?"),
     (r"Load torchscript failed: (.*?)(?:  \(Could|$)", "is damaged TorchScript: {0}"),
+    (r"ort Run failed .*while running (\w+) node.*Status Message: (.+)", "the operator {0} cannot be run: {1}"),
     (r"ort CreateSession failed (.+)", "pnnx cannot read it: {0}"),
     (r"RuntimeError: (.+)", "pnnx cannot run it: {0}"),
 )
