@@ -32,7 +32,7 @@ def convert_command(
     torch is installed.
     """
     request = DataRequest.read(data, options)
-    targets = model_targets(output or source.with_suffix(""), inputs=(source, *request.files))
+    targets = model_targets(output or Path(source.parent, source.stem), inputs=(source, *request.files))
     workers = request.setting("workers")
     with converting(source, shape) as converted:
         if request.has_data:
