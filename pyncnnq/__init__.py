@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pyncnnq.calibration import Calibration, calibrate
+    from pyncnnq.conversion.convert import Converted, convert
     from pyncnnq.data import collect
+    from pyncnnq.deployment.deploy import Deployed, deploy
     from pyncnnq.errors import InputError, ModelError, PyncnnqError, TableError
     from pyncnnq.evaluation.analyze import Analysis, analyze
     from pyncnnq.evaluation.evaluate import Evaluation, evaluate
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "Analysis": "evaluation.analyze",
     "Calibration": "calibration",
+    "Converted": "conversion.convert",
+    "Deployed": "deployment.deploy",
     "Evaluation": "evaluation.evaluate",
     "Fused": "fusing",
     "InputError": "errors",
@@ -48,6 +52,8 @@ _HOMES = {
     "analyze": "evaluation.analyze",
     "calibrate": "calibration",
     "collect": "data",
+    "convert": "conversion.convert",
+    "deploy": "deployment.deploy",
     "dequantize": "quantization",
     "evaluate": "evaluation.evaluate",
     "fuse": "fusing",
@@ -60,6 +66,8 @@ _HOMES = {
 __all__ = [
     "Analysis",
     "Calibration",
+    "Converted",
+    "Deployed",
     "Evaluation",
     "Fused",
     "InputError",
@@ -76,6 +84,8 @@ __all__ = [
     "analyze",
     "calibrate",
     "collect",
+    "convert",
+    "deploy",
     "dequantize",
     "evaluate",
     "fuse",

@@ -18,6 +18,8 @@ from pyncnnq.errors import FailedGateError, PyncnnqError
 _MODULES = {
     "calibrate": "calibrate",
     "quantize": "quantize",
+    "convert": "convert",
+    "deploy": "deploy",
     "evaluate": "evaluate",
     "analyze": "analyze",
     "inspect": "inspect",

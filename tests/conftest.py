@@ -13,6 +13,8 @@ import pytest
 
 import pyncnnq
 from pyncnnq import _core
+from pyncnnq.conversion.pnnx import find_pnnx
+from pyncnnq.errors import PyncnnqError
 
 # Processes that tests start take the package from where the tests have it, and never from the folder they run in: in a checkout that is
 # the source without the built core.
@@ -42,6 +44,17 @@ def shared() -> Path:
             pytest.fail(message)
         pytest.skip(message)
     return folder
+
+
+@pytest.fixture(scope="session")
+def pnnx() -> None:
+    """The program that reads ONNX and TorchScript; pip would install PyTorch with it: `pip install --no-deps pnnx`."""
+    try:
+        find_pnnx()
+    except PyncnnqError as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(error))
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")

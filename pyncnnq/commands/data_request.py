@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pyncnnq.data import CalibrationData, find_data
 from pyncnnq.errors import InputError
-from pyncnnq.inputs import Settings, exists, parse_options, parse_words, read_config, split_words
+from pyncnnq.inputs import Settings, exists, parse_options, parse_words, pick, read_config, split_words
 from pyncnnq.model import Model
 
 
@@ -39,6 +39,11 @@ class DataRequest:
         config = self._options["config"]
         return [*([config] if config else []), *map(Path, self.paths)]
 
+    @property
+    def has_data(self) -> bool:
+        """Whether any calibration data is named."""
+        return bool(self.paths) or any(row.data is not None for row in self._written.inputs)
+
     def setting(self, name: str, default: Any = None) -> Any:
         """An option by its name: what the command line says, else the words, else the configuration file."""
         given = (self._options[name] or None, getattr(self._spoken, name), getattr(self._written, name))
@@ -58,6 +63,11 @@ class DataRequest:
             ("ncnn2table's words", self._spoken.inputs),
             ("the command line", on_command_line),
         )
+
+    def choose(self, model: Model) -> CalibrationData:
+        """The same with as many of the samples as are asked for."""
+        found = self.find(model)
+        return replace(found, samples=pick(found.samples, self.setting("samples")))
 
     def _for_inputs(self, model: Model) -> list[Any]:
         """One DATA for each model input; all of them for a single one; those of the configuration file when none is given."""

@@ -14,17 +14,16 @@ from pyncnnq.commands.data_request import DataRequest
 from pyncnnq.commands.options import OUTPUT_PATH, PATH, data_options, model_arguments, output_options
 from pyncnnq.data import CalibrationData
 from pyncnnq.errors import FailedGateError, PyncnnqError
-from pyncnnq.evaluation.accuracy import Interval
 from pyncnnq.evaluation.analyze import MOST_SAMPLES, analyze_on
 from pyncnnq.evaluation.evaluate import Evaluation, evaluate_on
 from pyncnnq.evaluation.labels import class_names
 from pyncnnq.files import check_writable, write_files
-from pyncnnq.inputs import InputSpec, Preprocessing, pick
+from pyncnnq.inputs import pick
 from pyncnnq.model import Model, load_model
+from pyncnnq.report.evaluation import print_evaluation
 from pyncnnq.report.facts import finite
 from pyncnnq.report.page import check_available, page
 from pyncnnq.report.progress import Update, progress
-from pyncnnq.report.tables import print_table
 
 
 @click.command("evaluate")
@@ -70,8 +69,7 @@ def evaluate_command(
         check_available()
         check_writable(report, inputs=[param, bin, int8_param, int8_bin, *request.files])
     model, int8 = load_model(param, bin), load_model(int8_param, int8_bin)
-    found = request.find(model)
-    chosen = replace(found, samples=pick(found.samples, request.setting("samples")))
+    chosen = request.choose(model)
     workers, strict = request.setting("workers"), request.setting("strict", False)
 
     def show(what: str) -> AbstractContextManager[Update | None]:
@@ -92,7 +90,7 @@ def evaluate_command(
         for reason in result.skipped:
             click.echo(f"warning: skipped {reason}", err=True)
         if not quiet:
-            _print(result)
+            print_evaluation(result)
     if failures := _failures(result, fail_under_sqnr, fail_drop):
         raise FailedGateError("; ".join(failures))
 
@@ -103,64 +101,9 @@ def _settings(model: Model, int8: Model, data: CalibrationData, request: DataReq
         "int8 model": str(int8.param_path),
         "float model": str(model.param_path),
         "data": ", ".join(request.paths),
-        **{f"input {name}": _spec(spec) for name, spec in zip(model.inputs, data.inputs, strict=True)},
+        **{f"input {name}": str(spec) for name, spec in zip(model.inputs, data.inputs, strict=True)},
         **({"labels": labels} if labels else {}),
     }
-
-
-def _spec(spec: InputSpec) -> str:
-    if not isinstance(spec, Preprocessing):
-        return "arrays (.npy)"
-    mean, norm = (",".join(f"{value:g}" for value in values) for values in (spec.mean, spec.norm))
-    return f"{spec.pixel}, size {spec.size[0]},{spec.size[1]}, mean {mean}, norm {norm}, resize {spec.resize}"
-
-
-def _print(result: Evaluation) -> None:
-    columns = ("output", "SQNR", "cosine", "max error", "top-1 agreement", "top-5 agreement")
-    rows = [
-        (
-            one.name,
-            f"{one.sqnr:.2f} dB",
-            _number(one.cosine, ".6f"),
-            f"{one.max_error:.4g}",
-            _percent(one.top1_agreement),
-            _percent(one.top5_agreement),
-        )
-        for one in result.outputs
-    ]
-    print_table(columns, rows, numeric=columns[1:])
-    int8_share = 100 * result.int8_macs / result.macs if result.macs else 0.0
-    scores = []
-    if found := result.accuracy:
-        scores.append(("top-1", *map(_percent, found.top1), _change(found.top1_change, " points")))
-        if found.top5:
-            scores.append(("top-5", *map(_percent, found.top5), ""))
-    if score := result.score:
-        scores.append((score.metric, *(f"{mean:.6g}" for mean in score.mean), _change(score.change)))
-    speed, sizes = result.speed, result.bytes
-    scores.append(
-        (_threads(speed.threads), f"{speed.float_ms:.2f} ms", f"{speed.int8_ms:.2f} ms", f"{speed.float_ms / speed.int8_ms:.2f}x as fast")
-    )
-    scores.append(("size", f"{sizes[0]:,} bytes", f"{sizes[1]:,} bytes", f"{100 * sizes[1] / sizes[0]:.1f} %"))
-    scores.append(("multiplications in int8", "", f"{int8_share:.1f} %", f"of {result.macs / 1e6:.1f} million"))
-    print_table(("", "float", "int8", "int8 against float"), scores, numeric=("float", "int8"))
-    click.echo(f"{len(result.samples)} samples, {len(result.skipped)} unreadable; speed: median of {speed.runs} runs of each")
-
-
-def _threads(count: int) -> str:
-    return f"inference, {count} thread{'s' if count > 1 else ''}"
-
-
-def _percent(value: float | None) -> str:
-    return _number(value, ".2f", " %")
-
-
-def _number(value: float | None, form: str, unit: str = "") -> str:
-    return "-" if value is None else f"{value:{form}}{unit}"
-
-
-def _change(change: Interval, unit: str = "") -> str:
-    return f"{change.estimate:+.4g}{unit} (95 %: {change.low:+.4g} to {change.high:+.4g})"
 
 
 def _failures(result: Evaluation, least_sqnr: float | None, most_drop: float | None) -> list[str]:

@@ -10,6 +10,10 @@ from typing import Any, TypeVar
 import click
 
 from pyncnnq.errors import PyncnnqError
+from pyncnnq.files import check_writable
+from pyncnnq.optimization.techniques import RECIPES
+
+_ENDINGS = (".param", ".bin")
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -67,6 +71,26 @@ def print_fused(changes: Mapping[str, str]) -> None:
         click.echo(f"{len(changes)} layer{'s' * (len(changes) != 1)} fused into others or removed")
 
 
+def recipe_option(command: Command) -> Command:
+    """How much is tried."""
+    return click.option(
+        "--recipe",
+        type=click.Choice(list(RECIPES)),
+        default="best",
+        help="table, scales only; fast, one pass over the samples; best, all that helps, in minutes.  [default: best]",
+    )(command)
+
+
+def shape_option(command: Command) -> Command:
+    """Shapes of the inputs of a model to convert."""
+    return click.option(
+        "--shape",
+        multiple=True,
+        metavar="[NAME=]N,C,H,W",
+        help="Shape of an input of MODEL, for each in their order; two for one that is not fixed.  [default: MODEL's]",
+    )(command)
+
+
 def budget_options(command: Command) -> Command:
     """What an int8 model shall reach by leaving layers in float, and how many of them."""
     options = [
@@ -84,3 +108,20 @@ def _with(options: Sequence[Callable[[Command], Command]], command: Command) -> 
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def model_targets(output: Path, inputs: Sequence[Path]) -> tuple[Path, Path]:
+    """The pair of files to write; their common part may be given with either ending.
+
+    Raises:
+        PyncnnqError: they cannot be written, or one of them is an input.
+    """
+    if output.is_dir():
+        raise PyncnnqError(f"{output}: is a folder; name the files to write into it, such as {output / 'model-int8'}")
+    name = output.stem if output.suffix in _ENDINGS else output.name
+    if name in _ENDINGS:
+        raise PyncnnqError(f"{output}: is an ending without a name; give one, such as {output.with_name('model-int8')}")
+    targets = output.with_name(f"{name}.param"), output.with_name(f"{name}.bin")
+    for target in targets:
+        check_writable(target, inputs)
+    return targets

@@ -26,6 +26,9 @@ class ArraySpec:
     shape: Shape | None = None
     integers: bool = False
 
+    def __str__(self) -> str:
+        return "arrays (.npy)"
+
 
 def load_npy(path: str | Path, spec: ArraySpec = ArraySpec()) -> NDArray[np.float32] | NDArray[np.int32]:
     """Read one array: C-contiguous float32, or int32 for token ids (ncnn's src/layer/embed.cpp reads the raw int32 bits).

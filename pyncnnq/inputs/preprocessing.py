@@ -89,6 +89,10 @@ class Preprocessing:
                 f"N must be at least {max(self.size)}, or use --resize stretch"
             )
 
+    def __str__(self) -> str:
+        width, height = self.size
+        return f"{self.pixel}, size {width},{height}, mean {_plain(self.mean)}, norm {_plain(self.norm)}, resize {self.resize}"
+
 
 def parse_values(text: str, what: str) -> Values:
     """`104,117,123` -> (104.0, 117.0, 123.0); `what` names the option in errors."""

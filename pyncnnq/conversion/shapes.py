@@ -1,0 +1,107 @@
+"""Shapes of the original model's inputs, batch axis included: as pnnx tells them, and as a user gives them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from pyncnnq.errors import InputError
+
+_TENSOR = re.compile(r"[\[(]([\d,?]*)[\])](\w*)")
+_GIVEN = re.compile(r"(?:(?P<name>.+)=)?(?P<lengths>\d+(,\d+)*)")
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """An input of the original model.
+
+    Attributes:
+        lengths: of its axes; None for one that is not fixed.
+        kind: of its elements, as pnnx names it, such as f32 and i64.
+    """
+
+    lengths: tuple[int | None, ...]
+    kind: str = "f32"
+
+    def __str__(self) -> str:
+        return ",".join("?" if length is None else str(length) for length in self.lengths)
+
+
+def read_tensors(text: str) -> list[Tensor]:
+    """What pnnx writes: `[1,3,224,224]f32,[1,7]i64`, or with round brackets, `?` for a length that is not fixed."""
+    return [
+        Tensor(tuple(None if word == "?" else int(word) for word in lengths.split(",") if word), kind or "f32")
+        for lengths, kind in _TENSOR.findall(text)
+    ]
+
+
+def write_tensors(tensors: Sequence[Tensor]) -> str:
+    """What pnnx reads."""
+    return ",".join(f"[{tensor}]{tensor.kind}" for tensor in tensors)
+
+
+@dataclass(frozen=True)
+class GivenShape:
+    """What a user says of an input; without a name it is meant by its place."""
+
+    name: str | None
+    lengths: tuple[int, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> GivenShape:
+        """`1,3,224,224` or `image=1,3,224,224`.
+
+        Raises:
+            InputError: it is neither.
+        """
+        match = _GIVEN.fullmatch(text.strip())
+        lengths = tuple(map(int, match["lengths"].split(","))) if match else ()
+        if not match or 0 in lengths:
+            raise InputError(f"--shape {text!r}: expected lengths with the batch axis, such as 1,3,224,224 or image=1,3,224,224")
+        return cls(match["name"], lengths)
+
+
+def assign_shapes(
+    given: Sequence[GivenShape], inputs: Sequence[Tensor], names: Callable[[], Sequence[str]]
+) -> tuple[list[Tensor], list[Tensor]]:
+    """The shapes to convert for, of each input one, and others where an input is given two: axes that differ are not fixed then.
+
+    Args:
+        given: at most two for each input; without names they are taken in the order of the inputs, and then once more.
+        inputs: what is known of them; an input without a shape of its own keeps its own.
+        names: called for the inputs' names in the original; in0, in1 and so on are known too.
+
+    Raises:
+        InputError: a name that no input has, more than two shapes of an input, or one of another number of axes.
+    """
+    found: list[list[Tensor]] = [[] for _ in inputs]
+    unnamed = 0
+    for one in given:
+        if one.name is None:
+            place = unnamed % len(inputs)
+            unnamed += 1
+        else:
+            place = _place(one.name, len(inputs), names)
+        expected = inputs[place]
+        if len(one.lengths) != len(expected.lengths):
+            raise InputError(
+                f"--shape: input in{place} has {len(expected.lengths)} axes ({expected}), "
+                f"but {Tensor(one.lengths)} has {len(one.lengths)}; the batch axis counts"
+            )
+        found[place].append(replace(expected, lengths=one.lengths))
+        if len(found[place]) > 2:
+            raise InputError(f"--shape: {len(found[place])} shapes for input in{place}; give one, or two whose differences are not fixed")
+    first = [shapes[0] if shapes else own for shapes, own in zip(found, inputs, strict=True)]
+    second = [shapes[-1] if shapes else own for shapes, own in zip(found, inputs, strict=True)]
+    return first, second if second != first else []
+
+
+def _place(name: str, count: int, names: Callable[[], Sequence[str]]) -> int:
+    blobs = [f"in{place}" for place in range(count)]
+    if name in blobs:
+        return blobs.index(name)
+    known = list(names())
+    if name not in known:
+        raise InputError(f"--shape: there is no input {name!r}; the inputs are {', '.join(known or blobs)}")
+    return known.index(name)

@@ -1,0 +1,64 @@
+"""How an int8 model was made, for JSON."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from typing import Any
+
+from pyncnnq.optimization.judge import Candidate
+from pyncnnq.optimization.mixed_precision import MixedPrecision, Step
+from pyncnnq.optimization.recipe import Optimized
+
+
+def description(result: Optimized) -> dict[str, Any]:
+    """How the model was made, for JSON: infinite ratios as None."""
+    mixed = result.mixed
+    return {
+        "calibration_samples": result.statistics.samples,
+        "held_out_samples": result.held_out,
+        "skipped": result.statistics.skipped,
+        "fused": result.fused,
+        "chosen": _candidate(result.chosen),
+        "zero_points": result.folded,
+        "no_winograd": result.no_winograd,
+        "tried": [_candidate(candidate) for candidate in result.candidates],
+        "layers": [asdict(layer) for layer in result.calibration.layers],
+        **({"mixed_precision": _mixed_precision(mixed)} if mixed else {}),
+        "warnings": [*result.warnings, *result.int8.summary.warnings],
+    }
+
+
+def _mixed_precision(mixed: MixedPrecision) -> dict[str, Any]:
+    return {
+        "budget": asdict(mixed.budget),
+        "in_float": list(mixed.in_float),
+        "steps": list(map(_step, mixed.steps)),
+        "rounded": list(map(_step, mixed.rounded)),
+        "shares": [
+            {
+                "layer": share.layer,
+                "macs": round(share.macs, 6),
+                "error": round(share.error, 4),
+                "sqnr_db": {name: _finite(ratio, 2) for name, ratio in share.sqnr.items()},
+            }
+            for share in mixed.shares
+        ],
+    }
+
+
+def _step(step: Step) -> dict[str, Any]:
+    return {"in_float": list(step.in_float), "int8_macs": round(step.int8_macs, 6), **_quality(step.candidate)}
+
+
+def _candidate(candidate: Candidate) -> dict[str, Any]:
+    return {"method": candidate.method, "techniques": list(candidate.techniques), **_quality(candidate)}
+
+
+def _quality(candidate: Candidate) -> dict[str, Any]:
+    sqnr = {name: _finite(ratio, 2) for name, ratio in candidate.sqnr.items()}
+    return {"sqnr_db": sqnr, "drop": _finite(candidate.drop, 6)}
+
+
+def _finite(value: float, digits: int) -> float | None:
+    return round(value, digits) if math.isfinite(value) else None
