@@ -17,7 +17,7 @@ wrong (-z), but not positive ones.  Otherwise it is left, as the largest is then
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +34,7 @@ from pyncnnq.weight_scales import weight_rows
 
 _RELU, _CLIP = 1, 3  # activation_type (src/layer/fused_activation.h)
 _UNBOUNDED = 1e30  # far beyond any value; ncnn has no activation with one bound but the ReLU
+_MEAN = 3  # operation of a Reduction
 _REARRANGES = ("Split", "Slice", "Concat", "ShuffleChannel", "Reshape", "Flatten", "Permute", "Squeeze", "ExpandDims")
 
 Floats = NDArray[np.float64]
@@ -47,14 +48,14 @@ class _Shift:
     zero_point: float
 
 
-def fold_zero_points(model: Model, table: Table) -> tuple[Model, Table, list[str]]:
+def fold_zero_points(model: Model, table: Table, readers: Collection[str] | None = None) -> tuple[Model, Table, list[str]]:
     """Store blobs that are never negative with a zero point, wherever all layers that touch them can be changed to match.
 
     Blobs tied by layers that only move values (Split, Concat, Slice, ShuffleChannel, Reshape, ..., pooling) share one zero point: half
     of the largest of their thresholds, and get one scale.  They are left as they are if one is an output of the model, written by
     anything but a convolution or InnerProduct with a ReLU or a Clip at 0, or read by a layer that will not be int8; if the readers
-    of one blob have different scales; or if any of the scales would become smaller.  A ReLU layer writes them too if it reads a
-    convolution without an activation, or the sum of one and another blob: of a residual block.
+    of one blob have different scales; or if any of the scales would become smaller.  A ReLU layer, or a Clip at 0, writes them too if it
+    reads a convolution without an activation, or the sum of one and another blob: of a residual block.
 
     The new float model is one to quantize, neither to run nor to calibrate: its outputs differ from the old one's, by
     z * sum(int8 weight / scale - weight) in each output of a reader, and that adds up (SqueezeNet 1.1: 8 dB).  With the int8 weights it
@@ -64,6 +65,7 @@ def fold_zero_points(model: Model, table: Table) -> tuple[Model, Table, list[str
     Args:
         model: a float model.
         table: its calibration table; 127 / scale of an activation row is the threshold T of the blob.
+        readers: the names of the layers that may read shifted blobs; None: any layer may.
 
     Returns:
         The new float model; its table, where the activation rows of readers are changed; and the names of the blobs that are stored
@@ -76,7 +78,7 @@ def fold_zero_points(model: Model, table: Table) -> tuple[Model, Table, list[str
     """
     require_sound_float(model)
     table.check(model)
-    shifts = _shifts(model, table)
+    shifts = _shifts(model, table, readers)
     model, table = model.copy(), copy.deepcopy(table)
     for layer in model.layers:
         if layer.type in ACTIVATION_TYPES:
@@ -84,8 +86,8 @@ def fold_zero_points(model: Model, table: Table) -> tuple[Model, Table, list[str
                 _fold_into_reader(layer, shifts[layer.bottoms[0]], table)
             if layer.tops[0] in shifts:
                 _fold_into_producer(layer, shifts[layer.tops[0]])
-        elif layer.type == "ReLU" and layer.tops[0] in shifts:
-            _fold_into_relu(layer, shifts[layer.tops[0]])
+        elif _rectifies(layer) and layer.tops[0] in shifts:
+            _fold_into_rectifier(layer, shifts[layer.tops[0]])
     return model, table, list(shifts)
 
 
@@ -96,13 +98,13 @@ def quantizers(model: Model, table: Table) -> dict[str, Quantizer]:
 
 @dataclass(frozen=True)
 class _Sum:
-    """What a ReLU layer reads, where the bias of a layer with weights can shift it: the output of that, or a sum with it.
+    """What a ReLU layer, or a Clip at 0, reads, where the bias of a layer with weights can shift it: the output of that, or a sum with it.
 
     Attributes:
-        blob: what the ReLU reads, and nothing else does.
+        blob: what it reads, and nothing else does.
         free: the terms that are outputs of a layer with weights and without an activation, and read by nothing else.
         others: the other terms.
-        rectified: what the ReLU writes.
+        rectified: what it writes.
     """
 
     blob: str
@@ -111,8 +113,11 @@ class _Sum:
     rectified: str
 
 
-def _shifts(model: Model, table: Table) -> dict[str, _Shift]:
+def _shifts(model: Model, table: Table, allowed: Collection[str] | None = None) -> dict[str, _Shift]:
     """How to store the blobs that can be stored shifted, in model order."""
+    excluded = set(prevented(model, table))
+    if allowed is not None:
+        excluded |= {layer.name for layer in model.layers}.difference(allowed)
     sums = _rectified_sums(model)
     groups = _connected([{top} for layer in model.layers for top in layer.tops], map(_tied_blobs, model.layers))
     found: dict[str, _Shift] = {}
@@ -120,7 +125,7 @@ def _shifts(model: Model, table: Table) -> dict[str, _Shift]:
     for cluster in _connected(groups, ({one.rectified, *one.others} for one in sums)):
         rectified = [one for one in sums if one.rectified in cluster]
         members = [group for group in groups if group <= cluster]
-        shifts = _cluster_shifts(model, table, members, rectified)
+        shifts = _cluster_shifts(model, table, members, rectified, excluded)
         found |= shifts
         if shifts:
             for one in rectified:
@@ -128,12 +133,15 @@ def _shifts(model: Model, table: Table) -> dict[str, _Shift]:
     return {top: found[top] for layer in model.layers for top in layer.tops if top in found}
 
 
-def _cluster_shifts(model: Model, table: Table, groups: Sequence[set[str]], sums: Sequence[_Sum]) -> dict[str, _Shift]:
+def _cluster_shifts(
+    model: Model, table: Table, groups: Sequence[set[str]], sums: Sequence[_Sum], excluded: Collection[str]
+) -> dict[str, _Shift]:
     """How to store the blobs of some groups that need one sign; empty if they cannot all be shifted.
 
     Args:
         groups: blobs that need one zero point each.
         sums: those that are rectified to one of these blobs.
+        excluded: the names of the layers that may not read shifted blobs.
     """
     graph = model.graph()
     blobs = set().union(*groups)
@@ -142,10 +150,9 @@ def _cluster_shifts(model: Model, table: Table, groups: Sequence[set[str]], sums
     ends = [layer for layer in touching if not _is_between(layer)]
     producers = [layer for layer in ends if blobs.intersection(layer.tops) - {one.rectified for one in sums}]
     readers = [layer for layer in ends if blobs.intersection(layer.bottoms) and not _adds_up(layer, sums)]
-    floats = prevented(model, table)
     if not (
         all(map(_ends_at_zero, producers))
-        and all(layer.type in ACTIVATION_TYPES and layer.name not in floats and not pads_with_value(layer) for layer in readers)
+        and all(layer.type in ACTIVATION_TYPES and layer.name not in excluded and not pads_with_value(layer) for layer in readers)
         and all(map(graph.consumers, blobs))  # no output of the model
     ):
         return {}
@@ -170,7 +177,7 @@ def _rectified_sums(model: Model) -> list[_Sum]:
     graph = model.graph()
     sums = []
     for layer in model.layers:
-        if layer.type == "ReLU" and layer.params.get_float(0, 0.0) == 0:
+        if _rectifies(layer):
             (blob,) = layer.bottoms
             writer = graph.producer(blob)
             terms = writer.bottoms if writer is not None and _is_addition(writer) else [blob]
@@ -178,6 +185,13 @@ def _rectified_sums(model: Model) -> list[_Sum]:
             if free and len(graph.consumers(blob)) == 1:
                 sums.append(_Sum(blob, free, tuple(term for term in terms if term not in free), layer.tops[0]))
     return sums
+
+
+def _rectifies(layer: Layer) -> bool:
+    """Whether it is a layer of its own that lets nothing negative through, and zero."""
+    if layer.type == "Clip":
+        return layer.params.get_float(0, -_UNBOUNDED) == 0 and layer.params.get_float(1, _UNBOUNDED) > 0
+    return layer.type == "ReLU" and layer.params.get_float(0, 0.0) == 0
 
 
 def _is_addition(layer: Layer) -> bool:
@@ -212,6 +226,8 @@ def _is_between(layer: Layer) -> bool:
     """Whether the layer only moves or averages values, or takes the largest."""
     if layer.type == "Dropout":
         return layer.params.get_float(0, 1.0) == 1
+    if layer.type == "Reduction":  # 2 is a factor
+        return layer.params.get_int(0, 0) == _MEAN and layer.params.get_float(2, 1.0) == 1
     return layer.type in _REARRANGES or (layer.type == "Pooling" and (_is_max_pooling(layer) or _averages_values_alone(layer)))
 
 
@@ -286,10 +302,11 @@ def _fold_into_producer(layer: Layer, shift: _Shift) -> None:
         layer.params.set(9, _CLIP)
 
 
-def _fold_into_relu(layer: Layer, shift: _Shift) -> None:
-    """Let a ReLU of what is stored shifted write it so."""
+def _fold_into_rectifier(layer: Layer, shift: _Shift) -> None:
+    """Let a ReLU or a Clip of what is stored shifted write it so."""
+    top = layer.params.get_float(1, _UNBOUNDED) if layer.type == "Clip" else _UNBOUNDED
     layer.type = "Clip"
-    for key, bound in enumerate(_bounds(shift, _UNBOUNDED)):
+    for key, bound in enumerate(_bounds(shift, top)):
         layer.params.set(key, bound)
 
 

@@ -1,0 +1,1 @@
+"""From other frameworks' models to ncnn's."""
