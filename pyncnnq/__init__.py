@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pyncnnq.inputs import InputOptions
     from pyncnnq.model import Model, load_model
     from pyncnnq.optimization.recipe import Optimized, optimize
+    from pyncnnq.qdq.importing import ImportedQdq, import_qdq
     from pyncnnq.quantization import QuantizedModel, dequantize, quantize
     from pyncnnq.statistics.driver import Statistics
     from pyncnnq.table import Table
@@ -32,6 +33,7 @@ _HOMES = {
     "Analysis": "evaluation.analyze",
     "Calibration": "calibration",
     "Evaluation": "evaluation.evaluate",
+    "ImportedQdq": "qdq.importing",
     "InputError": "errors",
     "InputOptions": "inputs",
     "Model": "model",
@@ -48,6 +50,7 @@ _HOMES = {
     "collect": "data",
     "dequantize": "quantization",
     "evaluate": "evaluation.evaluate",
+    "import_qdq": "qdq.importing",
     "load_model": "model",
     "optimize": "optimization.recipe",
     "quantize": "quantization",
@@ -58,6 +61,7 @@ __all__ = [
     "Analysis",
     "Calibration",
     "Evaluation",
+    "ImportedQdq",
     "InputError",
     "InputOptions",
     "Model",
@@ -74,6 +78,7 @@ __all__ = [
     "collect",
     "dequantize",
     "evaluate",
+    "import_qdq",
     "load_model",
     "optimize",
     "quantize",

@@ -10,8 +10,11 @@ from typing import Any, TypeVar
 import click
 
 from pyncnnq.errors import PyncnnqError
+from pyncnnq.files import check_writable
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+_ENDINGS = (".param", ".bin")
 
 
 class _OutputPath(click.Path):
@@ -66,6 +69,23 @@ def budget_options(command: Command) -> Command:
         ),
     ]
     return _with(options, command)
+
+
+def model_targets(output: Path, inputs: Sequence[Path]) -> tuple[Path, Path]:
+    """The pair of files to write; their common part may be given with either ending.
+
+    Raises:
+        PyncnnqError: they cannot be written, or one of them is an input.
+    """
+    if output.is_dir():
+        raise PyncnnqError(f"{output}: is a folder; name the files to write into it, such as {output / 'model-int8'}")
+    name = output.stem if output.suffix in _ENDINGS else output.name
+    if name in _ENDINGS:
+        raise PyncnnqError(f"{output}: is an ending without a name; give one, such as {output.with_name('model-int8')}")
+    targets = output.with_name(f"{name}.param"), output.with_name(f"{name}.bin")
+    for target in targets:
+        check_writable(target, inputs)
+    return targets
 
 
 def _with(options: Sequence[Callable[[Command], Command]], command: Command) -> Command:

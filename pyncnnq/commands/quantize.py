@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,18 +12,15 @@ import click
 from click.core import ParameterSource
 
 from pyncnnq.commands.data_request import DataRequest
-from pyncnnq.commands.options import OUTPUT_PATH, budget_options, data_options, model_arguments, output_options
+from pyncnnq.commands.options import OUTPUT_PATH, budget_options, data_options, model_arguments, model_targets, output_options
 from pyncnnq.commands.quantize_data import description, is_table, print_candidates, quantize_from_data
 from pyncnnq.errors import PyncnnqError
-from pyncnnq.files import check_writable
 from pyncnnq.model import load_model
 from pyncnnq.optimization.mixed_precision import Budget
 from pyncnnq.optimization.techniques import RECIPES
 from pyncnnq.quantization import GemmScale, Summary, dequantize, quantize
 from pyncnnq.report.tables import print_table
 from pyncnnq.table import Table
-
-_ENDINGS = (".param", ".bin")
 
 
 @click.command("quantize")
@@ -86,13 +83,13 @@ def quantize_command(
                     f"{option}: is for calibration data, but {source[0]} is taken for a table; give images, or drop {option}"
                 )
     request = DataRequest.read(source, for_data)
-    targets = _targets(output or param.with_name(f"{param.stem}-int8"), inputs=(param, bin, *request.files))
+    targets = model_targets(output or param.with_name(f"{param.stem}-int8"), inputs=(param, bin, *request.files))
     model = load_model(param, bin)
     choices: dict[str, Any] = {"exclude": exclude, "only": only, "keep_first_last": keep_first_last, "float32": float32}
     choices["gemm_scale"] = gemm_scale
     if not is_table(source):
         adjusted = for_data["adjusted"]
-        parts = _targets(adjusted, inputs=(param, bin, *request.files, *targets)) if adjusted else None
+        parts = model_targets(adjusted, inputs=(param, bin, *request.files, *targets)) if adjusted else None
         budget = Budget(**{name: for_data[name] for name in ("min_sqnr", "max_drop", "max_float_layers", "metric")})
         choices |= {"recipe": for_data["recipe"], "budget": budget}
         result = quantize_from_data(model, request, choices, targets, parts, quiet=quiet, as_json=as_json)
@@ -117,26 +114,9 @@ def dequantize_command(param: Path, bin: Path, output: Path | None) -> None:
 
     Its weights are the int8 ones divided by their scales: what differs from the original is the rounding of the weights.
     """
-    targets = _targets(output or param.with_name(f"{param.stem}-float"), inputs=(param, bin))
+    targets = model_targets(output or param.with_name(f"{param.stem}-float"), inputs=(param, bin))
     dequantize(load_model(param, bin)).save(*targets)
     click.echo(f"{targets[0]}, {targets[1]}")
-
-
-def _targets(output: Path, inputs: Sequence[Path]) -> tuple[Path, Path]:
-    """The pair of files to write; their common part may be given with either ending.
-
-    Raises:
-        PyncnnqError: they cannot be written, or one of them is an input.
-    """
-    if output.is_dir():
-        raise PyncnnqError(f"{output}: is a folder; name the files to write into it, such as {output / 'model-int8'}")
-    name = output.stem if output.suffix in _ENDINGS else output.name
-    if name in _ENDINGS:
-        raise PyncnnqError(f"{output}: is an ending without a name; give one, such as {output.with_name('model-int8')}")
-    targets = output.with_name(f"{name}.param"), output.with_name(f"{name}.bin")
-    for target in targets:
-        check_writable(target, inputs)
-    return targets
 
 
 def _report(

@@ -10,13 +10,13 @@ from pathlib import Path
 from pyncnnq.errors import PyncnnqError
 
 
-def run_pnnx(model: Path, folder: Path, shapes: Sequence[Sequence[int]] = ()) -> tuple[Path, Path]:
+def run_pnnx(model: Path, folder: Path, shapes: Sequence[str] = ()) -> tuple[Path, Path]:
     """Convert a model to ncnn's, with weights in float32.
 
     Args:
         model: an ONNX or TorchScript file.
         folder: where pnnx may leave its files.
-        shapes: of each input, batch first; may be left out where the model states them.
+        shapes: of each input, batch first, such as `1,3,224,224`; may be left out where the model states them.
 
     Returns:
         The paths of the `.param` and the `.bin` file.
@@ -26,14 +26,16 @@ def run_pnnx(model: Path, folder: Path, shapes: Sequence[Sequence[int]] = ()) ->
     """
     spec = importlib.util.find_spec("pnnx")  # importing it would import torch
     if spec is None or spec.origin is None:
-        raise PyncnnqError("needs pnnx, which is not installed: pip install 'pyncnnq[import]' (or, without torch, pip install --no-deps pnnx)")
+        raise PyncnnqError(
+            "needs pnnx, which is not installed: pip install 'pyncnnq[import]' (or, without torch, pip install --no-deps pnnx)"
+        )
     stem = folder / "converted"
     targets = Path(f"{stem}.ncnn.param"), Path(f"{stem}.ncnn.bin")
     names = ("pnnxparam", "pnnx.param"), ("pnnxbin", "pnnx.bin"), ("pnnxpy", "pnnx.py"), ("pnnxonnx", "pnnx.onnx"), ("ncnnpy", "ncnn.py")
     options = [f"{key}={stem}.{ending}" for key, ending in names]
     options += [f"ncnnparam={targets[0]}", f"ncnnbin={targets[1]}", "fp16=0"]
     if shapes:
-        options.append("inputshape=" + ",".join(f"[{','.join(map(str, shape))}]" for shape in shapes))
+        options.append("inputshape=" + ",".join(f"[{shape}]" for shape in shapes))
     command = [str(Path(spec.origin).with_name("pnnx")), str(model), *options]
     result = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace", check=False)
     if result.returncode or not all(target.is_file() for target in targets):

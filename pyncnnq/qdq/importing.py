@@ -19,7 +19,7 @@ from pyncnnq.optimization.centring import centre
 from pyncnnq.optimization.zero_point import fold_zero_points
 from pyncnnq.qdq.mapping import Pair, match
 from pyncnnq.qdq.quantizers import ActivationQuantizer
-from pyncnnq.qdq.reading import QdqLayer, QdqModel
+from pyncnnq.qdq.reading import QdqLayer
 from pyncnnq.qdq.scales import LARGEST, describe_coarser, fit_weights, shifted_range, symmetric_scale
 from pyncnnq.quantizable import input_channels
 from pyncnnq.quantization import QuantizedModel, quantize
@@ -72,7 +72,7 @@ class ImportedQdq:
     warnings: list[str]
 
 
-def import_qdq(path: str | os.PathLike[str], shapes: Sequence[Sequence[int]] = ()) -> ImportedQdq:
+def import_qdq(path: str | os.PathLike[str], shapes: Sequence[str] = ()) -> ImportedQdq:
     """Import an ONNX model with QuantizeLinear and DequantizeLinear, such as onnxruntime, PPQ, NNCF and torch write.
 
     What ncnn runs in int8 gets the model's own scales; all else, such as additions and pooling, is computed in float.  A layer that has no
@@ -80,39 +80,24 @@ def import_qdq(path: str | os.PathLike[str], shapes: Sequence[Sequence[int]] = (
 
     Args:
         path: the ONNX file.
-        shapes: of each of its inputs, in their order, batch first; only for a model that does not state them all.
+        shapes: of its inputs, in their order, batch first, such as `1,3,224,224`; only for a model that does not state them.
 
     Raises:
-        PyncnnqError: a file that is no such model, quantization that ncnn does not have, shapes that do not fit, a package that is not
-            installed, or a model that pnnx cannot convert.
+        PyncnnqError: a file that is no such model, quantization that ncnn does not have, a package that is not installed, or a model that
+            pnnx cannot convert.
     """
     try:
-        import onnx
+        import onnx  # here and not above, since it may be missing
 
         from pyncnnq.qdq.reading import read_qdq
     except ImportError:
         raise PyncnnqError("needs onnx, which is not installed: pip install 'pyncnnq[import]'") from None
     qdq = read_qdq(Path(path))
-    _check_shapes(path, qdq, shapes)
     with tempfile.TemporaryDirectory(prefix="pyncnnq-") as folder:
-        onnx.save(qdq.model, Path(folder, "model.onnx"))
-        param, bin_path = run_pnnx(Path(folder, "model.onnx"), Path(folder), shapes)
-        model = load_model(param, bin_path)
-    model.param_path = model.bin_path = None  # they are gone
-    return _quantized(path, model, qdq.layers)
-
-
-def _check_shapes(path: str | os.PathLike[str], qdq: QdqModel, shapes: Sequence[Sequence[int]]) -> None:
-    inputs = qdq.model.graph.input
-    if not shapes:
-        for one in inputs:
-            sizes = [size.dim_value if size.HasField("dim_value") else 0 for size in one.type.tensor_type.shape.dim]
-            if not sizes or 0 in sizes:
-                shown = ", ".join(str(size or "?") for size in sizes)
-                raise PyncnnqError(f"{path}: input {one.name!r} has the shape [{shown}]; give the shapes of all inputs, such as 1,3,224,224")
-    elif len(shapes) != len(inputs):
-        names = ", ".join(repr(one.name) for one in inputs)
-        raise PyncnnqError(f"{path}: {len(shapes)} shapes are given, but it has {len(inputs)} inputs: {names}")
+        file = Path(folder, Path(path).name)
+        onnx.save(qdq.model, file)
+        model = load_model(*run_pnnx(file, Path(folder), shapes))
+    return _quantized(path, Model(model.layers), qdq.layers)
 
 
 def _quantized(path: str | os.PathLike[str], model: Model, sources: Sequence[QdqLayer]) -> ImportedQdq:

@@ -1,8 +1,8 @@
 """From an ONNX model with QuantizeLinear and DequantizeLinear to the float model that it rounds, and what it rounds where.
 
-Pairs around activations go: what read the rounded tensor reads the tensor itself.  Weights and biases become the numbers that their integers
-stand for.  A pair whose zero point is the lowest integer cuts off what is negative; exporters leave a ReLU or a Clip out where such a
-pair does its work, so it becomes a Clip unless nothing negative can come.
+Pairs around activations go: what read the rounded tensor reads the tensor itself.  Weights and biases become the numbers that their
+integers stand for.  A pair whose zero point is the lowest integer cuts off what is negative; exporters leave a ReLU or a Clip out where
+such a pair does its work, so it becomes a Clip unless nothing negative can come.
 
 Some exporters run layers that only move values on the integers, between the two of a pair; there they move the floats.
 """
@@ -17,20 +17,18 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import helper, numpy_helper
+from onnx import helper, inliner, numpy_helper
 
 from pyncnnq.errors import ModelError
 from pyncnnq.qdq.quantizers import ActivationQuantizer, Floats, QuantizedWeight
 
-_MOVES = frozenset(
-    "Concat DepthToSpace Expand Flatten Gather Identity MaxPool Reshape Slice SpaceToDepth Split Squeeze Tile Transpose Unsqueeze".split()
-)
+_MOVES = "Concat DepthToSpace Expand Flatten Gather Identity MaxPool Reshape Slice SpaceToDepth Split Squeeze Tile Transpose Unsqueeze"
 """They give values of their first input (Concat: of all) and no others."""
-_KEEPS_STEPS = _MOVES | {"Dropout", "Pad", "Relu"}
+_KEEPS_STEPS = f"{_MOVES} Dropout Pad Relu"
 """What is a multiple of a step before is one after."""
-_KEEPS_SIGN = _KEEPS_STEPS | frozenset("Add AveragePool GlobalAveragePool GlobalMaxPool Mul ReduceMax ReduceMean ReduceSum Resize".split())
+_KEEPS_SIGN = f"{_KEEPS_STEPS} Add AveragePool GlobalAveragePool GlobalMaxPool Mul ReduceMax ReduceMean ReduceSum Resize"
 """Of what is not negative they make nothing negative."""
-_NEVER_NEGATIVE = frozenset("Abs Exp HardSigmoid Relu Sigmoid Softmax Softplus Sqrt".split())
+_NEVER_NEGATIVE = "Abs Exp HardSigmoid Relu Sigmoid Softmax Softplus Sqrt"
 _READS_ALL = ("Add", "Concat", "Mul")  # the others have parameters behind their first input
 _LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 _DYNAMIC = ("DynamicQuantizeLinear", "ConvInteger", "MatMulInteger", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM")
@@ -100,7 +98,7 @@ def _load(path: Path) -> onnx.ModelProto:
         raise ModelError(f"{path}: is not an ONNX model: {str(error).splitlines()[0] if str(error) else type(error).__name__}") from error
     if not model.graph.node:
         raise ModelError(f"{path}: is not an ONNX model: it has no nodes")
-    return onnx.inliner.inline_local_functions(model) if model.functions else model
+    return inliner.inline_local_functions(model) if model.functions else model
 
 
 def _title(node: onnx.NodeProto) -> str:
@@ -204,15 +202,16 @@ class _Reader:
         key = name, quantizer
         if key not in self._ranges:
             self._ranges[key] = f"{name}_range{len(self._ranges)}"
-            bounds = {f"{self._ranges[key]}_{what}": bound for what, bound in (("min", 0.0), ("max", quantizer.highest * quantizer.step))}
-            self._add(self._clip(name, self._ranges[key], bounds))
+            self._add(self._clip(name, self._ranges[key], quantizer.highest * quantizer.step))
             self._never_negative.add(self._ranges[key])
         return self._ranges[key]
 
-    def _clip(self, name: str, output: str, bounds: dict[str, float]) -> onnx.NodeProto:
+    def _clip(self, name: str, output: str, highest: float) -> onnx.NodeProto:
+        """A Clip from 0."""
         opset = next(one.version for one in self._model.opset_import if one.domain in ("", "ai.onnx"))
         if opset < 11:
-            return helper.make_node("Clip", [name], [output], name=output, **dict(zip(("min", "max"), bounds.values(), strict=True)))
+            return helper.make_node("Clip", [name], [output], name=output, min=0.0, max=highest)
+        bounds = {f"{output}_min": 0.0, f"{output}_max": highest}
         self._constants |= {bound: np.array(value, np.float32) for bound, value in bounds.items()}
         return helper.make_node("Clip", [name, *bounds], [output], name=output)
 
@@ -231,8 +230,10 @@ class _Reader:
                 first, quantizer=replace(old, lowest=max(low, old.lowest), highest=min(high, old.highest))
             )
             return
-        if first is None or node.op_type not in _MOVES or any(
-            one is None or (one.quantizer, one.zero_point) != (first.quantizer, first.zero_point) for one in codes
+        if (
+            first is None
+            or node.op_type not in _MOVES.split()
+            or any(one is None or (one.quantizer, one.zero_point) != (first.quantizer, first.zero_point) for one in codes)
         ):
             raise self._error(node, "runs on integers; quantize the model in the QDQ format, where all operators run on floats")
         tensors = [one.tensor for one in codes if one is not None]
@@ -247,7 +248,7 @@ class _Reader:
             self._add_layer(node)
         elif node.op_type == "Transpose" and node.input[0] in self._weights:
             self._weights[node.output[0]] = self._weights[node.input[0]].transposed(_attribute(node, "perm", None))
-        elif node.op_type in _KEEPS_STEPS:
+        elif node.op_type in _KEEPS_STEPS.split() and self._pads_with_zeros(node):
             quantizers = {self._quantizers.get(name) for name in (node.input if node.op_type == "Concat" else node.input[:1])}
             quantizer = quantizers.pop()
             if not quantizers and quantizer is not None:
@@ -277,9 +278,16 @@ class _Reader:
     def _add(self, node: onnx.NodeProto) -> None:
         self._nodes.append(node)
         data = node.input if node.op_type in _READS_ALL else node.input[:1]
-        keeps = node.op_type in _KEEPS_SIGN and all(name in self._never_negative for name in data)
-        if keeps or node.op_type in _NEVER_NEGATIVE or self._clips_negatives(node):
+        keeps = node.op_type in _KEEPS_SIGN.split() and self._pads_with_zeros(node) and all(name in self._never_negative for name in data)
+        if keeps or node.op_type in _NEVER_NEGATIVE.split() or self._clips_negatives(node):
             self._never_negative.update(node.output)
+
+    def _pads_with_zeros(self, node: onnx.NodeProto) -> bool:
+        """Whether a Pad adds zeros, or what is there already; any other node adds nothing."""
+        if node.op_type != "Pad" or _attribute(node, "mode", b"constant") != b"constant":
+            return True
+        value = self._constants.get(node.input[2]) if len(node.input) > 2 and node.input[2] else _attribute(node, "value", 0.0)
+        return value is not None and not np.any(value)
 
     def _clips_negatives(self, node: onnx.NodeProto) -> bool:
         if node.op_type != "Clip":
