@@ -94,7 +94,7 @@ def import_qdq(path: str | os.PathLike[str], shapes: Sequence[str] = ()) -> Impo
         raise PyncnnqError("needs onnx, which is not installed: pip install 'pyncnnq[import]'") from None
     qdq = read_qdq(Path(path))
     with tempfile.TemporaryDirectory(prefix="pyncnnq-") as folder:
-        file = Path(folder, Path(path).name)
+        file = Path(folder, f"{Path(path).stem}.onnx")
         onnx.save(qdq.model, file)
         model = load_model(*run_pnnx(file, Path(folder), shapes))
     return _quantized(path, Model(model.layers), qdq.layers)

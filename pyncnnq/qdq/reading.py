@@ -121,7 +121,7 @@ class _Codes:
 class _Reader:
     """Goes through the nodes of a model in their order.
 
-    Tensors go by their names in the quantized model, but for those in `_never_negative` and `_ranges`, which are the float model's.
+    Tensors go by their names in the quantized model, but in `_never_negative`, `_ranges` and `_highest` by those in the float model.
     """
 
     def __init__(self, path: Path, model: onnx.ModelProto) -> None:
@@ -134,7 +134,8 @@ class _Reader:
         self._quantizers: dict[str, ActivationQuantizer] = {}  # of float tensors that are rounded
         self._renamed: dict[str, str] = {}  # what the float model has in their place
         self._never_negative: set[str] = set()
-        self._ranges: dict[tuple[str, ActivationQuantizer], str] = {}
+        self._ranges: dict[tuple[str, ActivationQuantizer], str] = {}  # Clips that were put in
+        self._highest: dict[str, float] = {}  # and where they end
         self._nodes: list[onnx.NodeProto] = []
         self._layers: list[QdqLayer] = []
 
@@ -163,7 +164,8 @@ class _Reader:
         lowest, highest = _INTEGERS[kind]
         if name in self._constants:
             steps, zero_points = self._along_axis(node, step, zero_point, self._constants[name])
-            integers = np.rint(self._constants[name].astype(np.float32) / steps) + zero_points
+            values = self._constants[name].astype(np.float32)
+            integers = np.rint(np.divide(values, steps, out=np.zeros_like(values), where=steps > 0)) + zero_points
             self._constants[node.output[0]] = np.clip(integers, lowest, highest).astype(zero_point.dtype)
             return
         if step.size != 1:
@@ -202,8 +204,8 @@ class _Reader:
         key = name, quantizer
         if key not in self._ranges:
             self._ranges[key] = f"{name}_range{len(self._ranges)}"
+            self._highest[self._ranges[key]] = quantizer.highest * quantizer.step
             self._add(self._clip(name, self._ranges[key], quantizer.highest * quantizer.step))
-            self._never_negative.add(self._ranges[key])
         return self._ranges[key]
 
     def _clip(self, name: str, output: str, highest: float) -> onnx.NodeProto:
@@ -243,7 +245,10 @@ class _Reader:
 
     def _keep(self, node: onnx.NodeProto) -> None:
         """Take over a node on floats, and see what it tells of its outputs."""
-        self._add(self._copy(node, node.input))
+        if self._does_nothing(node):
+            self._renamed[node.output[0]] = self._renamed.get(node.input[0], node.input[0])
+        else:
+            self._add(self._copy(node, node.input))
         if node.op_type in _LAYERS:
             self._add_layer(node)
         elif node.op_type == "Transpose" and node.input[0] in self._weights:
@@ -253,6 +258,22 @@ class _Reader:
             quantizer = quantizers.pop()
             if not quantizers and quantizer is not None:
                 self._quantizers |= dict.fromkeys(node.output, quantizer)
+
+    def _does_nothing(self, node: onnx.NodeProto) -> bool:
+        """Whether it is a ReLU or a Clip, kept although the pair before it does its work."""
+        name = self._renamed.get(node.input[0], "") if node.input else ""
+        if node.op_type == "Clip" and name in self._highest:
+            low, high = self._bounds(node)
+            return low is not None and low <= 0 and high is not None and high >= self._highest[name] * (1 - 1e-6)
+        return node.op_type == "Relu" and name in self._highest
+
+    def _bounds(self, node: onnx.NodeProto) -> tuple[float | None, float | None]:
+        """Of a Clip; None for one that is not there or not constant."""
+        found = []
+        for place, name in ((1, "min"), (2, "max")):
+            bound = self._constants.get(node.input[place]) if len(node.input) > place else _attribute(node, name, None)
+            found.append(None if bound is None else float(bound))
+        return found[0], found[1]
 
     def _add_layer(self, node: onnx.NodeProto) -> None:
         weight = self._weights.get(node.input[1])
@@ -279,7 +300,8 @@ class _Reader:
         self._nodes.append(node)
         data = node.input if node.op_type in _READS_ALL else node.input[:1]
         keeps = node.op_type in _KEEPS_SIGN.split() and self._pads_with_zeros(node) and all(name in self._never_negative for name in data)
-        if keeps or node.op_type in _NEVER_NEGATIVE.split() or self._clips_negatives(node):
+        lowest = self._bounds(node)[0] if node.op_type == "Clip" else None
+        if keeps or node.op_type in _NEVER_NEGATIVE.split() or (lowest is not None and lowest >= 0):
             self._never_negative.update(node.output)
 
     def _pads_with_zeros(self, node: onnx.NodeProto) -> bool:
@@ -288,12 +310,6 @@ class _Reader:
             return True
         value = self._constants.get(node.input[2]) if len(node.input) > 2 and node.input[2] else _attribute(node, "value", 0.0)
         return value is not None and not np.any(value)
-
-    def _clips_negatives(self, node: onnx.NodeProto) -> bool:
-        if node.op_type != "Clip":
-            return False
-        bound = self._constants.get(node.input[1]) if len(node.input) > 1 else None
-        return bool(bound.item() >= 0 if bound is not None else _attribute(node, "min", -1.0) >= 0)
 
     def _parameters(self, node: onnx.NodeProto) -> tuple[Floats, NDArray[Any]]:
         """Scale and zero point, of the same shape."""
@@ -348,6 +364,8 @@ class _Reader:
         nodes = list(self._nodes)
         made = {name for node in nodes for name in node.output}
         for output in graph.output:
+            if output.name in self._codes:
+                raise ModelError(f"{self._path}: output {output.name!r} is of integers; let a DequantizeLinear follow it")
             if output.name not in made and output.name in self._renamed:
                 nodes.append(helper.make_node("Identity", [self._renamed[output.name]], [output.name], name=output.name))
         needed = {output.name for output in graph.output}

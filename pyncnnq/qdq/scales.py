@@ -49,9 +49,10 @@ def fit_weights(pair: Pair) -> tuple[NDArray[np.float32], list[str]]:
         )
     elif coarser.any():
         factor = (absmax[coarser] / step[coarser]).max() / LARGEST
+        outputs = f"{np.count_nonzero(coarser)} of {len(step)} outputs"
         warnings.append(
-            f"{_title(pair)}: its weights have a zero point, and ncnn's have none: the weights of {np.count_nonzero(coarser)} outputs "
-            f"are rounded anew, to steps up to {factor:.2f} times as large"
+            f"{_title(pair)}: its weights have a zero point, and ncnn's have none: those of {outputs} are rounded anew, "
+            f"to steps up to {factor:.2f} times as large"
         )
     if warnings:
         name = scaled.weight
