@@ -20,7 +20,7 @@ from pyncnnq.optimization.zero_point import fold_zero_points
 from pyncnnq.qdq.mapping import Pair, match
 from pyncnnq.qdq.quantizers import ActivationQuantizer
 from pyncnnq.qdq.reading import QdqLayer
-from pyncnnq.qdq.scales import LARGEST, describe_coarser, fit_weights, shifted_range, symmetric_scale
+from pyncnnq.qdq.scales import LARGEST, describe_coarser, fit_weights, shifted_range
 from pyncnnq.quantizable import input_channels
 from pyncnnq.quantization import QuantizedModel, quantize
 from pyncnnq.quantization.selection import candidates
@@ -151,8 +151,8 @@ def _fold(model: Model, table: Table, quantizers: dict[str, ActivationQuantizer]
     for name, quantizer in quantizers.items():
         layer = model.layer(name)
         blob = layer.bottoms[0]
-        table[name] = symmetric_scale(quantizer)
-        if max(-quantizer.lowest, quantizer.highest) <= LARGEST + 1:
+        table[name] = 1 / quantizer.step
+        if max(-quantizer.lowest, quantizer.highest) <= LARGEST + 1:  # one number at an end may be lost
             continue
         if quantizer.cuts_negatives or is_non_negative(graph, blob):
             # With the threshold 2 * 127 steps half of it is the zero point, and the steps stay what they are.

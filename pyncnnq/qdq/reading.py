@@ -238,7 +238,7 @@ class _Reader:
             or any(one is None or (one.quantizer, one.zero_point) != (first.quantizer, first.zero_point) for one in codes)
         ):
             raise self._error(node, "runs on integers; quantize the model in the QDQ format, where all operators run on floats")
-        tensors = [one.tensor for one in codes if one is not None]
+        tensors = [self._restore_range(one) for one in codes if one is not None]
         self._add(self._copy(node, [*tensors, *node.input[len(data) :]]))
         for output in node.output:
             self._codes[output] = replace(first, tensor=output)

@@ -60,15 +60,6 @@ def fit_weights(pair: Pair) -> tuple[NDArray[np.float32], list[str]]:
     return scales, warnings
 
 
-def symmetric_scale(quantizer: ActivationQuantizer) -> float:
-    """ncnn's scale of an input that has no zero point of its own: that of the quantizer, or less if its integers would not fit.
-
-    One number at either end may be lost.
-    """
-    reach = max(-quantizer.lowest, quantizer.highest)
-    return 1 / quantizer.step if reach <= LARGEST + 1 else LARGEST / reach / quantizer.step
-
-
 def shifted_range(quantizer: ActivationQuantizer) -> tuple[float, float]:
     """The values that ncnn's 255 numbers stand for, stored less a zero point such that they are multiples of the quantizer's step.
 
