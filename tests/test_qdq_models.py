@@ -56,7 +56,7 @@ def photographs(shared: Path) -> tuple[list[Array], list[Array]]:
     return calibration, evaluation
 
 
-@pytest.fixture(scope="module", params=WAYS)
+@pytest.fixture(scope="module", params=["uint8, per channel", "uint8, per tensor", "uint8, percentile", "int8, symmetric"])
 def lite0(
     request: pytest.FixtureRequest,
     shared: Path,

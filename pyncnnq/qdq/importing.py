@@ -18,8 +18,7 @@ from pyncnnq.optimization.asymmetric import fold_asymmetric
 from pyncnnq.optimization.centring import centre
 from pyncnnq.optimization.zero_point import fold_zero_points
 from pyncnnq.qdq.mapping import Pair, match
-from pyncnnq.qdq.quantizers import ActivationQuantizer
-from pyncnnq.qdq.reading import QdqLayer
+from pyncnnq.qdq.quantizers import ActivationQuantizer, QdqLayer
 from pyncnnq.qdq.scales import LARGEST, describe_coarser, fit_weights, shifted_range
 from pyncnnq.quantizable import input_channels
 from pyncnnq.quantization import QuantizedModel, quantize
@@ -91,7 +90,7 @@ def import_qdq(path: str | os.PathLike[str], shapes: Sequence[str] = ()) -> Impo
 
         from pyncnnq.qdq.reading import read_qdq
     except ImportError:
-        raise PyncnnqError("needs onnx, which is not installed: pip install 'pyncnnq[import]'") from None
+        raise PyncnnqError(f"{path}: to read it takes onnx, which is not installed: pip install 'pyncnnq[import]'") from None
     qdq = read_qdq(Path(path))
     with tempfile.TemporaryDirectory(prefix="pyncnnq-") as folder:
         file = Path(folder, f"{Path(path).stem}.onnx")

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pyncnnq.model import Layer, Model
-from pyncnnq.qdq.quantizers import Floats, QuantizedWeight
-from pyncnnq.qdq.reading import QdqLayer
+from pyncnnq.qdq.quantizers import Floats, QdqLayer, QuantizedWeight
 from pyncnnq.quantizable import needs_activation_scale
 
 _ROUNDING = 1e-5

@@ -1,4 +1,4 @@
-"""What QuantizeLinear and DequantizeLinear say of a tensor: steps, and integers without their zero point."""
+"""What QuantizeLinear and DequantizeLinear say of a tensor and of a layer: steps, and integers without their zero point."""
 
 from __future__ import annotations
 
@@ -53,3 +53,20 @@ class QuantizedWeight:
         """Matrices of shape (outputs, elements): the first axis is kept, all others become one."""
         steps = np.broadcast_to(self.steps, self.integers.shape)
         return QuantizedWeight(self.integers.reshape(len(steps), -1), steps.reshape(len(steps), -1))
+
+
+@dataclass(frozen=True)
+class QdqLayer:
+    """A layer with quantized weights, or of a quantized input.
+
+    Attributes:
+        name: the node's; of one without, that of its output.
+        type: Conv, ConvTranspose, Gemm or MatMul.
+        weight: of shape (outputs, elements); None if it is not a constant that has been quantized.
+        input: how its input is rounded; None if it is not.
+    """
+
+    name: str
+    type: str
+    weight: QuantizedWeight | None
+    input: ActivationQuantizer | None

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from onnx import helper, inliner, numpy_helper
 
 from pyncnnq.errors import ModelError
-from pyncnnq.qdq.quantizers import ActivationQuantizer, Floats, QuantizedWeight
+from pyncnnq.qdq.quantizers import ActivationQuantizer, Floats, QdqLayer, QuantizedWeight
 
 _MOVES = "Concat DepthToSpace Expand Flatten Gather Identity MaxPool Reshape Slice SpaceToDepth Split Squeeze Tile Transpose Unsqueeze"
 """They give values of their first input (Concat: of all) and no others."""
@@ -33,23 +33,6 @@ _READS_ALL = ("Add", "Concat", "Mul")  # the others have parameters behind their
 _LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 _DYNAMIC = ("DynamicQuantizeLinear", "ConvInteger", "MatMulInteger", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM")
 _INTEGERS = {"int8": (-128, 127), "uint8": (0, 255)}
-
-
-@dataclass(frozen=True)
-class QdqLayer:
-    """A layer with quantized weights, or of a quantized input.
-
-    Attributes:
-        name: the node's; of one without, that of its output.
-        type: Conv, ConvTranspose, Gemm or MatMul.
-        weight: of shape (outputs, elements); None if it is not a constant that has been quantized.
-        input: how its input is rounded; None if it is not.
-    """
-
-    name: str
-    type: str
-    weight: QuantizedWeight | None
-    input: ActivationQuantizer | None
 
 
 @dataclass(frozen=True)
