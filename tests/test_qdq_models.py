@@ -84,7 +84,7 @@ def test_all_layers_of_lite0_are_int8_with_the_scales_that_they_had(lite0: Judge
 
 @pytest.fixture(scope="module", params=WAYS | KEEPING)
 def residual(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Judged:
-    """As a small ResNet; max pooling keeps some of its blobs from having zero points."""
+    """As a small ResNet.  Max pooling keeps one of its blobs from having a zero point."""
     folder = tmp_path_factory.mktemp("residual")
     source = residual_network(folder / "float.onnx")
     path = quantized(source, folder / "qdq.onnx", smooth_images(16, 3, 32), **(WAYS | KEEPING)[request.param])
@@ -102,7 +102,7 @@ def test_layers_of_resnet_have_the_scales_that_they_had_or_are_named(residual: J
     for layer in result.layers:
         named = any(f"'{layer.name}'" in warning for warning in result.warnings)
         assert named != (layer.scale == pytest.approx(1 / layer.step, rel=1e-6))
-    assert len(result.warnings) <= 5
+    assert len(result.warnings) <= 2
 
 
 def test_weights_with_zero_points_are_named_and_nearly_kept(tmp_path: Path) -> None:
