@@ -177,23 +177,27 @@ class TestFeatures:
     """What exporters do in their own ways."""
 
     def test_float_weights_between_a_pair(self, tmp_path: Path) -> None:
-        """NNCF, PPQ and torch write the weights as floats."""
+        """NNCF, PPQ and torch write the weights as floats; some have been turned, or clipped to 7 bits."""
 
         def build(network: Network, x: str) -> str:
-            steps = network.constant(np.full(6, 0.004)), network.constant(np.zeros(6), np.int8)
-            weight = network.add("QuantizeLinear", network.constant(network.rng.normal(0, 0.2, (6, 4, 3, 3))), *steps, axis=0)
-            return network.conv(x, 4, 6, 3, weight=network.add("DequantizeLinear", weight, *steps, axis=0))
+            steps = network.add("Identity", network.constant(np.full(6, 0.004))), network.constant(np.zeros(6), np.int8)
+            weight = network.add("Transpose", network.constant(network.rng.normal(0, 0.1, (4, 6, 3, 3))), perm=[1, 0, 2, 3])
+            weight = network.add("QuantizeLinear", weight, *steps, axis=0)
+            weight = network.add("Clip", weight, network.constant(-64, np.int8), network.constant(63, np.int8))
+            weight = network.add("Identity", network.add("DequantizeLinear", weight, *steps, axis=0))
+            return network.conv(x, 4, 6, 3, weight=weight)
 
         assert_exact(imported(tmp_path, build))
 
-    def test_seven_bits(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("bounds", [["", "127"], ["0", "127"]])
+    def test_seven_bits(self, tmp_path: Path, bounds: list[str]) -> None:
         """torch writes the reduced range of its int8 as a Clip of the integers."""
 
         def build(network: Network, x: str) -> str:
             x = quantized_conv(network, x, 4, 6)
             parameters = network.constant(0.01), network.constant(0, np.uint8)
             codes = network.add("QuantizeLinear", x, *parameters)
-            codes = network.add("Clip", codes, network.constant(0, np.uint8), network.constant(127, np.uint8))
+            codes = network.add("Clip", codes, *(bound and network.constant(int(bound), np.uint8) for bound in bounds))
             return quantized_conv(network, network.add("DequantizeLinear", codes, *parameters), 6, 4)
 
         one = imported(tmp_path, build)

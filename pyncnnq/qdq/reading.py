@@ -130,8 +130,8 @@ class _Reader:
                 self._dequantize(node)
             elif node.op_type == "Constant":
                 self._constants[node.output[0]] = self._value(node)
-            elif node.op_type == "Identity" and node.input[0] in self._constants:
-                self._constants[node.output[0]] = self._constants[node.input[0]]
+            elif node.op_type in ("Clip", "Identity", "Transpose") and node.input[0] in self._constants:
+                self._fold(node)
             elif any(name in self._codes for name in node.input):
                 self._run_on_integers(node)
             else:
@@ -200,20 +200,27 @@ class _Reader:
         self._constants |= {bound: np.array(value, np.float32) for bound, value in bounds.items()}
         return helper.make_node("Clip", [name, *bounds], [output], name=output)
 
+    def _fold(self, node: onnx.NodeProto) -> None:
+        """Compute one of the nodes that exporters put between a weight, its quantizer and its layer."""
+        name, output, axes = node.input[0], node.output[0], _attribute(node, "perm", None)
+        values = self._constants[name]
+        if node.op_type == "Clip":
+            low, high = self._bounds(node)
+            values = np.maximum(values, values.dtype.type(low)) if low is not None else values
+            self._constants[output] = np.minimum(values, values.dtype.type(high)) if high is not None else values
+            return
+        turns = node.op_type == "Transpose"
+        self._constants[output] = values.transpose(axes) if turns else values
+        if name in self._weights:
+            self._weights[output] = self._weights[name].transposed(axes) if turns else self._weights[name]
+
     def _run_on_integers(self, node: onnx.NodeProto) -> None:
         """Let a node between QuantizeLinear and DequantizeLinear take the floats instead."""
         data = list(node.input) if node.op_type == "Concat" else [node.input[0]]
         codes = [self._codes.get(name) for name in data]
         first = codes[0]
-        if first is not None and node.op_type == "Clip":  # torch exports the range of 7 bits so
-            bounds = [self._constants.get(name) for name in node.input[1:3]]
-            if len(bounds) != 2 or any(bound is None for bound in bounds):
-                raise self._error(node, "clips integers by bounds that are not constants; such models cannot be imported")
-            low, high = (int(bound.item()) - first.zero_point for bound in bounds if bound is not None)
-            old = first.quantizer
-            self._codes[node.output[0]] = replace(
-                first, quantizer=replace(old, lowest=max(low, old.lowest), highest=min(high, old.highest))
-            )
+        if first is not None and node.op_type == "Clip":
+            self._codes[node.output[0]] = replace(first, quantizer=self._narrowed(node, first))
             return
         if (
             first is None
@@ -226,6 +233,16 @@ class _Reader:
         for output in node.output:
             self._codes[output] = replace(first, tensor=output)
 
+    def _narrowed(self, node: onnx.NodeProto, codes: _Codes) -> ActivationQuantizer:
+        """That of a Clip of integers, as which torch writes ranges such as 7 bits."""
+        if any(name and name not in self._constants for name in node.input[1:]):
+            raise self._error(node, "clips integers by bounds that are not constants; such models cannot be imported")
+        low, high = self._bounds(node)
+        old = codes.quantizer
+        lowest = old.lowest if low is None else max(old.lowest, int(low) - codes.zero_point)
+        highest = old.highest if high is None else min(old.highest, int(high) - codes.zero_point)
+        return replace(old, lowest=lowest, highest=highest)
+
     def _keep(self, node: onnx.NodeProto) -> None:
         """Take over a node on floats, and see what it tells of its outputs."""
         if self._does_nothing(node):
@@ -234,8 +251,6 @@ class _Reader:
             self._add(self._copy(node, node.input))
         if node.op_type in _LAYERS:
             self._add_layer(node)
-        elif node.op_type == "Transpose" and node.input[0] in self._weights:
-            self._weights[node.output[0]] = self._weights[node.input[0]].transposed(_attribute(node, "perm", None))
         elif node.op_type in _KEEPS_STEPS.split() and self._pads_with_zeros(node):
             quantizers = {self._quantizers.get(name) for name in (node.input if node.op_type == "Concat" else node.input[:1])}
             quantizer = quantizers.pop()
