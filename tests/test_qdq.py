@@ -266,6 +266,39 @@ class TestFeatures:
         assert one.result.layers[-1].type == "InnerProduct"
         assert_exact(one)
 
+    @pytest.mark.parametrize("biased", [False, True])
+    def test_linear_layers_of_sequences(self, tmp_path: Path, biased: bool) -> None:
+        """pnnx makes a Gemm of each, for which ncnn takes no activation scale."""
+        network = Network(1, 16, 32)
+
+        def linear(x: str, inputs: int, outputs: int) -> str:
+            steps = network.rng.uniform(0.5, 1.5, outputs) * 0.03 / inputs**0.5
+            x = network.add("MatMul", x, network.weight(network.integers(inputs, outputs), steps, axis=1))
+            return network.add("Add", x, network.constant(network.rng.normal(0, 0.1, outputs))) if biased else x
+
+        x = network.add("Relu", linear(network.pair("x", 0.03, 0, np.int8), 32, 48))
+        x = network.add("Transpose", linear(network.pair(x, 0.01), 48, 20), perm=[0, 2, 1])
+        samples = [network.rng.normal(0, 1, (16, 32)).astype(np.float32) for _ in range(4)]
+        one = Imported.of(network.save(tmp_path / "qdq.onnx", x), samples)
+        assert [layer.type for layer in one.result.layers] == ["InnerProduct", "InnerProduct"]
+        first, second = one.result.layers
+        assert first.scale == pytest.approx(1 / 0.03)
+        assert not one.result.in_float
+        assert one.decibels > (SAME if second.scale == pytest.approx(100) else 25)
+
+    def test_a_linear_layer_of_a_sequence_that_is_not_quantized_is_left_as_it_was(self, tmp_path: Path) -> None:
+        network = Network(1, 16, 32)
+        weight = network.constant(network.rng.normal(0, 0.1, (32, 32)))
+        x = network.add("Add", network.add("MatMul", "x", weight), network.constant(np.ones(32)))
+        x = network.add("MatMul", network.pair(x, 0.03, 0, np.int8), network.weight(network.integers(32, 20), np.full(20, 0.01), axis=1))
+        samples = [network.rng.normal(0, 1, (16, 32)).astype(np.float32) for _ in range(4)]
+        one = Imported.of(network.save(tmp_path / "qdq.onnx", x), samples)
+        types = [layer.type for layer in one.result.model.layers]
+        assert "Gemm" in types
+        assert "InnerProduct" in types
+        assert "8=2" not in next(layer for layer in one.result.int8.layers if layer.type == "Gemm").params.text()
+        assert one.decibels > 35
+
     def test_a_batch_norm_that_pnnx_folds_changes_scales_and_no_integers(self, tmp_path: Path) -> None:
         def build(network: Network, x: str) -> str:
             rng = network.rng

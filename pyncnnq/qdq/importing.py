@@ -20,6 +20,7 @@ from pyncnnq.optimization.zero_point import fold_zero_points
 from pyncnnq.qdq.mapping import Pair, match
 from pyncnnq.qdq.quantizers import ActivationQuantizer, QdqLayer
 from pyncnnq.qdq.scales import LARGEST, describe_coarser, fit_weights, shifted_range
+from pyncnnq.qdq.sequences import inner_product
 from pyncnnq.quantizable import input_channels
 from pyncnnq.quantization import QuantizedModel, quantize
 from pyncnnq.quantization.selection import candidates
@@ -100,12 +101,14 @@ def import_qdq(path: str | os.PathLike[str], shapes: Sequence[str] = ()) -> Impo
 
 
 def _quantized(path: str | os.PathLike[str], model: Model, sources: Sequence[QdqLayer]) -> ImportedQdq:
-    pairs = match(model, sources)
+    converted = [inner_product(layer) or layer for layer in model.layers]
+    pairs = match(converted, sources)
     in_float = dict(_reasons(sources, pairs))
     quantized = {pair.layer.name: (pair, pair.source.input) for pair in pairs if pair.source.input is not None}
     if not quantized:
         some = "; ".join(f"{name}: {reason}" for name, reason in list(in_float.items())[:3])
         raise ModelError(f"{path}: has no layer that ncnn could run in int8 as it is quantized{f' ({some})' if some else ''}")
+    model = Model([new if new.name in quantized else old for old, new in zip(model.layers, converted, strict=True)])
     table, warnings = Table(), []
     for name, (pair, _) in quantized.items():
         table[weight_key(name)], inexact = fit_weights(pair)
@@ -134,7 +137,7 @@ def _reasons(sources: Sequence[QdqLayer], pairs: Sequence[Pair]) -> Iterable[tup
         elif source.type == "ConvTranspose":
             yield source.name, "ncnn has no int8 deconvolution"
         elif id(source) not in found:
-            yield source.name, "pnnx makes of it what ncnn does not run in int8 by scales: no convolution of images, no InnerProduct"
+            yield source.name, "pnnx makes a layer of it that takes no scales in ncnn, such as a 1-D convolution"
 
 
 def _fold(model: Model, table: Table, quantizers: dict[str, ActivationQuantizer]) -> tuple[Model, list[str]]:

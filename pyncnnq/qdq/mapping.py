@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pyncnnq.model import Layer, Model
+from pyncnnq.model import Layer
 from pyncnnq.qdq.quantizers import Floats, QdqLayer, QuantizedWeight
 from pyncnnq.quantizable import needs_activation_scale
 
@@ -30,22 +30,22 @@ class Pair:
     steps: Floats
 
 
-def match(model: Model, sources: Sequence[QdqLayer]) -> list[Pair]:
+def match(layers: Sequence[Layer], sources: Sequence[QdqLayer]) -> list[Pair]:
     """Find the layers by their weights; those with the same weights in their order.
 
     Weights may have been multiplied, output by output: pnnx folds a BatchNorm into the convolution before it.
 
     Args:
-        model: what pnnx made.
+        layers: what pnnx made.
         sources: of the ONNX model; those without quantized weights are not found.
 
     Returns:
-        In the order of `model`; layers without a counterpart are left out.
+        In the order of `layers`; those without a counterpart are left out.
     """
     left = [(source, source.weight) for source in sources if source.weight is not None]
     pairs: dict[str, Pair] = {}
     for may_differ in (False, True):
-        for layer in model.layers:
+        for layer in layers:
             if not needs_activation_scale(layer) or layer.name in pairs:
                 continue
             for source, weight in left:
@@ -54,7 +54,7 @@ def match(model: Model, sources: Sequence[QdqLayer]) -> list[Pair]:
                     pairs[layer.name] = Pair(layer, source, weight.steps * np.abs(factors))
                     left.remove((source, weight))
                     break
-    return [pairs[layer.name] for layer in model.layers if layer.name in pairs]
+    return [pairs[layer.name] for layer in layers if layer.name in pairs]
 
 
 def _factors(layer: Layer, weight: QuantizedWeight, *, may_differ: bool) -> Floats | None:

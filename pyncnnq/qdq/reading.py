@@ -297,10 +297,13 @@ class _Reader:
     def _add(self, node: onnx.NodeProto) -> None:
         self._nodes.append(node)
         data = node.input if node.op_type in _READS_ALL else node.input[:1]
-        keeps = node.op_type in _KEEPS_SIGN.split() and self._pads_with_zeros(node) and all(name in self._never_negative for name in data)
+        keeps = node.op_type in _KEEPS_SIGN.split() and self._pads_with_zeros(node) and all(map(self._is_never_negative, data))
         lowest = self._bounds(node)[0] if node.op_type == "Clip" else None
         if keeps or node.op_type in _NEVER_NEGATIVE.split() or (lowest is not None and lowest >= 0):
             self._never_negative.update(node.output)
+
+    def _is_never_negative(self, name: str) -> bool:
+        return name in self._never_negative or (name in self._constants and bool((self._constants[name] >= 0).all()))
 
     def _pads_with_zeros(self, node: onnx.NodeProto) -> bool:
         """Whether a Pad adds zeros, or what is there already; any other node adds nothing."""
