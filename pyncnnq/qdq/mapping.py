@@ -15,7 +15,7 @@ _ROUNDING = 1e-5
 """How far, relative to the largest of an output, weights may be from what they were: they are multiplied in float32."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pair:
     """A layer of the ncnn model, and what it was.
 

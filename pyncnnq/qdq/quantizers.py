@@ -30,7 +30,7 @@ class ActivationQuantizer:
         return self.lowest == 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class QuantizedWeight:
     """A constant tensor: step * integer, element by element.
 
@@ -55,7 +55,7 @@ class QuantizedWeight:
         return QuantizedWeight(self.integers.reshape(len(steps), -1), steps.reshape(len(steps), -1))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class QdqLayer:
     """A layer with quantized weights, or of a quantized input.
 
