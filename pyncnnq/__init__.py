@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pyncnnq.inputs import InputOptions
     from pyncnnq.model import Model, load_model
     from pyncnnq.optimization.recipe import Optimized, optimize
+    from pyncnnq.qdq.importing import ImportedQdq, import_qdq
     from pyncnnq.quantization import QuantizedModel, dequantize, quantize
     from pyncnnq.statistics.driver import Statistics
     from pyncnnq.table import Table
@@ -38,6 +39,7 @@ _HOMES = {
     "Deployed": "deployment.deploy",
     "Evaluation": "evaluation.evaluate",
     "Fused": "fusing",
+    "ImportedQdq": "qdq.importing",
     "InputError": "errors",
     "InputOptions": "inputs",
     "Model": "model",
@@ -57,6 +59,7 @@ _HOMES = {
     "dequantize": "quantization",
     "evaluate": "evaluation.evaluate",
     "fuse": "fusing",
+    "import_qdq": "qdq.importing",
     "load_model": "model",
     "optimize": "optimization.recipe",
     "quantize": "quantization",
@@ -70,6 +73,7 @@ __all__ = [
     "Deployed",
     "Evaluation",
     "Fused",
+    "ImportedQdq",
     "InputError",
     "InputOptions",
     "Model",
@@ -89,6 +93,7 @@ __all__ = [
     "dequantize",
     "evaluate",
     "fuse",
+    "import_qdq",
     "load_model",
     "optimize",
     "quantize",

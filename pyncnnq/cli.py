@@ -24,6 +24,7 @@ _MODULES = {
     "analyze": "analyze",
     "inspect": "inspect",
     "dequantize": "quantize",
+    "import-qdq": "import_qdq",
     "demo": "demo",
 }
 """Each command's module in `pyncnnq.commands`, imported when it is needed: `calibrate` has its workers to start first."""
@@ -36,7 +37,8 @@ class _Commands(click.Group):
     def get_command(self, _context: click.Context, name: str) -> click.Command | None:
         if name not in _MODULES:
             return None
-        return cast(click.Command, getattr(import_module(f"pyncnnq.commands.{_MODULES[name]}"), f"{name}_command"))
+        module = import_module(f"pyncnnq.commands.{_MODULES[name]}")
+        return cast(click.Command, getattr(module, f"{name.replace('-', '_')}_command"))
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import REPOSITORY
 
-NAMES = ("accuracy", "calibrate_speed", "evaluate_speed", "histogram_fidelity", "kernels", "portability", "quantize_speed")
+NAMES = ("accuracy", "calibrate_speed", "evaluate_speed", "histogram_fidelity", "kernels", "portability", "qdq_accuracy", "quantize_speed")
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:

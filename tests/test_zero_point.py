@@ -141,6 +141,15 @@ FOLDABLE: dict[str, tuple[Build, list[str], int]] = {
         ["first", "pool"],
         1,
     ),
+    "mean": (
+        lambda rng: [
+            first(rng),
+            plain("Reduction", "mean", "first", text=" 0=3 1=0 -23303=2,1,2 4=0 5=1"),
+            inner_product(rng, "out", "mean", 16, 8),
+        ],
+        ["first", "mean"],
+        1,
+    ),
     "average": (
         lambda rng: [
             first(rng),
@@ -193,6 +202,53 @@ FOLDABLE: dict[str, tuple[Build, list[str], int]] = {
             convolution(rng, "out", "relu", 16, 8),
         ],
         ["first", "first_0", "first_1", "a", "b", "sum", "relu"],
+        1,
+    ),
+    "residual with a Clip": (
+        lambda rng: [
+            first(rng),
+            convolution(rng, "b", "first", 16, 16),
+            plain("BinaryOp", "sum", "first", "b", text=" 0=0"),
+            plain("Clip", "relu", "sum", text=" 0=0.0 1=4.0"),
+            convolution(rng, "out", "relu", 16, 8, 3, text=" 4=1"),
+        ],
+        ["first", "first_0", "first_1", "b", "sum", "relu"],
+        -1,
+    ),
+    "residual behind a maximum": (
+        lambda rng: [
+            first(rng),
+            plain("Pooling", "pool", "first", text=" 1=2 2=2"),
+            convolution(rng, "a", "pool", 16, 16, 3, text=" 4=1"),
+            plain("BinaryOp", "sum", "pool", "a", text=" 0=0"),
+            plain("ReLU", "relu", "sum"),
+            convolution(rng, "b", "relu", 16, 16, 3, text=" 4=1"),
+            plain("BinaryOp", "sum2", "b", "relu", text=" 0=0"),
+            plain("ReLU", "relu2", "sum2"),
+            convolution(rng, "out", "relu2", 16, 8),
+        ],
+        ["a", "sum", "relu", "relu_0", "relu_1", "b", "sum2", "relu2"],
+        -1,
+    ),
+    "residual with what cannot be shifted": (
+        lambda rng: [
+            first(rng, text=" 9=2 -23310=1,0.1"),
+            convolution(rng, "a", "in0", 3, 16, 3),
+            plain("BinaryOp", "sum", "a", "first", text=" 0=0"),
+            plain("ReLU", "relu", "sum"),
+            convolution(rng, "out", "relu", 16, 8, 3, text=" 4=1"),
+        ],
+        ["a", "sum", "relu"],
+        -1,
+    ),
+    "residual that is an output": (
+        lambda rng: [
+            first(rng),
+            convolution(rng, "a", "first", 16, 16, 3, text=" 4=1"),
+            plain("BinaryOp", "sum", "a", "first", text=" 0=0"),
+            plain("ReLU", "last", "sum"),
+        ],
+        ["first", "first_0", "first_1", "a"],
         -1,
     ),
     "residuals without padding": (
@@ -306,19 +362,6 @@ NOT_FOLDABLE: dict[str, Build] = {
         plain("ReLU", "relu", "sum"),
         convolution(rng, "out", "relu", 16, 8),
     ],
-    "sum with what may be negative": lambda rng: [
-        first(rng, text=""),
-        convolution(rng, "a", "first", 16, 16),
-        plain("BinaryOp", "sum", "a", "first", text=" 0=0"),
-        plain("ReLU", "relu", "sum"),
-        convolution(rng, "out", "relu", 16, 8),
-    ],
-    "sum that an output reads": lambda rng: [
-        first(rng),
-        convolution(rng, "a", "first", 16, 16),
-        plain("BinaryOp", "sum", "a", "first", text=" 0=0"),
-        plain("ReLU", "relu", "sum"),
-    ],
     "sum that is read unrectified too": lambda rng: [
         first(rng),
         convolution(rng, "a", "first", 16, 16),
@@ -346,6 +389,21 @@ NOT_FOLDABLE: dict[str, Build] = {
         plain("ReLU", "relu", "first"),
         convolution(rng, "out", "relu", 16, 8),
         convolution(rng, "b", "first", 16, 8),
+    ],
+    "Clip below zero": lambda rng: [
+        first(rng, text=""),
+        plain("Clip", "relu", "first", text=" 0=-0.1 1=4.0"),
+        convolution(rng, "out", "relu", 16, 8),
+    ],
+    "sum of all": lambda rng: [
+        first(rng),
+        plain("Reduction", "sum", "first", text=" 0=0 1=0 -23303=2,1,2 4=0 5=1"),
+        inner_product(rng, "out", "sum", 16, 8),
+    ],
+    "mean times a number": lambda rng: [
+        first(rng),
+        plain("Reduction", "mean", "first", text=" 0=3 1=0 2=0.5 -23303=2,1,2 4=0 5=1"),
+        inner_product(rng, "out", "mean", 16, 8),
     ],
     "leaky ReLU layer": lambda rng: [
         first(rng, text=""),
@@ -445,6 +503,15 @@ def test_a_producer_in_float_does_not(tmp_path: Path) -> None:
         run_model(one, tmp_path, {"in0": x})["out"] for one in (model, quantize(model, table), quantize(folded, adjusted))
     )
     assert sqnr(expected, with_) > sqnr(expected, without) + 4
+
+
+def test_only_those_that_may_read_shifted_blobs_do(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    layers = [first(rng), convolution(rng, "a", "first", 16, 8, text=" 9=1"), convolution(rng, "b", "a", 8, 8)]
+    model, table = calibrated(layers, tmp_path, image(rng))
+    assert fold_zero_points(model, table)[2] == ["first", "a"]
+    assert fold_zero_points(model, table, ["first", "b"])[2] == ["a"]
+    assert fold_zero_points(model, table, [])[2] == []
 
 
 def test_siblings_with_different_scales_prevent_it(tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ _ENDINGS = (".param", ".bin")
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+_ENDINGS = (".param", ".bin")
+
 
 class _OutputPath(click.Path):
     """Where to write: a path whose last part is a name."""
@@ -104,12 +106,6 @@ def budget_options(command: Command) -> Command:
     return _with(options, command)
 
 
-def _with(options: Sequence[Callable[[Command], Command]], command: Command) -> Command:
-    for option in reversed(options):
-        command = option(command)
-    return command
-
-
 def model_targets(output: Path, inputs: Sequence[Path]) -> tuple[Path, Path]:
     """The pair of files to write; their common part may be given with either ending.
 
@@ -125,3 +121,9 @@ def model_targets(output: Path, inputs: Sequence[Path]) -> tuple[Path, Path]:
     for target in targets:
         check_writable(target, inputs)
     return targets
+
+
+def _with(options: Sequence[Callable[[Command], Command]], command: Command) -> Command:
+    for option in reversed(options):
+        command = option(command)
+    return command

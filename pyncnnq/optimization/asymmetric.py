@@ -33,7 +33,7 @@ from pyncnnq.table import Table, weight_key
 from pyncnnq.weight_scales import weight_rows
 
 SMALLEST_GAIN = 1.035
-"""By what factor the steps of int8 must get smaller to make a shift worth it: by 0.3 dB."""
+"""0.3 dB: with less, a shift is not worth it."""
 
 Floats = NDArray[np.float64]
 
@@ -47,7 +47,9 @@ class _Shift:
     scale: float
 
 
-def fold_asymmetric(model: Model, table: Table, ranges: Mapping[str, tuple[float, float]]) -> tuple[Model, Table, list[str]]:
+def fold_asymmetric(
+    model: Model, table: Table, ranges: Mapping[str, tuple[float, float]], smallest_gain: float = SMALLEST_GAIN
+) -> tuple[Model, Table, list[str]]:
     """Store blobs shifted by the middle of their range, where a linear layer writes them and a convolution that pads reads them.
 
     The writer is a Convolution, ConvolutionDepthWise or InnerProduct without activation, or a Scale.  The readers, directly or through
@@ -62,6 +64,7 @@ def fold_asymmetric(model: Model, table: Table, ranges: Mapping[str, tuple[float
         table: its calibration table; 127 / scale of an activation row is the threshold of the blob.
         ranges: the smallest and the largest value of the blobs that feed quantizable layers; copies of a Split are found under the
             blob that it copies.
+        smallest_gain: by what factor the steps of int8 must get smaller to make a shift worth it.
 
     Returns:
         The new float model; its table, where the activation rows of readers are changed; and the names of the blobs that are stored
@@ -73,7 +76,7 @@ def fold_asymmetric(model: Model, table: Table, ranges: Mapping[str, tuple[float
     """
     require_sound_float(model)
     table.check(model)
-    shifts = _shifts(model, table, ranges)
+    shifts = _shifts(model, table, ranges, smallest_gain)
     model, table = model.copy(), copy.deepcopy(table)
     for layer in model.layers:
         if layer.type in ACTIVATION_TYPES and layer.bottoms[0] in shifts:
@@ -88,7 +91,9 @@ def quantizers(model: Model, table: Table, ranges: Mapping[str, tuple[float, flo
     return {blob: Quantizer(shift.scale, shift.middle) for blob, shift in _shifts(model, table, ranges).items()}
 
 
-def _shifts(model: Model, table: Table, ranges: Mapping[str, tuple[float, float]]) -> dict[str, _Shift]:
+def _shifts(
+    model: Model, table: Table, ranges: Mapping[str, tuple[float, float]], smallest_gain: float = SMALLEST_GAIN
+) -> dict[str, _Shift]:
     """How to store the blobs that are worth it, and their copies."""
     graph = model.graph()
     floats = prevented(model, table)
@@ -100,7 +105,7 @@ def _shifts(model: Model, table: Table, ranges: Mapping[str, tuple[float, float]
         readers = graph.readers(layer.tops[0])
         fit = all(one.type in ACTIVATION_TYPES and one.name not in floats and not pads_with_value(one) for one in readers)
         if fit and any(map(pads, readers)) and all(map(graph.consumers, blobs)):
-            shift = _shift(*ranges[layer.tops[0]], [float(table[reader.name][0]) for reader in readers])
+            shift = _shift(*ranges[layer.tops[0]], [float(table[reader.name][0]) for reader in readers], smallest_gain)
             found |= dict.fromkeys(blobs, shift) if shift is not None else {}
     return found
 
@@ -119,12 +124,12 @@ def _copies(blob: str, graph: Graph) -> list[str]:
     return found
 
 
-def _shift(low: float, high: float, scales: Sequence[float]) -> _Shift | None:
+def _shift(low: float, high: float, scales: Sequence[float], smallest_gain: float) -> _Shift | None:
     """How to store values from `low` to `high` that have been quantized by these scales; None if nothing is gained, or they differ."""
     threshold = 127 / scales[0]
     low, high = max(min(low, 0.0), -threshold), min(max(high, 0.0), threshold)  # zeros of a border belong to it
     half, largest = (high - low) / 2, max(high, -low)
-    if len(set(scales)) > 1 or half == 0 or largest < SMALLEST_GAIN * half:
+    if len(set(scales)) > 1 or half == 0 or largest < smallest_gain * half:
         return None
     scale = scales[0] * largest / half  # a threshold with headroom above the largest keeps it
     middle = float(np.rint((low + high) / 2 * scale)) / scale

@@ -12,6 +12,9 @@ would be multiplied by z, and nothing would be gained.
 
 The sign is turned (z - x) where a reader pads: padding stands for x = 0, and ncnn's int8 convolutions get pads of negative numbers
 wrong (-z), but not positive ones.  Otherwise it is left, as the largest is then still the largest, and max pooling may stand between.
+
+In a residual block the bias of a convolution makes up for the zero point of what is added to it, and if that is turned and the sum is not,
+or the other way round, the addition becomes a subtraction.
 """
 
 from __future__ import annotations
@@ -34,6 +37,8 @@ from pyncnnq.weight_scales import weight_rows
 
 _RELU, _CLIP = 1, 3  # activation_type (src/layer/fused_activation.h)
 _UNBOUNDED = 1e30  # far beyond any value; ncnn has no activation with one bound but the ReLU
+_MEAN = 3  # operation of a Reduction
+_ADD, _SUBTRACT, _SUBTRACT_FROM = 0, 1, 7  # of a BinaryOp: a + b, a - b, b - a
 _REARRANGES = ("Split", "Slice", "Concat", "ShuffleChannel", "Reshape", "Flatten", "Permute", "Squeeze", "ExpandDims")
 
 Floats = NDArray[np.float64]
@@ -47,14 +52,18 @@ class _Shift:
     zero_point: float
 
 
-def fold_zero_points(model: Model, table: Table) -> tuple[Model, Table, list[str]]:
+_UNSHIFTED = _Shift(1, 0.0)
+
+
+def fold_zero_points(model: Model, table: Table, readers: Collection[str] | None = None) -> tuple[Model, Table, list[str]]:
     """Store blobs that are never negative with a zero point, wherever all layers that touch them can be changed to match.
 
     Blobs tied by layers that only move values (Split, Concat, Slice, ShuffleChannel, Reshape, ..., pooling) share one zero point: half
     of the largest of their thresholds, and get one scale.  They are left as they are if one is an output of the model, written by
     anything but a convolution or InnerProduct with a ReLU or a Clip at 0, or read by a layer that will not be int8; if the readers
-    of one blob have different scales; or if any of the scales would become smaller.  A ReLU layer writes them too if it reads a
-    convolution without an activation, or the sum of one and another blob: of a residual block.
+    of one blob have different scales; or if any of the scales would become smaller.  A ReLU layer, or a Clip at 0, writes them too if it
+    reads a convolution without an activation, or the sum of one and another blob: of a residual block.  Such an addition, and none
+    else, may read them too.
 
     The new float model is one to quantize, neither to run nor to calibrate: its outputs differ from the old one's, by
     z * sum(int8 weight / scale - weight) in each output of a reader, and that adds up (SqueezeNet 1.1: 8 dB).  With the int8 weights it
@@ -64,6 +73,7 @@ def fold_zero_points(model: Model, table: Table) -> tuple[Model, Table, list[str
     Args:
         model: a float model.
         table: its calibration table; 127 / scale of an activation row is the threshold T of the blob.
+        readers: the names of the layers that may read shifted blobs; None: any layer may.
 
     Returns:
         The new float model; its table, where the activation rows of readers are changed; and the names of the blobs that are stored
@@ -76,7 +86,7 @@ def fold_zero_points(model: Model, table: Table) -> tuple[Model, Table, list[str
     """
     require_sound_float(model)
     table.check(model)
-    shifts = _shifts(model, table)
+    shifts = _shifts(model, table, readers)
     model, table = model.copy(), copy.deepcopy(table)
     for layer in model.layers:
         if layer.type in ACTIVATION_TYPES:
@@ -84,8 +94,10 @@ def fold_zero_points(model: Model, table: Table) -> tuple[Model, Table, list[str
                 _fold_into_reader(layer, shifts[layer.bottoms[0]], table)
             if layer.tops[0] in shifts:
                 _fold_into_producer(layer, shifts[layer.tops[0]])
-        elif layer.type == "ReLU" and layer.tops[0] in shifts:
-            _fold_into_relu(layer, shifts[layer.tops[0]])
+        elif _rectifies(layer) and layer.tops[0] in shifts:
+            _fold_into_rectifier(layer, shifts[layer.tops[0]])
+        elif _is_addition(layer) and shifts.keys() & {*layer.bottoms, *layer.tops}:
+            _fold_into_addition(layer, shifts)
     return model, table, list(shifts)
 
 
@@ -96,13 +108,13 @@ def quantizers(model: Model, table: Table) -> dict[str, Quantizer]:
 
 @dataclass(frozen=True)
 class _Sum:
-    """What a ReLU layer reads, where the bias of a layer with weights can shift it: the output of that, or a sum with it.
+    """What a ReLU layer, or a Clip at 0, reads, where the bias of a layer with weights can shift it: the output of that, or a sum with it.
 
     Attributes:
-        blob: what the ReLU reads, and nothing else does.
+        blob: what it reads, and nothing else does.
         free: the terms that are outputs of a layer with weights and without an activation, and read by nothing else.
         others: the other terms.
-        rectified: what the ReLU writes.
+        rectified: what it writes.
     """
 
     blob: str
@@ -111,69 +123,62 @@ class _Sum:
     rectified: str
 
 
-def _shifts(model: Model, table: Table) -> dict[str, _Shift]:
+def _shifts(model: Model, table: Table, allowed: Collection[str] | None = None) -> dict[str, _Shift]:
     """How to store the blobs that can be stored shifted, in model order."""
+    excluded = set(prevented(model, table))
+    if allowed is not None:
+        excluded |= {layer.name for layer in model.layers}.difference(allowed)
     sums = _rectified_sums(model)
-    graph, floats = model.graph(), prevented(model, table)
-    groups = _connected([{top} for layer in model.layers for top in layer.tops], map(_tied_blobs, model.layers))
+    graph = model.graph()
     found: dict[str, _Shift] = {}
-    # The terms of a sum need one sign, while each has a zero point of its own: they are folded all together or not at all.
-    for cluster in _connected(groups, ({one.rectified, *one.others} for one in sums)):
-        rectified = [one for one in sums if one.rectified in cluster]
-        members = [group for group in groups if group <= cluster]
-        touching = [layer for layer in model.layers if not cluster.isdisjoint(layer.bottoms + layer.tops)]
-        shifts = _cluster_shifts(touching, graph, floats, table, members, rectified)
-        found |= shifts
-        if shifts:
-            for one in rectified:
-                found |= _term_shifts(one, shifts)
+    for group in _connected([{top} for layer in model.layers for top in layer.tops], map(_tied_blobs, model.layers)):
+        touching = [layer for layer in model.layers if not group.isdisjoint(layer.bottoms + layer.tops)]
+        shift = _group_shift(group, touching, graph, table, sums, excluded)
+        found |= dict.fromkeys(group, shift) if shift is not None else {}
+    for one in sums:
+        found |= _term_shifts(one, found)
     return {top: found[top] for layer in model.layers for top in layer.tops if top in found}
 
 
-def _cluster_shifts(
-    touching: Sequence[Layer], graph: Graph, floats: Collection[str], table: Table, groups: Sequence[set[str]], sums: Sequence[_Sum]
-) -> dict[str, _Shift]:
-    """How to store the blobs of some groups that need one sign; empty if they cannot all be shifted.
+def _group_shift(
+    blobs: set[str], touching: Sequence[Layer], graph: Graph, table: Table, sums: Sequence[_Sum], excluded: Collection[str]
+) -> _Shift | None:
+    """How to store blobs that need one zero point; None if they cannot be shifted.
 
     Args:
         touching: the layers that read or write one of these blobs, in model order.
-        floats: the names of the layers that cannot be int8.
-        groups: blobs that need one zero point each.
-        sums: those that are rectified to one of these blobs.
+        sums: all that are rectified.
+        excluded: the names of the layers that may not read shifted blobs.
     """
-    blobs = set().union(*groups)
     between = [layer for layer in touching if _is_between(layer)]
     ends = [layer for layer in touching if not _is_between(layer)]
     producers = [layer for layer in ends if blobs.intersection(layer.tops) - {one.rectified for one in sums}]
     readers = [layer for layer in ends if blobs.intersection(layer.bottoms) and not _adds_up(layer, sums)]
     if not (
         all(map(_ends_at_zero, producers))
-        and all(layer.type in ACTIVATION_TYPES and layer.name not in floats and not pads_with_value(layer) for layer in readers)
+        and all(layer.type in ACTIVATION_TYPES and layer.name not in excluded and not pads_with_value(layer) for layer in readers)
         and all(map(graph.consumers, blobs))  # no output of the model
     ):
-        return {}
-    sign = _sign(readers, between)
-    found: dict[str, _Shift] = {}
-    for group in groups:
-        zero_point = _zero_point([reader for reader in readers if reader.bottoms[0] in group], graph, table)
-        if sign is None or zero_point is None:
-            return {}
-        found |= dict.fromkeys(group, _Shift(sign, zero_point))
-    return found
+        return None
+    sign, zero_point = _sign(readers, between), _zero_point(readers, graph, table)
+    return None if sign is None or zero_point is None else _Shift(sign, zero_point)
 
 
 def _term_shifts(one: _Sum, shifts: Mapping[str, _Shift]) -> dict[str, _Shift]:
     """How to store a sum, and those of its terms that are free: the first makes up for what the others are shifted by."""
-    shift = shifts[one.rectified]
-    offset = shift.zero_point - sum(shifts[other].zero_point for other in one.others)
-    return {one.blob: shift, **dict.fromkeys(one.free, _Shift(shift.sign, 0.0)), one.free[0]: _Shift(shift.sign, offset)}
+    if not shifts.keys() & {one.rectified, *one.others}:
+        return {}
+    shift = shifts.get(one.rectified, _UNSHIFTED)
+    offset = shift.zero_point - sum(shifts.get(other, _UNSHIFTED).zero_point for other in one.others)
+    found = {one.blob: shift} if one.rectified in shifts else {}
+    return {**found, **dict.fromkeys(one.free, _Shift(shift.sign, 0.0)), one.free[0]: _Shift(shift.sign, offset)}
 
 
 def _rectified_sums(model: Model) -> list[_Sum]:
     graph = model.graph()
     sums = []
     for layer in model.layers:
-        if layer.type == "ReLU" and layer.params.get_float(0, 0.0) == 0:
+        if _rectifies(layer):
             (blob,) = layer.bottoms
             writer = graph.producer(blob)
             terms = writer.bottoms if writer is not None and _is_addition(writer) else [blob]
@@ -183,8 +188,15 @@ def _rectified_sums(model: Model) -> list[_Sum]:
     return sums
 
 
+def _rectifies(layer: Layer) -> bool:
+    """Whether it is a layer of its own that lets nothing negative through, and zero."""
+    if layer.type == "Clip":
+        return layer.params.get_float(0, -_UNBOUNDED) == 0 and layer.params.get_float(1, _UNBOUNDED) > 0
+    return layer.type == "ReLU" and layer.params.get_float(0, 0.0) == 0
+
+
 def _is_addition(layer: Layer) -> bool:
-    return layer.type == "BinaryOp" and layer.params.get_int(0, 0) == 0 and len(set(layer.bottoms)) == 2
+    return layer.type == "BinaryOp" and layer.params.get_int(0, 0) == _ADD and len(set(layer.bottoms)) == 2
 
 
 def _is_free(blob: str, graph: Graph) -> bool:
@@ -215,6 +227,8 @@ def _is_between(layer: Layer) -> bool:
     """Whether the layer only moves or averages values, or takes the largest."""
     if layer.type == "Dropout":
         return layer.params.get_float(0, 1.0) == 1
+    if layer.type == "Reduction":  # 2 is a factor
+        return layer.params.get_int(0, 0) == _MEAN and layer.params.get_float(2, 1.0) == 1
     return layer.type in _REARRANGES or (layer.type == "Pooling" and (_is_max_pooling(layer) or _averages_values_alone(layer)))
 
 
@@ -289,11 +303,20 @@ def _fold_into_producer(layer: Layer, shift: _Shift) -> None:
         layer.params.set(9, _CLIP)
 
 
-def _fold_into_relu(layer: Layer, shift: _Shift) -> None:
-    """Let a ReLU of what is stored shifted write it so."""
+def _fold_into_rectifier(layer: Layer, shift: _Shift) -> None:
+    """Let a ReLU or a Clip of what is stored shifted write it so."""
+    top = layer.params.get_float(1, _UNBOUNDED) if layer.type == "Clip" else _UNBOUNDED
     layer.type = "Clip"
-    for key, bound in enumerate(_bounds(shift, _UNBOUNDED)):
+    for key, bound in enumerate(_bounds(shift, top)):
         layer.params.set(key, bound)
+
+
+def _fold_into_addition(layer: Layer, shifts: Mapping[str, _Shift]) -> None:
+    """Let an addition subtract the term that is stored with another sign than the sum."""
+    sign = shifts.get(layer.tops[0], _UNSHIFTED).sign
+    turned = [shifts.get(bottom, _UNSHIFTED).sign != sign for bottom in layer.bottoms]
+    if any(turned):
+        layer.params.set(0, _SUBTRACT if turned[1] else _SUBTRACT_FROM)
 
 
 def _bounds(shift: _Shift, top: float) -> list[float]:

@@ -1,0 +1,1 @@
+"""Models that another tool has quantized: ONNX with QuantizeLinear and DequantizeLinear."""

@@ -1,0 +1,192 @@
+"""From an ONNX model that another tool has quantized to ncnn's float model, table and int8 model, with that tool's scales."""
+
+from __future__ import annotations
+
+import glob
+import os
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pyncnnq.conversion.convert import converting
+from pyncnnq.errors import ModelError, PyncnnqError
+from pyncnnq.model import Model
+from pyncnnq.optimization.asymmetric import fold_asymmetric
+from pyncnnq.optimization.centring import centre
+from pyncnnq.optimization.zero_point import fold_zero_points
+from pyncnnq.qdq.mapping import Pair, match
+from pyncnnq.qdq.quantizers import ActivationQuantizer, QdqLayer
+from pyncnnq.qdq.scales import LARGEST, describe_coarser, fit_weights, shifted_range
+from pyncnnq.qdq.sequences import inner_product
+from pyncnnq.quantizable import input_channels
+from pyncnnq.quantization import QuantizedModel, quantize
+from pyncnnq.quantization.selection import candidates
+from pyncnnq.statistics.ranges import ChannelRanges
+from pyncnnq.table import Table, weight_key
+from pyncnnq.winograd import forbid_where_sums_overflow, is_non_negative
+
+
+@dataclass(frozen=True)
+class ImportedLayer:
+    """A layer that is int8 as it was in the QDQ model.
+
+    Attributes:
+        name, type: in ncnn's model.
+        source: the name of the ONNX model's node.
+        step: the scale of its input's QuantizeLinear.
+        scale: ncnn's activation scale: 1 / step, or less where ncnn needs larger steps.
+    """
+
+    name: str
+    type: str
+    source: str
+    step: float
+    scale: float
+
+
+@dataclass
+class ImportedQdq:
+    """A quantized ONNX model as ncnn models.
+
+    Attributes:
+        model: the float model: without rounding it computes what the QDQ model does.  Some of its blobs may be stored less a zero point.
+        table: its calibration table.
+        int8: the int8 model of both.
+        layers: those that are int8, in model order.
+        in_float: the ONNX model's quantized layers that are not, each with the reason.
+        folded: the blobs that are stored less a zero point, or in which each channel is shifted by one.
+        no_winograd: the layers that may not use winograd, since some input would make a sum overflow there.
+        warnings: one line for each layer that is not exactly as it was, naming it.
+    """
+
+    model: Model
+    table: Table
+    int8: QuantizedModel
+    layers: list[ImportedLayer]
+    in_float: dict[str, str]
+    folded: list[str]
+    no_winograd: list[str]
+    warnings: list[str]
+
+
+def import_qdq(path: str | os.PathLike[str], shapes: Sequence[str] = ()) -> ImportedQdq:
+    """Import an ONNX model with QuantizeLinear and DequantizeLinear, such as onnxruntime, PPQ, NNCF and torch write.
+
+    What ncnn runs in int8 gets the model's own scales; all else, such as additions and pooling, is computed in float.  A layer that has no
+    quantized weights, or no quantized input, stays in float.  Zero points of activations are folded into biases where ncnn's layers permit.
+
+    Args:
+        path: the ONNX file.
+        shapes: of its inputs, in their order, batch first, such as `1,3,224,224`; only for a model that does not state them.
+
+    Raises:
+        PyncnnqError: a file that is no such model, quantization that ncnn does not have, a package that is not installed, or a model that
+            pnnx cannot convert.
+    """
+    try:
+        import onnx  # here and not above, since it may be missing
+
+        from pyncnnq.qdq.reading import read_qdq
+    except ImportError:
+        raise PyncnnqError(f"{path}: to read it takes onnx, which is not installed: pip install 'pyncnnq[import]'") from None
+    qdq = read_qdq(Path(path))
+    with tempfile.TemporaryDirectory(prefix="pyncnnq-") as folder:
+        file = Path(folder, f"{Path(path).stem}.onnx")
+        onnx.save(qdq.model, file)
+        try:
+            with converting(file, shapes) as converted:
+                model = converted.model
+        except PyncnnqError as error:
+            raise type(error)(str(error).replace(str(file), str(path))) from error
+    return _quantized(path, Model(model.layers), qdq.layers)
+
+
+def _quantized(path: str | os.PathLike[str], model: Model, sources: Sequence[QdqLayer]) -> ImportedQdq:
+    converted = [inner_product(layer) or layer for layer in model.layers]
+    pairs = match(converted, sources)
+    in_float = dict(_reasons(sources, pairs))
+    quantized = {pair.layer.name: (pair, pair.source.input) for pair in pairs if pair.source.input is not None}
+    if not quantized:
+        some = "; ".join(f"{name}: {reason}" for name, reason in list(in_float.items())[:3])
+        raise ModelError(f"{path}: has no layer that ncnn could run in int8 as it is quantized{f' ({some})' if some else ''}")
+    model = Model([new if new.name in quantized else old for old, new in zip(model.layers, converted, strict=True)])
+    table, warnings = Table(), []
+    for name, (pair, _) in quantized.items():
+        table[weight_key(name)], inexact = fit_weights(pair)
+        warnings += inexact
+    model, folded = _fold(model, table, {name: quantizer for name, (_, quantizer) in quantized.items()})
+    layers = []
+    for name, (pair, quantizer) in quantized.items():
+        scale = float(table[name][0])
+        coarser = describe_coarser(pair, quantizer, scale)
+        warnings += [coarser] if coarser else []
+        layers.append(ImportedLayer(name, pair.layer.type, pair.source.name, quantizer.step, scale))
+    no_winograd = forbid_where_sums_overflow(model, table)
+    others = [layer.name for layer in candidates(model) if layer.name not in quantized]
+    int8 = quantize(model, table, exclude=[glob.escape(name) for name in others])
+    return ImportedQdq(model, table, int8, layers, in_float, folded, no_winograd, warnings)
+
+
+def _reasons(sources: Sequence[QdqLayer], pairs: Sequence[Pair]) -> Iterable[tuple[str, str]]:
+    """Why layers of the ONNX model stay in float."""
+    found = {id(pair.source) for pair in pairs}
+    for source in sources:
+        if source.weight is None:
+            yield source.name, "its weights are not quantized" if source.type != "MatMul" else "ncnn has no int8 product of two blobs"
+        elif source.input is None:
+            yield source.name, "its input is not quantized"
+        elif source.type == "ConvTranspose":
+            yield source.name, "ncnn has no int8 deconvolution"
+        elif id(source) not in found:
+            yield source.name, "pnnx makes a layer of it that takes no scales in ncnn, such as a 1-D convolution"
+
+
+def _fold(model: Model, table: Table, quantizers: dict[str, ActivationQuantizer]) -> tuple[Model, list[str]]:
+    """Give the layers their activation scales, in place in the table; and their zero points, where biases can make up for them.
+
+    Returns:
+        The model with other biases; and the names of the blobs that are stored shifted.
+    """
+    graph = model.graph()
+    unsigned = []
+    centred: dict[str, ChannelRanges] = {}
+    ranges: dict[str, tuple[float, float]] = {}
+    for name, quantizer in quantizers.items():
+        layer = model.layer(name)
+        blob = layer.bottoms[0]
+        table[name] = 1 / quantizer.step
+        if max(-quantizer.lowest, quantizer.highest) <= LARGEST + 1:  # one number at an end may be lost
+            continue
+        if quantizer.cuts_negatives or is_non_negative(graph, blob):
+            # With the threshold 2 * 127 steps half of it is the zero point, and the steps stay what they are.
+            table[name] = 1 / (2 * quantizer.step)
+            unsigned.append(name)
+            continue
+        low, high = shifted_range(quantizer)
+        root = graph.split_root(blob)
+        low, high = min(low, ranges.get(root, (low, high))[0]), max(high, ranges.get(root, (low, high))[1])
+        ranges[root] = low, high
+        centred[blob] = _constant_ranges(low, high, input_channels(layer))
+        table[name] = LARGEST / max(-low, high)
+    model, shifted, folded = centre(model, centred)
+    for name in quantizers:
+        blob = model.layer(name).bottoms[0]
+        if blob in shifted and shifted[blob] is not centred[blob]:
+            table[name] = LARGEST / shifted[blob].absmax.max()
+            ranges.pop(graph.split_root(blob), None)
+    model, changed, others = fold_zero_points(model, table, unsigned)
+    folded += others
+    model, changed, others = fold_asymmetric(model, changed, ranges, smallest_gain=1)
+    folded += others
+    for name in quantizers:
+        table[name] = changed[name]
+    return model, folded
+
+
+def _constant_ranges(low: float, high: float, channels: int) -> ChannelRanges:
+    """Those of a blob all of whose channels have one range."""
+    zeros = np.zeros(channels)
+    return ChannelRanges(zeros + low, zeros + high, mean=zeros, variance=zeros, spread=zeros, zeros=zeros)
