@@ -333,13 +333,13 @@ class TestFeatures:
         assert [layer.step for layer in one.result.layers] == pytest.approx([4 / 127, 0.02, 0.05])
         assert_exact(one)
 
-    def test_nodes_may_have_one_name(self, tmp_path: Path) -> None:
+    def test_nodes_need_no_names(self, tmp_path: Path) -> None:
         def build(network: Network, x: str) -> str:
             for step in (0.02, 0.05):
                 x = network.pair(quantized_conv(network, x, 4, 4), step, 0, np.int8)
             x = quantized_conv(network, x, 4, 4)
             for node in network.nodes:
-                node.name = "node"
+                node.name = ""
             return x
 
         assert_exact(imported(tmp_path, build))
