@@ -96,7 +96,10 @@ def import_qdq(path: str | os.PathLike[str], shapes: Sequence[str] = ()) -> Impo
     with tempfile.TemporaryDirectory(prefix="pyncnnq-") as folder:
         file = Path(folder, f"{Path(path).stem}.onnx")
         onnx.save(qdq.model, file)
-        model = load_model(*run_pnnx(file, Path(folder), shapes))
+        try:
+            model = load_model(*run_pnnx(file, Path(folder), shapes))
+        except PyncnnqError as error:
+            raise type(error)(str(error).replace(str(file), str(path))) from error
     return _quantized(path, Model(model.layers), qdq.layers)
 
 
