@@ -150,6 +150,12 @@ def _branches(path: Path) -> None:
     network.save(path, network.add("If", network.pair("x", 0.1), then_branch=branch, else_branch=branch))
 
 
+def _unknown_operator(path: Path) -> None:
+    network = Network(1, 3, 8, 8)
+    x = network.conv(network.pair("x", 0.1), 3, 4, weight=network.weight(np.ones((4, 3, 1, 1)), 1))
+    network.save(path, network.add("Unheard", x))
+
+
 @pytest.mark.parametrize(
     ("write", "message"),
     [
@@ -164,6 +170,7 @@ def _branches(path: Path) -> None:
         (_computed_scale, "'node_quantizelinear_1' (QuantizeLinear): computes its scale"),
         (_two_scales, "'node_dequantizelinear_1' (DequantizeLinear): has another scale"),
         (_computes_on_integers, "'node_add_1' (Add): runs on integers"),
+        (_unknown_operator, "pnnx"),
         (_branches, "(If): models with branches or loops"),
         (_activation(np.uint16), "(QuantizeLinear): quantizes to uint16"),
         (_activation(np.int16), "(QuantizeLinear): quantizes to int16"),

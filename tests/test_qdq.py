@@ -161,6 +161,23 @@ class TestZeroPoints:
         assert_exact(one)
         assert sorted(layer.step for layer in one.result.layers) == pytest.approx([0.02, 0.03, 4 / 127])
 
+    @pytest.mark.parametrize("resized", [False, True])
+    def test_a_zero_point_for_one_reader_does_no_harm_to_another(self, tmp_path: Path, resized: bool) -> None:
+        def build(network: Network, x: str) -> str:
+            x = quantized_conv(network, x, 4, 6)
+            a, b = network.pair(x, 0.02, 60), network.pair(x, 0.02, 0, np.int8)
+            if resized:
+                sizes = network.constant([]), network.constant([1, 1, 2, 2])
+                b = network.pair(network.add("Resize", x, *sizes, mode="nearest"), 0.02, 0, np.int8)
+                b = network.add("MaxPool", quantized_conv(network, b, 6, 4, 1), kernel_shape=[2, 2], strides=[2, 2])
+                return network.add("Add", quantized_conv(network, a, 6, 4, 1), b)
+            return network.add("Add", quantized_conv(network, a, 6, 4, 1), quantized_conv(network, b, 6, 4, 1))
+
+        one = imported(tmp_path, build)
+        (warning,) = one.result.warnings
+        assert "1.53 times" in warning  # 194 / 127
+        assert one.decibels > 25
+
     def test_the_float_model_computes_what_it_did(self, tmp_path: Path) -> None:
         """Blobs less a zero point, with borders and without, change nothing in float either."""
 
@@ -335,13 +352,13 @@ class TestFeatures:
         assert [layer.step for layer in one.result.layers] == pytest.approx([4 / 127, 0.02, 0.05])
         assert_exact(one)
 
-    def test_nodes_may_have_one_name(self, tmp_path: Path) -> None:
+    def test_nodes_need_no_names(self, tmp_path: Path) -> None:
         def build(network: Network, x: str) -> str:
             for step in (0.02, 0.05):
                 x = network.pair(quantized_conv(network, x, 4, 4), step, 0, np.int8)
             x = quantized_conv(network, x, 4, 4)
             for node in network.nodes:
-                node.name = "node"
+                node.name = ""
             return x
 
         assert_exact(imported(tmp_path, build))

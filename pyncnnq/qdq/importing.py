@@ -13,7 +13,7 @@ import numpy as np
 
 from pyncnnq.conversion.convert import converting
 from pyncnnq.errors import ModelError, PyncnnqError
-from pyncnnq.model import Model
+from pyncnnq.model import Graph, Model
 from pyncnnq.optimization.asymmetric import fold_asymmetric
 from pyncnnq.optimization.centring import centre
 from pyncnnq.optimization.zero_point import fold_zero_points
@@ -151,12 +151,15 @@ def _fold(model: Model, table: Table, quantizers: dict[str, ActivationQuantizer]
         The model with other biases; and the names of the blobs that are stored shifted.
     """
     graph = model.graph()
+    blobs = {name: model.layer(name).bottoms[0] for name in quantizers}
+    alike: dict[str, set[ActivationQuantizer]] = {}
+    for name, quantizer in quantizers.items():
+        alike.setdefault(_original(graph, blobs[name]), set()).add(quantizer)
     unsigned = []
     centred: dict[str, ChannelRanges] = {}
     ranges: dict[str, tuple[float, float]] = {}
     for name, quantizer in quantizers.items():
-        layer = model.layer(name)
-        blob = layer.bottoms[0]
+        blob = blobs[name]
         table[name] = 1 / quantizer.step
         if max(-quantizer.lowest, quantizer.highest) <= LARGEST + 1:  # one number at an end may be lost
             continue
@@ -166,14 +169,12 @@ def _fold(model: Model, table: Table, quantizers: dict[str, ActivationQuantizer]
             unsigned.append(name)
             continue
         low, high = shifted_range(quantizer)
-        root = graph.split_root(blob)
-        low, high = min(low, ranges.get(root, (low, high))[0]), max(high, ranges.get(root, (low, high))[1])
-        ranges[root] = low, high
-        centred[blob] = _constant_ranges(low, high, input_channels(layer))
         table[name] = LARGEST / max(-low, high)
+        if len(alike[_original(graph, blob)]) == 1:  # what fits one reader would make the numbers of another too large
+            ranges[graph.split_root(blob)] = low, high
+            centred[blob] = _constant_ranges(low, high, input_channels(model.layer(name)))
     model, shifted, folded = centre(model, centred)
-    for name in quantizers:
-        blob = model.layer(name).bottoms[0]
+    for name, blob in blobs.items():
         if blob in shifted and shifted[blob] is not centred[blob]:
             table[name] = LARGEST / shifted[blob].absmax.max()
             ranges.pop(graph.split_root(blob), None)
@@ -184,6 +185,15 @@ def _fold(model: Model, table: Table, quantizers: dict[str, ActivationQuantizer]
     for name in quantizers:
         table[name] = changed[name]
     return model, folded
+
+
+def _original(graph: Graph, blob: str) -> str:
+    """The blob that Split and Interp layers made this one of."""
+    producer = graph.producer(blob)
+    while producer is not None and producer.type in ("Split", "Interp"):
+        blob = producer.bottoms[0]
+        producer = graph.producer(blob)
+    return blob
 
 
 def _constant_ranges(low: float, high: float, channels: int) -> ChannelRanges:

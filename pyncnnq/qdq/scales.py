@@ -76,8 +76,8 @@ def describe_coarser(pair: Pair, quantizer: ActivationQuantizer, scale: float) -
         return None
     low, high = quantizer.lowest * quantizer.step, quantizer.highest * quantizer.step
     return (
-        f"{_title(pair)}: its input, of {low:.4g} to {high:.4g}, needs a zero point, for which ncnn has no place here: "
-        f"it is rounded symmetrically, to steps {factor:.2f} times as large"
+        f"{_title(pair)}: its input, of {low:.4g} to {high:.4g}, needs a zero point of its own, for which ncnn has no place here: "
+        f"it is rounded to steps {factor:.2f} times as large"
     )
 
 
