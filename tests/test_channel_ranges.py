@@ -110,7 +110,7 @@ def test_ranges_follow_what_is_done_to_the_channels() -> None:
 def test_what_cannot_be_measured_is_named(tmp_path: Path) -> None:
     model = small_model()
     _, folder = samples(tmp_path / "data")
-    with pytest.raises(ModelError, match="save this one first"):
+    with pytest.raises(ModelError, match="load it from there"):
         run(model, find_data(model, [folder]), 1)
     model = saved(model, tmp_path)
     (folder / "1.npy").write_bytes(b"no array")

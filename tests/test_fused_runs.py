@@ -178,10 +178,12 @@ def test_analyze_takes_an_int8_model_that_was_not_fused_either(tmp_path: Path, t
 def test_the_model_itself_and_its_files_are_named_not_those_on_the_way(twins: tuple[Model, Model], tmp_path: Path) -> None:
     fused = fuse(twins[0]).model
     assert (fused.param_path, fused.bin_path) == twins[0].files
-    with pytest.raises(PyncnnqError, match="save this one first"):
+    with pytest.raises(PyncnnqError, match="save this one, then load it from there"):
         pyncnnq.collect(fused, IMAGES, options=OPTIONS)
-    fused.save(tmp_path / "fused.param", tmp_path / "fused.bin")
-    assert pyncnnq.collect(fused, IMAGES, options=OPTIONS).samples == len(IMAGES)
+    stored = fused.stored(tmp_path, "fused")
+    assert (stored.param_path, stored.bin_path) == twins[0].files
+    assert pyncnnq.collect(stored, IMAGES, options=OPTIONS).samples == len(IMAGES)
+    assert pyncnnq.collect(pyncnnq.load_model(*stored.files), IMAGES, options=OPTIONS).samples == len(IMAGES)
 
 
 def test_outputs_that_changed_are_an_error(monkeypatch: pytest.MonkeyPatch, twins: tuple[Model, Model]) -> None:
@@ -215,7 +217,7 @@ def test_a_negative_variance_is_one_line(cli: Cli, tmp_path: Path, demo: Model) 
     norm = batch_norm("norm", "raw", np.ones(32), np.zeros(32), np.full(32, -1.0), np.zeros(32))
     norm.tops = ["5"]
     model.layers.insert(place + 1, norm)
-    model.save(tmp_path / "bad.param", tmp_path / "bad.bin")
+    model = saved(model, tmp_path, "bad")
     for command in ("calibrate", "quantize"):
         done = cli(command, *model.files, *IMAGES, *WORDS, "-o", tmp_path / "out")
         assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr

@@ -249,8 +249,7 @@ def _as_fused(model: Model, int8: Model, folder: Path) -> Model:
     fused = fuse(model)
     if not fused.changes or any(layer.name in fused.changes for layer in int8.layers):
         return model
-    fused.model.save(folder / "fused.param", folder / "fused.bin")
-    return fused.model
+    return fused.model.stored(folder, "fused")
 
 
 def _pool(workers: int | None, samples: int) -> WorkerPool:

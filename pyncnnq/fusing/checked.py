@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from pyncnnq.data import CalibrationData
@@ -32,7 +33,7 @@ def fuse_for(model: Model, data: CalibrationData, folder: Path) -> Fused:
     """
     fused = fuse(model)
     if fused.changes:
-        fused.model.save(folder / "fused.param", folder / "fused.bin")
+        fused = replace(fused, model=fused.model.stored(folder, "fused"))
         inputs = list(zip(model.inputs, data.inputs, strict=True))
         try:
             likeness = compare_outputs([model.files, fused.model.files], data.samples[:SAMPLES], inputs, model.outputs, WorkerPool(1))

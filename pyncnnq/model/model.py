@@ -59,13 +59,13 @@ class Model:
 
     @property
     def files(self) -> tuple[Path, Path]:
-        """The pair of files that it was last read from or saved to: ncnn runs models from files.
+        """The pair of files that ncnn can run it from: those that it was read from, or see `stored`.
 
         Raises:
             ModelError: there are none, as for a copy.
         """
         if self._files is None:
-            raise ModelError("ncnn runs models from files: save this one first")
+            raise ModelError("ncnn runs models from files: save this one, then load it from there")
         return self._files
 
     def graph(self) -> Graph:
@@ -139,7 +139,17 @@ class Model:
             raise ModelError(f"{param_path}: .param and .bin cannot be one file")
         check_graph(self.layers)
         write_files({param_path: encode(self.param_text()), bin_path: self.bin_bytes()})
-        self._files = param_path, bin_path
+
+    def stored(self, folder: Path, name: str) -> Model:
+        """A copy in files of a folder, for ncnn to run; messages go on naming the files that this one was read from.
+
+        Raises:
+            ModelError, PyncnnqError: see `save`.
+        """
+        copy = self.copy()
+        copy._files = folder / f"{name}.param", folder / f"{name}.bin"
+        copy.save(*copy._files)
+        return copy
 
     def _header_text(self) -> str:
         counts = (len(self.layers), sum(len(layer.tops) for layer in self.layers))

@@ -152,7 +152,7 @@ class Search:
             model, removed = fold_scalars(model)
             done += [SCALARS] if removed else []
         if CENTRING in techniques or EQUALIZATION in techniques:
-            model = self._saved(model, "scalars")
+            model = model.stored(self._folder, "scalars")
             with self._progress("measure channels") as update:
                 ranges = channel_ranges(model, self._data.samples, self._data.inputs, WorkerPool(self._workers), progress=update)
             if CENTRING in techniques:
@@ -161,13 +161,7 @@ class Search:
             if EQUALIZATION in techniques:
                 model, _, equalized = equalize(model, ranges)
                 done += [EQUALIZATION] if equalized else []
-        return (self._saved(model, "rewritten") if done else model), tuple(done)
-
-    def _saved(self, model: Model, name: str) -> Model:
-        """A copy in files, from which ncnn runs models."""
-        model = model.copy()
-        model.save(self._folder / f"{name}.param", self._folder / f"{name}.bin")
-        return model
+        return (model.stored(self._folder, "rewritten") if done else model), tuple(done)
 
     def _uncorrected(self, draft: Draft) -> Draft:
         """The same draft without corrected biases, which rounding would correct again."""
