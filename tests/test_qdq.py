@@ -178,6 +178,14 @@ class TestZeroPoints:
         assert "1.53 times" in warning  # 194 / 127
         assert one.decibels > 25
 
+    @pytest.mark.parametrize(("mode", "clips"), [("nearest", 0), ("linear", 0), ("cubic", 1)])
+    def test_cubic_interpolation_may_make_negative_numbers_which_the_pair_cuts_off(self, tmp_path: Path, mode: str, clips: int) -> None:
+        network = Network(1, 4, 12, 12)
+        x = network.add("Relu", network.conv("x", 4, 6, 3))
+        x = network.add("Resize", x, network.constant([]), network.constant([1, 1, 2, 2]), mode=mode)
+        path = network.save(tmp_path / "qdq.onnx", quantized_conv(network, network.pair(x, 0.02, 0), 6, 4, 1))
+        assert [node.op_type for node in read_qdq(path).model.graph.node].count("Clip") == clips
+
     def test_the_float_model_computes_what_it_did(self, tmp_path: Path) -> None:
         """Blobs less a zero point, with borders and without, change nothing in float either."""
 

@@ -297,7 +297,9 @@ class _Reader:
     def _add(self, node: onnx.NodeProto) -> None:
         self._nodes.append(node)
         data = node.input if node.op_type in _READS_ALL else node.input[:1]
-        keeps = node.op_type in _KEEPS_SIGN.split() and self._pads_with_zeros(node) and all(map(self._is_never_negative, data))
+        overshoots = node.op_type == "Resize" and _attribute(node, "mode", b"nearest") == b"cubic"
+        keeps = node.op_type in _KEEPS_SIGN.split() and not overshoots and self._pads_with_zeros(node)
+        keeps = keeps and all(map(self._is_never_negative, data))
         lowest = self._bounds(node)[0] if node.op_type == "Clip" else None
         if keeps or node.op_type in _NEVER_NEGATIVE.split() or (lowest is not None and lowest >= 0):
             self._never_negative.update(node.output)
