@@ -103,6 +103,8 @@ class _Walk:
         if layer.type == "Scale" and len(bottoms) == 1:
             size = layer.params.get_int(0, 0)
             return [self._new(size)] if size > 0 and all(ids.size == size for ids in known) else None
+        if _is_product(layer):
+            return self._of_product(layer, bottoms)
         if len(known) < len(bottoms) or not known:
             return None
         first = known[0]
@@ -131,6 +133,16 @@ class _Walk:
             self._lock(layer.bottoms[0])
         locked = shares_scales or layer.params.get_int(9, 0) not in _HOMOGENEOUS_ACTIVATIONS
         return self._new(layer.params.get_int(0, 0), locked=locked)
+
+    def _of_product(self, layer: Layer, bottoms: Sequence[Ids | None]) -> list[Ids] | None:
+        """Those of the one blob whose channels can have factors; then the other one, such as a gate of squeeze-and-excite, has none."""
+        dims = [self._dimensions.get(bottom) for bottom in layer.bottoms]
+        gated = [place for place, ids in enumerate(bottoms) if ids is not None and ids.size > 1 and dims[place] == 3]
+        if len(gated) != 1:
+            return None
+        (place,) = gated
+        self._lock(layer.bottoms[1 - place])
+        return [ids for ids in [bottoms[place]] if ids is not None]
 
     def _flattened(self, layer: Layer, ids: Ids, dims: int) -> list[Ids] | None:
         """A vector of each channel's elements one after another; how many those are, the layer that reads it has to tell."""
@@ -191,6 +203,10 @@ def _shuffled(layer: Layer, ids: Ids) -> list[Ids] | None:
         return None
     rows = ids.size // group if layer.params.get_int(1, 0) else group  # 1: reverse
     return [ids.reshape(rows, -1).T.ravel()]
+
+
+def _is_product(layer: Layer) -> bool:
+    return layer.type == "BinaryOp" and layer.params.get_int(0, 0) == 2 and len(layer.bottoms) == 2
 
 
 def _is_addition(layer: Layer) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 
 from pyncnnq.model import Graph, Layer, Model, dimensions
 from pyncnnq.model.params import FLOAT_LIMIT
-from pyncnnq.optimization.linear import multiply_and_add, turn_into_scale
+from pyncnnq.optimization.linear import multiply_and_add, outputs_of, turn_into_scale
 from pyncnnq.quantizable import ACTIVATION_TYPES, has_dynamic_weight, input_channels, needs_activation_scale, require_float
 
 _AFFINE: Mapping[int, Callable[[float], tuple[float, float]]] = {
@@ -25,6 +25,8 @@ _AFFINE: Mapping[int, Callable[[float], tuple[float, float]]] = {
 }
 """m and a of x * m + a, by ncnn's op_type of a BinaryOp: add, subtract, multiply, divide, subtract from (src/layer/binaryop.h)."""
 
+_ACTIVATIONS = ("Clip", "GELU", "HardSigmoid", "HardSwish", "Mish", "PReLU", "ReLU", "Sigmoid", "Swish", "TanH")
+
 
 def fold_scalars(model: Model) -> tuple[Model, list[str]]:
     """The model without BinaryOp layers that add, subtract, multiply or divide by a number, wherever something else can do it.
@@ -32,8 +34,8 @@ def fold_scalars(model: Model) -> tuple[Model, list[str]]:
     One or several in a row, of whose blobs the last alone is read by others, go
 
     - into the weights and bias of a Convolution, ConvolutionDepthWise or InnerProduct without activation whose output nothing else reads;
-    - or, if convolutions that can be int8 read the result, into one Scale with a factor and a bias for each channel, in place of the last
-      BinaryOp.  For this the blob must have 3 dimensions for certain; the readers' weights tell how many channels it has.
+    - or else into one Scale with a factor and a bias for each channel, in place of the last BinaryOp.  For this the blob must have 3
+      dimensions for certain; the weights of a convolution that reads the result, or that the blob comes from, tell how many channels.
 
     What the model computes in float stays as it is, to rounding, and its inputs and outputs keep their names.
 
@@ -61,7 +63,7 @@ def fold_scalars(model: Model) -> tuple[Model, list[str]]:
             if multiply_and_add(producer, factor, offset):
                 producer.tops = tops
                 removed.update(layer.name for layer in chain)
-        elif dims.get(bottom) == 3 and (channels := _channels(graph.readers(tops[0]))):
+        elif dims.get(bottom) == 3 and (channels := _channels_read(tops[0], graph) or _channels_written(bottom, graph)):
             turn_into_scale(chain[-1], np.full(channels, factor), np.full(channels, offset))
             chain[-1].bottoms = [bottom]
             removed.update(layer.name for layer in chain[:-1])
@@ -99,7 +101,16 @@ def _is_linear(layer: Layer) -> bool:
     return layer.type in ACTIVATION_TYPES and not has_dynamic_weight(layer) and layer.params.get_int(9, 0) == 0
 
 
-def _channels(readers: Sequence[Layer]) -> int | None:
-    """How many channels a blob of 3 dimensions has; None if no convolution reads it.  An InnerProduct knows the elements alone."""
-    convolutions = [layer for layer in readers if needs_activation_scale(layer) and layer.type != "InnerProduct"]
+def _channels_read(blob: str, graph: Graph) -> int | None:
+    """How many channels a blob of 3 dimensions has by a convolution that reads it.  An InnerProduct knows the elements alone."""
+    convolutions = [layer for layer in graph.readers(blob) if needs_activation_scale(layer) and layer.type != "InnerProduct"]
     return input_channels(convolutions[0]) if convolutions else None
+
+
+def _channels_written(blob: str, graph: Graph) -> int | None:
+    """How many it has by the convolution that it comes from, through activations and numbers alone."""
+    producer = graph.producer(blob)
+    while producer is not None and (producer.type in _ACTIVATIONS or _is_affine(producer)):
+        producer = graph.producer(producer.bottoms[0])
+    is_convolution = producer is not None and producer.type in ACTIVATION_TYPES and producer.type != "InnerProduct"
+    return outputs_of(producer) if producer is not None and is_convolution else None
