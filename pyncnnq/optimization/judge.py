@@ -22,6 +22,9 @@ MOST_HELD_OUT = 32
 LARGEST_RATIO = 100.0
 """In dB: better than this is as good as equal."""
 
+SATURATING = ("Softmax", "Sigmoid")
+"""Layers whose output tells little where it is nearly 0 or 1: what they read is judged too."""
+
 Progress = Callable[[str], AbstractContextManager[Callable[[int, int], None] | None]]
 """From the name of a pass to the context of what is called with (samples done, samples in all)."""
 
@@ -33,8 +36,8 @@ class Candidate:
     Attributes:
         method: how thresholds were chosen.
         techniques: what else was done, in order.
-        sqnr: signal-to-quantization-noise ratio over the held-out samples, in dB, of each model output, and of what a Softmax
-            output is made from: that tells more of a few samples.
+        sqnr: signal-to-quantization-noise ratio over the held-out samples, in dB, of each model output, and of what a Softmax or a
+            Sigmoid makes one from: that tells more of a few samples.
         drop: by how much their mean score is below that of the float model (see `Judge`).
     """
 
@@ -139,7 +142,7 @@ class Judge:
 
 def _judged_blobs(model: Model) -> list[str]:
     graph = model.graph()
-    before = [layer.bottoms[0] for output in model.outputs if (layer := graph.producer(output)) is not None and layer.type == "Softmax"]
+    before = [layer.bottoms[0] for output in model.outputs if (layer := graph.producer(output)) is not None and layer.type in SATURATING]
     return [*before, *model.outputs]  # in the order in which they are computed
 
 

@@ -15,8 +15,7 @@ from pyncnnq.errors import InputError, PyncnnqError
 from pyncnnq.metric import load_metric
 from pyncnnq.optimization.draft import Draft
 from pyncnnq.optimization.judge import LARGEST_RATIO, Candidate, Judge, Judged, Progress
-
-MIXED_PRECISION = "mixed precision"
+from pyncnnq.optimization.techniques import MIXED_PRECISION
 
 TRIED = 8
 """How many layers are measured at each step."""
@@ -24,7 +23,7 @@ TRIED = 8
 MEMORY = 2**28
 """How many bytes the float weights of all models that a worker holds may have, if there are several."""
 
-LEAST_GAIN = 0.05
+LEAST_GAIN = 0.1
 """In dB: a layer that gains less is not worth being in float, unless the goal is reached with it."""
 
 Update = Callable[[int, int], None]
@@ -40,12 +39,14 @@ class Budget:
             in which the largest value of any output that is a vector stands elsewhere.
         max_float_layers: how many layers may stay in float, besides those that the user names.
         metric: `FILE.py:FUNCTION` or `MODULE:FUNCTION` (see `pyncnnq.metric`).
+        max_float_macs: what share of the MACs they may have together, between 0 and 1.
     """
 
     min_sqnr: float | None = None
     max_drop: float | None = None
     max_float_layers: int | None = None
     metric: str | None = None
+    max_float_macs: float | None = None
 
     def __post_init__(self) -> None:
         if self.min_sqnr is not None and not math.isfinite(self.min_sqnr):
@@ -61,8 +62,8 @@ class Budget:
 
     @property
     def given(self) -> bool:
-        """Whether layers may stay in float at all."""
-        return not (self.min_sqnr is None and self.max_drop is None and self.max_float_layers is None)
+        """Whether it says anything."""
+        return self != NO_BUDGET
 
     @property
     def has_goal(self) -> bool:
@@ -99,6 +100,8 @@ class Budget:
 
 
 NO_BUDGET = Budget()
+ALLOWANCE = Budget(max_float_macs=0.02)
+"""What `best` may take unasked: often a layer near the input, with few channels, has a large share of the error and does little work."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,7 @@ class LayerShare:
     Attributes:
         layer: its name.
         macs: its share of the MACs of all layers that would be int8, between 0 and 1.
-        error: its share of the sum of their errors, each measured with it alone in int8, between 0 and 1; the mean over the outputs.
+        error: its share of the sum of the errors of all that were measured, each alone in int8, between 0 and 1; the mean over the outputs.
         sqnr: of each output then, in dB.
     """
 
@@ -140,7 +143,7 @@ class MixedPrecision:
     Attributes:
         budget: what was asked for.
         best: the model that was found.
-        shares: of each layer that was int8, the largest first; empty if that was good enough.
+        shares: of each layer that could be left, the largest first; empty if what was int8 was good enough.
         steps: from all int8 on, one layer more each, and less error: their Pareto list; empty too then.
         rounded: those of the steps for which weights were rounded anew, with them; none in recipes that do not round.
     """
@@ -220,8 +223,8 @@ def leave_in_float(start: Judged, macs: Mapping[str, float], judge: Judge, budge
     """Take layers out of int8, one after another, until a budget is met or used up.
 
     Each time it is the one that gains most for what it costs, of the TRIED with the largest shares of the error for that.  One that gains
-    less than LEAST_GAIN is not taken, unless the goal is reached with it.  Where there is a goal, a layer costs its share of the MACs and
-    its share of the layers; where only their number is limited, all cost the same.
+    less than LEAST_GAIN is not taken, unless the goal is reached with it.  A layer costs its share of the MACs and its share of the layers;
+    where only their number is limited, all cost the same.
 
     Args:
         start: the int8 model, which does not meet the budget; its weights are not rounded to make up for errors of each other.
@@ -230,7 +233,11 @@ def leave_in_float(start: Judged, macs: Mapping[str, float], judge: Judge, budge
         budget: what to reach.
         update: called with (layers measured or taken, how many there may be).
     """
-    layers = [layer.name for layer in start.made.int8.summary.quantized]
+    quantized = [layer.name for layer in start.made.int8.summary.quantized]
+    total = math.fsum(macs[layer] for layer in quantized) or 1.0
+    work = {layer: macs[layer] / total for layer in quantized}
+    allowed = 1.0 if budget.max_float_macs is None else budget.max_float_macs
+    layers = [layer for layer in quantized if work[layer] <= allowed]
     most = len(layers) if budget.max_float_layers is None else min(budget.max_float_layers, len(layers))
     steps = [Step((), 1.0, start.candidate)]
     best = start
@@ -241,9 +248,9 @@ def leave_in_float(start: Judged, macs: Mapping[str, float], judge: Judge, budge
         if update is not None:
             update(done, len(layers) + most)
 
-    shares = _shares(start, layers, macs, judge, report)
-    costs = {share.layer: share.macs + 1 / len(layers) if budget.has_goal else 1.0 for share in shares}
-    work = {share.layer: share.macs for share in shares}
+    shares = _shares(start, quantized, layers, work, judge, report)
+    only_counts = not budget.has_goal and budget.max_float_macs is None
+    costs = {share.layer: 1.0 if only_counts else share.macs + 1 / len(quantized) for share in shares}
     remaining = [share.layer for share in sorted(shares, key=lambda share: -share.error / costs[share.layer])]
     while len(steps) <= most and not budget.is_met(best.candidate):
         found = _next(best, remaining, costs, judge, budget)
@@ -251,25 +258,25 @@ def leave_in_float(start: Judged, macs: Mapping[str, float], judge: Judge, budge
             break
         best = found
         taken = best.draft.spared
-        remaining.remove(taken[-1])
-        steps.append(Step(taken, 1 - math.fsum(work[layer] for layer in taken), best.candidate))
+        spent = math.fsum(work[layer] for layer in taken)
+        remaining = [layer for layer in remaining if layer != taken[-1] and spent + work[layer] <= allowed]
+        steps.append(Step(taken, 1 - spent, best.candidate))
         report(len(layers) + len(taken))
     return MixedPrecision(budget, best, shares, tuple(steps))
 
 
 def _shares(
-    start: Judged, layers: Sequence[str], macs: Mapping[str, float], judge: Judge, report: Callable[[int], None]
+    start: Judged, quantized: Sequence[str], layers: Sequence[str], work: Mapping[str, float], judge: Judge, report: Callable[[int], None]
 ) -> tuple[LayerShare, ...]:
-    """The largest first."""
+    """Those of some of the layers that are int8, the largest first."""
     alone: list[Candidate] = []  # and not the models, which are as many as there are layers
     for some in _batches(layers):
-        drafts = [_with_float(start.draft, *(other for other in layers if other != layer)) for layer in some]
+        drafts = [_with_float(start.draft, *(other for other in quantized if other != layer)) for layer in some]
         alone += [one.candidate for one in _run(judge, drafts)]
         report(len(alone))
-    total = math.fsum(macs[layer] for layer in layers) or 1.0
     noise = {output: [_noise(one.sqnr[output]) for one in alone] for output in start.candidate.sqnr}
     errors = [math.fsum(column[place] / math.fsum(column) for column in noise.values()) / len(noise) for place in range(len(layers))]
-    found = [LayerShare(layer, macs[layer] / total, error, one.sqnr) for layer, error, one in zip(layers, errors, alone, strict=True)]
+    found = [LayerShare(layer, work[layer], error, one.sqnr) for layer, error, one in zip(layers, errors, alone, strict=True)]
     return tuple(sorted(found, key=lambda share: -share.error))
 
 

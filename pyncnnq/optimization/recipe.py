@@ -15,10 +15,10 @@ from pyncnnq.fusing import Fused
 from pyncnnq.fusing.checked import fuse_for
 from pyncnnq.inputs import InputOptions
 from pyncnnq.model import Model
-from pyncnnq.optimization.judge import Candidate, Judge, Progress, split_samples
+from pyncnnq.optimization.judge import Candidate, Judge, Judged, Progress, split_samples
 from pyncnnq.optimization.mixed_precision import NO_BUDGET, Budget, MixedPrecision
 from pyncnnq.optimization.search import Search
-from pyncnnq.optimization.techniques import chosen_techniques
+from pyncnnq.optimization.techniques import MIXED_PRECISION, chosen_techniques
 from pyncnnq.quantization import QuantizedModel
 from pyncnnq.statistics.driver import Statistics
 
@@ -38,7 +38,7 @@ class Optimized:
         candidates: all that were tried, the best first; but for those of a budget, of which only the chosen one is here, before all others.
         statistics: of the calibration samples; what was skipped of the held-out ones is named there too.
         held_out: how many samples judged.
-        mixed: the layers that a budget left in float; None without one.
+        mixed: the layers that were left in float; None if there were to be none.
     """
 
     int8: QuantizedModel
@@ -141,11 +141,14 @@ def optimize_on(
         search = Search(fused.model, to_calibrate, judge, Path(folder), workers, strict=strict, progress=progress)
         judged = judge.judge(search.drafts(recipe, techniques, choices))
         budget.check(judged[0].candidate)
-        rounded = search.rounded(judged, techniques)
-        judged = sorted([*judged, *rounded], key=lambda one: -one.candidate.score)
-        mixed = search.spare(judged, rounded, budget) if budget.given else None
-    if mixed is not None and mixed.in_float:
-        judged = [mixed.best, *judged]
+        mixed = None if budget.given or MIXED_PRECISION not in techniques else search.spare_little(judged[0], techniques)
+        rounded = search.rounded(judged, techniques, mixed.in_float if mixed else ())
+        judged = _sorted([*judged, *rounded, *([mixed.best] if mixed and mixed.in_float else [])])
+        if mixed is not None:
+            mixed = replace(mixed, best=judged[0])
+        elif budget.given:
+            mixed = search.spare(judged, rounded, budget)
+            judged = [mixed.best, *judged] if mixed.in_float else judged
     best = judged[0]
     search.statistics.skipped += judge.skipped
     return Optimized(
@@ -161,3 +164,8 @@ def optimize_on(
         judge.count,
         mixed,
     )
+
+
+def _sorted(judged: Sequence[Judged]) -> list[Judged]:
+    """The best first, of equals the first of those given."""
+    return sorted(judged, key=lambda one: -one.candidate.score)

@@ -17,10 +17,10 @@ from pyncnnq.optimization.centring import centre
 from pyncnnq.optimization.draft import Draft
 from pyncnnq.optimization.equalization import equalize
 from pyncnnq.optimization.judge import Judge, Judged, Progress
-from pyncnnq.optimization.mixed_precision import MIXED_PRECISION, Budget, MixedPrecision, meet
+from pyncnnq.optimization.mixed_precision import ALLOWANCE, Budget, MixedPrecision, leave_in_float, meet
 from pyncnnq.optimization.rounding import round_weights, samples_in_memory
 from pyncnnq.optimization.scalar_folding import fold_scalars
-from pyncnnq.optimization.techniques import BIASES, CENTRING, EQUALIZATION, REFITTING, ROUNDING, SCALARS, ZERO_POINTS
+from pyncnnq.optimization.techniques import BIASES, CENTRING, EQUALIZATION, MIXED_PRECISION, REFITTING, ROUNDING, SCALARS, ZERO_POINTS
 from pyncnnq.quantizable import INT8_TYPES
 from pyncnnq.quantization.selection import left_out
 from pyncnnq.statistics.driver import Statistics, blob_shapes, channel_ranges, observe_samples
@@ -101,15 +101,34 @@ class Search:
             ]
         return self._drafts
 
-    def rounded(self, judged: Sequence[Judged], techniques: Collection[str]) -> list[Judged]:
-        """The best drafts with weights rounded by what their layers see, judged: the best first; none where nothing can be rounded."""
+    def rounded(self, judged: Sequence[Judged], techniques: Collection[str], spared: tuple[str, ...] = ()) -> list[Judged]:
+        """The best drafts with weights rounded by what their layers see, judged: the best first; none where nothing can be rounded.
+
+        Args:
+            judged: models that are all int8, the best first.
+            techniques: those that are wanted.
+            spared: the layers to leave in float now.
+        """
         if ROUNDING not in techniques or not self.statistics.blobs:
             return []
         bases = dict.fromkeys(self._uncorrected(one.draft) for one in judged)
         ways = [(base, False) for base in list(bases)[:MOST_ROUNDED]]
         if REFITTING in techniques:
             ways.append((ways[0][0], True))
-        return self._judge.judge([self._round(base, refits=refits) for base, refits in ways])
+        return self._judge.judge([self._round(_sparing(base, spared), refits=refits) for base, refits in ways])
+
+    def spare_little(self, best: Judged, techniques: Collection[str]) -> MixedPrecision:
+        """Leave the layers in float that gain most for next to no work.
+
+        Args:
+            best: the best model that is all int8.
+            techniques: those that are wanted.
+        """
+        start = best
+        if ROUNDING in techniques and self.statistics.blobs:  # else errors that rounding is going to take away hide the others
+            (start,) = self._judge.judge([self._round(self._uncorrected(best.draft), refits=False)])
+        with self._progress("leave layers in float") as update:
+            return leave_in_float(start, self._work(), self._judge, ALLOWANCE, update)
 
     def spare(self, judged: Sequence[Judged], rounded: Sequence[Judged], budget: Budget) -> MixedPrecision:
         """Leave layers in float until a budget is met.
@@ -125,7 +144,7 @@ class Search:
         refits = bool(rounded) and REFITTING in rounded[0].draft.techniques
 
         def rounded_without(spared: tuple[str, ...]) -> Judged:
-            draft = replace(self._uncorrected(start.draft), spared=spared).with_technique(MIXED_PRECISION)
+            draft = _sparing(self._uncorrected(start.draft), spared)
             return self._judge.judge([self._round(draft, refits=refits)])[0]
 
         best_rounded = rounded[0] if rounded else None
@@ -177,7 +196,12 @@ class Search:
             )
         techniques = (REFITTING, ROUNDING) if refits else (ROUNDING,)
         calibration = draft.calibration.with_table(table)
-        return replace(draft, techniques=(*draft.techniques, *techniques), model=model, calibration=calibration)
+        techniques = (*draft.techniques, *techniques)
+        return replace(draft, techniques=techniques, model=model, calibration=calibration, uncorrected=draft.model)
+
+
+def _sparing(draft: Draft, layers: tuple[str, ...]) -> Draft:
+    return replace(draft, spared=layers).with_technique(MIXED_PRECISION) if layers else draft
 
 
 def _drafts(

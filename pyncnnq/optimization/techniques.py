@@ -7,12 +7,13 @@ from collections.abc import Collection, Mapping
 from pyncnnq.errors import PyncnnqError
 
 SCALARS, CENTRING, EQUALIZATION = "scalar folding", "centring", "equalization"
-BIASES, ZERO_POINTS, ROUNDING, REFITTING = "bias correction", "zero points", "rounding", "refitting"
+BIASES, ZERO_POINTS, MIXED_PRECISION = "bias correction", "zero points", "mixed precision"
+ROUNDING, REFITTING = "rounding", "refitting"
 
 RECIPES: Mapping[str, tuple[str, ...]] = {
     "table": (),
     "fast": (BIASES, ZERO_POINTS),
-    "best": (SCALARS, CENTRING, EQUALIZATION, BIASES, ZERO_POINTS, ROUNDING, REFITTING),
+    "best": (SCALARS, CENTRING, EQUALIZATION, BIASES, ZERO_POINTS, MIXED_PRECISION, ROUNDING, REFITTING),
 }
 """The techniques of each recipe.  `table` chooses scales only; `fast` runs the model once over the samples; `best` takes its time."""
 
