@@ -296,9 +296,10 @@ def test_a_whole_network_does_not_get_worse(prepared: tuple[Model, CalibrationDa
     assert after > max(before, 40)
 
 
-@pytest.mark.parametrize("activation", [("ReLU", " 0=0.2"), ("Sigmoid", ""), ("Mish", ""), ("HardSwish", "")])
+@pytest.mark.parametrize(
+    "activation", [("ReLU", ""), ("ReLU", " 0=0.2"), ("Clip", " 0=0 1=0.5"), ("Sigmoid", ""), ("Mish", ""), ("HardSwish", "")]
+)
 def test_fused_activations_make_no_difference(tmp_path: Path, activation: tuple[str, str]) -> None:
-    """But for those that cut off, where biases are corrected by what is left."""
     rng = np.random.default_rng(9)
     kind, text = activation
     apart = model_of(

@@ -15,6 +15,7 @@ from pyncnnq._core import gptq_round, quantize_rows
 from pyncnnq.errors import InputError
 from pyncnnq.inputs import InputSpec
 from pyncnnq.model import Layer, Model
+from pyncnnq.optimization.activation import rising, without_activation
 from pyncnnq.optimization.layer_walk import LayerWalk, segments
 from pyncnnq.optimization.linear import bias, groups, outputs_of, set_bias, set_weights_and_bias
 from pyncnnq.optimization.refitting import covariance, refit_weights
@@ -45,8 +46,6 @@ LARGEST_RATIO, LEAST_RATIO = 1.15, 0.8
 
 CAUTION = 50
 """How many values of an output halve the trust in their mean."""
-
-_RELU, _CLIP = 1, 3  # activation_type (src/layer/fused_activation.h)
 
 MOST_CANDIDATES = 24
 OPERATIONS = 2e10
@@ -90,7 +89,7 @@ def round_weights(
     "Data-free quantization through weight equalization and bias correction", ICCV 2019, section 4.2.
     """
     rounded, table = model.copy(), copy.deepcopy(table)
-    floats = prevented(model, table)
+    graph, floats = model.graph(), prevented(model, table)
     names = {layer.name for layer in model.layers if layer.name in table and layer.name not in floats}
     outputs = -(-OUTPUTS // len(samples))
     done = 0
@@ -102,10 +101,10 @@ def round_weights(
                 quantizer = quantizers.get(layer.bottoms[0], Quantizer(float(table[layer.name][0]), 0.0))
                 new = rounded.layer(layer.name)
                 _round_layer(new, table, _Seen(walk, layer, quantizer, outputs), refits=refits)
-                shown = _shifting(layer)
-                walk.run_quantized(shown, _shifting(new), quantizer)
-                _correct_bias(new, walk.contrast(shown, *_unsaturated(shown)))
-                walk.run_quantized(layer, new, quantizer, again=shown is layer)
+                linear = without_activation(layer)
+                walk.run_quantized(linear, without_activation(new), quantizer)
+                _correct_bias(new, walk.contrast(linear, *rising(layer, graph.consumers(layer.tops[0]))))
+                walk.run_quantized(layer, new, quantizer, again=linear is layer)
             else:
                 walk.run(layers)
             walk.leave(layers)
@@ -185,30 +184,8 @@ def damped(moments: Moments) -> Floats:
     return found
 
 
-def _shifting(layer: Layer) -> Layer:
-    """The layer itself if what it writes moves with its bias, cut off at most; else the layer without its activation."""
-    if layer.params.get_int(9, 0) in (0, _RELU, _CLIP):
-        return layer
-    linear = layer.copy()
-    linear.params.set(9, 0)
-    return linear
-
-
-def _unsaturated(layer: Layer) -> tuple[float, float]:
-    """Between which bounds a value that the layer writes moves with its bias (ncnn's src/layer/fused_activation.h)."""
-    kind, parameters = layer.params.get_int(9, 0), layer.params.get_array(10)
-    if kind == _RELU:
-        return 0.0, math.inf
-    if kind == _CLIP and len(parameters) == 2:
-        return float(parameters[0]), float(parameters[1])
-    return -math.inf, math.inf
-
-
 def _correct_bias(layer: Layer, differences: Differences) -> None:
-    """Take off what the outputs differ by on average where they move with the bias.
-
-    Where a ReLU cuts off, an error has no effect, and it would pull the mean towards itself.
-    """
+    """Take off what the outputs differ by on average where that matters (see `rising`)."""
     means = differences.sums / (np.maximum(differences.counts, 1) * float(UNITS))
     sure = differences.counts / (differences.counts + CAUTION)
     set_bias(layer, bias(layer) + sure * means)

@@ -34,8 +34,9 @@ def fold_scalars(model: Model) -> tuple[Model, list[str]]:
     One or several in a row, of whose blobs the last alone is read by others, go
 
     - into the weights and bias of a Convolution, ConvolutionDepthWise or InnerProduct without activation whose output nothing else reads;
-    - or else into one Scale with a factor and a bias for each channel, in place of the last BinaryOp.  For this the blob must have 3
-      dimensions for certain; the weights of a convolution that reads the result, or that the blob comes from, tell how many channels.
+    - or, if convolutions that can be int8 read the result, or if there are several, into one Scale with a factor and a bias for each
+      channel, in place of the last BinaryOp.  For this the blob must have 3 dimensions for certain; the weights of a convolution that
+      reads the result, or that the blob comes from, tell how many channels it has.
 
     What the model computes in float stays as it is, to rounding, and its inputs and outputs keep their names.
 
@@ -63,7 +64,7 @@ def fold_scalars(model: Model) -> tuple[Model, list[str]]:
             if multiply_and_add(producer, factor, offset):
                 producer.tops = tops
                 removed.update(layer.name for layer in chain)
-        elif dims.get(bottom) == 3 and (channels := _channels_read(tops[0], graph) or _channels_written(bottom, graph)):
+        elif dims.get(bottom) == 3 and (channels := _channels(chain, graph)):
             turn_into_scale(chain[-1], np.full(channels, factor), np.full(channels, offset))
             chain[-1].bottoms = [bottom]
             removed.update(layer.name for layer in chain[:-1])
@@ -101,16 +102,17 @@ def _is_linear(layer: Layer) -> bool:
     return layer.type in ACTIVATION_TYPES and not has_dynamic_weight(layer) and layer.params.get_int(9, 0) == 0
 
 
-def _channels_read(blob: str, graph: Graph) -> int | None:
-    """How many channels a blob of 3 dimensions has by a convolution that reads it.  An InnerProduct knows the elements alone."""
-    convolutions = [layer for layer in graph.readers(blob) if needs_activation_scale(layer) and layer.type != "InnerProduct"]
-    return input_channels(convolutions[0]) if convolutions else None
+def _channels(chain: Sequence[Layer], graph: Graph) -> int | None:
+    """How many channels the blob has, by convolutions; None if they do not tell, or a Scale would be of no use.
 
-
-def _channels_written(blob: str, graph: Graph) -> int | None:
-    """How many it has by the convolution that it comes from, through activations and numbers alone."""
-    producer = graph.producer(blob)
+    It is where a convolution reads the result (an InnerProduct knows the elements alone), or where there are layers less with it.
+    """
+    readers = [layer for layer in graph.readers(chain[-1].tops[0]) if needs_activation_scale(layer) and layer.type != "InnerProduct"]
+    if readers:
+        return input_channels(readers[0])
+    producer = graph.producer(chain[0].bottoms[0])
     while producer is not None and (producer.type in _ACTIVATIONS or _is_affine(producer)):
         producer = graph.producer(producer.bottoms[0])
-    is_convolution = producer is not None and producer.type in ACTIVATION_TYPES and producer.type != "InnerProduct"
-    return outputs_of(producer) if producer is not None and is_convolution else None
+    if len(chain) == 1 or producer is None or producer.type not in ACTIVATION_TYPES or producer.type == "InnerProduct":
+        return None
+    return outputs_of(producer)
