@@ -102,6 +102,29 @@ def test_without_a_budget_nothing_stays_in_float(network: tuple[Model, Path]) ->
     assert result.mixed is None
 
 
+def test_best_leaves_what_is_bad_and_next_to_no_work_in_float(tmp_path: Path) -> None:
+    """`cheap`, a 1x1 layer of few channels with one large outlier, is less than 2 % of the work; `deep` after it is most of it."""
+    rng = np.random.default_rng(3)
+    outlier = np.ones(4, np.float32)
+    outlier[2] = 300
+    head = [
+        scaled(convolution(rng, "wide", "in0", 3, 4, 3, text=" 4=1 9=6 -23310=2,0.1,0.5"), outlier, 0),
+        scaled(convolution(rng, "cheap", "wide", 4, 4, 1), 1 / outlier, 1),
+        convolution(rng, "deep", "cheap", 4, 64, 3, text=" 4=1 9=1"),
+        convolution(rng, "deeper", "deep", 64, 64, 3, text=" 4=1 9=1"),
+    ]
+    model = saved(model_of(*head), tmp_path)
+    data = arrays(tmp_path / "data", 20)
+    result = optimize(model, data, workers=1)
+    assert result.mixed is not None
+    assert "cheap" in in_float(result)
+    assert in_float(result) == set(result.mixed.in_float)
+    assert "deeper" not in {share.layer for share in result.mixed.shares}
+    assert result.mixed.steps[-1].int8_macs >= 0.98
+    for settings in ({"max_float_layers": 0}, {"without": ["mixed precision"]}):
+        assert in_float(optimize(model, data, workers=1, **settings)) == set()
+
+
 @pytest.mark.parametrize("recipe", ["table", "fast", "best"])
 def test_each_step_has_one_layer_more_and_less_error(network: tuple[Model, Path], recipe: str) -> None:
     result = optimized(network, max_float_layers=3, recipe=recipe)
@@ -321,7 +344,7 @@ def test_the_command_line_tells_each_step(cli: Cli, network: tuple[Model, Path],
     assert done.returncode == 0, done.stderr
     told = json.loads((tmp_path / "out.json").read_text())
     mixed = told["mixed_precision"]
-    assert mixed["budget"] == {"min_sqnr": 90, "max_drop": None, "max_float_layers": 2, "metric": None}
+    assert mixed["budget"] == {"min_sqnr": 90, "max_drop": None, "max_float_layers": 2, "metric": None, "max_float_macs": None}
     assert [len(step["in_float"]) for step in mixed["steps"]] == list(range(len(mixed["steps"])))
     assert mixed["in_float"] in [step["in_float"] for step in mixed["steps"]]
     assert told["chosen"]["sqnr_db"] in [step["sqnr_db"] for step in (*mixed["steps"], *mixed["rounded"])]
