@@ -54,6 +54,19 @@ FREE: dict[str, tuple[Build, set[str]]] = {
         lambda rng: [conv(rng, "a", "in0", 3, 8), conv(rng, "b", "a", 8, 8, 3, group=8, text=" 4=1 9=1"), conv(rng, "out", "b", 8, 4)],
         {"a", "b"},
     ),
+    "squeeze and excite": (
+        lambda rng: [
+            conv(rng, "a", "in0", 3, 8),
+            Layer("Split", "s", ["a"], ["s0", "s1"], Params("")),
+            plain("Pooling", "pool", "s0", text=" 0=1 4=1"),
+            dense(rng, "squeeze", "pool", 8, 4),
+            dense(rng, "excite", "squeeze", 4, 8),
+            plain("HardSigmoid", "gate", "excite", text=" 0=0.2 1=0.5"),
+            plain("BinaryOp", "gated", "s1", "gate", text=" 0=2"),
+            conv(rng, "out", "gated", 8, 4),
+        ],
+        {"a", "s0", "s1", "pool", "squeeze", "gated"},
+    ),
     "activation layers": (
         lambda rng: [
             conv(rng, "a", "in0", 3, 8),
