@@ -140,7 +140,7 @@ class Step:
 
     Attributes:
         in_float: these layers, those that cost most first.
-        sqnr: the mean SQNR of its outputs in dB (where a Softmax writes one, of what that reads), on the samples that rank layers.
+        sqnr: the mean SQNR of its outputs in dB (of what a Softmax or Sigmoid reads that writes one), on the samples that rank layers.
         int8_macs: how many of 100 multiplications are in int8.
     """
 

@@ -48,7 +48,7 @@ class Hybrids:
             workers: the number of processes; None for one for each core.
         """
         self._model, self._int8, self._folder, self._workers = model, int8, folder, workers
-        self._judged = [_before_softmax(model, output) for output in model.outputs]
+        self._judged = list(map(model.graph().before_saturation, model.outputs))
         exact, roots = {layer.name: layer for layer in model.layers}, int8.graph()
         self._float: dict[str, Layer] = {}
         for layer in dequantized.layers:
@@ -66,7 +66,7 @@ class Hybrids:
         inputs: Sequence[tuple[str, InputSpec]],
         progress: Callable[[int, int], None] | None,
     ) -> list[float]:
-        """The mean SQNR of the outputs in dB, for each choice of layers in float; where a Softmax writes one, of what that reads.
+        """The mean SQNR of the outputs in dB, for each choice of layers in float; of what a Softmax or Sigmoid reads that writes one.
 
         Probabilities that are nearly 0 and 1 would tell little of few samples.
 
@@ -92,11 +92,6 @@ class Hybrids:
                 other.bottoms, other.tops = layer.bottoms, layer.tops
                 model.layers[place] = other
         return write(model, self._folder, f"hybrid{number}")
-
-
-def _before_softmax(model: Model, output: str) -> str:
-    (producer,) = (layer for layer in model.layers if output in layer.tops)
-    return producer.bottoms[0] if producer.type == "Softmax" else output
 
 
 def _mean(ratios: Sequence[float]) -> float:

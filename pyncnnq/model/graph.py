@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pyncnnq.errors import ModelError
 from pyncnnq.model.layer import Layer
 
+_SATURATING = ("Softmax", "Sigmoid")
+"""Layers whose output tells little of its errors where it is nearly 0 or 1."""
 _READING = ("Convolution", "ConvolutionDepthWise", "InnerProduct", "Split")
 
 
@@ -42,6 +44,11 @@ class Graph:
             blob = producer.bottoms[0]
             producer = self._producers.get(blob)
         return blob
+
+    def before_saturation(self, output: str) -> str:
+        """What a Softmax or a Sigmoid makes this blob of; the blob itself if none of them writes it."""
+        producer = self._producers.get(output)
+        return producer.bottoms[0] if producer is not None and producer.type in _SATURATING else output
 
     def readers(self, blob: str) -> list[Layer]:
         """The layers that read `blob` directly or through Split layers; no Split is among them."""

@@ -136,13 +136,16 @@ class _Walk:
 
     def _of_product(self, layer: Layer, bottoms: Sequence[Ids | None]) -> list[Ids] | None:
         """Those of the one blob whose channels can have factors; then the other one, such as a gate of squeeze-and-excite, has none."""
-        dims = [self._dimensions.get(bottom) for bottom in layer.bottoms]
-        gated = [place for place, ids in enumerate(bottoms) if ids is not None and ids.size > 1 and dims[place] == 3]
+        gated = [
+            (ids, other)
+            for ids, bottom, other in zip(bottoms, layer.bottoms, reversed(layer.bottoms), strict=True)
+            if ids is not None and ids.size > 1 and self._dimensions.get(bottom) == 3
+        ]
         if len(gated) != 1:
             return None
-        (place,) = gated
-        self._lock(layer.bottoms[1 - place])
-        return [ids for ids in [bottoms[place]] if ids is not None]
+        ((ids, gate),) = gated
+        self._lock(gate)
+        return [ids]
 
     def _flattened(self, layer: Layer, ids: Ids, dims: int) -> list[Ids] | None:
         """A vector of each channel's elements one after another; how many those are, the layer that reads it has to tell."""

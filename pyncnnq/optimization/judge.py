@@ -22,9 +22,6 @@ MOST_HELD_OUT = 32
 LARGEST_RATIO = 100.0
 """In dB: better than this is as good as equal."""
 
-SATURATING = ("Softmax", "Sigmoid")
-"""Layers whose output tells little where it is nearly 0 or 1: what they read is judged too."""
-
 Progress = Callable[[str], AbstractContextManager[Callable[[int, int], None] | None]]
 """From the name of a pass to the context of what is called with (samples done, samples in all)."""
 
@@ -142,7 +139,7 @@ class Judge:
 
 def _judged_blobs(model: Model) -> list[str]:
     graph = model.graph()
-    before = [layer.bottoms[0] for output in model.outputs if (layer := graph.producer(output)) is not None and layer.type in SATURATING]
+    before = [blob for output in model.outputs if (blob := graph.before_saturation(output)) != output]
     return [*before, *model.outputs]  # in the order in which they are computed
 
 

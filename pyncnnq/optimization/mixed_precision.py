@@ -227,7 +227,7 @@ def leave_in_float(start: Judged, macs: Mapping[str, float], judge: Judge, budge
     where only their number is limited, all cost the same.
 
     Args:
-        start: the int8 model, which does not meet the budget; its weights are not rounded to make up for errors of each other.
+        start: the int8 model, which does not meet the budget.
         macs: of each layer that can be int8.
         judge: of models.
         budget: what to reach.

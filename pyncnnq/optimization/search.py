@@ -71,6 +71,7 @@ class Search:
         self._model, self._data, self._judge, self._folder = model, data, judge, folder
         self._workers, self._progress = workers, progress
         self._drafts: list[Draft] = []
+        self._rounded: dict[tuple[Draft, bool], Draft] = {}
         self.statistics = self._observe("calibrate", model, strict=strict)
 
     def drafts(self, recipe: str, techniques: Collection[str], choices: Mapping[str, Any]) -> list[Draft]:
@@ -188,15 +189,19 @@ class Search:
         return next(other for other in self._drafts if (other.method, other.techniques) == (draft.method, techniques))
 
     def _round(self, draft: Draft, *, refits: bool) -> Draft:
+        if (draft, refits) not in self._rounded:
+            self._rounded[draft, refits] = self._with_rounded_weights(draft, refits=refits)
+        return self._rounded[draft, refits]
+
+    def _with_rounded_weights(self, draft: Draft, *, refits: bool) -> Draft:
         samples = pick(self._data.samples, samples_in_memory(self.statistics))
         pool = WorkerPool(self._workers)
         with self._progress("round") as update:
             model, table = round_weights(
                 draft.model, draft.table, draft.quantizers(), samples, self._data.inputs, pool, refits=refits, progress=update
             )
-        techniques = (REFITTING, ROUNDING) if refits else (ROUNDING,)
+        techniques = (*draft.techniques, REFITTING, ROUNDING) if refits else (*draft.techniques, ROUNDING)
         calibration = draft.calibration.with_table(table)
-        techniques = (*draft.techniques, *techniques)
         return replace(draft, techniques=techniques, model=model, calibration=calibration, uncorrected=draft.model)
 
 
