@@ -48,8 +48,8 @@ class Hybrids:
             workers: the number of processes; None for one for each core.
         """
         self._model, self._int8, self._folder, self._workers = model, int8, folder, workers
-        self._judged = list(map(model.graph().before_saturation, model.outputs))
         exact, roots = {layer.name: layer for layer in model.layers}, int8.graph()
+        self._judged = list(map(roots.before_saturation, model.outputs))  # where that is fused into another layer, there is nothing before
         self._float: dict[str, Layer] = {}
         for layer in dequantized.layers:
             blobs = map(roots.split_root, (*layer.bottoms, *layer.tops))

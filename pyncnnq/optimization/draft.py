@@ -11,6 +11,7 @@ from typing import Any
 from pyncnnq.calibration import Calibration
 from pyncnnq.model import Model
 from pyncnnq.optimization import asymmetric, zero_point
+from pyncnnq.optimization.techniques import MIXED_PRECISION
 from pyncnnq.quantizable import scaled_weights
 from pyncnnq.quantization import QuantizedModel, quantize
 from pyncnnq.statistics.messages import Quantizer
@@ -47,6 +48,11 @@ class Draft:
     def with_technique(self, technique: str, **changes: Any) -> Draft:
         """The same with something done to it."""
         return replace(self, techniques=(*self.techniques, technique), **changes)
+
+    def with_float(self, *layers: str) -> Draft:
+        """The same with more layers in float for the sake of accuracy."""
+        techniques = tuple(technique for technique in self.techniques if technique != MIXED_PRECISION)
+        return replace(self, techniques=(*techniques, MIXED_PRECISION), spared=(*self.spared, *layers)) if layers else self
 
     @property
     def table(self) -> Table:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,9 @@ from pyncnnq.statistics.pool import WorkerPool
 
 LEAST_SAMPLES = 4
 MOST_HELD_OUT = 32
+MEMORY = 2**28
+"""How many bytes the float weights of all models that a worker holds may have, if there are several."""
+
 LARGEST_RATIO = 100.0
 """In dB: better than this is as good as equal."""
 
@@ -34,19 +38,26 @@ class Candidate:
         method: how thresholds were chosen.
         techniques: what else was done, in order.
         sqnr: signal-to-quantization-noise ratio over the held-out samples, in dB, of each model output, and of what a Softmax or a
-            Sigmoid makes one from: that tells more of a few samples.
+            Sigmoid makes one from.
         drop: by how much their mean score is below that of the float model (see `Judge`).
+        saturated: the outputs that a Softmax or a Sigmoid makes.
     """
 
     method: str
     techniques: tuple[str, ...]
     sqnr: dict[str, float]
     drop: float
+    saturated: frozenset[str] = frozenset()
+
+    @property
+    def telling(self) -> dict[str, float]:
+        """The ratios that models are chosen by: not of saturated outputs, whose error is that of the few samples that are undecided."""
+        return {blob: ratio for blob, ratio in self.sqnr.items() if blob not in self.saturated}
 
     @property
     def score(self) -> float:
-        """The mean over the blobs, in dB."""
-        return math.fsum(min(ratio, LARGEST_RATIO) for ratio in self.sqnr.values()) / len(self.sqnr)
+        """The mean of the telling ratios, in dB."""
+        return math.fsum(min(ratio, LARGEST_RATIO) for ratio in self.telling.values()) / len(self.telling)
 
 
 @dataclass(frozen=True)
@@ -68,6 +79,7 @@ class Judge:
 
     def __init__(
         self,
+        reference: tuple[Path, Path],
         model: Model,
         samples: Sequence[tuple[Path, ...]],
         inputs: Sequence[InputSpec],
@@ -78,10 +90,11 @@ class Judge:
         strict: bool,
         progress: Progress,
     ) -> None:
-        """Take the float model, as read from its files, and what judges it.
+        """Take the float model and what judges it.
 
         Args:
-            model: the float model.
+            reference: the files of the float model.
+            model: the float model that int8 models are made of: the same, or fused.
             samples, inputs: as in `pyncnnq.data.CalibrationData`.
             workers: the number of processes; None for one for each core.
             choices: what `pyncnnq.quantize` takes beside the model and its table.
@@ -90,8 +103,10 @@ class Judge:
             strict: an unreadable sample is an error instead of being skipped.
             progress: called with the name of each pass.
         """
-        self._reference = model.files
-        self._outputs = _judged_blobs(model)
+        self._reference = reference
+        before = [model.graph().before_saturation(output) for output in model.outputs]
+        self._saturated = frozenset(model.outputs).difference(before)
+        self._outputs = list(dict.fromkeys([*before, *model.outputs]))  # in the order in which they are computed
         self._inputs = list(zip(model.inputs, inputs, strict=True))
         self._samples = list(samples)
         self._workers, self._choices, self._metric, self._strict, self._progress = workers, choices, metric, strict, progress
@@ -101,6 +116,12 @@ class Judge:
     def count(self) -> int:
         """How many samples judge."""
         return len(self._samples) - len(self.skipped)
+
+    def on(self, samples: Sequence[tuple[Path, ...]]) -> Judge:
+        """One who looks at other samples."""
+        other = copy.copy(self)
+        other._samples, other.skipped = list(samples), []
+        return other
 
     def judge(self, drafts: Sequence[Draft]) -> list[Judged]:
         """Make and run the int8 models; the best first, of equals the first of those given.
@@ -132,15 +153,27 @@ class Judge:
             )
         self.skipped = found.skipped
         return [
-            Judged(draft, one, Candidate(draft.method, draft.techniques, dict(zip(self._outputs, ratios, strict=True)), drop))
+            Judged(
+                draft, one, Candidate(draft.method, draft.techniques, dict(zip(self._outputs, ratios, strict=True)), drop, self._saturated)
+            )
             for draft, one, ratios, drop in zip(drafts, made, found.ratios, found.drops, strict=True)
         ]
 
+    def run_some(self, drafts: Sequence[Draft]) -> Iterator[Judged]:
+        """As `run` for many, as many at a time as there is memory for.
 
-def _judged_blobs(model: Model) -> list[str]:
-    graph = model.graph()
-    before = [blob for output in model.outputs if (blob := graph.before_saturation(output)) != output]
-    return [*before, *model.outputs]  # in the order in which they are computed
+        Raises:
+            InputError, PyncnnqError: see `run`.
+        """
+        size = 4 * sum(weight.data.size for layer in drafts[0].model.layers for weight in layer.weights.values()) if drafts else 0
+        count = max(1, MEMORY // max(size, 1))
+        for first in range(0, len(drafts), count):
+            yield from self.run(drafts[first : first + count])
+
+
+def noise(ratio: float) -> float:
+    """The power of the noise, of that of the signal, from a ratio in dB."""
+    return float(10 ** (-min(max(ratio, -LARGEST_RATIO), LARGEST_RATIO) / 10))
 
 
 def split_samples(samples: Sequence[tuple[Path, ...]]) -> tuple[list[tuple[Path, ...]], list[tuple[Path, ...]]]:

@@ -13,15 +13,10 @@ from dataclasses import dataclass, replace
 
 from pyncnnq.errors import InputError, PyncnnqError
 from pyncnnq.metric import load_metric
-from pyncnnq.optimization.draft import Draft
-from pyncnnq.optimization.judge import LARGEST_RATIO, Candidate, Judge, Judged, Progress
-from pyncnnq.optimization.techniques import MIXED_PRECISION
+from pyncnnq.optimization.judge import LARGEST_RATIO, Candidate, Judge, Judged, Progress, noise
 
 TRIED = 8
 """How many layers are measured at each step."""
-
-MEMORY = 2**28
-"""How many bytes the float weights of all models that a worker holds may have, if there are several."""
 
 LEAST_GAIN = 0.1
 """In dB: a layer that gains less is not worth being in float, unless the goal is reached with it."""
@@ -86,7 +81,8 @@ class Budget:
     def score(self, candidate: Candidate) -> float:
         """How far a model has come, in dB: the mean over its outputs, of which none counts more than it needs."""
         largest = LARGEST_RATIO if self.min_sqnr is None or self.max_drop is not None else self.min_sqnr
-        return math.fsum(min(max(ratio, -LARGEST_RATIO), largest) for ratio in candidate.sqnr.values()) / len(candidate.sqnr)
+        ratios = (candidate.telling if self.min_sqnr is None else candidate.sqnr).values()
+        return math.fsum(min(max(ratio, -LARGEST_RATIO), largest) for ratio in ratios) / len(ratios)
 
     def shortfall(self, candidate: Candidate) -> str:
         """What is missing, in words; empty if nothing is."""
@@ -271,25 +267,20 @@ def _shares(
     """Those of some of the layers that are int8, the largest first."""
     alone: list[Candidate] = []  # and not the models, which are as many as there are layers
     for some in _batches(layers):
-        drafts = [_with_float(start.draft, *(other for other in quantized if other != layer)) for layer in some]
-        alone += [one.candidate for one in _run(judge, drafts)]
+        drafts = [start.draft.with_float(*(other for other in quantized if other != layer)) for layer in some]
+        alone += [one.candidate for one in judge.run_some(drafts)]
         report(len(alone))
-    noise = {output: [_noise(one.sqnr[output]) for one in alone] for output in start.candidate.sqnr}
-    errors = [math.fsum(column[place] / math.fsum(column) for column in noise.values()) / len(noise) for place in range(len(layers))]
+    noises = {blob: [noise(one.sqnr[blob]) for one in alone] for blob in start.candidate.telling}
+    errors = [math.fsum(column[place] / math.fsum(column) for column in noises.values()) / len(noises) for place in range(len(layers))]
     found = [LayerShare(layer, work[layer], error, one.sqnr) for layer, error, one in zip(layers, errors, alone, strict=True)]
     return tuple(sorted(found, key=lambda share: -share.error))
-
-
-def _noise(ratio: float) -> float:
-    """The power of the noise, of that of the signal."""
-    return float(10 ** (-min(max(ratio, -LARGEST_RATIO), LARGEST_RATIO) / 10))
 
 
 def _next(best: Judged, remaining: Sequence[str], costs: Mapping[str, float], judge: Judge, budget: Budget) -> Judged | None:
     """The model with one layer more in float; None if none gains anything."""
     reached = budget.score(best.candidate)
     for some in _batches(remaining):
-        tried = _run(judge, [_with_float(best.draft, layer) for layer in some])
+        tried = list(judge.run_some([best.draft.with_float(layer) for layer in some]))
         gains = [budget.score(one.candidate) - reached for one in tried]
         worth = [
             (gain / costs[one.draft.spared[-1]], one)
@@ -299,18 +290,6 @@ def _next(best: Judged, remaining: Sequence[str], costs: Mapping[str, float], ju
         if worth:
             return max(worth, key=lambda pair: pair[0])[1]
     return None
-
-
-def _run(judge: Judge, drafts: Sequence[Draft]) -> list[Judged]:
-    """As many at a time as there is memory for."""
-    size = 4 * sum(weight.data.size for layer in drafts[0].model.layers for weight in layer.weights.values())
-    count = max(1, MEMORY // max(size, 1))
-    return [one for first in range(0, len(drafts), count) for one in judge.run(drafts[first : first + count])]
-
-
-def _with_float(draft: Draft, *layers: str) -> Draft:
-    techniques = tuple(technique for technique in draft.techniques if technique != MIXED_PRECISION)
-    return replace(draft, techniques=(*techniques, MIXED_PRECISION), spared=(*draft.spared, *layers))
 
 
 def _batches(layers: Sequence[str]) -> list[Sequence[str]]:

@@ -134,13 +134,14 @@ def optimize_on(
     """
     techniques = chosen_techniques(recipe, without)
     calibration_samples, held_out = split_samples(data.samples)
-    judge = Judge(model, held_out, data.inputs, workers, choices, metric=budget.metric, strict=strict, progress=progress)
+    how: dict[str, Any] = {"strict": strict, "progress": progress}
     with tempfile.TemporaryDirectory(prefix="pyncnnq-") as folder:
         fused = fuse_for(model, data, Path(folder)) if fuse else Fused(model)
-        to_calibrate = replace(data, samples=calibration_samples)
-        search = Search(fused.model, to_calibrate, judge, Path(folder), workers, strict=strict, progress=progress)
+        judge = Judge(model.files, fused.model, held_out, data.inputs, workers, choices, metric=budget.metric, **how)
+        search = Search(fused.model, replace(data, samples=calibration_samples), judge, Path(folder), workers, **how)
         judged = judge.judge(search.drafts(recipe, techniques, choices))
         budget.check(judged[0].candidate)
+        judged = _sorted([*judged, *search.tuned(judged[0], techniques)])
         mixed = None if budget.given or MIXED_PRECISION not in techniques else search.spare_little(judged[0], techniques)
         rounded = search.rounded(judged, techniques, mixed.in_float if mixed else ())
         judged = _sorted([*judged, *rounded, *([mixed.best] if mixed and mixed.in_float else [])])

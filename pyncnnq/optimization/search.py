@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,8 @@ from pyncnnq.optimization.judge import Judge, Judged, Progress
 from pyncnnq.optimization.mixed_precision import ALLOWANCE, Budget, MixedPrecision, leave_in_float, meet
 from pyncnnq.optimization.rounding import round_weights, samples_in_memory
 from pyncnnq.optimization.scalar_folding import fold_scalars
-from pyncnnq.optimization.techniques import BIASES, CENTRING, EQUALIZATION, MIXED_PRECISION, REFITTING, ROUNDING, SCALARS, ZERO_POINTS
+from pyncnnq.optimization.techniques import BIASES, CENTRING, EQUALIZATION, REFITTING, ROUNDING, SCALARS, THRESHOLDS, ZERO_POINTS
+from pyncnnq.optimization.threshold_search import SAMPLES, WORK, search_thresholds, with_scales
 from pyncnnq.quantizable import INT8_TYPES
 from pyncnnq.quantization.selection import left_out
 from pyncnnq.statistics.driver import Statistics, blob_shapes, channel_ranges, observe_samples
@@ -102,6 +104,25 @@ class Search:
             ]
         return self._drafts
 
+    def tuned(self, best: Judged, techniques: Collection[str]) -> list[Judged]:
+        """The best model with thresholds by what they do to the outputs; nothing where none gains.
+
+        Args:
+            best: the best model so far, all int8.
+            techniques: those that are wanted.
+        """
+        if THRESHOLDS not in techniques or not self.statistics.blobs:
+            return []
+        work = math.fsum(self._work().values())
+        samples = pick(self._data.samples, max(1, min(SAMPLES, int(WORK / max(work, 1.0)))))
+        with self._progress("search thresholds") as update:
+            scales = search_thresholds(best, self._judge.on(samples), update)
+        if not scales:
+            return []
+        tuned = {draft: with_scales(draft, scales).with_technique(THRESHOLDS) for draft in (best.draft, self._uncorrected(best.draft))}
+        self._drafts += tuned.values()
+        return self._judge.judge([tuned[best.draft]])
+
     def rounded(self, judged: Sequence[Judged], techniques: Collection[str], spared: tuple[str, ...] = ()) -> list[Judged]:
         """The best drafts with weights rounded by what their layers see, judged: the best first; none where nothing can be rounded.
 
@@ -112,11 +133,14 @@ class Search:
         """
         if ROUNDING not in techniques or not self.statistics.blobs:
             return []
-        bases = dict.fromkeys(self._uncorrected(one.draft) for one in judged)
-        ways = [(base, False) for base in list(bases)[:MOST_ROUNDED]]
+        bases: dict[tuple[str, tuple[str, ...]], Draft] = {}
+        for one in judged:
+            base = self._uncorrected(one.draft)
+            bases.setdefault((base.method, _but(base.techniques, THRESHOLDS)), base)
+        ways = [(base, False) for base in list(bases.values())[:MOST_ROUNDED]]
         if REFITTING in techniques:
             ways.append((ways[0][0], True))
-        return self._judge.judge([self._round(_sparing(base, spared), refits=refits) for base, refits in ways])
+        return self._judge.judge([self._round(base.with_float(*spared), refits=refits) for base, refits in ways])
 
     def spare_little(self, best: Judged, techniques: Collection[str]) -> MixedPrecision:
         """Leave the layers in float that gain most for next to no work.
@@ -145,7 +169,7 @@ class Search:
         refits = bool(rounded) and REFITTING in rounded[0].draft.techniques
 
         def rounded_without(spared: tuple[str, ...]) -> Judged:
-            draft = _sparing(self._uncorrected(start.draft), spared)
+            draft = self._uncorrected(start.draft).with_float(*spared)
             return self._judge.judge([self._round(draft, refits=refits)])[0]
 
         best_rounded = rounded[0] if rounded else None
@@ -185,7 +209,7 @@ class Search:
 
     def _uncorrected(self, draft: Draft) -> Draft:
         """The same draft without corrected biases, which rounding would correct again."""
-        techniques = tuple(technique for technique in draft.techniques if technique != BIASES)
+        techniques = _but(draft.techniques, BIASES)
         return next(other for other in self._drafts if (other.method, other.techniques) == (draft.method, techniques))
 
     def _round(self, draft: Draft, *, refits: bool) -> Draft:
@@ -205,8 +229,8 @@ class Search:
         return replace(draft, techniques=techniques, model=model, calibration=calibration, uncorrected=draft.model)
 
 
-def _sparing(draft: Draft, layers: tuple[str, ...]) -> Draft:
-    return replace(draft, spared=layers).with_technique(MIXED_PRECISION) if layers else draft
+def _but(techniques: Sequence[str], left_out: str) -> tuple[str, ...]:
+    return tuple(technique for technique in techniques if technique != left_out)
 
 
 def _drafts(

@@ -6,14 +6,14 @@ from collections.abc import Collection, Mapping
 
 from pyncnnq.errors import PyncnnqError
 
-SCALARS, CENTRING, EQUALIZATION = "scalar folding", "centring", "equalization"
+SCALARS, CENTRING, EQUALIZATION, THRESHOLDS = "scalar folding", "centring", "equalization", "thresholds"
 BIASES, ZERO_POINTS, MIXED_PRECISION = "bias correction", "zero points", "mixed precision"
 ROUNDING, REFITTING = "rounding", "refitting"
 
 RECIPES: Mapping[str, tuple[str, ...]] = {
-    "table": (),
+    "table": (THRESHOLDS,),
     "fast": (BIASES, ZERO_POINTS),
-    "best": (SCALARS, CENTRING, EQUALIZATION, BIASES, ZERO_POINTS, MIXED_PRECISION, ROUNDING, REFITTING),
+    "best": (SCALARS, CENTRING, EQUALIZATION, BIASES, ZERO_POINTS, THRESHOLDS, MIXED_PRECISION, ROUNDING, REFITTING),
 }
 """The techniques of each recipe.  `table` chooses scales only; `fast` runs the model once over the samples; `best` takes its time."""
 
