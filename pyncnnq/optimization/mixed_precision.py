@@ -189,7 +189,7 @@ class MixedPrecision:
 def meet(
     budget: Budget,
     judged: Sequence[Judged],
-    unrounded: Judged,
+    start: Callable[[], Judged],
     rounded: Judged | None,
     rounded_without: Callable[[tuple[str, ...]], Judged],
     macs: Mapping[str, float],
@@ -201,7 +201,7 @@ def meet(
     Args:
         budget: what to reach.
         judged: models that are all int8, the best first.
-        unrounded: the best of them whose weights are not rounded to make up for errors of each other.
+        start: makes the one in which layers are chosen; called if none of them meets the budget.
         rounded: that whose weights are; None where the recipe rounds none.
         rounded_without: from layers to the model that has these in float, and weights rounded so.
         macs, judge: see `leave_in_float`.
@@ -210,8 +210,9 @@ def meet(
     for one in judged:
         if budget.is_met(one.candidate):
             return MixedPrecision(budget, one, (), ())
+    first = start()
     with progress("leave layers in float") as update:
-        mixed = leave_in_float(unrounded, macs, judge, budget, update)
+        mixed = leave_in_float(first, macs, judge, budget, update)
     return mixed if rounded is None else mixed.round_weights(rounded, rounded_without)
 
 

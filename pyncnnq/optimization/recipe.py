@@ -148,7 +148,7 @@ def optimize_on(
         if mixed is not None:
             mixed = replace(mixed, best=judged[0])
         elif budget.given:
-            mixed = search.spare(judged, rounded, budget)
+            mixed = search.spare(judged, rounded, techniques, budget)
             judged = [mixed.best, *judged] if mixed.in_float else judged
     best = judged[0]
     search.statistics.skipped += judge.skipped

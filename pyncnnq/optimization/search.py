@@ -149,31 +149,38 @@ class Search:
             best: the best model that is all int8.
             techniques: those that are wanted.
         """
-        start = best
-        if ROUNDING in techniques and self.statistics.blobs:  # else errors that rounding is going to take away hide the others
-            (start,) = self._judge.judge([self._round(self._uncorrected(best.draft), refits=False)])
+        start = self._start(best, techniques)
         with self._progress("leave layers in float") as update:
             return leave_in_float(start, self._work(), self._judge, ALLOWANCE, update)
 
-    def spare(self, judged: Sequence[Judged], rounded: Sequence[Judged], budget: Budget) -> MixedPrecision:
+    def spare(self, judged: Sequence[Judged], rounded: Sequence[Judged], techniques: Collection[str], budget: Budget) -> MixedPrecision:
         """Leave layers in float until a budget is met.
 
         Args:
             judged: all models so far, the best first.
             rounded: those of them whose weights were rounded by what their layers see.
+            techniques: those that are wanted.
             budget: what to reach.
         """
-        work = self._work()
-        # Rounded weights make up for errors of each other: layers are chosen in a model without such.
-        start = next(one for one in judged if ROUNDING not in one.draft.techniques)
+        best = next(one for one in judged if ROUNDING not in one.draft.techniques)
         refits = bool(rounded) and REFITTING in rounded[0].draft.techniques
 
         def rounded_without(spared: tuple[str, ...]) -> Judged:
-            draft = self._uncorrected(start.draft).with_float(*spared)
+            draft = self._uncorrected(best.draft).with_float(*spared)
             return self._judge.judge([self._round(draft, refits=refits)])[0]
 
+        def start() -> Judged:
+            return self._start(best, techniques)
+
         best_rounded = rounded[0] if rounded else None
-        return meet(budget, judged, start, best_rounded, rounded_without, work, self._judge, self._progress)
+        return meet(budget, judged, start, best_rounded, rounded_without, self._work(), self._judge, self._progress)
+
+    def _start(self, best: Judged, techniques: Collection[str]) -> Judged:
+        """The model to choose layers in that stay in float: rounded, else errors that rounding takes away hide the others."""
+        if ROUNDING not in techniques or not self.statistics.blobs:
+            return best
+        (start,) = self._judge.judge([self._round(self._uncorrected(best.draft), refits=False)])
+        return start
 
     def _work(self) -> dict[str, float]:
         """How many multiplications each layer that may be int8 takes for a sample, by its name."""
