@@ -151,3 +151,14 @@ def test_a_sigmoid_that_is_fused_leaves_nothing_before_it(tmp_path: Path, data: 
     rng = np.random.default_rng(3)
     model = saved(classifier(inner_product(rng, "head", "logits", 10, 4), plain("Sigmoid", "out", "head")), tmp_path)
     assert set(optimize(model, data, workers=1).chosen.sqnr) == {"out"}
+
+
+def test_samples_that_cannot_be_read_are_not_chosen(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a large model it takes two samples."""
+    damaged = set(range(24)).difference((4, 12, 20), (0, 1, 23))  # the first three are held out
+    for number in damaged:
+        (data / f"{number:02}.npy").write_bytes(b"no array")
+    monkeypatch.setattr("pyncnnq.optimization.search.WORK", 0.0)
+    result = optimize(saved(useless_channel(), tmp_path), data, recipe="table", workers=1)
+    assert len(result.candidates) == 2
+    assert len(result.statistics.skipped) == len(damaged)

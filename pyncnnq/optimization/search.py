@@ -22,7 +22,7 @@ from pyncnnq.optimization.mixed_precision import ALLOWANCE, Budget, MixedPrecisi
 from pyncnnq.optimization.rounding import round_weights, samples_in_memory
 from pyncnnq.optimization.scalar_folding import fold_scalars
 from pyncnnq.optimization.techniques import BIASES, CENTRING, EQUALIZATION, REFITTING, ROUNDING, SCALARS, THRESHOLDS, ZERO_POINTS
-from pyncnnq.optimization.threshold_search import SAMPLES, WORK, search_thresholds, with_scales
+from pyncnnq.optimization.threshold_search import LEAST_SAMPLES, SAMPLES, WORK, search_thresholds, with_scales
 from pyncnnq.quantizable import INT8_TYPES
 from pyncnnq.quantization.selection import left_out
 from pyncnnq.statistics.driver import Statistics, blob_shapes, channel_ranges, observe_samples
@@ -75,6 +75,7 @@ class Search:
         self._drafts: list[Draft] = []
         self._rounded: dict[tuple[Draft, bool], Draft] = {}
         self.statistics = self._observe("calibrate", model, strict=strict)
+        self._data = replace(data, samples=[data.samples[number] for number in self.statistics.numbers])  # those that can be read
 
     def drafts(self, recipe: str, techniques: Collection[str], choices: Mapping[str, Any]) -> list[Draft]:
         """All that a recipe tries before rounding.
@@ -114,7 +115,7 @@ class Search:
         if THRESHOLDS not in techniques or not self.statistics.blobs:
             return []
         work = math.fsum(self._work().values())
-        samples = pick(self._data.samples, max(1, min(SAMPLES, int(WORK / max(work, 1.0)))))
+        samples = pick(self._data.samples, max(LEAST_SAMPLES, min(SAMPLES, int(WORK / max(work, 1.0)))))
         with self._progress("search thresholds") as update:
             scales = search_thresholds(best, self._judge.on(samples), update)
         if not scales:

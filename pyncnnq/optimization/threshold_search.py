@@ -19,9 +19,10 @@ from pyncnnq.optimization.draft import Draft
 from pyncnnq.optimization.judge import Judge, Judged, noise
 from pyncnnq.quantizable import needs_activation_scale
 
-SAMPLES = 32
+LEAST_SAMPLES, SAMPLES = 2, 32
+"""How many each choice is measured on."""
 WORK = 3.2e10
-"""How many multiplications the samples may take that a choice is measured on; of large ones fewer tell as much."""
+"""How many multiplications of float they may take, all together, but for the least; of large ones fewer tell as much."""
 
 _STEP = 2**0.25
 _MOST_STEPS = 4

@@ -27,12 +27,14 @@ class Statistics:
     Attributes:
         blobs: for each observed blob, by name, its statistics; siblings behind a Split are found under the blob that the Split copies.
         samples: how many samples went through the network.
+        numbers: which of the data's samples these are.
         skipped: the samples that could not be read, each with the reason, in the order of the data.
         printed: the lines that ncnn printed while running, and how often each.
     """
 
     blobs: dict[str, BlobStatistics] = field(default_factory=dict)
     samples: int = 0
+    numbers: list[int] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     printed: Counter[str] = field(default_factory=Counter)
 
@@ -65,7 +67,7 @@ def observe_samples(
     """
     blobs = observed_blobs(model)
     answers = run_job(_job(Job, model, samples, inputs, blobs), pool, strict=strict, progress=progress)
-    statistics = Statistics(samples=len(answers.samples), skipped=answers.skipped, printed=pool.printed)
+    statistics = Statistics(samples=len(answers.samples), numbers=answers.numbers, skipped=answers.skipped, printed=pool.printed)
     for blob in blobs:
         merged = statistics.blobs[blob.name] = answers.results[0][blob.name]
         for part in answers.results[1:]:
