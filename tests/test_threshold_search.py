@@ -162,3 +162,15 @@ def test_samples_that_cannot_be_read_are_not_chosen(tmp_path: Path, data: Path, 
     result = optimize(saved(useless_channel(), tmp_path), data, recipe="table", workers=1)
     assert len(result.candidates) == 2
     assert len(result.statistics.skipped) == len(damaged)
+
+
+def test_a_metric_is_asked_of_held_out_samples_alone(tmp_path: Path, data: Path) -> None:
+    """It may take long, and thresholds are tried on many models."""
+    log = tmp_path / "seen"
+    body = f"    with open({str(log)!r}, 'a') as log:\n        print(paths[0].name, file=log)\n    return 1.0\n"
+    (tmp_path / "metric.py").write_text(f"def seen(outputs, paths):\n{body}")
+    result = optimize(
+        saved(useless_channel(), tmp_path), data, recipe="table", workers=1, max_drop=1.0, metric=f"{tmp_path / 'metric.py'}:seen"
+    )
+    assert result.chosen.techniques == ("thresholds",)
+    assert set(log.read_text().split()) == {"04.npy", "12.npy", "20.npy"}

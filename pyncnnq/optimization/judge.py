@@ -118,9 +118,9 @@ class Judge:
         return len(self._samples) - len(self.skipped)
 
     def on(self, samples: Sequence[tuple[Path, ...]]) -> Judge:
-        """One who looks at other samples."""
+        """One who looks at other samples, and at nothing but their outputs: a user's metric may take long."""
         other = copy.copy(self)
-        other._samples, other.skipped = list(samples), []
+        other._samples, other.skipped, other._metric = list(samples), [], None
         return other
 
     def judge(self, drafts: Sequence[Draft]) -> list[Judged]:
