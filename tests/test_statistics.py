@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import pickle
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ from blobs import Floats, collected, fingerprint, magnitude_fingerprint, merged,
 
 import pyncnnq
 from pyncnnq._core import BlobStatistics
+from pyncnnq.statistics.messages import Failed, ShapesJob
+from pyncnnq.statistics.pool import WorkerPool
 
 SHAPES = [(48,), (16, 7), (32, 3, 5), (16, 1, 1), (16, 3, 4, 5), (16, 50, 61)]
 CHANNEL_AXES = {1: (), 2: (0,), 3: (1, 2), 4: (1, 2, 3)}
@@ -185,3 +188,16 @@ def test_a_model_that_is_not_in_files_cannot_be_run(shared: Path, split_model: p
     model = pyncnnq.Model(split_model.copy().layers)
     with pytest.raises(pyncnnq.ModelError, match="save"):
         pyncnnq.collect(model, shared / "golden/split/inputs")
+
+
+def test_a_worker_that_failed_can_still_be_written_to(tmp_path: Path) -> None:
+    """Else its words are lost whenever the next message to it is on its way: that one finds a broken pipe."""
+    param, bin_path = tmp_path / "model.param", tmp_path / "model.bin"
+    param.write_text("7767517\n2 2\nInput in0 0 1 in0\nMyLayer mine 1 1 in0 out0\n")
+    bin_path.touch()
+    with WorkerPool(1) as pool:
+        pool.tell([ShapesJob(param, bin_path, [], [], ["out0"])])
+        time.sleep(2)  # by then it has failed
+        [answer] = pool.ask(0)
+    assert isinstance(answer, Failed)
+    assert "ncnn cannot load" in answer.reason

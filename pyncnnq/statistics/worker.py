@@ -236,6 +236,8 @@ def main() -> None:
         _serve(requests, answers)
     except FailureError as failure:
         _write(answers, Failed(str(failure)))
+        while requests.read(2**16):  # the parent may be sending: a broken pipe would hide our words from it; it ends us
+            pass
     except (EOFError, BrokenPipeError):
         pass  # the parent is gone
     os._exit(0)  # without Python's own end, which would destroy the pools
