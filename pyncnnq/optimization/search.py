@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,7 @@ class Search:
         """
         if THRESHOLDS not in techniques or not self.statistics.blobs:
             return []
-        work = math.fsum(self._work().values())
+        work = math.fsum(self._work.values())
         samples = pick(self._data.samples, max(LEAST_SAMPLES, min(SAMPLES, int(WORK / max(work, 1.0)))))
         with self._progress("search thresholds") as update:
             scales = search_thresholds(best, self._judge.on(samples), update)
@@ -152,7 +153,7 @@ class Search:
         """
         start = self._start(best, techniques)
         with self._progress("leave layers in float") as update:
-            return leave_in_float(start, self._work(), self._judge, ALLOWANCE, update)
+            return leave_in_float(start, self._work, self._judge, ALLOWANCE, update)
 
     def spare(self, judged: Sequence[Judged], rounded: Sequence[Judged], techniques: Collection[str], budget: Budget) -> MixedPrecision:
         """Leave layers in float until a budget is met.
@@ -174,7 +175,7 @@ class Search:
             return self._start(best, techniques)
 
         best_rounded = rounded[0] if rounded else None
-        return meet(budget, judged, start, best_rounded, rounded_without, self._work(), self._judge, self._progress)
+        return meet(budget, judged, start, best_rounded, rounded_without, self._work, self._judge, self._progress)
 
     def _start(self, best: Judged, techniques: Collection[str]) -> Judged:
         """The model to choose layers in that stay in float: rounded, else errors that rounding takes away hide the others."""
@@ -183,6 +184,7 @@ class Search:
         (start,) = self._judge.judge([self._round(self._uncorrected(best.draft), refits=False)])
         return start
 
+    @cached_property
     def _work(self) -> dict[str, float]:
         """How many multiplications each layer that may be int8 takes for a sample, by its name."""
         layers = [layer for layer in self._model.layers if layer.type in INT8_TYPES]
