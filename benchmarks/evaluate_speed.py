@@ -78,7 +78,8 @@ def evaluated(model: Model, int8: Model, spec: InputSpec, paths: list[Path]) -> 
     pair = (model.param_path, model.bin_path), (int8.param_path, int8.bin_path)
     times: list[float] = []
     job = Evaluating(pair, [(model.inputs[0], spec)], [(path,) for path in paths], model.outputs, None)
-    run_job(job, WorkerPool(), progress=lambda _done, _total: times.append(time.perf_counter()))
+    with WorkerPool() as pool:
+        run_job(job, pool, progress=lambda _done, _total: times.append(time.perf_counter()))
     cores = available_cores()
     return (times[-1] - times[cores - 1]) * len(paths) / (len(paths) - cores)
 

@@ -37,7 +37,8 @@ def exact_threshold(values: list[np.ndarray], absmax: np.float32) -> float:
 def measure(case: Case, photographs: Path, samples: int) -> None:
     model = load_model(case.param, case.bin)
     data = read_data(case, model, photographs, samples)
-    statistics = observe_samples(model, data.samples, data.inputs, WorkerPool())
+    with WorkerPool() as pool:
+        statistics = observe_samples(model, data.samples, data.inputs, pool)
     net = ncnn.Net()
     net.load_param(str(case.param))
     net.load_model(str(case.bin))

@@ -86,7 +86,8 @@ def collect(
         PyncnnqError: ncnn cannot run the model on this data.
     """
     found = find_chosen(model, data, options, samples)
-    return observe_samples(model, found.samples, found.inputs, WorkerPool(workers), strict=strict, progress=progress)
+    with WorkerPool(workers) as pool:
+        return observe_samples(model, found.samples, found.inputs, pool, strict=strict, progress=progress)
 
 
 def find_chosen(model: Model, data: Sequence[Data], options: InputOptions | Sequence[InputOptions], samples: int | None) -> CalibrationData:

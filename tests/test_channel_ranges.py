@@ -44,7 +44,8 @@ def samples(folder: Path, count: int = 5) -> tuple[list[Array], Path]:
 
 
 def run(model: Model, data: CalibrationData, workers: int, **options: object) -> dict[str, ChannelRanges]:
-    return channel_ranges(model, data.samples, data.inputs, WorkerPool(workers), **options)  # type: ignore[arg-type]
+    with WorkerPool(workers) as pool:
+        return channel_ranges(model, data.samples, data.inputs, pool, **options)  # type: ignore[arg-type]
 
 
 def test_ranges_are_those_of_the_blobs_over_all_samples(tmp_path: Path) -> None:

@@ -408,7 +408,8 @@ def test_macs_are_counted(tmp_path: Path) -> None:
         "head": 8 * 5 * 4 * 7,
     }
     data = find_data(model, [arrays(tmp_path / "data", 2, (4, 13, 11))], ("test", [InputOptions()]))
-    first, second = blob_shapes(model, data.samples, data.inputs, [layer.tops[0] for layer in model.layers], WorkerPool(1))
+    with WorkerPool(1) as pool:
+        first, second = blob_shapes(model, data.samples, data.inputs, [layer.tops[0] for layer in model.layers], pool)
     assert first == second
     assert macs(model.layers, first) == expected
 
@@ -432,5 +433,6 @@ def test_macs_of_a_real_model_are_those_published(shared: Path) -> None:
     options = InputOptions(size=(224, 224), mean=(127, 127, 127), norm=(1 / 128, 1 / 128, 1 / 128), pixel="RGB")
     data = find_data(model, [shared / "data/imagenet/calib"], ("test", [options]))
     tops = [top for layer in model.layers for top in layer.tops]
-    (shapes,) = blob_shapes(model, data.samples[:1], data.inputs, tops, WorkerPool(1))
+    with WorkerPool(1) as pool:
+        (shapes,) = blob_shapes(model, data.samples[:1], data.inputs, tops, pool)
     assert sum(macs(model.layers, shapes).values()) == pytest.approx(407e6, rel=0.06)

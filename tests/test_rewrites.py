@@ -122,7 +122,8 @@ def photographs(model: Model, folder: Path, options: InputOptions, count: int) -
 
 
 def measure(model: Model, data: CalibrationData) -> Any:
-    return channel_ranges(model, data.samples, data.inputs, WorkerPool(2))
+    with WorkerPool(2) as pool:
+        return channel_ranges(model, data.samples, data.inputs, pool)
 
 
 def reloaded(model: Model, folder: Path, name: str) -> Model:
@@ -163,13 +164,15 @@ def test_a_real_model_gains(shared: Path, tmp_path: Path) -> None:
         files.append(int8_files(one, data, tmp_path, f"int8_{index}"))
     held_out = photographs(model, shared / "data/imagenet/eval", options, 12)
     inputs = [(model.inputs[0], data.inputs[0])]
-    before, after = compare_outputs(files, held_out.samples, inputs, facts["outputs"], WorkerPool(2)).ratios
+    with WorkerPool(2) as pool:
+        before, after = compare_outputs(files, held_out.samples, inputs, facts["outputs"], pool).ratios
     assert min(after) > min(before) + 2, (before, after)
     assert min(after) > 15.5, after
 
 
 def int8_files(model: Model, data: CalibrationData, folder: Path, name: str) -> tuple[Path, Path]:
-    statistics = observe_samples(model, data.samples, data.inputs, WorkerPool(2))
+    with WorkerPool(2) as pool:
+        statistics = observe_samples(model, data.samples, data.inputs, pool)
     table = calibrate(model, statistics, method="mse", weight_bits="proven").table
     corrected, _ = correct_biases(model, table, statistics)
     paths = folder / f"{name}.param", folder / f"{name}.bin"
@@ -182,7 +185,9 @@ def test_names_and_groups_are_the_same_for_any_number_of_workers(shared: Path) -
     data = photographs(model, shared / "data/imagenet/calib", options, 5)
     found: list[Sequence[object]] = []
     for workers in (1, 2):
-        centred, shifted, names = centre(model, channel_ranges(model, data.samples, data.inputs, WorkerPool(workers)))
+        with WorkerPool(workers) as pool:
+            ranges = channel_ranges(model, data.samples, data.inputs, pool)
+        centred, shifted, names = centre(model, ranges)
         equalized, _, groups = equalize(centred, shifted)
         found.append((names, groups, equalized.param_text(), equalized.bin_bytes()))
     assert found[0] == found[1]

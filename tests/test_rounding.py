@@ -242,7 +242,8 @@ def rounded_draft(
 ) -> Draft:
     model, data, statistics = prepared
     draft = Draft("minmax", (), model, calibrate(model, statistics, method="minmax", weight_bits="8"), folds=folds)
-    new, table = round_weights(model, draft.table, draft.quantizers(), data.samples, data.inputs, WorkerPool(workers), refits=refits)
+    with WorkerPool(workers) as pool:
+        new, table = round_weights(model, draft.table, draft.quantizers(), data.samples, data.inputs, pool, refits=refits)
     return draft.with_technique("rounding", model=new, calibration=draft.calibration.with_table(table))
 
 
@@ -270,7 +271,8 @@ def prepare(model: Model, folder: Path, *, exact: bool) -> tuple[Model, Calibrat
         smooth /= np.abs(smooth).max()
         np.save(folder / "x" / f"{index}.npy", (np.rint(smooth * 127) / 127 if exact else smooth).astype(np.float32))
     data = find_chosen(model, [folder / "x"], InputOptions(), None)
-    return model, data, observe_samples(model, data.samples, data.inputs, WorkerPool(1))
+    with WorkerPool(1) as pool:
+        return model, data, observe_samples(model, data.samples, data.inputs, pool)
 
 
 def test_errors_of_weights_cancel_where_inputs_depend_on_each_other(tmp_path: Path) -> None:
@@ -342,7 +344,8 @@ def test_layers_without_rows_stay_as_they_are(prepared: tuple[Model, Calibration
     table = calibrate(model, statistics, method="minmax", weight_bits="8").table
     for key in ("project", "project_param_0"):
         del table[key]
-    new, _ = round_weights(model, table, {}, data.samples, data.inputs, WorkerPool(1))
+    with WorkerPool(1) as pool:
+        new, _ = round_weights(model, table, {}, data.samples, data.inputs, pool)
     for name, same in (("project", True), ("stem", False)):
         before, after = (one.layer(name).weights["weight_data"].float32() for one in (model, new))
         assert np.array_equal(before, after) is same
@@ -375,15 +378,15 @@ def test_a_layer_that_ncnn_cannot_run_is_named(prepared: tuple[Model, Calibratio
     broken = model.copy()
     place = broken.layers.index(broken.layer("pool"))
     broken.layers[place] = Layer("NoSuchLayer", "pool", ["groups"], ["pool"], Params())
-    with pytest.raises(PyncnnqError, match=r"'pool'.*ncnn cannot load"):
-        round_weights(broken, table, {}, data.samples, data.inputs, WorkerPool(1))
+    with WorkerPool(1) as pool, pytest.raises(PyncnnqError, match=r"'pool'.*ncnn cannot load"):
+        round_weights(broken, table, {}, data.samples, data.inputs, pool)
 
 
 def test_samples_that_vanish_are_an_error(prepared: tuple[Model, CalibrationData, Statistics], tmp_path: Path) -> None:
     model, data, statistics = prepared
     table = calibrate(model, statistics, method="minmax", weight_bits="8").table
-    with pytest.raises(InputError, match="none of the samples"):
-        round_weights(model, table, {}, [(tmp_path / "gone.npy",)], data.inputs, WorkerPool(1))
+    with WorkerPool(1) as pool, pytest.raises(InputError, match="none of the samples"):
+        round_weights(model, table, {}, [(tmp_path / "gone.npy",)], data.inputs, pool)
 
 
 def test_memory_bounds_the_samples(prepared: tuple[Model, CalibrationData, Statistics], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -410,9 +413,10 @@ def test_several_inputs(tmp_path: Path) -> None:
         for index in range(4):
             np.save(tmp_path / name / f"{index}.npy", rng.normal(size=shape).astype(np.float32))
     data = find_chosen(model, [tmp_path / "x", tmp_path / "y"], (), None)
-    statistics = observe_samples(model, data.samples, data.inputs, WorkerPool(1))
-    table = calibrate(model, statistics, method="minmax", weight_bits="8").table
-    new, scales = round_weights(model, table, {}, data.samples, data.inputs, WorkerPool(2))
+    with WorkerPool(2) as pool:
+        statistics = observe_samples(model, data.samples, data.inputs, pool)
+        table = calibrate(model, statistics, method="minmax", weight_bits="8").table
+        new, scales = round_weights(model, table, {}, data.samples, data.inputs, pool)
     quantize(new, scales).save(tmp_path / "q.param", tmp_path / "q.bin")
     inputs = {name: np.load(tmp_path / folder / "0.npy") for name, folder in (("in0", "x"), ("in1", "y"))}
     outputs = [run_ncnn(tmp_path / f"{name}.param", tmp_path / f"{name}.bin", inputs, ["out"])["out"] for name in ("m", "q")]

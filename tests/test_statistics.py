@@ -13,6 +13,8 @@ from blobs import Floats, collected, fingerprint, magnitude_fingerprint, merged,
 
 import pyncnnq
 from pyncnnq._core import BlobStatistics
+from pyncnnq.data import find_data
+from pyncnnq.statistics.driver import blob_shapes, observe_samples
 from pyncnnq.statistics.messages import Failed, ShapesJob
 from pyncnnq.statistics.pool import WorkerPool
 
@@ -169,6 +171,20 @@ def test_neither_workers_nor_order_change_a_bit(shared: Path, split_model: pyncn
     assert {name: fingerprint(blob) for name, blob in found.blobs.items()} == {
         name: fingerprint(blob) for name, blob in expected.blobs.items()
     }
+
+
+def test_workers_do_one_job_after_the_other(shared: Path, split_model: pyncnnq.Model) -> None:
+    """What a job leaves in a worker must not change the next one."""
+    data = find_data(split_model, [shared / "golden/split/inputs"])
+    expected = pyncnnq.collect(split_model, shared / "golden/split/inputs").blobs
+    with WorkerPool(2) as pool:
+        for _ in range(2):
+            found = observe_samples(split_model, data.samples, data.inputs, pool)
+            shapes = blob_shapes(split_model, data.samples, data.inputs, ["in0"], pool)
+            assert {name: fingerprint(blob) for name, blob in found.blobs.items()} == {
+                name: fingerprint(blob) for name, blob in expected.items()
+            }
+            assert shapes == [{"in0": np.load(path).shape} for (path,) in data.samples]
 
 
 def test_more_workers_than_samples(shared: Path, split_model: pyncnnq.Model) -> None:

@@ -61,6 +61,7 @@ def run(
         fused = Fused(model) if options["no_fuse"] else fuse_for(model, replace(found, samples=samples), Path(folder))
         with progress("calibrate", quiet=quiet or as_json) as update:
             statistics = observe_samples(fused.model, samples, found.inputs, pool, strict=request.setting("strict", False), progress=update)
+        pool.end()  # only then is all known that ncnn printed
     result = calibrate(fused.model, statistics, **choices)
     if fused.changes:
         mark(result.table)

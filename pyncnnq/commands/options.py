@@ -17,8 +17,6 @@ _ENDINGS = (".param", ".bin")
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-_ENDINGS = (".param", ".bin")
-
 
 class _OutputPath(click.Path):
     """Where to write: a path whose last part is a name."""

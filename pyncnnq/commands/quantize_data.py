@@ -23,6 +23,7 @@ from pyncnnq.optimization.mixed_precision import MixedPrecision
 from pyncnnq.optimization.recipe import Optimized, optimize_on
 from pyncnnq.report.optimized import description
 from pyncnnq.report.progress import progress
+from pyncnnq.statistics.pool import WorkerPool
 
 
 def is_table(source: Sequence[str]) -> bool:
@@ -78,14 +79,15 @@ def quantize_from_data(
         check_writable(target, inputs=[path for sample in found.samples for path in sample])
     check_model(model)
     data = replace(found, samples=pick(found.samples, request.setting("samples")))
-    result = optimize_on(
-        model,
-        data,
-        request.setting("workers"),
-        strict=request.setting("strict", False),
-        progress=lambda what: progress(what, quiet=quiet or as_json),
-        **choices,
-    )
+    with WorkerPool(request.setting("workers")) as pool:
+        result = optimize_on(
+            model,
+            data,
+            pool,
+            strict=request.setting("strict", False),
+            progress=lambda what: progress(what, quiet=quiet or as_json),
+            **choices,
+        )
     told = json.dumps(description(result), indent=2) + "\n"
     files = {targets[0]: encode(result.int8.param_text()), targets[1]: result.int8.bin_bytes(), how: told.encode()}
     if adjusted and table:

@@ -131,10 +131,9 @@ def check_conversion(
     blobs = [top for layer in model.layers for top in layer.tops]
     outputs = [(blob, int(blob.removeprefix("out"))) for blob in blobs if blob in model.outputs and blob.removeprefix("out").isdecimal()]
     inputs = list(zip(model.inputs, data.inputs, strict=True))
-    pool = WorkerPool(workers)
-    pool.resize(min(pool.size, len(samples)))
     job = Checking(original, model.files, inputs, samples, outputs)
-    answers = run_job(job, pool, strict=strict, progress=progress)
+    with WorkerPool(workers, most=len(samples)) as pool:
+        answers = run_job(job, pool, strict=strict, progress=progress)
     names: list[str] = next(found for found in answers.results if found is not None)
     runtime = RUNTIMES[original.format]
     for number in sorted(set(range(len(names))) - {number for _, number in outputs}):

@@ -32,6 +32,7 @@ from pyncnnq.optimization.recipe import Optimized, optimize_on
 from pyncnnq.quantization import QuantizedModel, quantize
 from pyncnnq.report.facts import finite
 from pyncnnq.report.optimized import description
+from pyncnnq.statistics.pool import WorkerPool
 
 _HELD_OUT = "samples held out of the calibration, by which the int8 model was chosen"
 
@@ -228,10 +229,12 @@ def deploy_on(
         with progress("check") as update:
             converted.check_on(data, workers, strict=strict, progress=update)
         tell(converted.told)
-        optimized = optimize_on(model, data, workers, strict=strict, progress=progress, recipe=recipe, budget=budget, fuse=False, **choices)
+        how: dict[str, Any] = {"strict": strict, "progress": progress}
+        with WorkerPool(workers) as pool:
+            optimized = optimize_on(model, data, pool, recipe=recipe, budget=budget, fuse=False, **how, **choices)
         int8 = _reloaded(optimized, model, files)
         chosen = replace(data, samples=held_out)
-        evaluation = evaluate_on(model, int8, chosen, workers, labels=labels, strict=strict, progress=progress)
+        evaluation = evaluate_on(model, int8, chosen, workers, labels=labels, **how)
         table = calibrate(model, optimized.statistics).table
         specs = dict(zip(model.inputs, data.inputs, strict=True))
         facts: dict[str, Any] = {

@@ -209,14 +209,13 @@ def analyze_on(
     if not any(map(is_int8, int8.layers)):
         raise ModelError(f"{int8.param_path}: has no int8 layer to analyze")
     inputs = list(zip(model.inputs, data.inputs, strict=True))
-    with tempfile.TemporaryDirectory(prefix="pyncnnq-") as name:
+    with WorkerPool(workers, most=len(data.samples)) as pool, tempfile.TemporaryDirectory(prefix="pyncnnq-") as name:
         folder = Path(name)
         model = _as_fused(model, int8, folder)
         loose, floats = unchained(int8), dequantize(int8)
         compared = [model.files, write(floats, folder, "dequantized"), write(loose, folder, "unchained")]
         blobs = _common_blobs(model, int8)
         with progress("blobs") as update:
-            pool = _pool(workers, len(data.samples))
             answers = run_job(Summing(compared, inputs, data.samples, blobs), pool, strict=strict, progress=update)
         found = {
             blob: sums for place, blob in enumerate(blobs) if (sums := total([answer[place] for answer in answers.samples])) is not None
@@ -224,20 +223,20 @@ def analyze_on(
         samples = [data.samples[number] for number in answers.numbers]
         readings = _readings(model, int8, found)
         with progress("ranges") as update:
-            statistics = observe_samples(model, samples, data.inputs, _pool(workers, len(samples)), progress=update)
+            statistics = observe_samples(model, samples, data.inputs, pool, progress=update)
         layers = _Layers(model, loose, floats, found, readings)
         lone = layers.alone(folder)
         with progress("layers") as update:
             wanted = {blob for one in lone.values() for _, blob, _ in one.bottoms} | {blob for one in lone.values() for blob, _ in one.tops}
             job = Localizing(model.files, inputs, samples, [blob for blob in blobs if blob in wanted], list(lone.values()))
-            errors = run_job(job, _pool(workers, len(samples)), progress=update).samples
+            errors = run_job(job, pool, progress=update).samples
         by_layer = {layer: [answer[place] for answer in errors] for place, layer in enumerate(lone)}
         misread = _misread(int8)
         found_out = [layers.diagnosis(name, parts, statistics, misread.get(name)) for name, parts in by_layer.items()]
         diagnoses = [replace(one, faults=faults(one), advice=advice(one)) for one in found_out]
         judging = pick(samples, _JUDGING_SAMPLES)
         with progress("rank") as update:
-            hybrids = Hybrids(model, loose, floats, readings, folder, workers)
+            hybrids = Hybrids(model, loose, floats, readings, folder, pool)
             gains, curve = _rank(diagnoses, layers.macs, lambda choices: hybrids.judge(choices, judging, inputs, update))
     ranked = [replace(one, gain=gains.get(one.name)) for one in diagnoses]
     ranked.sort(key=lambda one: (not one.faults, one.gain is None, -one.gain if one.gain is not None else one.local_sqnr))
@@ -250,12 +249,6 @@ def _as_fused(model: Model, int8: Model, folder: Path) -> Model:
     if not fused.changes or any(layer.name in fused.changes for layer in int8.layers):
         return model
     return fused.model.stored(folder, "fused")
-
-
-def _pool(workers: int | None, samples: int) -> WorkerPool:
-    pool = WorkerPool(workers)
-    pool.resize(min(pool.size, samples))
-    return pool
 
 
 def _common_blobs(model: Model, int8: Model) -> list[str]:

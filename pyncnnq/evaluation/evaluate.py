@@ -129,15 +129,13 @@ def evaluate_on(
     if metric:
         load_metric(metric)
     inputs = list(zip(model.inputs, data.inputs, strict=True))
-    pool = WorkerPool(workers)
-    pool.resize(min(pool.size, len(data.samples)))
-    with progress("evaluate") as update:
+    with progress("evaluate") as update, WorkerPool(workers, most=len(data.samples)) as pool:
         answers = run_job(Evaluating(models, inputs, data.samples, model.outputs, metric), pool, strict=strict, progress=update)
     taken = [data.samples[number] for number in answers.numbers]
     blobs = [top for layer in int8.layers for top in layer.tops]
-    profiler = WorkerPool(1)
     job = Profiling(models, inputs, taken[:1], blobs, model.outputs, threads)
-    profiled: Profiled = run_job(job, profiler).samples[0]
+    with WorkerPool(1) as profiler:
+        profiled: Profiled = run_job(job, profiler).samples[0]
     evaluated: list[Evaluated] = answers.samples
     outputs = [output_figures(name, [one.outputs[place] for one in evaluated]) for place, name in enumerate(model.outputs)]
     ranking = next((place for place, output in enumerate(outputs) if output.top1_agreement is not None), None)

@@ -35,7 +35,7 @@ class Hybrids:
     """Makes and judges models between the int8 model and the float model."""
 
     def __init__(
-        self, model: Model, int8: Model, dequantized: Model, readings: Mapping[str, Reading], folder: Path, workers: int | None
+        self, model: Model, int8: Model, dequantized: Model, readings: Mapping[str, Reading], folder: Path, pool: WorkerPool
     ) -> None:
         """Take the models and what is known of them.
 
@@ -45,9 +45,9 @@ class Hybrids:
             dequantized: the float model that the int8 weights stand for.
             readings: how the int8 model stores blobs, by name of what a Split copies.
             folder: to write models into.
-            workers: the number of processes; None for one for each core.
+            pool: the processes to use.
         """
-        self._model, self._int8, self._folder, self._workers = model, int8, folder, workers
+        self._model, self._int8, self._folder, self._pool = model, int8, folder, pool
         exact, roots = {layer.name: layer for layer in model.layers}, int8.graph()
         self._judged = list(map(roots.before_saturation, model.outputs))  # where that is fused into another layer, there is nothing before
         self._float: dict[str, Layer] = {}
@@ -76,9 +76,7 @@ class Hybrids:
         found: list[float] = []
         for first in range(0, len(choices), _AT_ONCE):
             files = [self._write(number, names) for number, names in enumerate(choices[first : first + _AT_ONCE])]
-            pool = WorkerPool(self._workers)
-            pool.resize(min(pool.size, len(samples)))
-            likeness = compare_outputs([self._model.files, *files], samples, inputs, self._judged, pool)
+            likeness = compare_outputs([self._model.files, *files], samples, inputs, self._judged, self._pool)
             found += map(_mean, likeness.ratios)
             if progress is not None:
                 progress(min(first + _AT_ONCE, len(choices)), len(choices))

@@ -36,7 +36,8 @@ def fuse_for(model: Model, data: CalibrationData, folder: Path) -> Fused:
         fused = replace(fused, model=fused.model.stored(folder, "fused"))
         inputs = list(zip(model.inputs, data.inputs, strict=True))
         try:
-            likeness = compare_outputs([model.files, fused.model.files], data.samples[:SAMPLES], inputs, model.outputs, WorkerPool(1))
+            with WorkerPool(1) as pool:
+                likeness = compare_outputs([model.files, fused.model.files], data.samples[:SAMPLES], inputs, model.outputs, pool)
         except InputError:  # of data: whoever reads all of it says what is wrong with it
             return fused
         for output, ratio in zip(model.outputs, likeness.ratios[0], strict=True):

@@ -83,7 +83,7 @@ class Judge:
         model: Model,
         samples: Sequence[tuple[Path, ...]],
         inputs: Sequence[InputSpec],
-        workers: int | None,
+        pool: WorkerPool,
         choices: Mapping[str, Any],
         *,
         metric: str | None = None,
@@ -96,7 +96,7 @@ class Judge:
             reference: the files of the float model.
             model: the float model that int8 models are made of: the same, or fused.
             samples, inputs: as in `pyncnnq.data.CalibrationData`.
-            workers: the number of processes; None for one for each core.
+            pool: the processes to use.
             choices: what `pyncnnq.quantize` takes beside the model and its table.
             metric: the name of a function that scores outputs (see `pyncnnq.metric`); without one the score is the percentage of samples
                 in which the largest value of each output that is a vector stands where the float model has it.
@@ -109,7 +109,7 @@ class Judge:
         self._outputs = list(dict.fromkeys([*before, *model.outputs]))  # in the order in which they are computed
         self._inputs = list(zip(model.inputs, inputs, strict=True))
         self._samples = list(samples)
-        self._workers, self._choices, self._metric, self._strict, self._progress = workers, choices, metric, strict, progress
+        self._pool, self._choices, self._metric, self._strict, self._progress = pool, choices, metric, strict, progress
         self.skipped: list[str] = []
 
     @property
@@ -142,14 +142,14 @@ class Judge:
             InputError: no sample could be read.
             PyncnnqError: ncnn cannot run a model on these samples, or the metric fails.
         """
-        with WorkerPool(self._workers) as pool, tempfile.TemporaryDirectory(prefix="pyncnnq-") as folder:
-            made = [draft.finish(self._choices) for draft in drafts]  # while the workers start up
+        with tempfile.TemporaryDirectory(prefix="pyncnnq-") as folder:
+            made = [draft.finish(self._choices) for draft in drafts]
             files = [(Path(folder) / f"{index}.param", Path(folder) / f"{index}.bin") for index in range(len(made))]
             for one, (param, bin_path) in zip(made, files, strict=True):
                 one.int8.save(param, bin_path)
             models = [self._reference, *files]
             found = compare_outputs(
-                models, self._samples, self._inputs, self._outputs, pool, metric=self._metric, strict=self._strict, progress=update
+                models, self._samples, self._inputs, self._outputs, self._pool, metric=self._metric, strict=self._strict, progress=update
             )
         self.skipped = found.skipped
         return [

@@ -45,7 +45,7 @@ class LayerWalk:
             model: whose layers will be walked through, each once and in their order.
             samples: for each sample one file for each model input; those that cannot be read are left out.
             inputs: for each model input how a file becomes its blob.
-            pool: the processes, which the walk needs until its end.
+            pool: the processes, which do nothing else until its end.
             folder: for the files of layers.
         """
         self._graph = model.graph()
@@ -113,6 +113,10 @@ class LayerWalk:
         gone = around.intersection(self._held) - {root for root in around if self._last_reader.get(root, -1) > end}
         self._ask(Forget(sorted(gone)), layers[0])
         self._held -= gone
+
+    def end(self) -> None:
+        """Let the workers drop everything and be free for other jobs."""
+        self._pool.tell([None] * self._pool.size)
 
     def _root(self, layer: Layer) -> str:
         return self._graph.split_root(layer.bottoms[0])

@@ -21,6 +21,7 @@ from pyncnnq.optimization.search import Search
 from pyncnnq.optimization.techniques import MIXED_PRECISION, chosen_techniques
 from pyncnnq.quantization import QuantizedModel
 from pyncnnq.statistics.driver import Statistics
+from pyncnnq.statistics.pool import WorkerPool
 
 
 @dataclass
@@ -95,13 +96,14 @@ def optimize(
     budget = Budget(min_sqnr, max_drop, max_float_layers, metric)
     found = find_chosen(model, data, options, samples)
     passed: dict[str, Any] = {"strict": strict, "progress": progress, "recipe": recipe, "without": without, "budget": budget, "fuse": fuse}
-    return optimize_on(model, found, workers, **passed, **choices)
+    with WorkerPool(workers) as pool:
+        return optimize_on(model, found, pool, **passed, **choices)
 
 
 def optimize_on(
     model: Model,
     data: CalibrationData,
-    workers: int | None = None,
+    pool: WorkerPool,
     *,
     strict: bool = False,
     progress: Progress = lambda _: nullcontext(),
@@ -119,7 +121,7 @@ def optimize_on(
     Args:
         model: the float model, as read from its files.
         data: samples and their preprocessing (see `pyncnnq.data.find_data`); one in eight of them, 2 to 32, is held out.
-        workers: the number of processes; default: one for each core that this process may use.
+        pool: the processes to use.
         strict: an unreadable sample is an error instead of being skipped.
         progress: called with the name of each pass.
         recipe: a name in `pyncnnq.optimization.techniques.RECIPES`.
@@ -137,8 +139,8 @@ def optimize_on(
     how: dict[str, Any] = {"strict": strict, "progress": progress}
     with tempfile.TemporaryDirectory(prefix="pyncnnq-") as folder:
         fused = fuse_for(model, data, Path(folder)) if fuse else Fused(model)
-        judge = Judge(model.files, fused.model, held_out, data.inputs, workers, choices, metric=budget.metric, **how)
-        search = Search(fused.model, replace(data, samples=calibration_samples), judge, Path(folder), workers, **how)
+        judge = Judge(model.files, fused.model, held_out, data.inputs, pool, choices, metric=budget.metric, **how)
+        search = Search(fused.model, replace(data, samples=calibration_samples), judge, Path(folder), pool, **how)
         judged = judge.judge(search.drafts(recipe, techniques, choices))
         budget.check(judged[0].candidate)
         judged = _sorted([*judged, *search.tuned(judged[0], techniques)])

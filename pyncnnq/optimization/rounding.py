@@ -75,7 +75,7 @@ def round_weights(
         quantizers: how blobs that will be stored with zero points become int8, by name; others do by their scale in the table.
         samples: for each sample one file for each model input.
         inputs: for each model input how a file becomes its blob.
-        pool: the processes to use; they end with this call.
+        pool: the processes to use.
         refits: whether weights change before, to make up for errors of the layers before them (see `pyncnnq.optimization.refitting`).
         progress: called with (layers done, layers in all).
 
@@ -93,7 +93,7 @@ def round_weights(
     names = {layer.name for layer in model.layers if layer.name in table and layer.name not in floats}
     outputs = -(-OUTPUTS // len(samples))
     done = 0
-    with pool, tempfile.TemporaryDirectory(prefix="pyncnnq-") as folder:
+    with tempfile.TemporaryDirectory(prefix="pyncnnq-") as folder:
         walk = LayerWalk(model, samples, inputs, pool, Path(folder))
         for layers in segments(model.layers, names):
             if layers[0].name in names:
@@ -111,6 +111,7 @@ def round_weights(
             done += len(layers)
             if progress is not None:
                 progress(done, len(model.layers) - len(model.inputs))
+        walk.end()
     return rounded, table
 
 

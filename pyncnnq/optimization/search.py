@@ -55,7 +55,7 @@ class Search:
         data: CalibrationData,
         judge: Judge,
         folder: Path,
-        workers: int | None,
+        pool: WorkerPool,
         *,
         strict: bool,
         progress: Progress,
@@ -67,12 +67,12 @@ class Search:
             data: the samples to calibrate on.
             judge: of models, on other samples.
             folder: for the files of models that are made on the way.
-            workers: the number of processes; None for one for each core.
+            pool: the processes to use.
             strict: an unreadable sample is an error instead of being skipped.
             progress: called with the name of each pass.
         """
         self._model, self._data, self._judge, self._folder = model, data, judge, folder
-        self._workers, self._progress = workers, progress
+        self._pool, self._progress = pool, progress
         self._drafts: list[Draft] = []
         self._rounded: dict[tuple[Draft, bool], Draft] = {}
         self.statistics = self._observe("calibrate", model, strict=strict)
@@ -191,13 +191,13 @@ class Search:
         touched = {blob for layer in layers for blob in (*layer.bottoms, *layer.tops)}
         blobs = [top for layer in self._model.layers for top in layer.tops if top in touched]
         samples = pick(self._data.samples, _MEASURED_SAMPLES)
-        shapes = blob_shapes(self._model, samples, self._data.inputs, blobs, WorkerPool(self._workers))
+        shapes = blob_shapes(self._model, samples, self._data.inputs, blobs, self._pool)
         counts = [macs(layers, one) for one in shapes]
         return {layer.name: sum(count.get(layer.name, 0) for count in counts) / len(counts) for layer in layers}
 
     def _observe(self, what: str, model: Model, *, strict: bool = False) -> Statistics:
         with self._progress(what) as update:
-            return observe_samples(model, self._data.samples, self._data.inputs, WorkerPool(self._workers), strict=strict, progress=update)
+            return observe_samples(model, self._data.samples, self._data.inputs, self._pool, strict=strict, progress=update)
 
     def _rewrite(self, techniques: Collection[str]) -> tuple[Model, tuple[str, ...]]:
         """A model that computes the same in float and has blobs that fit int8 better, saved; and what was done to it."""
@@ -208,7 +208,7 @@ class Search:
         if CENTRING in techniques or EQUALIZATION in techniques:
             model = model.stored(self._folder, "scalars")
             with self._progress("measure channels") as update:
-                ranges = channel_ranges(model, self._data.samples, self._data.inputs, WorkerPool(self._workers), progress=update)
+                ranges = channel_ranges(model, self._data.samples, self._data.inputs, self._pool, progress=update)
             if CENTRING in techniques:
                 model, ranges, centred = centre(model, ranges)
                 done += [CENTRING] if centred else []
@@ -229,10 +229,9 @@ class Search:
 
     def _with_rounded_weights(self, draft: Draft, *, refits: bool) -> Draft:
         samples = pick(self._data.samples, samples_in_memory(self.statistics))
-        pool = WorkerPool(self._workers)
         with self._progress("round") as update:
             model, table = round_weights(
-                draft.model, draft.table, draft.quantizers(), samples, self._data.inputs, pool, refits=refits, progress=update
+                draft.model, draft.table, draft.quantizers(), samples, self._data.inputs, self._pool, refits=refits, progress=update
             )
         techniques = (*draft.techniques, REFITTING, ROUNDING) if refits else (*draft.techniques, ROUNDING)
         calibration = draft.calibration.with_table(table)

@@ -29,7 +29,7 @@ class Statistics:
         samples: how many samples went through the network.
         numbers: which of the data's samples these are.
         skipped: the samples that could not be read, each with the reason, in the order of the data.
-        printed: the lines that ncnn printed while running, and how often each.
+        printed: the lines that ncnn printed, and how often each; complete when the pool of the run has ended.
     """
 
     blobs: dict[str, BlobStatistics] = field(default_factory=dict)
@@ -56,7 +56,7 @@ def observe_samples(
         model: the float model, as read from its files.
         samples: for each sample one file for each model input.
         inputs: for each model input how a file becomes its blob (see `pyncnnq.inputs.resolve`).
-        pool: the processes to use; they end with this call.
+        pool: the processes to use.
         strict: an unreadable sample is an error instead of being skipped.
         progress: called with (samples done, samples in all) after each sample.
 
@@ -163,7 +163,7 @@ def compare_outputs(
         samples: for each sample one file for each model input.
         inputs: the blob of each model input, and how a file becomes it.
         outputs: the blobs to compare; all models have them.
-        pool: the processes to use; they end with this call.
+        pool: the processes to use.
         metric: the name of a function that gives outputs a score (see `pyncnnq.metric`); without one the score is the percentage of samples
             in which the largest value stands where the reference has it.
         strict: an unreadable sample is an error instead of being skipped.
@@ -215,7 +215,7 @@ def run_job(
     strict: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Answers:
-    """Let workers do a job on each sample; the pool ends with this call.
+    """Let workers do a job on each sample.
 
     Raises:
         InputError: no sample could be read; with `strict`, any could not; or an array does not fit.
@@ -225,32 +225,28 @@ def run_job(
     found: dict[int, Any] = {}
     skipped: dict[int, str] = {}
     results: list[Any] = []
-    failure: Failed | None = None
     misfits: dict[int, str] = {}
     done: set[int] = set()
-    with pool:
-        for index, answer in pool.run(job, len(samples)):
-            if isinstance(answer, Failed):
-                failure = answer
-                break
-            if index is None:
-                results.append(answer)
-                continue
-            done.add(index)
-            if isinstance(answer, Unreadable):
-                if strict:
-                    raise InputError(f"{answer.reason} (without --strict it would be skipped)")
-                skipped[index] = answer.reason
-            elif isinstance(answer, Misfit):
-                misfits[index] = answer.reason
-            else:
-                found[index] = answer
-            if misfits and done.issuperset(range(min(misfits))):  # else an earlier one may still be found, and is the one to name
-                raise InputError(misfits[min(misfits)])
-            if progress is not None:
-                progress(len(done), len(samples))
-    if failure is not None:  # only now, when the pool has ended, is all known that ncnn printed
-        raise PyncnnqError(failure.reason + "".join(f" (printed last: {line})" for line in list(pool.printed)[-1:]))
+    for index, answer in pool.run(job, len(samples)):
+        if isinstance(answer, Failed):
+            pool.end()  # only then is all known that ncnn printed
+            raise PyncnnqError(answer.reason + "".join(f" (printed last: {line})" for line in list(pool.printed)[-1:]))
+        if index is None:
+            results.append(answer)
+            continue
+        done.add(index)
+        if isinstance(answer, Unreadable):
+            if strict:
+                raise InputError(f"{answer.reason} (without --strict it would be skipped)")
+            skipped[index] = answer.reason
+        elif isinstance(answer, Misfit):
+            misfits[index] = answer.reason
+        else:
+            found[index] = answer
+        if misfits and done.issuperset(range(min(misfits))):  # else an earlier one may still be found, and is the one to name
+            raise InputError(misfits[min(misfits)])
+        if progress is not None:
+            progress(len(done), len(samples))
     if not found:
         raise InputError(f"none of the {len(samples)} samples could be read; the first one: {skipped[min(skipped)]}")
     numbers = sorted(found)

@@ -16,6 +16,12 @@ from pyncnnq.model.text import encode
 _POOLS = (ncnn.UnlockedPoolAllocator(), ncnn.UnlockedPoolAllocator())
 
 
+def free_pools() -> None:
+    """Give back the memory of blobs; when no network is left."""
+    for pool in _POOLS:
+        pool.clear()
+
+
 class FailureError(Exception):
     """The collection cannot go on; the text says why."""
 

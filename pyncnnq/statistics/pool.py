@@ -48,14 +48,16 @@ def available_cores() -> int:
 
 
 class WorkerPool:
-    """Processes that run `pyncnnq.statistics.worker`; a context manager, on whose end they are gone.
+    """Processes that run `pyncnnq.statistics.worker`, one job after the other; a context manager, on whose end they are gone.
+
+    A job that was not taken to its end, by whatever exception, leaves them in the middle of it: the pool is of no use then.
 
     Attributes:
         printed: the lines that ncnn printed, and how often each; complete when the pool has ended.
     """
 
-    def __init__(self, workers: int | None = None) -> None:
-        """Start them: `workers`, or one for each core that this process may use.
+    def __init__(self, workers: int | None = None, *, most: int | None = None) -> None:
+        """Start them: `workers`, or one for each core that this process may use, but no more than `most`.
 
         Raises:
             PyncnnqError: fewer than one.
@@ -63,7 +65,8 @@ class WorkerPool:
         if workers is not None and workers < 1:
             raise PyncnnqError(f"workers: expected at least 1, not {workers}")
         self.printed: Counter[str] = Counter()
-        self._workers = [_Worker() for _ in range(workers or available_cores())]
+        wanted = workers or available_cores()
+        self._workers = [_Worker() for _ in range(min(wanted, most or wanted))]
 
     @property
     def size(self) -> int:
@@ -71,7 +74,7 @@ class WorkerPool:
         return len(self._workers)
 
     def resize(self, workers: int) -> None:
-        """Start or end processes until there are `workers`; before `run` only."""
+        """Start or end processes until there are `workers`; between jobs only."""
         for worker in self._workers[workers:]:
             worker.stop()
         self._workers = self._workers[:workers] + [_Worker() for _ in range(workers - self.size)]
@@ -120,14 +123,18 @@ class WorkerPool:
         self.tell([message] * self.size)
         return [worker.hear() for worker in self._workers]
 
-    def __enter__(self) -> WorkerPool:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def end(self) -> None:
+        """End the processes, whatever they are doing."""
         for worker in self._workers:
             worker.stop()
             self.printed += worker.printed
         self._workers = []
+
+    def __enter__(self) -> WorkerPool:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.end()
 
 
 class _Worker:

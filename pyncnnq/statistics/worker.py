@@ -5,7 +5,7 @@ threads and OpenMP, and what ncnn prints to the C stderr, or a crash inside it, 
 
 Messages are pickles over the standard streams.  In: a `Job`, `RangesJob`, `ShapesJob`, `Comparison` or `Task`, then sample indices, then
 None.  Out: one message for each index, then the result: the statistics of a Job, mostly nothing of the others.  Or in: a `Walk`, then what
-a `Walker` answers, then None; out: one answer to each.
+a `Walker` answers, then None; out: one answer to each.  Then the next job, until the stream ends.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from pyncnnq.statistics.messages import (
     Walk,
     Work,
 )
-from pyncnnq.statistics.network import FailureError, Network, shape_of
+from pyncnnq.statistics.network import FailureError, Network, free_pools, shape_of
 from pyncnnq.statistics.observed import ObservedBlob
 from pyncnnq.statistics.ranges import ChannelSums, channel_sums
 from pyncnnq.statistics.walker import Walker
@@ -224,7 +224,7 @@ def _walk(job: Walk, requests: BinaryIO, answers: BinaryIO) -> None:
 
 
 def main() -> None:
-    """Serve one job on the standard streams."""
+    """Serve jobs on the standard streams."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides, and ends us
     cv2.setNumThreads(1)
     gc.disable()  # blobs are freed by their reference counts; looking for cycles takes time and finds none
@@ -233,7 +233,9 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     try:
-        _serve(requests, answers)
+        while True:
+            _serve(requests, answers)
+            free_pools()
     except FailureError as failure:
         _write(answers, Failed(str(failure)))
         while requests.read(2**16):  # the parent may be sending: a broken pipe would hide our words from it; it ends us
