@@ -23,11 +23,11 @@ _MODULES = {
     "evaluate": "evaluate",
     "analyze": "analyze",
     "inspect": "inspect",
-    "dequantize": "quantize",
+    "dequantize": "dequantize",
     "import-qdq": "import_qdq",
     "demo": "demo",
 }
-"""Each command's module in `pyncnnq.commands`, imported when it is needed: `calibrate` has its workers to start first."""
+"""Each command's module in `pyncnnq.commands`, imported when it is needed: `calibrate` and `quantize` have workers to start first."""
 
 
 class _Commands(click.Group):

@@ -430,8 +430,8 @@ def test_workers_beyond_the_cores_wait_until_the_model_is_read(
     started = []
 
     class Recorded(WorkerPool):
-        def __init__(self, workers: int | None = None) -> None:
-            super().__init__(workers)
+        def __init__(self, workers: int | None = None, *, most: int | None = None) -> None:
+            super().__init__(workers, most=most)
             started.append(self.size)
 
     monkeypatch.setattr("pyncnnq.commands.calibrate.WorkerPool", Recorded)

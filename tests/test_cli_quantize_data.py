@@ -14,7 +14,7 @@ import pytest
 from small_models import run_ncnn, sqnr
 
 import pyncnnq
-from pyncnnq.commands.quantize_data import is_table
+from pyncnnq.commands.source import is_table
 from pyncnnq.demo import DEMO
 from pyncnnq.errors import InputError, PyncnnqError
 from pyncnnq.inputs import Preprocessing

@@ -39,7 +39,7 @@ def calibrate_command(
     Scales are chosen for the least error; `--method kl` chooses them as ncnn2table does.  Its own words are understood too:
     mean=[104,117,123] norm=[1,1,1] shape=[227,227,3] pixel=BGR thread=2 method=kl.
     """
-    with WorkerPool(min(options["workers"] or available_cores(), available_cores())) as pool:
+    with WorkerPool(options["workers"], most=available_cores()) as pool:
         # Imported now and not above: the workers start up while this process imports what it needs itself.
         from pyncnnq.commands.calibrate_run import run
 

@@ -121,6 +121,15 @@ def model_targets(output: Path, inputs: Sequence[Path]) -> tuple[Path, Path]:
     return targets
 
 
+def int8_targets(output: Path | None, param: Path, inputs: Sequence[Path]) -> tuple[Path, Path]:
+    """Where to write the int8 model of a float one.
+
+    Raises:
+        PyncnnqError: see `model_targets`.
+    """
+    return model_targets(output or param.with_name(f"{param.stem}-int8"), inputs)
+
+
 def _with(options: Sequence[Callable[[Command], Command]], command: Command) -> Command:
     for option in reversed(options):
         command = option(command)

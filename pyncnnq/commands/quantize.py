@@ -1,37 +1,20 @@
-"""`pyncnnq quantize`: from a model and its calibration table to the int8 model; `pyncnnq dequantize`: back to float."""
+"""`pyncnnq quantize`: from a model and its calibration table, or calibration data, to the int8 model."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
-from pyncnnq.commands.data_request import DataRequest
-from pyncnnq.commands.options import (
-    OUTPUT_PATH,
-    budget_options,
-    data_options,
-    fuse_option,
-    model_arguments,
-    model_targets,
-    output_options,
-    print_fused,
-    recipe_option,
-)
-from pyncnnq.commands.quantize_data import is_table, print_candidates, quantize_from_data
+from pyncnnq.commands.options import OUTPUT_PATH, budget_options, data_options, fuse_option, model_arguments, output_options, recipe_option
+from pyncnnq.commands.source import is_table
 from pyncnnq.errors import PyncnnqError
-from pyncnnq.fusing.marks import fuse_as_table
-from pyncnnq.model import load_model
-from pyncnnq.optimization.mixed_precision import Budget
-from pyncnnq.quantization import GemmScale, Summary, dequantize, quantize
-from pyncnnq.report.optimized import description
-from pyncnnq.report.tables import print_table
-from pyncnnq.table import Table
+from pyncnnq.statistics.pool import WorkerPool, available_cores
+
+if TYPE_CHECKING:
+    from pyncnnq.quantization import GemmScale
 
 
 @click.command("quantize")
@@ -85,6 +68,9 @@ def quantize_command(
     With DATA (as for `pyncnnq calibrate`) in its place, the model is fused and calibrated too, in several ways, and what is best on samples
     held out is kept.  The options from --preset to --max-float-layers are for DATA.
     """
+    choices: dict[str, Any] = {"exclude": exclude, "only": only, "keep_first_last": keep_first_last, "float32": float32}
+    choices["gemm_scale"] = gemm_scale
+    shown = {"quiet": quiet, "as_json": as_json}
     if is_table(source):
         for name in for_data:
             if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
@@ -92,79 +78,12 @@ def quantize_command(
                 raise PyncnnqError(
                     f"{option}: is for calibration data, but {source[0]} is taken for a table; give images, or drop {option}"
                 )
-    request = DataRequest.read(source, for_data)
-    targets = model_targets(output or param.with_name(f"{param.stem}-int8"), inputs=(param, bin, *request.files))
-    model = load_model(param, bin)
-    choices: dict[str, Any] = {"exclude": exclude, "only": only, "keep_first_last": keep_first_last, "float32": float32}
-    choices["gemm_scale"] = gemm_scale
-    if not is_table(source):
-        adjusted = for_data["adjusted"]
-        parts = model_targets(adjusted, inputs=(param, bin, *request.files, *targets)) if adjusted else None
-        budget = Budget(**{name: for_data[name] for name in ("min_sqnr", "max_drop", "max_float_layers", "metric")})
-        choices |= {"recipe": for_data["recipe"], "budget": budget, "fuse": not no_fuse}
-        result = quantize_from_data(model, request, choices, targets, parts, quiet=quiet, as_json=as_json)
-        made_from = description(result)
-        for line in (*(f"skipped {reason}" for reason in result.statistics.skipped), *result.warnings):
-            if not as_json:
-                click.echo(f"warning: {line}", err=True)
-        if not quiet and not as_json:
-            print_candidates(result)
-        _report(result.int8.summary, targets, result.fused, quiet=quiet, as_json=as_json, made_from=made_from)
+        from pyncnnq.commands.quantize_table import quantize_with_table
+
+        quantize_with_table(param, bin, Path(source[0]), output, choices, may_fuse=not no_fuse, **shown)
         return
-    table = Table.read(source[0])
-    fused, warnings = fuse_as_table(model, table, may_fuse=not no_fuse)
-    int8 = quantize(fused.model, table, **choices)
-    int8.save(*targets)
-    summary = replace(int8.summary, warnings=(*warnings, *int8.summary.warnings))
-    _report(summary, targets, fused.changes, quiet=quiet, as_json=as_json)
+    with WorkerPool(for_data["workers"], most=available_cores()) as pool:
+        # Imported now and not above: the workers start up while this process imports what it needs itself.
+        from pyncnnq.commands.quantize_data import quantize_from_data
 
-
-@click.command("dequantize")
-@model_arguments
-@click.option("--output", "-o", type=OUTPUT_PATH, help="Write OUTPUT.param and OUTPUT.bin.  [default: PARAM's name with -float, beside it]")
-def dequantize_command(param: Path, bin: Path, output: Path | None) -> None:
-    """Write the float model that an int8 model stands for, to compare it with the original.
-
-    Its weights are the int8 ones divided by their scales: what differs from the original is the rounding of the weights.
-    """
-    targets = model_targets(output or param.with_name(f"{param.stem}-float"), inputs=(param, bin))
-    dequantize(load_model(param, bin)).save(*targets)
-    click.echo(f"{targets[0]}, {targets[1]}")
-
-
-def _report(
-    summary: Summary,
-    targets: tuple[Path, Path],
-    fused: Mapping[str, str],
-    *,
-    quiet: bool,
-    as_json: bool,
-    made_from: Mapping[str, Any] | None = None,
-) -> None:
-    if as_json:
-        result = {
-            "param": str(targets[0]),
-            "bin": str(targets[1]),
-            "layers": [{**asdict(layer), "int8": layer.int8} for layer in summary.layers],
-            "bytes_before": summary.bytes_before,
-            "bytes_after": summary.bytes_after,
-            "fused": fused,
-            "warnings": summary.warnings,
-            **({"made_from": made_from} if made_from else {}),
-        }
-        click.echo(json.dumps(result, indent=2))
-        return
-    for warning in summary.warnings:
-        click.echo(f"warning: {warning}", err=True)
-    if quiet:
-        return
-    if summary.layers:
-        print_table(("layer", "type", "written as"), [(layer.name, layer.type, layer.outcome) for layer in summary.layers])
-    print_fused(fused)
-    counts = [
-        f"{len(summary.quantized)} layers int8",
-        f"{len(summary.kept_in_float)} in float",
-        f"{len(summary.chained)} chained",
-    ]
-    sizes = f"{summary.bytes_before:,} -> {summary.bytes_after:,} bytes"
-    click.echo(f"{targets[0]}, {targets[1]}: {', '.join(counts)}; {sizes}")
+        quantize_from_data(param, bin, source, output, pool, for_data, {**choices, "fuse": not no_fuse}, **shown)

@@ -1,10 +1,9 @@
-"""What `pyncnnq quantize` does with calibration data in place of a table."""
+"""What `pyncnnq quantize` does with calibration data, once its workers have been started."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,88 +12,85 @@ import click
 
 from pyncnnq.calibration import check_model
 from pyncnnq.commands.data_request import DataRequest
+from pyncnnq.commands.options import int8_targets, model_targets
+from pyncnnq.commands.quantize_summary import print_summary
 from pyncnnq.files import check_writable, write_files
 from pyncnnq.inputs import pick
-from pyncnnq.inputs.sources import IMAGE_SUFFIXES
-from pyncnnq.model import Model
+from pyncnnq.model import load_model
 from pyncnnq.model.text import encode
 from pyncnnq.optimization.judge import Candidate
-from pyncnnq.optimization.mixed_precision import MixedPrecision
+from pyncnnq.optimization.mixed_precision import Budget, MixedPrecision
 from pyncnnq.optimization.recipe import Optimized, optimize_on
 from pyncnnq.report.optimized import description
 from pyncnnq.report.progress import progress
 from pyncnnq.statistics.pool import WorkerPool
 
 
-def is_table(source: Sequence[str]) -> bool:
-    """Whether what follows the model's files is a calibration table and not calibration data."""
-    if len(source) != 1 or "=" in source[0]:
-        return False
-    path = Path(source[0])
-    if path.is_dir() or path.suffix.lower() in (*IMAGE_SUFFIXES, ".npy") or "," in path.name:
-        return False
-    return path.suffix.lower() != ".txt" or not _lists_files(path)
-
-
-def _lists_files(path: Path) -> bool:
-    """A list has a path in each line, a table a name and numbers."""
-    with suppress(OSError, UnicodeDecodeError):
-        lines = [line.split() for line in path.read_text().splitlines() if line.strip() and not line.startswith("#")]
-        return bool(lines) and not all(len(words) > 1 and _is_number(words[-1]) for words in lines)
-    return False
-
-
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
-
-
 def quantize_from_data(
-    model: Model,
-    request: DataRequest,
+    param: Path,
+    bin: Path,
+    data: tuple[str, ...],
+    output: Path | None,
+    pool: WorkerPool,
+    options: Mapping[str, Any],
     choices: Mapping[str, Any],
-    targets: tuple[Path, Path],
-    adjusted: tuple[Path, Path] | None,
     *,
     quiet: bool,
     as_json: bool,
-) -> Optimized:
+) -> None:
     """Find the best int8 model and write it, and beside it a JSON file that says how it was made.
 
     Args:
-        model: the float model.
-        request: what the command line says of the data.
-        choices: what `pyncnnq.optimize` takes beside them.
-        targets: the int8 model's files.
-        adjusted: where to write the float model that it is made from too, and beside that its table.
+        param, bin: the float model's files.
+        data: what the command line says of the data.
+        output: the files to write; None for PARAM's name with -int8.
+        pool: the processes to use; they end with this call.
+        options: those of the command line that are for data.
+        choices: what else `pyncnnq.optimize` takes.
         quiet, as_json: what is printed.
     """
+    request = DataRequest.read(data, options)
+    targets = int8_targets(output, param, inputs=(param, bin, *request.files))
+    model = load_model(param, bin)
+    adjusted = _adjusted_targets(options["adjusted"], inputs=(param, bin, *request.files, *targets))
+    budget = Budget(**{name: options[name] for name in ("min_sqnr", "max_drop", "max_float_layers", "metric")})
     found = request.find(model)
     how = targets[0].with_suffix(".json")
-    table = adjusted[0].with_suffix(".table") if adjusted else None
-    for target in (*targets, how, *((*adjusted, table) if adjusted and table else ())):
+    for target in (*targets, how, *adjusted):
         check_writable(target, inputs=[path for sample in found.samples for path in sample])
     check_model(model)
-    data = replace(found, samples=pick(found.samples, request.setting("samples")))
-    with WorkerPool(request.setting("workers")) as pool:
-        result = optimize_on(
-            model,
-            data,
-            pool,
-            strict=request.setting("strict", False),
-            progress=lambda what: progress(what, quiet=quiet or as_json),
-            **choices,
-        )
-    told = json.dumps(description(result), indent=2) + "\n"
-    files = {targets[0]: encode(result.int8.param_text()), targets[1]: result.int8.bin_bytes(), how: told.encode()}
-    if adjusted and table:
-        files |= {adjusted[0]: encode(result.model.param_text()), adjusted[1]: result.model.bin_bytes()}
-        files[table] = encode(result.calibration.table.text())
-    write_files(files)
-    return result
+    samples = pick(found.samples, request.setting("samples"))
+    pool.resize(min(request.setting("workers", pool.size), len(samples)))
+    result = optimize_on(
+        model,
+        replace(found, samples=samples),
+        pool,
+        strict=request.setting("strict", False),
+        progress=lambda what: progress(what, quiet=quiet or as_json),
+        recipe=options["recipe"],
+        budget=budget,
+        **choices,
+    )
+    pool.end()
+    made_from = description(result)
+    contents = [encode(result.int8.param_text()), result.int8.bin_bytes(), (json.dumps(made_from, indent=2) + "\n").encode()]
+    if adjusted:
+        contents += [encode(result.model.param_text()), result.model.bin_bytes(), encode(result.calibration.table.text())]
+    write_files(dict(zip((*targets, how, *adjusted), contents, strict=True)))
+    for line in (*(f"skipped {reason}" for reason in result.statistics.skipped), *result.warnings):
+        if not as_json:
+            click.echo(f"warning: {line}", err=True)
+    if not quiet and not as_json:
+        print_candidates(result)
+    print_summary(result.int8.summary, targets, result.fused, quiet=quiet, as_json=as_json, made_from=made_from)
+
+
+def _adjusted_targets(name: Path | None, inputs: tuple[Path, ...]) -> tuple[Path, ...]:
+    """Where to write the float model that the int8 model is made from, and its table; nowhere if that is not asked for."""
+    if name is None:
+        return ()
+    param, bin_path = model_targets(name, inputs)
+    return param, bin_path, param.with_suffix(".table")
 
 
 def print_candidates(result: Optimized) -> None:

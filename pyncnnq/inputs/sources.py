@@ -13,13 +13,10 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from pyncnnq.errors import InputError
+from pyncnnq.image_suffixes import IMAGE_SUFFIXES
 
 Kind = Literal["image", "npy"]
 T = TypeVar("T")
-
-IMAGE_SUFFIXES = frozenset(
-    [".avif", ".bmp", ".dib", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"]
-)
 
 
 @dataclass(frozen=True)
