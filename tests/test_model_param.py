@@ -312,6 +312,18 @@ def test_faults(text: str | bytes, match: str, tmp_path: Path) -> None:
     assert str(caught.value).startswith(str(path))
 
 
+def test_splits_that_share_a_name_get_names_of_their_own(tmp_path: Path) -> None:
+    """pnnx writes such files, of every YOLOv8."""
+    split = "Split s 1 2 {0} {0}_0 {0}_1\n"
+    text = "7767517\n5 8\nInput in 0 1 in\n" + split.format("in") + "ReLU s_2 1 1 in_0 a\n" + split.format("a") + split.format("in_1")
+    path = write(tmp_path, text)
+    assert ncnn_loads(path)
+    model = load_param(path)
+    assert [layer.name for layer in model.layers] == ["in", "s", "s_2", "s_3", "s_4"]
+    model.save(tmp_path / "new.param", tmp_path / "new.bin")
+    assert [layer.name for layer in load_param(tmp_path / "new.param").layers] == [layer.name for layer in model.layers]
+
+
 def test_a_bin_given_as_param(shared: Path) -> None:
     with pytest.raises(ModelError, match="not a text"):
         load_param(shared / "models/squeezenet_v1.1.bin")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -174,6 +175,7 @@ def load_param(param_path: StrPath) -> Model:
     data = _read(path)
     try:
         parsed = parse_param(data)
+        _rename_splits(parsed.layers)
         check_graph(parsed.layers)
         _check_counts(parsed)
     except ModelError as error:
@@ -207,6 +209,17 @@ def _read(path: Path) -> bytes:
         raise ModelError(f"{path}: is a folder, not a file") from None
     except OSError as error:
         raise ModelError(f"{path}: cannot read: {error.strerror}") from error
+
+
+def _rename_splits(layers: list[Layer]) -> None:
+    """Give each Split a name of its own: pnnx splits twice, and begins to count anew (so in every YOLOv8); ncnn knows layers by their place."""
+    names = {layer.name for layer in layers}
+    seen: set[str] = set()
+    for layer in layers:
+        if layer.type == "Split" and layer.name in seen:
+            layer.name = next(name for count in itertools.count(2) if (name := f"{layer.name}_{count}") not in names)
+            names.add(layer.name)
+        seen.add(layer.name)
 
 
 def _check_counts(parsed: ParamText) -> None:
