@@ -189,6 +189,49 @@ def test_prelu_with_one_slope_is_a_leaky_relu(tmp_path: Path) -> None:
     check_outputs(model, fused, tmp_path, {"in0": image()})
 
 
+GATES = [("Sigmoid", "", "Swish"), ("HardSigmoid", " 0=0.3 1=0.4", "HardSwish")]
+
+
+@pytest.mark.parametrize(("gate", "text", "kind"), GATES)
+@pytest.mark.parametrize("order", [("norm", "gate"), ("gate", "norm")])
+def test_a_product_with_its_own_gate_is_one_activation(tmp_path: Path, order: tuple[str, str], gate: str, text: str, kind: str) -> None:
+    rng = np.random.default_rng(1)
+    norm = plain("LRN", "norm", "in0")  # what no activation can become part of
+    product = [plain(gate, "gate", "norm", text=text), plain("BinaryOp", "product", *order, text=" 0=2"), conv(rng, bottom="product")]
+    for more in ([], [plain("Pooling", "pool", "norm", text=" 0=1 4=1")]):  # with and without others that read the blob
+        model = model_of(norm, *product, *more)
+        fused = fuse(model).model
+        splits = ["Split"] if more else []
+        assert [layer.type for layer in fused.layers] == ["Input", "LRN", *splits, kind, "Convolution", *(layer.type for layer in more)]
+        check_outputs(model, fused, tmp_path, {"in0": image()})
+        for layer in model.layers:  # they are made anew, with a Split where they need one
+            layer.bottoms = [graph_root(model, bottom) for bottom in layer.bottoms]
+
+
+def graph_root(model: Model, blob: str) -> str:
+    return model.graph().split_root(blob)
+
+
+@pytest.mark.parametrize(("gate", "text", "kind"), GATES)
+def test_a_gate_without_a_split_and_one_before_a_convolution(tmp_path: Path, gate: str, text: str, kind: str) -> None:
+    rng = np.random.default_rng(1)
+    layers = [conv(rng), plain(gate, "gate", "conv", text=text), plain("BinaryOp", "product", "conv", "gate", text=" 0=2")]
+    unsplit = Model([*model_of().layers, *layers])
+    fused = fuse(unsplit).model
+    expected = ["Input", "Convolution"] + (["Swish"] if kind == "Swish" else [])  # a HardSwish is the convolution's own then
+    assert [layer.type for layer in fused.layers] == expected
+    check_outputs(unsplit, fused, tmp_path, {"in0": image()})
+
+
+@pytest.mark.parametrize("order", [("conv", "other"), ("gate", "gate"), ("other", "gate")])
+@pytest.mark.parametrize("op", [0, 2])
+def test_gates_of_something_else_stay(op: int, order: tuple[str, str]) -> None:
+    rng = np.random.default_rng(1)
+    layers = [conv(rng), conv(rng, name="other"), plain("Sigmoid", "gate", "conv"), plain("Pooling", "pool", "gate", text=" 0=1 4=1")]
+    fused = fuse(model_of(*layers, plain("BinaryOp", "out", *order, text=f" 0={op}"), plain("Pooling", "p", "conv", text=" 0=1 4=1")))
+    assert fused.changes == {}
+
+
 @pytest.mark.parametrize("own", ["", " 4=1", " 4=0 15=1 14=2 16=0"])
 @pytest.mark.parametrize("pads", [" 0=1 1=1 2=1 3=1", " 0=0 1=1 2=0 3=1", " 0=1 1=2 2=3 3=4", " 2=1"])
 @pytest.mark.parametrize("group", [0, 3])

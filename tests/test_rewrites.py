@@ -23,10 +23,11 @@ from pyncnnq.model import Layer, Model, Params, Weight
 from pyncnnq.optimization.bias_correction import correct_biases
 from pyncnnq.optimization.centring import centre
 from pyncnnq.optimization.equalization import equalize
+from pyncnnq.optimization.scale_layers import insert_scales, remove_idle
 from pyncnnq.statistics.driver import channel_ranges, compare_outputs, observe_samples
 from pyncnnq.statistics.pool import WorkerPool
 
-ACTIVATIONS = ("", "", "", " 9=1", " 9=1", " 9=2 -23310=1,0.1", " 9=3 -23310=2,0.0,6.0", " 9=4")
+ACTIVATIONS = ("", "", "", " 9=1", " 9=1", " 9=2 -23310=1,0.1", " 9=3 -23310=2,0.0,6.0", " 9=4", " 9=6 -23310=2,0.2,0.5")
 
 
 @st.composite
@@ -70,7 +71,7 @@ def graphs(draw: st.DrawFn) -> tuple[Model, list[dict[str, Array]]]:
             other = draw(st.sampled_from(same)) if same else bottom
             add(plain("Concat", name, bottom, other), (c + shapes[other][0], h, w))
         elif kind == "move":
-            moved = draw(st.sampled_from(["slice", "shuffle", "relu", "max", "average", "enlarge", "sigmoid"]))
+            moved = draw(st.sampled_from(["slice", "shuffle", "relu", "max", "average", "enlarge", "sigmoid", "swish"]))
             if moved == "slice" and c > 1:
                 first = draw(st.integers(1, c - 1))
                 tops = [f"{name}_left", f"{name}_right"]
@@ -82,7 +83,7 @@ def graphs(draw: st.DrawFn) -> tuple[Model, list[dict[str, Array]]]:
             elif moved == "enlarge" and h < 16:
                 add(plain("Interp", name, bottom, text=" 0=2 1=2.0 2=2.0"), (c, 2 * h, 2 * w))
             else:
-                add(plain("Sigmoid" if moved == "sigmoid" else "ReLU", name, bottom), shape)
+                add(plain({"sigmoid": "Sigmoid", "swish": "Swish"}.get(moved, "ReLU"), name, bottom), shape)
     last = list(shapes)[-1]
     c, h, w = shapes[last]
     if draw(st.booleans()):
@@ -94,17 +95,20 @@ def graphs(draw: st.DrawFn) -> tuple[Model, list[dict[str, Array]]]:
 
 
 @settings(max_examples=150, deadline=None)
-@given(graphs())
-def test_random_graphs_keep_their_outputs(graph: tuple[Model, list[dict[str, Array]]]) -> None:
-    model, images = graph
+@given(graphs(), st.booleans())
+def test_random_graphs_keep_their_outputs(graph: tuple[Model, list[dict[str, Array]]], scale_layers: bool) -> None:
+    original, images = graph
+    model, inserted = insert_scales(original) if scale_layers else (original, [])
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        floats = run_model(model, folder, images[0])
+        floats = run_model(original, folder, images[0])
         centred, shifted, _ = centre(model, measured(model, folder, images))
         assert_same_ranges(shifted, measured(centred, folder, images))
         equalized, ranges, _ = equalize(centred, shifted)
         assert_same_outputs(run_model(equalized, folder, images[0]), floats, model.outputs)
         assert_same_ranges(ranges, measured(equalized, folder, images))
+        equalized, _ = remove_idle(equalized, inserted)
+        assert_same_outputs(run_model(equalized, folder, images[0]), floats, model.outputs)
     equalized.check_finite()
 
 

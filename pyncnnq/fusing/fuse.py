@@ -16,6 +16,9 @@ from pyncnnq.model.params import FLOAT_LIMIT
 from pyncnnq.optimization.linear import multiply_and_add, outputs_of, turn_into_scale
 from pyncnnq.quantizable import ACTIVATION_TYPES, has_dynamic_weight, require_sound_float
 
+_MULTIPLY = 2  # op_type of a BinaryOp (src/layer/binaryop.h)
+_GATED = {"Sigmoid": "Swish", "HardSigmoid": "HardSwish"}
+"""What computes x * gate(x), with the parameters of the gate."""
 _WEIGHTED = (*ACTIVATION_TYPES, "Deconvolution", "DeconvolutionDepthWise")
 
 
@@ -41,6 +44,8 @@ def fuse(model: Model) -> Fused:
       become part of the weights and bias of the Convolution, ConvolutionDepthWise, InnerProduct, Deconvolution or
       DeconvolutionDepthWise before them; BatchNorms and Scales in a row become one Scale.
     - ReLU, leaky ReLU, PReLU with one slope, Clip, Sigmoid, Mish and HardSwish become the activation of such a layer.
+    - The product of a blob with its own Sigmoid or HardSigmoid becomes a Swish or HardSwish (pnnx leaves them where a Split stands between,
+      as in the residual blocks of YOLOv8).
     - Padding with zeros becomes the border of the Convolution or ConvolutionDepthWise behind it.
     - Dropout, Noop, Padding and Split that copy one blob to one other are removed.
 
@@ -90,6 +95,9 @@ class _Fusion:
         writers = [self._only_for(bottom) for bottom in layer.bottoms]
         before = writers[0]
         if len(writers) == 2 and layer.type == "BinaryOp":
+            if self._fuse_gate(layer, writers):
+                self.visit(layer)  # a HardSwish may be the activation of the layer before it
+                return
             self._fuse_operation(layer, writers)
         if before is None or (len(layer.bottoms), len(layer.tops)) != (1, 1) or layer.name in self.changes:
             return
@@ -119,6 +127,36 @@ class _Fusion:
                     self._replace(layer, before, f"now part of the weights of {before.name}")
                     self.changes[data.name] = f"MemoryData: now part of the weights of {before.name}"
                     return
+
+    def _fuse_gate(self, layer: Layer, writers: list[Layer | None]) -> bool:
+        """Turn the product of a blob with its own Sigmoid or HardSigmoid into one layer; whether it was one."""
+        if layer.params.get_int(0, 0) != _MULTIPLY:
+            return False
+        for gate, blob in zip(writers, reversed(layer.bottoms), strict=True):
+            if gate is None or gate.type not in _GATED or self._root(gate.bottoms[0]) != self._root(blob):
+                continue
+            layer.type, layer.params = _GATED[gate.type], gate.params.copy()
+            layer.bottoms = [self._without_copy(blob, gate.bottoms[0])]
+            self.changes[gate.name] = f"{gate.type}: now part of the {layer.type} {layer.name}"
+            return True
+        return False
+
+    def _without_copy(self, blob: str, unread: str) -> str:
+        """What to read in place of a blob, now that a copy of it, or one reader of it, is gone."""
+        self._readers[unread] -= 1
+        split = self._writers[unread]
+        if unread != blob and split.type == "Split":
+            split.tops.remove(unread)
+        if split.tops == [blob] and split.type == "Split":
+            self.changes[split.name] = "Split: removed, it does nothing"
+            return split.bottoms[0]
+        return blob
+
+    def _root(self, blob: str) -> str:
+        """The blob that this one is a copy of."""
+        while self._writers[blob].type == "Split":
+            blob = self._writers[blob].bottoms[0]
+        return blob
 
     def _fuse_affine(self, layer: Layer, before: Layer, affine: Affine) -> None:
         if self._take_in(before, affine):

@@ -212,7 +212,7 @@ def _read(path: Path) -> bytes:
 
 
 def _rename_splits(layers: list[Layer]) -> None:
-    """Give each Split a name of its own: pnnx splits twice, and begins to count anew (so in every YOLOv8); ncnn knows layers by their place."""
+    """Give each Split a name of its own: pnnx splits twice, and begins to count anew (in every YOLOv8); ncnn does not look at names."""
     names = {layer.name for layer in layers}
     seen: set[str] = set()
     for layer in layers:

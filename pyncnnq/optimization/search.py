@@ -17,12 +17,13 @@ from pyncnnq.model import Model
 from pyncnnq.optimization.bias_correction import correct_biases
 from pyncnnq.optimization.centring import centre
 from pyncnnq.optimization.draft import Draft
-from pyncnnq.optimization.equalization import equalize
+from pyncnnq.optimization.equalization import EqualizedGroup, equalize
 from pyncnnq.optimization.judge import Judge, Judged, Progress
 from pyncnnq.optimization.mixed_precision import ALLOWANCE, Budget, MixedPrecision, leave_in_float, meet
 from pyncnnq.optimization.rounding import round_weights, samples_in_memory
 from pyncnnq.optimization.scalar_folding import fold_scalars
-from pyncnnq.optimization.techniques import BIASES, CENTRING, EQUALIZATION, REFITTING, ROUNDING, SCALARS, THRESHOLDS, ZERO_POINTS
+from pyncnnq.optimization.scale_layers import insert_scales, remove_idle
+from pyncnnq.optimization.techniques import BIASES, CENTRING, EQUALIZATION, REFITTING, ROUNDING, SCALARS, SCALES, THRESHOLDS, ZERO_POINTS
 from pyncnnq.optimization.threshold_search import LEAST_SAMPLES, SAMPLES, WORK, search_thresholds, with_scales
 from pyncnnq.quantizable import INT8_TYPES
 from pyncnnq.quantization.selection import left_out
@@ -201,21 +202,24 @@ class Search:
 
     def _rewrite(self, techniques: Collection[str]) -> tuple[Model, tuple[str, ...]]:
         """A model that computes the same in float and has blobs that fit int8 better, saved; and what was done to it."""
-        model, done = self._model, []
-        if SCALARS in techniques:
-            model, removed = fold_scalars(model)
-            done += [SCALARS] if removed else []
+        model, removed = fold_scalars(self._model) if SCALARS in techniques else (self._model, [])
+        inserted: list[str] = []
+        centred: list[str] = []
+        equalized: list[EqualizedGroup] = []
         if CENTRING in techniques or EQUALIZATION in techniques:
+            if SCALES in techniques:
+                model, inserted = insert_scales(model)
             model = model.stored(self._folder, "scalars")
             with self._progress("measure channels") as update:
                 ranges = channel_ranges(model, self._data.samples, self._data.inputs, self._pool, progress=update)
             if CENTRING in techniques:
                 model, ranges, centred = centre(model, ranges)
-                done += [CENTRING] if centred else []
             if EQUALIZATION in techniques:
                 model, _, equalized = equalize(model, ranges)
-                done += [EQUALIZATION] if equalized else []
-        return (model.stored(self._folder, "rewritten") if done else model), tuple(done)
+            model, inserted = remove_idle(model, inserted)
+        changes = ((SCALARS, removed), (SCALES, inserted), (CENTRING, centred), (EQUALIZATION, equalized))
+        done = tuple(technique for technique, changed in changes if changed)
+        return (model.stored(self._folder, "rewritten") if done else model), done
 
     def _uncorrected(self, draft: Draft) -> Draft:
         """The same draft without corrected biases, which rounding would correct again."""

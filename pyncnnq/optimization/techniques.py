@@ -6,14 +6,15 @@ from collections.abc import Collection, Mapping
 
 from pyncnnq.errors import PyncnnqError
 
-SCALARS, CENTRING, EQUALIZATION, THRESHOLDS = "scalar folding", "centring", "equalization", "thresholds"
+SCALARS, SCALES, CENTRING, EQUALIZATION = "scalar folding", "scale layers", "centring", "equalization"
+THRESHOLDS = "thresholds"
 BIASES, ZERO_POINTS, MIXED_PRECISION = "bias correction", "zero points", "mixed precision"
 ROUNDING, REFITTING = "rounding", "refitting"
 
 RECIPES: Mapping[str, tuple[str, ...]] = {
     "table": (THRESHOLDS,),
     "fast": (BIASES, ZERO_POINTS),
-    "best": (SCALARS, CENTRING, EQUALIZATION, BIASES, ZERO_POINTS, THRESHOLDS, MIXED_PRECISION, ROUNDING, REFITTING),
+    "best": (SCALARS, SCALES, CENTRING, EQUALIZATION, BIASES, ZERO_POINTS, THRESHOLDS, MIXED_PRECISION, ROUNDING, REFITTING),
 }
 """The techniques of each recipe.  `table` chooses scales only; `fast` runs the model once over the samples; `best` takes its time."""
 
