@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from small_models import Array, absmax_table, convolution, inner_product, model_of, plain, run_model, sqnr
-from test_zero_point import exact, image, without_bias
+from test_zero_point import exact, image, thirds, without_bias
 
 from pyncnnq import Table, calibrate, collect, load_model, quantize
 from pyncnnq.errors import ModelError, TableError
@@ -176,6 +176,20 @@ def test_layers_that_stay_in_float_and_unknown_ranges_prevent_it(tmp_path: Path)
     for key in ("out", "out_param_0"):
         del table[key]
     assert fold_asymmetric(model, table, ranges)[2] == []
+
+
+def test_a_reader_that_stays_in_float_reads_it_shifted(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    x = image(rng)
+    layers = [first(rng), *(convolution(rng, name, "first", 16, 8, 3, text=PADS) for name in "ab")]
+    model, table, ranges = prepared(layers, tmp_path, x)
+    del table["b"]
+    model.layer("b").weights["weight_data"] = thirds(16 * 8 * 9)
+    folded, adjusted, names = fold_asymmetric(model, table, ranges)
+    assert names == ["first", "first_0", "first_1"]
+    expected, without, with_ = (run_model(one, tmp_path, {"in0": x}) for one in (model, quantize(model, table), quantize(folded, adjusted)))
+    assert sqnr(expected["a"], with_["a"]) > sqnr(expected["a"], without["a"]) + 1
+    assert sqnr(without["b"], with_["b"]) > 80
 
 
 def test_ranges_that_are_nearly_symmetric_need_no_shift(tmp_path: Path) -> None:

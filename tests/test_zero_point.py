@@ -481,13 +481,32 @@ def assert_left_alone(model: Model, table: Table) -> None:
     assert (folded.param_text(), folded.bin_bytes(), adjusted.text()) == (model.param_text(), model.bin_bytes(), table.text())
 
 
+def thirds(count: int) -> Weight:
+    """Weights whose sum is another one when they are stored as float16."""
+    return Weight.tagged_float32("weight_data", np.full(count, 1 / 3))
+
+
 @pytest.mark.parametrize("row", ["b", "b_param_0"])
-def test_a_reader_that_stays_in_float_prevents_it(tmp_path: Path, row: str) -> None:
+@pytest.mark.parametrize("pad", [0, 1])
+def test_a_reader_that_stays_in_float_reads_it_shifted(tmp_path: Path, row: str, pad: int) -> None:
     rng = np.random.default_rng(3)
-    layers = [first(rng), convolution(rng, "a", "first", 16, 8), convolution(rng, "b", "first", 16, 8)]
-    model, table = calibrated(layers, tmp_path, image(rng))
-    assert fold_zero_points(model, table)[2]
+    x = image(rng)
+    layers = [first(rng), *(convolution(rng, name, "first", 16, 8, 3, text=f" 4={pad}") for name in "ab")]
+    model, table = calibrated(layers, tmp_path, x)
     del table[row]
+    model.layer("b").weights["weight_data"] = thirds(16 * 8 * 9)
+    folded, adjusted, names = fold_zero_points(model, table)
+    assert names == ["first", "first_0", "first_1"]
+    assert row not in adjusted
+    expected, without, with_ = (run_model(one, tmp_path, {"in0": x}) for one in (model, quantize(model, table), quantize(folded, adjusted)))
+    assert sqnr(expected["a"], with_["a"]) > sqnr(expected["a"], without["a"]) + 3
+    assert sqnr(without["b"], with_["b"]) > 80
+
+
+def test_readers_in_float_alone_need_no_zero_point(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    model, table = calibrated([first(rng), convolution(rng, "out", "first", 16, 8)], tmp_path, image(rng))
+    del table["out"]
     assert_left_alone(model, table)
 
 

@@ -17,20 +17,19 @@ Blobs that nothing pads are better shifted channel by channel; a border has the 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pyncnnq._core import quantize_rows
 from pyncnnq.model import Graph, Layer, Model
 from pyncnnq.optimization.linear import bias, set_bias, turn
-from pyncnnq.quantizable import ACTIVATION_TYPES, has_dynamic_weight, pads, pads_with_value, require_sound_float, scaled_weights
+from pyncnnq.optimization.zero_point import can_read_shifted, sums_of_weights
+from pyncnnq.quantizable import ACTIVATION_TYPES, has_dynamic_weight, pads, require_sound_float
 from pyncnnq.quantization.selection import prevented
 from pyncnnq.statistics.messages import Quantizer
-from pyncnnq.table import Table, weight_key
-from pyncnnq.weight_scales import weight_rows
+from pyncnnq.table import Table
 
 SMALLEST_GAIN = 1.035
 """0.3 dB: with less, a shift is not worth it."""
@@ -53,8 +52,8 @@ def fold_asymmetric(
     """Store blobs shifted by the middle of their range, where a linear layer writes them and a convolution that pads reads them.
 
     The writer is a Convolution, ConvolutionDepthWise or InnerProduct without activation, or a Scale.  The readers, directly or through
-    Split, must all become int8 by the same activation scale.  Neither may the blob be an output of the model.  What the table's
-    threshold cuts off stays cut off.
+    Split, must be of these types too, and those of them that become int8, one at least, must do so by one activation scale.  Neither
+    may the blob be an output of the model.  What the table's threshold cuts off stays cut off.
 
     As with `fold_zero_points`, the new float model is one to quantize: it fits with the int8 weights.  What shall stay in float must be
     chosen before, by removing its rows from the table, and whatever changes weights or their scales later must change the biases too.
@@ -76,11 +75,11 @@ def fold_asymmetric(
     """
     require_sound_float(model)
     table.check(model)
-    shifts = _shifts(model, table, ranges, smallest_gain)
+    shifts, floats = _shifts(model, table, ranges, smallest_gain), prevented(model, table)
     model, table = model.copy(), copy.deepcopy(table)
     for layer in model.layers:
         if layer.type in ACTIVATION_TYPES and layer.bottoms[0] in shifts:
-            _fold_into_reader(layer, shifts[layer.bottoms[0]], table)
+            _fold_into_reader(layer, shifts[layer.bottoms[0]], table, floats)
         if layer.type != "Split" and layer.tops and layer.tops[0] in shifts:
             _fold_into_producer(layer, shifts[layer.tops[0]])
     return model, table, [top for layer in model.layers for top in layer.tops if top in shifts]
@@ -103,9 +102,9 @@ def _shifts(
             continue
         blobs = _copies(layer.tops[0], graph)
         readers = graph.readers(layer.tops[0])
-        fit = all(one.type in ACTIVATION_TYPES and one.name not in floats and not pads_with_value(one) for one in readers)
-        if fit and any(map(pads, readers)) and all(map(graph.consumers, blobs)):
-            shift = _shift(*ranges[layer.tops[0]], [float(table[reader.name][0]) for reader in readers], smallest_gain)
+        scales = [float(table[one.name][0]) for one in readers if can_read_shifted(one) and one.name not in floats]
+        if scales and all(map(can_read_shifted, readers)) and any(map(pads, readers)) and all(map(graph.consumers, blobs)):
+            shift = _shift(*ranges[layer.tops[0]], scales, smallest_gain)
             found |= dict.fromkeys(blobs, shift) if shift is not None else {}
     return found
 
@@ -136,15 +135,12 @@ def _shift(low: float, high: float, scales: Sequence[float], smallest_gain: floa
     return _Shift(-1 if middle > 0 else 1, middle, scale)
 
 
-def _fold_into_reader(layer: Layer, shift: _Shift, table: Table) -> None:
+def _fold_into_reader(layer: Layer, shift: _Shift, table: Table, floats: Collection[str]) -> None:
     """Let the layer read its input shifted, and its table row fit that."""
-    (scaled,) = scaled_weights(layer)
-    rows, absmax = weight_rows(layer, scaled)
-    scales = np.where(absmax == 0, np.float32(1), table[weight_key(layer.name)])  # for rows of zeros any will do, even inf
-    rounded = quantize_rows(rows, scales) / scales[:, None].astype(np.float64)
-    sums = rounded.reshape(layer.params.get_int(0, 0), -1).sum(axis=1)
+    sums = sums_of_weights(layer, table, floats)
     _set(layer, shift.sign, bias(layer) + shift.middle * sums)
-    table[layer.name] = shift.scale
+    if layer.name not in floats:
+        table[layer.name] = shift.scale
     if pads(layer):
         layer.params.set(18, abs(shift.middle))
 

@@ -28,8 +28,9 @@ from numpy.typing import NDArray
 
 from pyncnnq._core import quantize_rows
 from pyncnnq.model import Graph, Layer, Model
-from pyncnnq.optimization.linear import bias, set_bias, turn
+from pyncnnq.optimization.linear import bias, outputs_of, set_bias, turn
 from pyncnnq.quantizable import ACTIVATION_TYPES, has_dynamic_weight, pads, pads_with_value, require_sound_float, scaled_weights
+from pyncnnq.quantization.layers import store_as_float16
 from pyncnnq.quantization.selection import prevented
 from pyncnnq.statistics.messages import Quantizer
 from pyncnnq.table import Table, weight_key
@@ -60,15 +61,15 @@ def fold_zero_points(model: Model, table: Table, readers: Collection[str] | None
 
     Blobs tied by layers that only move values (Split, Concat, Slice, ShuffleChannel, Reshape, ..., pooling) share one zero point: half
     of the largest of their thresholds, and get one scale.  They are left as they are if one is an output of the model, written by
-    anything but a convolution or InnerProduct with a ReLU or a Clip at 0, or read by a layer that will not be int8; if the readers
-    of one blob have different scales; or if any of the scales would become smaller.  A ReLU layer, or a Clip at 0, writes them too if it
-    reads a convolution without an activation, or the sum of one and another blob: of a residual block.  Such an addition, and none
-    else, may read them too.
+    anything but a convolution or InnerProduct with a ReLU or a Clip at 0, or read by anything but convolutions and InnerProducts, of
+    which one at least will be int8; if the readers of one blob have different scales; or if any of the scales would become smaller.
+    A ReLU layer, or a Clip at 0, writes them too if it reads a convolution without an activation, or the sum of one and another blob:
+    of a residual block.  Such an addition, and none else, may read them too.
 
     The new float model is one to quantize, neither to run nor to calibrate: its outputs differ from the old one's, by
     z * sum(int8 weight / scale - weight) in each output of a reader, and that adds up (SqueezeNet 1.1: 8 dB).  With the int8 weights it
-    fits again.  So what shall stay in float must be chosen before, by removing its rows from the table, and whatever changes weights or
-    their scales later must change the biases too.
+    fits again.  So what shall stay in float must be chosen before, by removing its rows from the table (its weights are stored as float16
+    then, as they will be), and whatever changes weights or their scales later must change the biases too.
 
     Args:
         model: a float model.
@@ -86,12 +87,12 @@ def fold_zero_points(model: Model, table: Table, readers: Collection[str] | None
     """
     require_sound_float(model)
     table.check(model)
-    shifts = _shifts(model, table, readers)
+    shifts, floats = _shifts(model, table, readers), prevented(model, table)
     model, table = model.copy(), copy.deepcopy(table)
     for layer in model.layers:
         if layer.type in ACTIVATION_TYPES:
             if layer.bottoms[0] in shifts:
-                _fold_into_reader(layer, shifts[layer.bottoms[0]], table)
+                _fold_into_reader(layer, shifts[layer.bottoms[0]], table, floats)
             if layer.tops[0] in shifts:
                 _fold_into_producer(layer, shifts[layer.tops[0]])
         elif _rectifies(layer) and layer.tops[0] in shifts:
@@ -125,15 +126,14 @@ class _Sum:
 
 def _shifts(model: Model, table: Table, allowed: Collection[str] | None = None) -> dict[str, _Shift]:
     """How to store the blobs that can be stored shifted, in model order."""
-    excluded = set(prevented(model, table))
-    if allowed is not None:
-        excluded |= {layer.name for layer in model.layers}.difference(allowed)
+    floats = prevented(model, table)
+    barred = {layer.name for layer in model.layers}.difference(allowed) if allowed is not None else set[str]()
     sums = _rectified_sums(model)
     graph = model.graph()
     found: dict[str, _Shift] = {}
     for group in _connected([{top} for layer in model.layers for top in layer.tops], map(_tied_blobs, model.layers)):
         touching = [layer for layer in model.layers if not group.isdisjoint(layer.bottoms + layer.tops)]
-        shift = _group_shift(group, touching, graph, table, sums, excluded)
+        shift = _group_shift(group, touching, graph, table, sums, floats, barred)
         found |= dict.fromkeys(group, shift) if shift is not None else {}
     for one in sums:
         found |= _term_shifts(one, found)
@@ -141,14 +141,21 @@ def _shifts(model: Model, table: Table, allowed: Collection[str] | None = None) 
 
 
 def _group_shift(
-    blobs: set[str], touching: Sequence[Layer], graph: Graph, table: Table, sums: Sequence[_Sum], excluded: Collection[str]
+    blobs: set[str],
+    touching: Sequence[Layer],
+    graph: Graph,
+    table: Table,
+    sums: Sequence[_Sum],
+    floats: Collection[str],
+    barred: Collection[str],
 ) -> _Shift | None:
     """How to store blobs that need one zero point; None if they cannot be shifted.
 
     Args:
         touching: the layers that read or write one of these blobs, in model order.
         sums: all that are rectified.
-        excluded: the names of the layers that may not read shifted blobs.
+        floats: the names of the layers that stay in float.
+        barred: of those that may not read shifted blobs.
     """
     between = [layer for layer in touching if _is_between(layer)]
     ends = [layer for layer in touching if not _is_between(layer)]
@@ -156,11 +163,11 @@ def _group_shift(
     readers = [layer for layer in ends if blobs.intersection(layer.bottoms) and not _adds_up(layer, sums)]
     if not (
         all(map(_ends_at_zero, producers))
-        and all(layer.type in ACTIVATION_TYPES and layer.name not in excluded and not pads_with_value(layer) for layer in readers)
+        and all(layer.name not in barred and can_read_shifted(layer) for layer in readers)
         and all(map(graph.consumers, blobs))  # no output of the model
     ):
         return None
-    sign, zero_point = _sign(readers, between), _zero_point(readers, graph, table)
+    sign, zero_point = _sign(readers, between), _zero_point([layer for layer in readers if layer.name not in floats], graph, table)
     return None if sign is None or zero_point is None else _Shift(sign, zero_point)
 
 
@@ -264,7 +271,7 @@ def _sign(readers: Sequence[Layer], between: Sequence[Layer]) -> int | None:
 
 
 def _zero_point(readers: Sequence[Layer], graph: Graph, table: Table) -> float | None:
-    """Half of the largest threshold; None if one of the readers would lose by it, or readers of one blob disagree."""
+    """Half of the largest threshold; None if there are no readers, one of the readers would lose by it, or readers of one blob disagree."""
     scales: dict[str, float] = {}
     for reader in readers:
         scale = float(table[reader.name][0])
@@ -275,17 +282,35 @@ def _zero_point(readers: Sequence[Layer], graph: Graph, table: Table) -> float |
     return float(np.float32(127 / min(scales.values()) / 2))
 
 
-def _fold_into_reader(layer: Layer, shift: _Shift, table: Table) -> None:
+def can_read_shifted(layer: Layer) -> bool:
+    """Whether a bias can make up for a shift of what the layer reads."""
+    return layer.type in ACTIVATION_TYPES and not has_dynamic_weight(layer) and not pads_with_value(layer)
+
+
+def sums_of_weights(layer: Layer, table: Table, floats: Collection[str]) -> Floats:
+    """The sum of each output's weights as they will be stored, in int8 or, of the layers that stay in float, in float16: so they are then.
+
+    Scales of rows of zeros, for which any will do, even inf, become 1.
+    """
+    if layer.name in floats:
+        store_as_float16(layer)
+        weights = layer.weights["weight_data"].float32().astype(np.float64)
+    else:
+        (scaled,) = scaled_weights(layer)
+        rows, absmax = weight_rows(layer, scaled)
+        key = weight_key(layer.name)
+        table[key] = scales = np.where(absmax == 0, np.float32(1), table[key])
+        weights = quantize_rows(rows, scales) / scales[:, None].astype(np.float64)
+    sums: Floats = weights.reshape(outputs_of(layer), -1).sum(axis=1)
+    return sums
+
+
+def _fold_into_reader(layer: Layer, shift: _Shift, table: Table, floats: Collection[str]) -> None:
     """Let the layer read its input shifted, and its table rows fit that."""
-    (scaled,) = scaled_weights(layer)
-    rows, absmax = weight_rows(layer, scaled)
-    key = weight_key(layer.name)
-    table[layer.name] = 127 / shift.zero_point
-    scales = np.where(absmax == 0, np.float32(1), table[key])  # for rows of zeros any will do, even inf
-    table[key] = scales
-    rounded = quantize_rows(rows, scales) / scales[:, None].astype(np.float64)
-    sums = rounded.reshape(layer.params.get_int(0, 0), -1).sum(axis=1)
+    sums = sums_of_weights(layer, table, floats)
     _set(layer, shift.sign, bias(layer) + shift.zero_point * sums)
+    if layer.name not in floats:
+        table[layer.name] = 127 / shift.zero_point
     if pads(layer):
         layer.params.set(18, shift.zero_point)
 
