@@ -16,6 +16,7 @@ from pyncnnq.model import Layer, Model
 from pyncnnq.quantizable import (
     ACTIVATION_TYPES,
     WEIGHT_ONLY_TYPES,
+    ScaledWeight,
     has_dynamic_weight,
     needs_activation_scale,
     pads_with_value,
@@ -29,6 +30,9 @@ from pyncnnq.thresholds.mse import BINS, mse
 from pyncnnq.weight_scales import WEIGHT_BITS, aciq_weight_scales, weight_rows, weight_scales
 from pyncnnq.weight_search import least_error_scales
 from pyncnnq.winograd import bounded_scales, is_non_negative, may_use_winograd
+
+LISTED = 4
+"""How many layers with outputs that have only zero weights are named one by one."""
 
 
 @dataclass(frozen=True)
@@ -98,10 +102,11 @@ def calibrate(model: Model, statistics: Statistics | None = None, *, method: str
     observed = [layer for layer in model.layers if needs_activation_scale(layer)]
     inputs = _inputs(model, observed, statistics)
     bits = {layer.name: WEIGHT_BITS[weight_bits](layer) for layer in observed}
+    dead: list[_Dead] = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # the core releases the GIL
         scales = pool.map(lambda layer: _observed_weight_scales(layer, inputs[layer.name].statistics, method, bits[layer.name]), observed)
         for layer, chosen in zip(observed, scales, strict=True):
-            _add_weight_row(result, layer, 0, *chosen)
+            dead += _add_weight_row(result.table, layer, 0, *chosen)
         thresholds = _thresholds(observed, inputs, statistics or Statistics(), method, pool)
     bounded = _bound_weight_scales(result.table, model, observed) if weight_bits == "proven" else {}
     _add_activation_rows(result, observed, inputs, thresholds, bits, bounded)
@@ -109,7 +114,8 @@ def calibrate(model: Model, statistics: Statistics | None = None, *, method: str
         for layer in model.layers:
             if layer.type == layer_type:
                 for index, weight in enumerate(scaled_weights(layer)):
-                    _add_weight_row(result, layer, index, *weight_scales(layer, weight, 8))
+                    dead += _add_weight_row(result.table, layer, index, *weight_scales(layer, weight, 8))
+    result.warnings[:0] = _warnings_of_dead(dead)
     for layer in model.layers:
         if layer.type in ACTIVATION_TYPES and has_dynamic_weight(layer):
             result.warnings.append(f"{layer} takes its weights from a blob and stays in float")
@@ -172,13 +178,34 @@ def _observed_weight_scales(layer: Layer, blob: BlobStatistics, method: str, bit
     return (aciq_weight_scales if method == "aciq" else weight_scales)(layer, weight, bits)
 
 
-def _add_weight_row(result: Calibration, layer: Layer, index: int, scales: Scales, zeros: int) -> None:
-    result.table[weight_key(layer.name, index)] = scales
-    if zeros:
-        weight = scaled_weights(layer)[index]
-        outputs = "all of its weights are" if weight.rows == zeros else f"{zeros} of its {weight.rows} outputs have only"
-        end = "zero" if weight.rows == zeros else "zero weights"
-        result.warnings.append(f"{layer}: {outputs} {end} in {weight.weight}; their scale is written as 1")
+@dataclass(frozen=True)
+class _Dead:
+    """Outputs of a layer, or rows of one of its arrays, that have only zero weights."""
+
+    layer: Layer
+    weight: ScaledWeight
+    count: int
+
+
+def _add_weight_row(table: Table, layer: Layer, index: int, scales: Scales, zeros: int) -> list[_Dead]:
+    table[weight_key(layer.name, index)] = scales
+    return [_Dead(layer, scaled_weights(layer)[index], zeros)] if zeros else []
+
+
+def _warnings_of_dead(dead: Sequence[_Dead]) -> list[str]:
+    """A line for each, or one line where there are many: networks trained with weight decay have them in every layer."""
+    if len(dead) <= LISTED:
+        return [f"{one.layer}: {_dead_rows(one)} in {one.weight.weight}; their scale is written as 1" for one in dead]
+    listed = ", ".join(f"{one.layer.name} ({one.count} of {one.weight.rows})" for one in dead[:LISTED])
+    return [f"{len(dead)} layers have outputs with only zero weights, whose scales are written as 1: {listed}, ..."]
+
+
+def _dead_rows(one: _Dead) -> str:
+    return (
+        "all of its weights are zero"
+        if one.count == one.weight.rows
+        else f"{one.count} of its {one.weight.rows} outputs have only zero weights"
+    )
 
 
 def _bound_weight_scales(table: Table, model: Model, layers: Sequence[Layer]) -> dict[str, int]:

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import ArrayLike, NDArray
 
 import pyncnnq
-from pyncnnq.calibration import calibrate, check_choices
+from pyncnnq.calibration import LISTED, calibrate, check_choices
 from pyncnnq.model import Layer, Model
 from pyncnnq.model.params import Params
 from pyncnnq.model.weights import Weight
@@ -177,6 +177,29 @@ def test_warnings_name_layers_with_zero_weights(shared: Path) -> None:
     for key in infinite:
         assert any(repr(key.removesuffix("_param_0")) in line for line in zero), key
     assert all(np.isfinite(row.scales).all() for row in result.table.rows())
+
+
+@pytest.mark.parametrize("count", [LISTED, LISTED + 1])
+def test_many_layers_with_zero_weights_get_one_line(count: int) -> None:
+    embeds = [
+        Layer(
+            "Embed",
+            f"e{index}",
+            [f"b{index}"],
+            [f"b{index + 1}"],
+            Params("0=2 1=3 3=6"),
+            {"weight_data": Weight.tagged_float32("weight_data", np.zeros(6))},
+        )
+        for index in range(count)
+    ]
+    warnings = calibrate(Model([Layer("Input", "b0", [], ["b0"]), *embeds])).warnings
+    if count == LISTED:
+        assert len(warnings) == count
+        assert warnings[1].startswith("layer 'e1' (Embed): all of its weights are zero in weight_data")
+    else:
+        (warning,) = warnings
+        assert warning.startswith(f"{count} layers have outputs with only zero weights")
+        assert "e0 (1 of 1), e1 (1 of 1)" in warning
 
 
 def _calibrated(folder: Path) -> tuple[pyncnnq.Model, pyncnnq.Statistics]:
