@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import runpy
 import sys
 from pathlib import Path
@@ -27,6 +28,7 @@ def main() -> None:
     del sys.argv[1]
     # In a checkout the first place that Python looks in is here, where pyncnnq has no core: the installed one must come first.
     sys.path.append(sys.path.pop(0))
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # of onnxruntime, before it is imported
     runpy.run_module(f"benchmarks.{name}", run_name="__main__", alter_sys=True)
 
 

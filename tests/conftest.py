@@ -21,6 +21,8 @@ from pyncnnq.errors import PyncnnqError
 os.environ["PYTHONSAFEPATH"] = "1"
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(Path(pyncnnq.__file__).parents[1]), os.environ.get("PYTHONPATH")]))
 
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # onnxruntime, where tests themselves import it
+
 # Time limits of the tests are multiplied by it: an emulated CPU (tools/aarch64.sh) takes longer.
 PATIENCE = float(os.environ.get("PYNCNNQ_TEST_PATIENCE", "1"))
 if PATIENCE > 1:
@@ -63,7 +65,8 @@ def cli() -> Cli:
 
     def run(*arguments: object, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "pyncnnq", *map(str, arguments)]
-        variables = {**os.environ, **environment}
+        as_users = {name: value for name, value in os.environ.items() if name not in ("CI", "ORT_DISABLE_TELEMETRY")}
+        variables = {**as_users, **environment}
         return subprocess.run(command, capture_output=True, text=True, timeout=120 * PATIENCE, cwd=cwd, env=variables, check=False)
 
     return run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,7 @@ def _compare(exact: Array, rough: Array) -> OutputPair:
 
 
 def _onnx(original: Original) -> tuple[Run, list[str]]:
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # newer ones report what they run, and leave files behind
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

@@ -27,7 +27,7 @@ Floats = NDArray[np.float64]
 AS_FLOAT, SHIFTED, CHANNELS_SHIFTED, CHANNELS_SCALED = "as in float", "shifted", "channels shifted", "channels scaled"
 
 _TECHNIQUES = {"zero points": (SHIFTED,), "centring": (CHANNELS_SHIFTED, CHANNELS_SCALED)}
-_TECHNIQUES |= dict.fromkeys(("scalar folding", "equalization"), (CHANNELS_SCALED,))
+_TECHNIQUES |= dict.fromkeys(("scalar folding", "scale layers", "equalization"), (CHANNELS_SCALED,))
 
 _SURE, _LIKELY = 6.0, 20.0
 """In dB: a blob that most channels match better than this is taken as it is; the second, where the int8 model is said to be rewritten."""
