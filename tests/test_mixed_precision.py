@@ -119,6 +119,7 @@ def test_best_leaves_what_is_bad_and_next_to_no_work_in_float(tmp_path: Path) ->
     assert result.mixed is not None
     assert "cheap" in in_float(result)
     assert in_float(result) == set(result.mixed.in_float)
+    assert {layer.outcome for layer in result.int8.summary.kept_in_float} == {"float: for the sake of accuracy"}
     assert "deeper" not in {share.layer for share in result.mixed.shares}
     assert result.mixed.steps[-1].int8_macs >= 0.98
     for settings in ({"max_float_layers": 0}, {"without": ["mixed precision"]}):

@@ -84,7 +84,9 @@ class Draft:
         no_winograd = forbid_where_sums_overflow(model, table)
         exclude = choices.get("exclude", ())
         choices = {**choices, "exclude": [*([exclude] if isinstance(exclude, str) else exclude), *map(glob.escape, self.spared)]}
-        return Finished(quantize(model, table, **choices), model, self.calibration.with_table(table), folded, no_winograd)
+        int8 = quantize(model, table, **choices)
+        int8.summary = int8.summary.with_reasons(dict.fromkeys(self.spared, "for the sake of accuracy"))
+        return Finished(int8, model, self.calibration.with_table(table), folded, no_winograd)
 
 
 @dataclass(frozen=True)

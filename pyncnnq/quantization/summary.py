@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from pyncnnq.model import Layer
 
@@ -61,6 +61,10 @@ class Summary:
     bytes_before: int
     bytes_after: int
     warnings: tuple[str, ...]
+
+    def with_reasons(self, reasons: Mapping[str, str]) -> Summary:
+        """The same with other reasons for layers that stay in float, by name."""
+        return replace(self, layers=tuple(replace(layer, reason=reasons.get(layer.name, layer.reason)) for layer in self.layers))
 
     @property
     def quantized(self) -> list[LayerSummary]:
