@@ -145,12 +145,13 @@ class _Fusion:
         """What to read in place of a blob, now that a copy of it, or one reader of it, is gone."""
         self._readers[unread] -= 1
         split = self._writers[unread]
-        if unread != blob and split.type == "Split":
-            split.tops.remove(unread)
-        if split.tops == [blob] and split.type == "Split":
-            self.changes[split.name] = "Split: removed, it does nothing"
-            return split.bottoms[0]
-        return blob
+        if unread == blob or split.type != "Split":
+            return blob
+        split.tops.remove(unread)
+        if split.tops != [blob]:
+            return blob
+        self.changes[split.name] = "Split: removed, it does nothing"
+        return split.bottoms[0]
 
     def _root(self, blob: str) -> str:
         """The blob that this one is a copy of."""
