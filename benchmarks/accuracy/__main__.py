@@ -2,7 +2,7 @@
 
     python -m benchmarks accuracy ../shared [--recipes kl best] [--models resnet18_cifar10.ncnn] [--without "zero points"]
 
-The worst SQNR is that of the model's outputs; blobs in brackets are what a Softmax reads to write them.
+The worst SQNR is that of the model's outputs; blobs in brackets are what a Softmax or a Sigmoid reads to write them.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class Row:
 def measure(described: DescribedModel, arguments: argparse.Namespace) -> tuple[float | None, list[Row]]:
     """The float model's top-1 (None without classes), and a row for each recipe."""
     made = list(recipes.make(described, arguments.recipes, arguments.without, arguments.weight_bits, arguments.calibrate))
-    float_top1, figures = judge(described, [int8 for _, int8, _ in made], arguments.evaluate)
-    return float_top1, [Row(name, one, seconds) for (name, _, seconds), one in zip(made, figures, strict=True)]
+    float_top1, figures = judge(described, made, arguments.evaluate)
+    return float_top1, [Row(one.recipe, found, one.seconds) for one, found in zip(made, figures, strict=True)]
 
 
 def as_json(described: DescribedModel, float_top1: float | None, row: Row) -> str:
@@ -82,7 +82,8 @@ def main() -> None:
         "--recipes",
         nargs="+",
         default=["kl", "best"],
-        help=f"of optimize: {', '.join(recipes.OPTIMIZED)}; or methods of thresholds, without optimize (default: kl best)",
+        help=f"of optimize: {', '.join(recipes.OPTIMIZED)}; methods of thresholds, without optimize; {recipes.BF16}, the float model "
+        "with ncnn's bf16 storage (default: kl best)",
     )
     parser.add_argument("--models", nargs="+", help="default: all in models/models.json")
     parser.add_argument("--calibrate", type=int, help="photographs to calibrate on (default: all)")

@@ -6,7 +6,7 @@ import math
 import multiprocessing
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks.accuracy import inference
 from benchmarks.accuracy.models import DescribedModel
-from pyncnnq import Model
+from benchmarks.accuracy.recipes import Made
 from pyncnnq.data import find_chosen
 from pyncnnq.inputs import InputSpec
 from pyncnnq.inputs.loading import load_sample
@@ -37,8 +37,8 @@ class Figures:
     sqnr: dict[str, float]
 
 
-def judge(described: DescribedModel, int8s: Sequence[Model], photographs: int | None) -> tuple[float | None, list[Figures]]:
-    """The float model's top-1, and figures of each int8 model, on so many photographs (None: all) of `eval`.
+def judge(described: DescribedModel, made: Sequence[Made], photographs: int | None) -> tuple[float | None, list[Figures]]:
+    """The float model's top-1, and figures of each model that was made of it, on so many photographs (None: all) of `eval`.
 
     Raises:
         BrokenProcessPool, RuntimeError: stock ncnn cannot run one of the models.
@@ -48,14 +48,15 @@ def judge(described: DescribedModel, int8s: Sequence[Model], photographs: int | 
     blobs = (*described.outputs, *described.logits)
     with tempfile.TemporaryDirectory() as folder:
         files = []
-        for index, model in enumerate((described.model, *int8s)):
-            files.append((Path(folder) / f"{index}.param", Path(folder) / f"{index}.bin"))
-            model.save(*files[-1])
+        for index, (model, options) in enumerate([(described.model, {}), *((one.model, one.options) for one in made)]):
+            param, bin_path = Path(folder) / f"{index}.param", Path(folder) / f"{index}.bin"
+            model.save(param, bin_path)
+            files.append((param, bin_path, options))
         job = files, described.model.inputs[0], blobs, data.inputs[0]
         with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn"), _start, job) as workers:
             answers = list(workers.map(_compare, paths, chunksize=4))
     signal = [math.fsum(column) for column in zip(*(answer.signal for answer in answers), strict=True)]
-    noise = [[math.fsum(answer.noise[index][place] for answer in answers) for place in range(len(blobs))] for index in range(len(int8s))]
+    noise = [[math.fsum(answer.noise[index][place] for answer in answers) for place in range(len(blobs))] for index in range(len(made))]
     ratios = [{blob: decibels(*powers) for blob, *powers in zip(blobs, signal, row, strict=True)} for row in noise]
     if not described.classes:
         return None, [Figures(None, None, row) for row in ratios]
@@ -103,10 +104,10 @@ class _Worker:
 _worker: _Worker
 
 
-def _start(files: Sequence[tuple[Path, Path]], bottom: str, blobs: Sequence[str], spec: InputSpec) -> None:
+def _start(files: Sequence[tuple[Path, Path, Mapping[str, bool]]], bottom: str, blobs: Sequence[str], spec: InputSpec) -> None:
     global _worker
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # some models make ncnn print a line for each inference
-    _worker = _Worker([inference.load(*pair) for pair in files], bottom, blobs, spec)
+    _worker = _Worker([inference.load(param, bin_path, **options) for param, bin_path, options in files], bottom, blobs, spec)
 
 
 def _compare(photograph: Path) -> _Answer:

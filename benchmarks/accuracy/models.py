@@ -21,7 +21,7 @@ class DescribedModel:
         model: as read from them; it has one input.
         options: the preprocessing of photographs.
         outputs: the blobs that int8 is judged by.
-        logits: the inputs of those outputs that a Softmax writes: they show errors that it hides.
+        logits: the inputs of those outputs that a Softmax or a Sigmoid writes: they show errors that it hides.
         calib, eval: folders of photographs.
         classes: the names of the classes, by index; none where the model is no classifier.
     """
@@ -55,8 +55,8 @@ def read(shared: Path, name: str) -> DescribedModel:
     resize = Resize("short-side", int(short_side[1])) if short_side else Resize()
     options = InputOptions(resize=resize, **{key: preprocessing[key] for key in ("size", "mean", "norm", "pixel")})
     outputs = tuple(description["outputs"])
-    producers = map(model.graph().producer, outputs)
-    logits = tuple(layer.bottoms[0] for layer in producers if layer is not None and layer.type == "Softmax")
+    graph = model.graph()
+    logits = tuple(blob for output in outputs if (blob := graph.before_saturation(output)) != output)
     data = shared / "data" / ("cifar10" if "CIFAR-10" in description["task"] else "imagenet")
     classes = _classes(data) if "classification" in description["task"] else ()
     return DescribedModel(name, model, options, outputs, logits, data / "calib", data / "eval", classes)
