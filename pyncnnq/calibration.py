@@ -115,7 +115,7 @@ def calibrate(model: Model, statistics: Statistics | None = None, *, method: str
             if layer.type == layer_type:
                 for index, weight in enumerate(scaled_weights(layer)):
                     dead += _add_weight_row(result.table, layer, index, *weight_scales(layer, weight, 8))
-    result.warnings[:0] = _warnings_of_dead(dead)
+    result.warnings += _warnings_of_dead(dead)
     for layer in model.layers:
         if layer.type in ACTIVATION_TYPES and has_dynamic_weight(layer):
             result.warnings.append(f"{layer} takes its weights from a blob and stays in float")
@@ -201,11 +201,9 @@ def _warnings_of_dead(dead: Sequence[_Dead]) -> list[str]:
 
 
 def _dead_rows(one: _Dead) -> str:
-    return (
-        "all of its weights are zero"
-        if one.count == one.weight.rows
-        else f"{one.count} of its {one.weight.rows} outputs have only zero weights"
-    )
+    if one.count == one.weight.rows:
+        return "all of its weights are zero"
+    return f"{one.count} of its {one.weight.rows} outputs have only zero weights"
 
 
 def _bound_weight_scales(table: Table, model: Model, layers: Sequence[Layer]) -> dict[str, int]:

@@ -189,7 +189,7 @@ def test_a_reader_that_stays_in_float_reads_it_shifted(tmp_path: Path) -> None:
     assert names == ["first", "first_0", "first_1"]
     expected, without, with_ = (run_model(one, tmp_path, {"in0": x}) for one in (model, quantize(model, table), quantize(folded, adjusted)))
     assert sqnr(expected["a"], with_["a"]) > sqnr(expected["a"], without["a"]) + 1
-    assert sqnr(without["b"], with_["b"]) > 80
+    assert sqnr(without["b"], with_["b"]) > 80  # 61 to 74 dB with a shift that fits the weights before they become float16
 
 
 def test_ranges_that_are_nearly_symmetric_need_no_shift(tmp_path: Path) -> None:

@@ -194,22 +194,19 @@ GATES = [("Sigmoid", "", "Swish"), ("HardSigmoid", " 0=0.3 1=0.4", "HardSwish")]
 
 @pytest.mark.parametrize(("gate", "text", "kind"), GATES)
 @pytest.mark.parametrize("order", [("norm", "gate"), ("gate", "norm")])
-def test_a_product_with_its_own_gate_is_one_activation(tmp_path: Path, order: tuple[str, str], gate: str, text: str, kind: str) -> None:
-    rng = np.random.default_rng(1)
+@pytest.mark.parametrize("others", [[], ["Pooling"]])
+def test_a_product_with_its_own_gate_is_one_activation(
+    tmp_path: Path, others: list[str], order: tuple[str, str], gate: str, text: str, kind: str
+) -> None:
+    """Whether others read the blob too, through a Split that must stay then, or not."""
     norm = plain("LRN", "norm", "in0")  # what no activation can become part of
-    product = [plain(gate, "gate", "norm", text=text), plain("BinaryOp", "product", *order, text=" 0=2"), conv(rng, bottom="product")]
-    for more in ([], [plain("Pooling", "pool", "norm", text=" 0=1 4=1")]):  # with and without others that read the blob
-        model = model_of(norm, *product, *more)
-        fused = fuse(model).model
-        splits = ["Split"] if more else []
-        assert [layer.type for layer in fused.layers] == ["Input", "LRN", *splits, kind, "Convolution", *(layer.type for layer in more)]
-        check_outputs(model, fused, tmp_path, {"in0": image()})
-        for layer in model.layers:  # they are made anew, with a Split where they need one
-            layer.bottoms = [graph_root(model, bottom) for bottom in layer.bottoms]
-
-
-def graph_root(model: Model, blob: str) -> str:
-    return model.graph().split_root(blob)
+    product = [plain(gate, "gate", "norm", text=text), plain("BinaryOp", "product", *order, text=" 0=2")]
+    more = [plain(other, "other", "norm", text=" 0=1 4=1") for other in others]
+    model = model_of(norm, *product, conv(np.random.default_rng(1), bottom="product"), *more)
+    fused = fuse(model).model
+    splits = ["Split"] if others else []
+    assert [layer.type for layer in fused.layers] == ["Input", "LRN", *splits, kind, "Convolution", *others]
+    check_outputs(model, fused, tmp_path, {"in0": image()})
 
 
 @pytest.mark.parametrize(("gate", "text", "kind"), GATES)

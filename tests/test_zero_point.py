@@ -500,7 +500,7 @@ def test_a_reader_that_stays_in_float_reads_it_shifted(tmp_path: Path, row: str,
     assert row not in adjusted
     expected, without, with_ = (run_model(one, tmp_path, {"in0": x}) for one in (model, quantize(model, table), quantize(folded, adjusted)))
     assert sqnr(expected["a"], with_["a"]) > sqnr(expected["a"], without["a"]) + 3
-    assert sqnr(without["b"], with_["b"]) > 80
+    assert sqnr(without["b"], with_["b"]) > 80  # 61 to 74 dB with a shift that fits the weights before they become float16
 
 
 def test_readers_in_float_alone_need_no_zero_point(tmp_path: Path) -> None:

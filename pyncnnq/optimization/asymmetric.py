@@ -75,7 +75,8 @@ def fold_asymmetric(
     """
     require_sound_float(model)
     table.check(model)
-    shifts, floats = _shifts(model, table, ranges, smallest_gain), prevented(model, table)
+    floats = prevented(model, table)
+    shifts = _shifts(model, table, floats, ranges, smallest_gain)
     model, table = model.copy(), copy.deepcopy(table)
     for layer in model.layers:
         if layer.type in ACTIVATION_TYPES and layer.bottoms[0] in shifts:
@@ -87,15 +88,18 @@ def fold_asymmetric(
 
 def quantizers(model: Model, table: Table, ranges: Mapping[str, tuple[float, float]]) -> dict[str, Quantizer]:
     """How the blobs that `fold_asymmetric` would store shifted become int8, by name, but for the sign."""
-    return {blob: Quantizer(shift.scale, shift.middle) for blob, shift in _shifts(model, table, ranges).items()}
+    return {blob: Quantizer(shift.scale, shift.middle) for blob, shift in _shifts(model, table, prevented(model, table), ranges).items()}
 
 
 def _shifts(
-    model: Model, table: Table, ranges: Mapping[str, tuple[float, float]], smallest_gain: float = SMALLEST_GAIN
+    model: Model,
+    table: Table,
+    floats: Collection[str],
+    ranges: Mapping[str, tuple[float, float]],
+    smallest_gain: float = SMALLEST_GAIN,
 ) -> dict[str, _Shift]:
     """How to store the blobs that are worth it, and their copies."""
     graph = model.graph()
-    floats = prevented(model, table)
     found: dict[str, _Shift] = {}
     for layer in model.layers:
         if not _is_linear(layer) or layer.tops[0] not in ranges:

@@ -7,15 +7,28 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pyncnnq.model import Layer, Weight
+from pyncnnq.model import Graph, Layer, Weight
 from pyncnnq.model.params import FLOAT_LIMIT
-from pyncnnq.quantizable import input_channels
+from pyncnnq.quantizable import ACTIVATION_TYPES, input_channels
 from pyncnnq.quantization.layers import set_weights
 
 Floats = NDArray[np.float64]
 
 _BIAS_TERM = {"Convolution": 5, "ConvolutionDepthWise": 5, "Deconvolution": 5, "DeconvolutionDepthWise": 5, "InnerProduct": 1, "Scale": 1}
 """The key of ncnn's `bias_term`."""
+
+
+BENDING = ("CELU", "ELU", "GELU", "HardSigmoid", "HardSwish", "Mish", "SELU", "Sigmoid", "Softplus", "Swish", "TanH")
+"""Activations through which no factor of a channel goes."""
+_KEEPING = (*BENDING, "BatchNorm", "BinaryOp", "Clip", "PReLU", "ReLU", "Scale", "Split")
+"""Layers that write as many channels as they read, if they read one blob."""
+
+
+def channels_from(layer: Layer | None, graph: Graph) -> Layer | None:
+    """The quantizable layer that tells how many channels a layer writes: itself, or one before it; None if there is none."""
+    while layer is not None and layer.type not in ACTIVATION_TYPES:
+        layer = graph.producer(layer.bottoms[0]) if layer.type in _KEEPING and len(layer.bottoms) == 1 else None
+    return layer
 
 
 def groups(layer: Layer) -> int:

@@ -13,7 +13,7 @@ import numpy as np
 
 from pyncnnq.model import Graph, Layer, Model, dimensions
 from pyncnnq.model.params import FLOAT_LIMIT
-from pyncnnq.optimization.linear import multiply_and_add, outputs_of, turn_into_scale
+from pyncnnq.optimization.linear import channels_from, multiply_and_add, outputs_of, turn_into_scale
 from pyncnnq.quantizable import ACTIVATION_TYPES, has_dynamic_weight, input_channels, needs_activation_scale, require_float
 
 _AFFINE: Mapping[int, Callable[[float], tuple[float, float]]] = {
@@ -24,8 +24,6 @@ _AFFINE: Mapping[int, Callable[[float], tuple[float, float]]] = {
     7: lambda number: (-1.0, number),
 }
 """m and a of x * m + a, by ncnn's op_type of a BinaryOp: add, subtract, multiply, divide, subtract from (src/layer/binaryop.h)."""
-
-_ACTIVATIONS = ("Clip", "GELU", "HardSigmoid", "HardSwish", "Mish", "PReLU", "ReLU", "Sigmoid", "Swish", "TanH")
 
 
 def fold_scalars(model: Model) -> tuple[Model, list[str]]:
@@ -110,9 +108,7 @@ def _channels(chain: Sequence[Layer], graph: Graph) -> int | None:
     readers = [layer for layer in graph.readers(chain[-1].tops[0]) if needs_activation_scale(layer) and layer.type != "InnerProduct"]
     if readers:
         return input_channels(readers[0])
-    producer = graph.producer(chain[0].bottoms[0])
-    while producer is not None and (producer.type in _ACTIVATIONS or _is_affine(producer)):
-        producer = graph.producer(producer.bottoms[0])
-    if len(chain) == 1 or producer is None or producer.type not in ACTIVATION_TYPES or producer.type == "InnerProduct":
+    producer = channels_from(graph.producer(chain[0].bottoms[0]), graph)
+    if len(chain) == 1 or producer is None or producer.type == "InnerProduct":
         return None
     return outputs_of(producer)

@@ -87,7 +87,8 @@ def fold_zero_points(model: Model, table: Table, readers: Collection[str] | None
     """
     require_sound_float(model)
     table.check(model)
-    shifts, floats = _shifts(model, table, readers), prevented(model, table)
+    floats = prevented(model, table)
+    shifts = _shifts(model, table, floats, readers)
     model, table = model.copy(), copy.deepcopy(table)
     for layer in model.layers:
         if layer.type in ACTIVATION_TYPES:
@@ -104,7 +105,8 @@ def fold_zero_points(model: Model, table: Table, readers: Collection[str] | None
 
 def quantizers(model: Model, table: Table) -> dict[str, Quantizer]:
     """How the blobs that `fold_zero_points` would store with a zero point become int8, by name, but for the sign."""
-    return {blob: Quantizer(127 / shift.zero_point, shift.zero_point) for blob, shift in _shifts(model, table).items() if shift.zero_point}
+    shifts = _shifts(model, table, prevented(model, table))
+    return {blob: Quantizer(127 / shift.zero_point, shift.zero_point) for blob, shift in shifts.items() if shift.zero_point}
 
 
 @dataclass(frozen=True)
@@ -124,9 +126,8 @@ class _Sum:
     rectified: str
 
 
-def _shifts(model: Model, table: Table, allowed: Collection[str] | None = None) -> dict[str, _Shift]:
+def _shifts(model: Model, table: Table, floats: Collection[str], allowed: Collection[str] | None = None) -> dict[str, _Shift]:
     """How to store the blobs that can be stored shifted, in model order."""
-    floats = prevented(model, table)
     barred = {layer.name for layer in model.layers}.difference(allowed) if allowed is not None else set[str]()
     sums = _rectified_sums(model)
     graph = model.graph()
