@@ -15,7 +15,10 @@ def summaries() -> dict[str, str]:
     """The first line of each benchmark's docstring."""
     files = {path.stem: path for path in HERE.glob("*.py") if not path.stem.startswith("_")}
     files |= {path.parent.name: path for path in HERE.glob("*/__main__.py")}
-    return {name: (ast.get_docstring(ast.parse(path.read_text())) or "").splitlines()[0] for name, path in sorted(files.items())}
+    return {
+        name: (ast.get_docstring(ast.parse(path.read_text())) or "").splitlines()[0]
+        for name, path in sorted(files.items())
+    }
 
 
 def main() -> None:
@@ -26,7 +29,8 @@ def main() -> None:
             print(f"python -m benchmarks {each:20} {summary}")
         sys.exit(0 if name in ("", "-h", "--help") else 2)
     del sys.argv[1]
-    # In a checkout the first place that Python looks in is here, where pyncnnq has no core: the installed one must come first.
+    # In a checkout the first place that Python looks in is here, where pyncnnq has no core: the installed one must come
+    # first.
     sys.path.append(sys.path.pop(0))
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # of onnxruntime, before it is imported
     runpy.run_module(f"benchmarks.{name}", run_name="__main__", alter_sys=True)

@@ -1,12 +1,13 @@
-"""How long `pyncnnq calibrate` and `pyncnnq quantize --recipe fast` take beside plain inference of the same images, and how much memory.
+"""How long `pyncnnq calibrate` and `pyncnnq quantize --recipe fast` take beside plain inference of the same images, and
+how much memory.
 
     python -m benchmarks calibrate_speed ../shared [--repeat 5]
 
-The floor is plain inference by the ncnn wheel with its default options: one process per core, one thread each, the images decoded and
-preprocessed beforehand and in memory.  It is given twice: the inference alone, and the whole processes (start, imports, loading the
-model and the preprocessed images, inference).  `calibrate` and `quantize` are always the whole process, from its start to the files on
-the disk.
-The runs alternate; medians and their ratios are printed.  The table is checked first: the same from one worker as from all.
+The floor is plain inference by the ncnn wheel with its default options: one process per core, one thread each, the
+images decoded and preprocessed beforehand and in memory.  It is given twice: the inference alone, and the whole
+processes (start, imports, loading the model and the preprocessed images, inference).  `calibrate` and `quantize` are
+always the whole process, from its start to the files on the disk. The runs alternate; medians and their ratios are
+printed.  The table is checked first: the same from one worker as from all.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ from pathlib import Path
 
 import numpy as np
 
-from pyncnnq.data import CalibrationData, find_data
 from pyncnnq.inputs import Preprocessing, parse_options, pick
+from pyncnnq.inputs.data import CalibrationData, find_data
 from pyncnnq.inputs.loading import load_sample
 from pyncnnq.model import Model, load_model
-from pyncnnq.statistics.pool import available_cores
+from pyncnnq.runtime.pool import available_cores
 
 FLOOR_PROCESS = """
 import sys, time
@@ -75,7 +76,18 @@ def calibrate_command(case: Case, photographs: Path, table: Path, *more: str) ->
 
 def quantize_command(case: Case, photographs: Path, result: Path) -> list[str]:
     files = [str(case.param), str(case.bin), str(photographs)]
-    return [sys.executable, "-m", "pyncnnq", "quantize", *files, *case.options, "--recipe=fast", "-o", str(result), "--quiet"]
+    return [
+        sys.executable,
+        "-m",
+        "pyncnnq",
+        "quantize",
+        *files,
+        *case.options,
+        "--recipe=fast",
+        "-o",
+        str(result),
+        "--quiet",
+    ]
 
 
 def read_data(case: Case, model: Model, photographs: Path, samples: int | None = None) -> CalibrationData:
@@ -101,7 +113,8 @@ def timed(command: list[str]) -> float:
 
 
 def peak_memory(command: list[str]) -> float:
-    """Largest sum, in MB, of what a process and its children hold (shared pages counted once: Pss), sampled every 20 ms."""
+    """Largest sum, in MB, of what a process and its children hold (shared pages counted once: Pss), sampled every 20
+    ms."""
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     peak = 0
     while process.poll() is None:
@@ -137,7 +150,9 @@ def measure(case: Case, photographs: Path, folder: Path, repeat: int) -> None:
 
     tables = [folder / f"{case.name}.{workers}.table" for workers in (1, cores)]
     for workers, table in zip((1, cores), tables, strict=True):
-        subprocess.run(calibrate_command(case, photographs, table, f"--workers={workers}"), check=True, stderr=subprocess.DEVNULL)
+        subprocess.run(
+            calibrate_command(case, photographs, table, f"--workers={workers}"), check=True, stderr=subprocess.DEVNULL
+        )
     if tables[0].read_bytes() != tables[1].read_bytes():
         raise SystemExit(f"{case.name}: tables from 1 and {cores} workers differ")
 
@@ -154,7 +169,10 @@ def measure(case: Case, photographs: Path, folder: Path, repeat: int) -> None:
     for name, what in (("calibrate", "calibrate"), ("quantize", "quantize --recipe fast")):
         ratios = medians[name] / medians["inference"], medians[name] / medians["processes"]
         print(f"  {what:<22} {medians[name]:.2f} s: {ratios[0]:.2f} and {ratios[1]:.2f} times that")
-    print(f"  peak memory of calibrate     {peak_memory(calibrate_command(case, photographs, tables[1])):.0f} MB", flush=True)
+    print(
+        f"  peak memory of calibrate     {peak_memory(calibrate_command(case, photographs, tables[1])):.0f} MB",
+        flush=True,
+    )
 
 
 def main() -> None:

@@ -2,10 +2,11 @@
 
     python -m benchmarks evaluate_speed ../shared [--repeat 5]
 
-The floor is two runs of plain inference by the ncnn wheel, one of the float model and one of the int8 model: one process per core, one
-thread each, which decode, preprocess and run each image, as a script would.  It is given also with images that were decoded before: then
-what `evaluate` decodes counts against it.  `evaluate` is the pass over the samples, without the start of the processes on either side.
-The runs alternate; medians are printed.  Then the whole command, with its start and its measurement of speed.
+The floor is two runs of plain inference by the ncnn wheel, one of the float model and one of the int8 model: one
+process per core, one thread each, which decode, preprocess and run each image, as a script would.  It is given also
+with images that were decoded before: then what `evaluate` decodes counts against it.  `evaluate` is the pass over the
+samples, without the start of the processes on either side. The runs alternate; medians are printed.  Then the whole
+command, with its start and its measurement of speed.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ from pathlib import Path
 
 from benchmarks.calibrate_speed import Case, cases, read_data
 from pyncnnq import calibrate, collect, load_model, quantize
-from pyncnnq.evaluation.outputs import Evaluating
+from pyncnnq.compare.outputs import Evaluating
 from pyncnnq.inputs import InputSpec, parse_options
 from pyncnnq.model import Model
-from pyncnnq.statistics.driver import run_job
-from pyncnnq.statistics.pool import WorkerPool, available_cores
+from pyncnnq.runtime.pool import WorkerPool, available_cores
+from pyncnnq.runtime.run import run_job
 
 PLAIN_PROCESS = """
 import pickle, sys, time
@@ -55,7 +56,15 @@ def plain(model: Model, spec: InputSpec, paths: list[Path], *, early: bool) -> f
     for core in range(cores):
         process = subprocess.Popen([sys.executable, "-c", PLAIN_PROCESS], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert process.stdin
-        job = str(model.param_path), str(model.bin_path), model.inputs[0], model.outputs[0], spec, paths[core::cores], early
+        job = (
+            str(model.param_path),
+            str(model.bin_path),
+            model.inputs[0],
+            model.outputs[0],
+            spec,
+            paths[core::cores],
+            early,
+        )
         pickle.dump(job, process.stdin)
         process.stdin.flush()
         processes.append(process)
@@ -86,7 +95,9 @@ def evaluated(model: Model, int8: Model, spec: InputSpec, paths: list[Path]) -> 
 
 def measure(case: Case, shared: Path, folder: Path, repeat: int, samples: int) -> None:
     model = load_model(case.param, case.bin)
-    options = parse_options(**{key: [value] for key, value in (option.removeprefix("--").split("=", 1) for option in case.options)})
+    options = parse_options(
+        **{key: [value] for key, value in (option.removeprefix("--").split("=", 1) for option in case.options)}
+    )
     table = calibrate(model, collect(model, shared / "data" / "imagenet" / "calib", options=options, samples=20)).table
     files = folder / f"{case.name}.param", folder / f"{case.name}.bin"
     quantize(model, table).save(*files)

@@ -2,8 +2,8 @@
 
     python -m benchmarks histogram_fidelity ../shared [--samples 40]
 
-For two real networks the KL threshold of each observed blob is computed twice: as `pyncnnq calibrate` does, and from every single value of
-the blob over all images, by ncnn2table's float32 arithmetic in NumPy.
+For two real networks the KL threshold of each observed blob is computed twice: as `pyncnnq calibrate` does, and from
+every single value of the blob over all images, by ncnn2table's float32 arithmetic in NumPy.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import numpy as np
 
 from benchmarks.calibrate_speed import Case, cases, read_data
 from pyncnnq._core import kl_threshold_bin
+from pyncnnq.calibration.methods.kl import BINS, LEVELS, kl
 from pyncnnq.inputs.loading import load_sample
 from pyncnnq.model import load_model
-from pyncnnq.statistics.driver import observe_samples
+from pyncnnq.runtime.pool import WorkerPool
+from pyncnnq.statistics.observe import observe_samples
 from pyncnnq.statistics.observed import observed_blobs
-from pyncnnq.statistics.pool import WorkerPool
-from pyncnnq.thresholds.kl import BINS, LEVELS, kl
 
 
 def exact_threshold(values: list[np.ndarray], absmax: np.float32) -> float:
@@ -44,7 +44,9 @@ def measure(case: Case, photographs: Path, samples: int) -> None:
     net.load_model(str(case.bin))
     names = [blob.name for blob in observed_blobs(model)]
     ratios = []
-    for some in (names[i : i + 10] for i in range(0, len(names), 10)):  # ten blobs at a time: all values of all are gigabytes
+    for some in (
+        names[i : i + 10] for i in range(0, len(names), 10)
+    ):  # ten blobs at a time: all values of all are gigabytes
         values: dict[str, list[np.ndarray]] = {name: [] for name in some}
         for (path,) in data.samples:
             extractor = net.create_extractor()
@@ -57,7 +59,10 @@ def measure(case: Case, photographs: Path, samples: int) -> None:
     differences = np.abs(np.array(ratios) - 1)
     same = int(np.count_nonzero(differences < 0.5 / 128 / 2))
     print(f"{case.name}: {len(names)} blobs over {len(data.samples)} images: {same} thresholds the same to 0.2 %")
-    print(f"  largest differences: {', '.join(f'{100 * value:.1f} %' for value in sorted(differences)[-4:][::-1])}", flush=True)
+    print(
+        f"  largest differences: {', '.join(f'{100 * value:.1f} %' for value in sorted(differences)[-4:][::-1])}",
+        flush=True,
+    )
 
 
 def main() -> None:

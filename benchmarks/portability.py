@@ -5,9 +5,11 @@
     PYTHONPATH=. tools/aarch64.sh --run python -m benchmarks portability run build/portability
     python -m benchmarks portability compare build/portability
 
-`make` writes int8 models by `pyncnnq.optimize`, photographs as inputs, and the float outputs.  `run` writes what stock ncnn makes of them
-on this CPU: with blobs packed and unpacked, by winograd, by its F(2,3) alone and without it.  `compare` prints the SQNR between all that
-was written, in dB, of the worst output over all photographs; ways of running with the same numbers to the bit have one column.
+`make` writes int8 models by `pyncnnq.optimize`, photographs as inputs, and the float outputs.  `run` writes what stock
+ncnn makes of them
+on this CPU: with blobs packed and unpacked, by winograd, by its F(2,3) alone and without it.  `compare` prints the SQNR
+between all that was written, in dB, of the worst output over all photographs; ways of running with the same numbers to
+the bit have one column.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ import numpy as np
 from benchmarks.accuracy import inference, models
 from benchmarks.accuracy.judge import decibels, squared_distance
 from pyncnnq import optimize
-from pyncnnq.data import find_chosen
+from pyncnnq.inputs.data import find_chosen
 from pyncnnq.inputs.loading import load_sample
 
 Blobs = Mapping[str, inference.Array]
@@ -76,11 +78,16 @@ def compare(arguments: argparse.Namespace) -> None:
         different: list[Blobs] = []
         number = {}
         for name, blobs in found.items():
-            place = next((place for place, one in enumerate(different) if ratio(one, blobs) == math.inf), len(different))
+            place = next(
+                (place for place, one in enumerate(different) if ratio(one, blobs) == math.inf), len(different)
+            )
             different[place:] = different[place:] or [blobs]
             number[name] = place
         between = [[ratio(a, b) for b in different] for a in different]
-        print(f"{folder.name}: {len(next(iter(expected.values())))} photographs, lowest SQNR {min(map(min, between)):.2f} dB")
+        print(
+            f"{folder.name}: {len(next(iter(expected.values())))} photographs, lowest SQNR "
+            f"{min(map(min, between)):.2f} dB"
+        )
         print(f"{'':50}{'to float':>10}" + "".join(f"{f'to {place + 1}':>8}" for place in range(len(different))))
         for name, place in number.items():
             ratios = "".join(f"{one:>8.2f}" for one in between[place])
@@ -91,7 +98,8 @@ def compare(arguments: argparse.Namespace) -> None:
 def ratio(expected: Blobs, found: Blobs) -> float:
     """The signal-to-noise ratio of the worst blob, in dB."""
     return min(
-        decibels(float(np.square(blob, dtype=np.float64).sum()), squared_distance(blob, found[name])) for name, blob in expected.items()
+        decibels(float(np.square(blob, dtype=np.float64).sum()), squared_distance(blob, found[name]))
+        for name, blob in expected.items()
     )
 
 

@@ -98,7 +98,9 @@ def main() -> None:
             for weights, channels in CHANNELS.items():
                 for method, calibrate_method in METHODS.items():
                     choices = {"weight_type": QuantType.QInt8, "calibrate_method": calibrate_method, **kind, **channels}
-                    quantize_static(source, path, Samples("inputs", calibration), quant_format=QuantFormat.QDQ, **choices)
+                    quantize_static(
+                        source, path, Samples("inputs", calibration), quant_format=QuantFormat.QDQ, **choices
+                    )
                     result = import_qdq(path)
                     qdq, int8 = run_onnx(path, samples), run_ncnn(result.int8, Path(name), samples)
                     figures = f"{sqnr(expected, qdq):6.2f}   {sqnr(expected, int8):7.2f}   {sqnr(qdq, int8):19.2f}"

@@ -2,9 +2,9 @@
 
     python -m benchmarks quantize_speed [--megabytes 100] [--repeat 5]
 
-A model of 3x3 convolutions and a large InnerProduct, of that size in float32, is made in a temporary folder.  The int8 numbers are
-checked first, against NumPy.  Then, side by side: reading, quantizing and saving by the Python calls; the whole command in a process of
-its own; the kernel alone, by all threads and by the scalar target on one; and NumPy.
+A model of 3x3 convolutions and a large InnerProduct, of that size in float32, is made in a temporary folder.  The int8
+numbers are checked first, against NumPy.  Then, side by side: reading, quantizing and saving by the Python calls; the
+whole command in a process of its own; the kernel alone, by all threads and by the scalar target on one; and NumPy.
 """
 
 from __future__ import annotations
@@ -91,8 +91,14 @@ def main() -> None:
             "read": (lambda: load_model(param, bin_path), bin_path.stat().st_size),
             "quantize": (lambda: quantize(model, table), bin_path.stat().st_size),
             "save, with fsync": (lambda: int8.save(*targets), bin_path.stat().st_size),
-            f"the kernel, {_core.active_kernels().target}, all threads": (lambda: _core.quantize_rows(rows, scales), largest.nbytes),
-            "the kernel, scalar, one thread": (lambda: scalar.quantize_f32_s8(largest, float(scales[0])), largest.nbytes),
+            f"the kernel, {_core.active_kernels().target}, all threads": (
+                lambda: _core.quantize_rows(rows, scales),
+                largest.nbytes,
+            ),
+            "the kernel, scalar, one thread": (
+                lambda: scalar.quantize_f32_s8(largest, float(scales[0])),
+                largest.nbytes,
+            ),
             "NumPy": (lambda: by_numpy(rows, scales), largest.nbytes),
         }
         times: dict[str, list[float]] = {what: [] for what in steps}

@@ -3,8 +3,8 @@
     pip install . torch==2.13.0
     python examples/train_demo.py
 
-Needs a few minutes on one core.  The seed is fixed: on one machine, with the same versions of torch, NumPy and OpenCV, the
-files come out the same, byte for byte.
+Needs a few minutes on one core.  The seed is fixed: on one machine, with the same versions of torch, NumPy and OpenCV,
+the files come out the same, byte for byte.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ Image = NDArray[np.uint8]
 Floats = NDArray[np.float64]
 
 
-# --- The images ---------------------------------------------------------------------------------------------------------------
+# --- The images
+# ---------------------------------------------------------------------------------------------------------------
 
 
 def arc(start: float, stop: float, radius: float = 1.0, centre: float = 0.0) -> Floats:
@@ -95,7 +96,8 @@ def gradient(rng: np.random.Generator, colour: Floats) -> Floats:
 
 
 def draw(name: str, rng: np.random.Generator) -> Image:
-    """One image (SIZE, SIZE, 3) RGB of a shape: any place, size, turn and colours, on a gradient, with noise and blur."""
+    """One image (SIZE, SIZE, 3) RGB of a shape: any place, size, turn and colours, on a gradient, with noise and
+    blur."""
     angle = rng.uniform(0, 2 * np.pi)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     stretch = np.array([1.0, rng.uniform(0.85, 1.0)])
@@ -104,7 +106,9 @@ def draw(name: str, rng: np.random.Generator) -> Image:
 
     # Drawn 4 times as large and then averaged, which gives soft edges; fixed point with 4 bits after the point.
     scale = 4
-    points = [np.rint((radius * (o * stretch) @ turn.T + centre) * scale * 16).astype(np.int32) for o in outlines(name, rng)]
+    points = [
+        np.rint((radius * (o * stretch) @ turn.T + centre) * scale * 16).astype(np.int32) for o in outlines(name, rng)
+    ]
     mask = np.zeros((SIZE * scale, SIZE * scale), np.uint8)
     cv2.fillPoly(mask, points, 255, shift=4)
     alpha = cv2.resize(mask, (SIZE, SIZE), interpolation=cv2.INTER_AREA)[..., None] / 255
@@ -130,13 +134,16 @@ def to_tensor(images: list[Image]) -> torch.Tensor:
     return torch.from_numpy(scaled.transpose(0, 3, 1, 2).copy())
 
 
-# --- The network --------------------------------------------------------------------------------------------------------------
+# --- The network
+# --------------------------------------------------------------------------------------------------------------
 
 
 class ConvNorm(nn.Sequential):
     """Convolution, batch norm (folded into the convolution after training), activation."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, act: nn.Module, stride: int = 1, groups: int = 1) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int, act: nn.Module, stride: int = 1, groups: int = 1
+    ) -> None:
         conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
         super().__init__(conv, nn.BatchNorm2d(outputs), act)
 
@@ -191,7 +198,8 @@ def train(rng: np.random.Generator) -> nn.Sequential:
     return net.eval()
 
 
-# --- ncnn's files -------------------------------------------------------------------------------------------------------------
+# --- ncnn's files
+# -------------------------------------------------------------------------------------------------------------
 
 
 class NcnnWriter:
@@ -212,7 +220,8 @@ class NcnnWriter:
         return new
 
     def store(self, weight: torch.Tensor, bias: torch.Tensor) -> None:
-        """Weights: tag 0x01306B47 and float16, padded to 4 bytes.  Biases: float32 without a tag.  (ncnn: src/modelbin.cpp)"""
+        """Weights: tag 0x01306B47 and float16, padded to 4 bytes.  Biases: float32 without a tag.  (ncnn:
+        src/modelbin.cpp)"""
         half = weight.detach().numpy().astype("<f2").tobytes()
         self.weights += (0x01306B47).to_bytes(4, "little") + half + bytes(-len(half) % 4)
         self.weights += bias.detach().numpy().astype("<f4").tobytes()
@@ -271,7 +280,9 @@ def run_ncnn(param: Path, binary: Path, images: list[Image]) -> NDArray[np.float
     """The logits (len(images), classes) that the stock ncnn wheel computes in float32."""
     with ncnn.Net() as net:
         net.opt.num_threads = 1
-        net.opt.use_fp16_packed = net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = net.opt.use_bf16_storage = False
+        net.opt.use_fp16_packed = net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = net.opt.use_bf16_storage = (
+            False
+        )
         if net.load_param(str(param)) or net.load_model(str(binary)):
             raise RuntimeError(f"ncnn cannot load {param} and {binary}")
         logits = []
@@ -287,7 +298,8 @@ def run_ncnn(param: Path, binary: Path, images: list[Image]) -> NDArray[np.float
     return np.stack(logits)
 
 
-# --- All together -------------------------------------------------------------------------------------------------------------
+# --- All together
+# -------------------------------------------------------------------------------------------------------------
 
 
 def write_images(folder: Path, rng: np.random.Generator) -> None:
@@ -324,7 +336,10 @@ def main() -> None:
     # Both compute in float32; Winograd's transforms cost a few of its 24 bits.
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
     accuracy = np.mean(found.argmax(axis=1) == labels)
-    print(f"{HELD_OUT} held-out images: {accuracy:.2%} right; ncnn and torch agree to {np.abs(found - expected).max():.1e}")
+    print(
+        f"{HELD_OUT} held-out images: {accuracy:.2%} right; ncnn and torch agree to "
+        f"{np.abs(found - expected).max():.1e}"
+    )
     if accuracy < 0.95:
         raise SystemExit("trained badly: expected at least 95 %")
     write_images(TARGET / "images", for_shipping)

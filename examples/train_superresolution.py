@@ -1,14 +1,15 @@
-"""Train the small super-resolution network of tests/test_superresolution.py, and write it into `tests/models/`.
+"""Train the small super-resolution network of tests/optimization/test_superresolution.py, and write it into `tests/optimization/models/`.
 
     pip install . torch==2.13.0
     python examples/train_superresolution.py [FOLDER OF PHOTOGRAPHS]
 
-It doubles width and height: 3x3 convolutions whose last one gives four pixels for each of the input's, added to what bilinear
-interpolation gives.  It is trained on drawn images alone, so that its weights are free of anybody's rights: "dead leaves", shapes of all
-sizes that hide each other, with textures.  Photographs are only looked at, to say how well it does on them.
+It doubles width and height: 3x3 convolutions whose last one gives four pixels for each of the input's, added to what
+bilinear interpolation gives.  It is trained on drawn images alone, so that its weights are free of anybody's rights:
+"dead leaves", shapes of all sizes that hide each other, with textures.  Photographs are only looked at, to say how well
+it does on them.
 
-Needs a few minutes on one core.  The seed is fixed: on one machine, with the same versions of torch, NumPy and OpenCV, the files
-come out the same, byte for byte.
+Needs a few minutes on one core.  The seed is fixed: on one machine, with the same versions of torch, NumPy and OpenCV,
+the files come out the same, byte for byte.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
 
-# --- The images ---------------------------------------------------------------------------------------------------------------
+# --- The images
+# ---------------------------------------------------------------------------------------------------------------
 
 
 def noise(size: int, rng: np.random.Generator) -> Floats:
@@ -80,7 +82,9 @@ def draw(rng: np.random.Generator) -> Image:
         mask = np.zeros((bottom - top, right - left), np.uint8)
         cv2.fillPoly(mask, [points - (left, top)], 1)
         place = np.s_[top:bottom, left:right]
-        colour = palette[rng.integers(8)] + rng.normal(0, 10, 3) + rng.exponential(12) * textures[rng.integers(3)][place]
+        colour = (
+            palette[rng.integers(8)] + rng.normal(0, 10, 3) + rng.exponential(12) * textures[rng.integers(3)][place]
+        )
         picture[place] = np.where(mask[..., None], colour, picture[place])
     picture = cv2.resize(picture, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
     picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.2, 0.9)) + rng.normal(0, rng.uniform(0, 2), picture.shape)
@@ -89,14 +93,17 @@ def draw(rng: np.random.Generator) -> Image:
 
 def halve(image: Image) -> Image:
     """What the network gets: each pixel is the mean of four."""
-    return np.asarray(cv2.resize(image, (image.shape[1] // 2, image.shape[0] // 2), interpolation=cv2.INTER_AREA), np.uint8)
+    return np.asarray(
+        cv2.resize(image, (image.shape[1] // 2, image.shape[0] // 2), interpolation=cv2.INTER_AREA), np.uint8
+    )
 
 
 def to_tensor(images: Sequence[Image]) -> torch.Tensor:
     return torch.from_numpy(np.stack(images).transpose(0, 3, 1, 2).astype(np.float32) / 255)
 
 
-# --- The network --------------------------------------------------------------------------------------------------------------
+# --- The network
+# --------------------------------------------------------------------------------------------------------------
 
 
 def convolution(inputs: int, outputs: int) -> nn.Conv2d:
@@ -136,11 +143,13 @@ def train(images: Sequence[Image], rng: np.random.Generator) -> nn.Sequential:
     return net.eval()
 
 
-# --- ncnn's files -------------------------------------------------------------------------------------------------------------
+# --- ncnn's files
+# -------------------------------------------------------------------------------------------------------------
 
 
 def write(net: nn.Sequential, param: Path, binary: Path) -> None:
-    """Leaky ReLUs go into the convolutions before them, PReLUs are layers of their own.  The size of the input is left open."""
+    """Leaky ReLUs go into the convolutions before them, PReLUs are layers of their own.  The size of the input is left
+    open."""
     layers = ["Input in0 0 1 in0", "Split split 1 2 in0 straight branch"]
     weights = bytearray()
     blob = "branch"
@@ -176,11 +185,15 @@ def run_ncnn(param: Path, binary: Path, images: Sequence[Image]) -> list[Floats]
     found = []
     with ncnn.Net() as net:
         net.opt.num_threads = 1
-        net.opt.use_fp16_packed = net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = net.opt.use_bf16_storage = False
+        net.opt.use_fp16_packed = net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = net.opt.use_bf16_storage = (
+            False
+        )
         if net.load_param(str(param)) or net.load_model(str(binary)):
             raise RuntimeError(f"ncnn cannot load {param} and {binary}")
         for image in images:
-            mat = ncnn.Mat.from_pixels(np.ascontiguousarray(image), ncnn.Mat.PixelType.PIXEL_RGB, image.shape[1], image.shape[0])
+            mat = ncnn.Mat.from_pixels(
+                np.ascontiguousarray(image), ncnn.Mat.PixelType.PIXEL_RGB, image.shape[1], image.shape[0]
+            )
             mat.substract_mean_normalize([], [1 / 255] * 3)
             with net.create_extractor() as extractor:
                 extractor.input("in0", mat)
@@ -191,7 +204,8 @@ def run_ncnn(param: Path, binary: Path, images: Sequence[Image]) -> list[Floats]
     return found
 
 
-# --- All together -------------------------------------------------------------------------------------------------------------
+# --- All together
+# -------------------------------------------------------------------------------------------------------------
 
 
 def psnr(image: Image, found: NDArray[np.float32 | np.uint8]) -> float:
@@ -202,7 +216,8 @@ def psnr(image: Image, found: NDArray[np.float32 | np.uint8]) -> float:
 
 
 def judge(name: str, images: Sequence[Image], param: Path, binary: Path) -> float:
-    """Print the mean PSNR of interpolation and of the network; returns by how many dB the network is better than bicubic."""
+    """Print the mean PSNR of interpolation and of the network; returns by how many dB the network is better than
+    bicubic."""
 
     def mean(enlarged: Callable[[Image], NDArray[np.float32 | np.uint8]]) -> float:
         return float(np.mean([psnr(image, enlarged(halve(image))) for image in images]))

@@ -27,7 +27,8 @@ _MODULES = {
     "import-qdq": "import_qdq",
     "demo": "demo",
 }
-"""Each command's module in `pyncnnq.commands`, imported when it is needed: `calibrate` and `quantize` have workers to start first."""
+"""Each command's module in `pyncnnq.commands`, imported when it is needed: `calibrate` and `quantize` have workers to
+start first."""
 
 
 class _Commands(click.Group):
@@ -52,7 +53,8 @@ def commands() -> None:
 
 
 def _open_streams() -> None:
-    """Let nothing that is printed be an error: neither a stream that the caller has closed, nor a name that is not UTF-8."""
+    """Let nothing that is printed be an error: neither a stream that the caller has closed, nor a name that is not
+    UTF-8."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
@@ -62,7 +64,8 @@ def _open_streams() -> None:
 
 
 def main() -> NoReturn:
-    """Run the command line: exit code 0 when done, 1 for a result that fails a gate, 2 for bad input, 130 when interrupted."""
+    """Run the command line: exit code 0 when done, 1 for a result that fails a gate, 2 for bad input, 130 when
+    interrupted."""
     _open_streams()
     try:
         commands(standalone_mode=False)
@@ -82,7 +85,8 @@ def main() -> NoReturn:
     except OSError as error:
         if error.filename is not None or error.errno not in (errno.EPIPE, errno.ENOSPC):  # not of the standard output
             raise
-        # What could not be printed is still buffered: without this, Python would try, and complain, once more at its end.
+        # What could not be printed is still buffered: without this, Python would try, and complain, once more at its
+        # end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if error.errno == errno.ENOSPC:
             click.echo("error: standard output: no space left on device; what there was to say is cut off", err=True)

@@ -1,7 +1,8 @@
 """The exceptions a user can meet.
 
-Everything that is wrong with what the *user* gave (a file, an option, a table) is a `PyncnnqError`: the command line prints its
-message as one clear line and exits with code 2.  Anything else that escapes is a bug of ours and keeps its traceback.
+Everything that is wrong with what the *user* gave (a file, an option, a table) is a `PyncnnqError`: the command line
+prints its message as one clear line and exits with code 2.  Anything else that escapes is a bug of ours and keeps its
+traceback.
 """
 
 from __future__ import annotations
@@ -28,4 +29,5 @@ class TableError(PyncnnqError):
 
 
 class FailedGateError(Exception):
-    """Everything went well, but a result is worse than the user allows: the command line says so in one line and exits with code 1."""
+    """Everything went well, but a result is worse than the user allows: the command line says so in one line and exits
+    with code 1."""

@@ -15,7 +15,8 @@ from pyncnnq.errors import PyncnnqError
 def write_files(contents: Mapping[Path, bytes]) -> None:
     """Write several files as one: each beside its target first, all renamed only when every one is complete on disk.
 
-    An error or an interrupt while writing leaves the targets as they were and removes the unfinished files.  A target that is a
+    An error or an interrupt while writing leaves the targets as they were and removes the unfinished files.  A target
+    that is a
     symbolic link stays one: the file that it leads to is written.
 
     Raises:
@@ -46,8 +47,8 @@ def check_writable(target: Path, inputs: Iterable[Path] = ()) -> None:
         inputs: files that the work reads, and that its result must not replace.
 
     Raises:
-        PyncnnqError: the target is a folder, a device, a pipe, one of the inputs or a write-protected file, or its folder is
-            missing or read-only.
+        PyncnnqError: the target is a folder, a device, a pipe, one of the inputs or a write-protected file, or its
+            folder is missing or read-only.
     """
     try:
         mode = target.stat().st_mode
@@ -59,7 +60,9 @@ def check_writable(target: Path, inputs: Iterable[Path] = ()) -> None:
         if stat.S_ISDIR(mode):
             raise PyncnnqError(f"{target}: is a folder; give the name of the file to write")
         if not stat.S_ISREG(mode):  # a rename would put a plain file in the place of /dev/null
-            raise PyncnnqError(f"{target}: is a device or a pipe, and only files can be written; give the name of a file")
+            raise PyncnnqError(
+                f"{target}: is a device or a pipe, and only files can be written; give the name of a file"
+            )
         for path in inputs:
             with suppress(OSError):  # an input that is not there
                 if target.samefile(path):
@@ -70,7 +73,9 @@ def check_writable(target: Path, inputs: Iterable[Path] = ()) -> None:
     if not folder.is_dir():
         raise PyncnnqError(f"{folder}: no such folder to write {target.name} into; create it first")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise PyncnnqError(f"{folder}: cannot write {target.name} into this folder: permission denied; choose another with -o")
+        raise PyncnnqError(
+            f"{folder}: cannot write {target.name} into this folder: permission denied; choose another with -o"
+        )
 
 
 def _write_beside(target: Path, data: bytes) -> Path:

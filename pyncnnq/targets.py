@@ -6,7 +6,8 @@ from pyncnnq._core import active_kernels, supported_targets
 
 
 def targets() -> list[str]:
-    """The kernel targets that this CPU runs, best first: "avx512_vnni", "avx512", "avx2", "sse41", "neon_dotprod", "neon", "scalar".
+    """The kernel targets that this CPU runs, best first: "avx512_vnni", "avx512", "avx2", "sse41", "neon_dotprod",
+    "neon", "scalar".
 
     All give the same bits.  The first is in use unless the environment variable PYNCNNQ_TARGET names another.
     """

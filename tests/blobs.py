@@ -42,7 +42,8 @@ def collected(blobs: Iterable[Floats]) -> BlobStatistics:
 
 
 def merged(parts: Sequence[BlobStatistics], order: Sequence[int]) -> BlobStatistics:
-    """Merge all parts in pairs, in an order that the numbers choose; each part is sent to another process on its way."""
+    """Merge all parts in pairs, in an order that the numbers choose; each part is sent to another process on its
+    way."""
     left = [pickle.loads(pickle.dumps(part)) for part in parts]
     for number in order:
         if len(left) == 1:
@@ -57,11 +58,16 @@ def merged(parts: Sequence[BlobStatistics], order: Sequence[int]) -> BlobStatist
 
 def fingerprint(statistics: BlobStatistics) -> list[object]:
     """All that can be asked of statistics, to the bit."""
-    return [_digest(statistics.channel_means()), _digest(statistics.channel_absmax()), *magnitude_fingerprint(statistics)]
+    return [
+        _digest(statistics.channel_means()),
+        _digest(statistics.channel_absmax()),
+        *magnitude_fingerprint(statistics),
+    ]
 
 
 def magnitude_fingerprint(statistics: BlobStatistics) -> list[object]:
-    """All but the means, which are the same only when the same *blobs* were observed: within a plane sums are rounded."""
+    """All but the means, which are the same only when the same *blobs* were observed: within a plane sums are
+    rounded."""
     numbers = [statistics.count, statistics.zeros, statistics.min, statistics.max, statistics.absmax]
     return [*numbers, *(_digest(statistics.histogram(bins)) for bins in (1, 128, 2048))]
 

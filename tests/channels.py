@@ -21,7 +21,9 @@ def ranges_of(samples: Sequence[Array]) -> ChannelRanges:
     blob = np.stack(samples).astype(np.float64)
     axes = (0, *(axis + 1 for axis in CHANNEL_AXES[blob.ndim - 1]))
     extremes = (blob.min(axes[1:]).std(0), blob.max(axes[1:]).std(0))
-    return ChannelRanges(blob.min(axes), blob.max(axes), blob.mean(axes), blob.var(axes), np.maximum(*extremes), (blob == 0).mean(axes))
+    return ChannelRanges(
+        blob.min(axes), blob.max(axes), blob.mean(axes), blob.var(axes), np.maximum(*extremes), (blob == 0).mean(axes)
+    )
 
 
 def measured(model: Model, folder: Path, samples: Sequence[Mapping[str, Array]]) -> dict[str, ChannelRanges]:
@@ -40,7 +42,9 @@ def assert_same_ranges(found: Mapping[str, ChannelRanges], expected: Mapping[str
             np.testing.assert_allclose(*values, rtol=1e-4, atol=1e-4 * scale, err_msg=f"{name} {what}")
         varying = one.max - one.min > 1e-3 * scale  # others may be shifted to 0, or next to it
         np.testing.assert_allclose(found[name].zeros[varying], one.zeros[varying], atol=0.03, err_msg=f"{name} zeros")
-        np.testing.assert_allclose(found[name].variance, one.variance, rtol=1e-3, atol=1e-4 * scale**2, err_msg=f"{name} variance")
+        np.testing.assert_allclose(
+            found[name].variance, one.variance, rtol=1e-3, atol=1e-4 * scale**2, err_msg=f"{name} variance"
+        )
 
 
 def assert_same_outputs(found: Mapping[str, Array], expected: Mapping[str, Array], outputs: Sequence[str]) -> None:
@@ -54,5 +58,8 @@ def uneven(rng: np.random.Generator, layer: Layer, *, shift: float = 0.0) -> Lay
     factors = np.exp2(rng.uniform(-2, 2, layer.params.get_int(0, 0)))
     weights = layer.weights["weight_data"].float32().reshape(factors.size, -1) * factors[:, None]
     bias = layer.weights["bias_data"].float32() * factors + rng.uniform(-shift, shift, factors.size)
-    layer.weights = {"weight_data": Weight.tagged_float32("weight_data", weights), "bias_data": Weight.raw("bias_data", bias)}
+    layer.weights = {
+        "weight_data": Weight.tagged_float32("weight_data", weights),
+        "bias_data": Weight.raw("bias_data", bias),
+    }
     return layer

@@ -16,17 +16,21 @@ from pyncnnq import _core
 from pyncnnq.conversion.pnnx import find_pnnx
 from pyncnnq.errors import PyncnnqError
 
-# Processes that tests start take the package from where the tests have it, and never from the folder they run in: in a checkout that is
-# the source without the built core.
+# Processes that tests start take the package from where the tests have it, and never from the folder they run in: in a
+# checkout that is the source without the built core.
 os.environ["PYTHONSAFEPATH"] = "1"
-os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(Path(pyncnnq.__file__).parents[1]), os.environ.get("PYTHONPATH")]))
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    filter(None, [str(Path(pyncnnq.__file__).parents[1]), os.environ.get("PYTHONPATH")])
+)
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # onnxruntime, where tests themselves import it
 
 # Time limits of the tests are multiplied by it: an emulated CPU (tools/aarch64.sh) takes longer.
 PATIENCE = float(os.environ.get("PYNCNNQ_TEST_PATIENCE", "1"))
 if PATIENCE > 1:
-    hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+    hypothesis.settings.register_profile(
+        "patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    )
     hypothesis.settings.load_profile("patient")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -67,7 +71,9 @@ def cli() -> Cli:
         command = [sys.executable, "-m", "pyncnnq", *map(str, arguments)]
         as_users = {name: value for name, value in os.environ.items() if name not in ("CI", "ORT_DISABLE_TELEMETRY")}
         variables = {**as_users, **environment}
-        return subprocess.run(command, capture_output=True, text=True, timeout=120 * PATIENCE, cwd=cwd, env=variables, check=False)
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=120 * PATIENCE, cwd=cwd, env=variables, check=False
+        )
 
     return run
 
@@ -102,4 +108,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     tested = config.stash[TESTED_TARGETS]
     if tested:
         missing = [name for name in TARGETS if name not in tested]
-        terminalreporter.write_line(f"kernel targets tested: {', '.join(sorted(tested))}; not here: {', '.join(missing) or 'none'}")
+        terminalreporter.write_line(
+            f"kernel targets tested: {', '.join(sorted(tested))}; not here: {', '.join(missing) or 'none'}"
+        )

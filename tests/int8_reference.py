@@ -2,8 +2,8 @@
 
 It shares with pyncnnq the reader of model files alone.  Arithmetic as in ncnn's scalar code (src/layer/convolution.cpp,
 forward_int8): inputs are multiplied by one scale, rounded with halves away from zero and clamped to +-127; products are
-summed in integers; a sum divided by both scales, plus the float bias, goes through the activation; a chained layer quantizes the
-result by its top scale.
+summed in integers; a sum divided by both scales, plus the float bias, goes through the activation; a chained layer
+quantizes the result by its top scale.
 """
 
 from __future__ import annotations
@@ -64,7 +64,9 @@ def _weighted(layer: Layer, x: Array, *, is_int8: bool) -> Array:
     column = (-1, *[1] * (result.ndim - 1))
     if term:
         scales = np.repeat(weights["weight_data_int8_scales"], outputs // weights["weight_data_int8_scales"].size)
-        scale = np.divide(np.float32(1), scales * weights["bottom_blob_int8_scales"], out=np.zeros_like(scales), where=scales != 0)
+        scale = np.divide(
+            np.float32(1), scales * weights["bottom_blob_int8_scales"], out=np.zeros_like(scales), where=scales != 0
+        )
         result = result * scale.reshape(column)
     if "bias_data" in weights:
         result = result + weights["bias_data"].reshape(column)
@@ -77,7 +79,9 @@ def _weighted(layer: Layer, x: Array, *, is_int8: bool) -> Array:
 def _convolve(layer: Layer, x: Array, weight: Array) -> NDArray[np.float64]:
     params = layer.params
     widths = [params.get_int(key, default) for key, default in ((1, 0), (2, 1), (3, 1))]
-    kernel, dilation, stride = ((width, params.get_int(key, width)) for key, width in zip((11, 12, 13), widths, strict=True))
+    kernel, dilation, stride = (
+        (width, params.get_int(key, width)) for key, width in zip((11, 12, 13), widths, strict=True)
+    )
     left, top = params.get_int(4, 0), params.get_int(14, params.get_int(4, 0))
     right, bottom = params.get_int(15, left), params.get_int(16, top)
     groups = params.get_int(7, 1) if layer.type == "ConvolutionDepthWise" else 1

@@ -56,7 +56,9 @@ def write_onnx(
     return path
 
 
-def classifier(path: Path, *, height: int | str = 32, width: int | str = 32, batch: int | str = 1, **choices: Any) -> Path:
+def classifier(
+    path: Path, *, height: int | str = 32, width: int | str = 32, batch: int | str = 1, **choices: Any
+) -> Path:
     """Two convolutions, global pooling, a fully connected layer: input `image`, output `logits` of 5."""
     nodes = [
         node("Conv", "image w1 b1", "a", strides=[2, 2], pads=[1, 1, 1, 1]),
@@ -72,7 +74,8 @@ def classifier(path: Path, *, height: int | str = 32, width: int | str = 32, bat
 
 
 def two_inputs(path: Path) -> Path:
-    """Of the shapes (3, 24, 32) and (2, 24, 32): inputs `image` and `depth`; outputs `late`, and `early`, which is computed before it."""
+    """Of the shapes (3, 24, 32) and (2, 24, 32): inputs `image` and `depth`; outputs `late`, and `early`, which is
+    computed before it."""
     nodes = [
         node("Conv", "image w1", "a", pads=[1, 1, 1, 1]),
         node("Conv", "depth w2", "b", pads=[1, 1, 1, 1]),
@@ -82,7 +85,11 @@ def two_inputs(path: Path) -> Path:
     ]
     constants = weights(w1=(8, 3, 3, 3), w2=(8, 2, 3, 3), w3=(5, 8, 1, 1))
     return write_onnx(
-        path, nodes, {"image": (1, 3, 24, 32), "depth": (1, 2, 24, 32)}, {"late": (1, 5, 24, 32), "early": (1, 8, 24, 32)}, constants
+        path,
+        nodes,
+        {"image": (1, 3, 24, 32), "depth": (1, 2, 24, 32)},
+        {"late": (1, 5, 24, 32), "early": (1, 8, 24, 32)},
+        constants,
     )
 
 
@@ -117,7 +124,11 @@ def quantized(path: Path) -> Path:
 
 def fixed_inside(path: Path) -> Path:
     """Leaves height and width open, but works with 20x20 pixels, or as many in another shape, alone."""
-    nodes = [node("Conv", "image w1", "a", pads=[1, 1, 1, 1]), node("Flatten", "a", "b"), node("Gemm", "b w2", "out", transB=1)]
+    nodes = [
+        node("Conv", "image w1", "a", pads=[1, 1, 1, 1]),
+        node("Flatten", "a", "b"),
+        node("Gemm", "b w2", "out", transB=1),
+    ]
     constants = weights(w1=(2, 3, 3, 3), w2=(5, 2 * 20 * 20))
     return write_onnx(path, nodes, {"image": (1, 3, "h", "w")}, {"out": (1, 5)}, constants)
 

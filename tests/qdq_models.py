@@ -1,4 +1,5 @@
-"""ONNX models made for a test, float ones and ones with QuantizeLinear and DequantizeLinear, and their runs in onnxruntime."""
+"""ONNX models made for a test, float ones and ones with QuantizeLinear and DequantizeLinear, and their runs in
+onnxruntime."""
 
 from __future__ import annotations
 
@@ -40,17 +41,31 @@ class Network:
         self.nodes.append(helper.make_node(kind, list(inputs), [name], name=f"node_{name}", **attributes))
         return name
 
-    def conv(self, x: str, channels: int, outputs: int, kernel: int = 1, *, group: int = 1, weight: str = "", **attributes: Any) -> str:
+    def conv(
+        self,
+        x: str,
+        channels: int,
+        outputs: int,
+        kernel: int = 1,
+        *,
+        group: int = 1,
+        weight: str = "",
+        **attributes: Any,
+    ) -> str:
         shape = (outputs, channels // group, kernel, kernel)
         if not weight:
             weight = self.constant(self.rng.normal(0, (2 / np.prod(shape[1:])) ** 0.5, shape))
         bias = self.constant(self.rng.normal(0, 0.1, outputs))
-        return self.add("Conv", x, weight, bias, group=group, pads=[kernel // 2] * 4, kernel_shape=[kernel, kernel], **attributes)
+        return self.add(
+            "Conv", x, weight, bias, group=group, pads=[kernel // 2] * 4, kernel_shape=[kernel, kernel], **attributes
+        )
 
     def pair(self, x: str, step: float, zero_point: int = 0, kind: Any = np.uint8, **attributes: Any) -> str:
         """QuantizeLinear and DequantizeLinear."""
         parameters = self.constant(step), self.constant(zero_point, kind)
-        return self.add("DequantizeLinear", self.add("QuantizeLinear", x, *parameters, **attributes), *parameters, **attributes)
+        return self.add(
+            "DequantizeLinear", self.add("QuantizeLinear", x, *parameters, **attributes), *parameters, **attributes
+        )
 
     def weight(self, integers: Any, steps: Any, zero_points: Any = 0, kind: Any = np.int8, axis: int = 0) -> str:
         """Integers and DequantizeLinear."""
@@ -71,7 +86,8 @@ class Network:
 
 
 def residual_network(path: Path) -> Path:
-    """As a ResNet with its BatchNorms folded: blocks of two 3x3 convolutions, max pooling, a branch of 1x1, average pooling and a Gemm."""
+    """As a ResNet with its BatchNorms folded: blocks of two 3x3 convolutions, max pooling, a branch of 1x1, average
+    pooling and a Gemm."""
     network = Network(1, 3, 32, 32)
     x = network.add("Relu", network.conv("x", 3, 16, 3))
     x = network.add("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pyncnnq import Table
 from pyncnnq.model import Layer, Model, Params, Weight
-from pyncnnq.quantizable import ACTIVATION_TYPES
+from pyncnnq.model.quantizable import ACTIVATION_TYPES
 
 Array = NDArray[np.float32]
 
@@ -48,8 +48,11 @@ def convolution(
     group: int = 0,
     text: str = "",
 ) -> Layer:
-    """A layer that writes the blob of its own name; with `group` a ConvolutionDepthWise.  `text` holds more parameters."""
-    weights = rng.normal(0, (kernel * kernel * channels / max(group, 1)) ** -0.5, outputs * channels // max(group, 1) * kernel**2)
+    """A layer that writes the blob of its own name; with `group` a ConvolutionDepthWise.  `text` holds more
+    parameters."""
+    weights = rng.normal(
+        0, (kernel * kernel * channels / max(group, 1)) ** -0.5, outputs * channels // max(group, 1) * kernel**2
+    )
     params = Params(f" 0={outputs} 1={kernel} 5=1 6={weights.size}" + (f" 7={group}" if group else "") + text)
     kind = "ConvolutionDepthWise" if group else "Convolution"
     return Layer(kind, name, [bottom], [name], params, _weights(rng, weights, outputs))
@@ -57,7 +60,14 @@ def convolution(
 
 def inner_product(rng: np.random.Generator, name: str, bottom: str, inputs: int, outputs: int) -> Layer:
     weights = rng.normal(0, inputs**-0.5, outputs * inputs)
-    return Layer("InnerProduct", name, [bottom], [name], Params(f" 0={outputs} 1=1 2={weights.size}"), _weights(rng, weights, outputs))
+    return Layer(
+        "InnerProduct",
+        name,
+        [bottom],
+        [name],
+        Params(f" 0={outputs} 1=1 2={weights.size}"),
+        _weights(rng, weights, outputs),
+    )
 
 
 def _weights(rng: np.random.Generator, weights: NDArray[np.float64], outputs: int) -> dict[str, Weight]:
@@ -80,7 +90,8 @@ def run_ncnn(param: Path, bin_path: Path, inputs: Mapping[str, Array], blobs: Se
     assert net.load_model(str(bin_path)) == 0
     extractor = net.create_extractor()
     for name, array in inputs.items():
-        # Mat(array) does not own its memory, which need not be aligned as ncnn's AVX code (of Interp) takes for granted.
+        # Mat(array) does not own its memory, which need not be aligned as ncnn's AVX code (of Interp) takes for
+        # granted.
         assert extractor.input(name, ncnn.Mat(array).clone()) == 0
     found = {}
     for blob in blobs:

@@ -11,14 +11,26 @@ from pathlib import Path
 import pytest
 from conftest import REPOSITORY
 
-NAMES = ("accuracy", "calibrate_speed", "evaluate_speed", "histogram_fidelity", "kernels", "portability", "qdq_accuracy", "quantize_speed")
+NAMES = (
+    "accuracy",
+    "calibrate_speed",
+    "evaluate_speed",
+    "histogram_fidelity",
+    "kernels",
+    "portability",
+    "qdq_accuracy",
+    "quantize_speed",
+)
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """In the checkout, whose own pyncnnq has no core, without what the tests set for Python's search path but the package's place."""
+    """In the checkout, whose own pyncnnq has no core, without what the tests set for Python's search path but the
+    package's place."""
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONSAFEPATH"}
     command = [sys.executable, "-m", "benchmarks", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=REPOSITORY, env=environment, check=False)
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=120, cwd=REPOSITORY, env=environment, check=False
+    )
 
 
 def test_they_are_listed() -> None:
@@ -34,7 +46,19 @@ def test_each_tells_its_options(name: str) -> None:
 
 
 def test_accuracy_of_a_classifier(shared: Path) -> None:
-    options = ("--models", "resnet18_cifar10.ncnn", "--recipes", "kl", "minmax", "bf16", "--calibrate", "10", "--evaluate", "50", "--json")
+    options = (
+        "--models",
+        "resnet18_cifar10.ncnn",
+        "--recipes",
+        "kl",
+        "minmax",
+        "bf16",
+        "--calibrate",
+        "10",
+        "--evaluate",
+        "50",
+        "--json",
+    )
     done = run("accuracy", str(shared), *options)
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in done.stdout.splitlines()]

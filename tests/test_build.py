@@ -57,7 +57,9 @@ def assert_exports_its_table_alone(compiler: str, nm: str, target: str, flags: S
 
 
 def test_every_target_has_its_file() -> None:
-    assert {path.stem for path in CSRC.glob("target_*.cpp")} == {f"target_{name}" for name in {**X86_TARGETS, **ARM_TARGETS}}
+    assert {path.stem for path in CSRC.glob("target_*.cpp")} == {
+        f"target_{name}" for name in {**X86_TARGETS, **ARM_TARGETS}
+    }
 
 
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="an x86-64 compiler is needed")

@@ -50,8 +50,12 @@ def fail_at(call: int, error: BaseException) -> Any:
 
 
 @pytest.mark.parametrize("call", [1, 2])
-@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), OSError(errno.EIO, os.strerror(errno.EIO))])
-def test_a_full_disk_leaves_everything_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: int, error: OSError) -> None:
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), OSError(errno.EIO, os.strerror(errno.EIO))]
+)
+def test_a_full_disk_leaves_everything_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: int, error: OSError
+) -> None:
     (tmp_path / "b").write_text("old")
     monkeypatch.setattr("pyncnnq.files.os.fsync", fail_at(call, error))
     with pytest.raises(PyncnnqError, match=f"cannot write: {error.strerror}"):

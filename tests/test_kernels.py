@@ -1,4 +1,5 @@
-"""Every kernel of csrc/kernels.def: the scalar one against NumPy, every other target against the scalar one, bit for bit."""
+"""Every kernel of csrc/kernels.def: the scalar one against NumPy, every other target against the scalar one, bit for
+bit."""
 
 from __future__ import annotations
 
@@ -21,10 +22,49 @@ Floats = NDArray[np.float32]
 F32 = np.float32
 
 # Around each vector width, the block of 16 lanes, and the stretches of 1024 and 4096 that the code walks in.
-SIZES = (0, 1, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 47, 63, 65, 100, 1023, 1024, 1025, 1039, 4095, 4096, 4097, 4113, 9001)
+SIZES = (
+    0,
+    1,
+    3,
+    4,
+    5,
+    7,
+    8,
+    9,
+    15,
+    16,
+    17,
+    31,
+    32,
+    33,
+    47,
+    63,
+    65,
+    100,
+    1023,
+    1024,
+    1025,
+    1039,
+    4095,
+    4096,
+    4097,
+    4113,
+    9001,
+)
 
 SMALL = [0.0, -0.0, 1e-45, -1e-45, 1.17549435e-38, -1.17549421e-38]
-TIES = [0.5, -0.5, np.nextafter(F32(0.5), F32(0)), 1.5, -2.5, 126.5, -126.5, 127.5, -127.5, np.nextafter(F32(127.5), F32(0))]
+TIES = [
+    0.5,
+    -0.5,
+    np.nextafter(F32(0.5), F32(0)),
+    1.5,
+    -2.5,
+    126.5,
+    -126.5,
+    127.5,
+    -127.5,
+    np.nextafter(F32(127.5), F32(0)),
+]
 LARGE = [128.0, -129.0, 1e20, -1e20, 3.4e38, -3.4e38, 8388607.5, 2**31]
 SPECIAL = np.array([*SMALL, *TIES, 1.0, -1.0, *LARGE], np.float32)
 NOT_FINITE = np.array([np.inf, -np.inf, np.nan, -np.nan], np.float32)
@@ -37,23 +77,35 @@ KERNELS: dict[str, Callable[[_core.Kernels, Floats], list[Any]]] = {
     "summarize_f32": lambda kernels, x: list(kernels.summarize_f32(x).values()),
     "absmax_bits_f32": lambda kernels, x: [kernels.absmax_bits_f32(x)],
     "range_f32": lambda kernels, x: list(kernels.range_f32(x)),
-    "bin_magnitudes_f32": lambda kernels, x: [kernels.bin_magnitudes_f32(below(x, octave), octave) for octave in OCTAVES],
+    "bin_magnitudes_f32": lambda kernels, x: [
+        kernels.bin_magnitudes_f32(below(x, octave), octave) for octave in OCTAVES
+    ],
     "count_bins_u16": lambda kernels, x: [kernels.count_bins_u16(some_bins(x))],
     "quantize_f32_s8": lambda kernels, x: [kernels.quantize_f32_s8(x, scale) for scale in SCALES],
-    "dequantize_s8_f32": lambda kernels, x: [kernels.dequantize_s8_f32(x.view(np.int8), scale, 0.3) for scale in SCALES],
-    "dequantize_s32_f32": lambda kernels, x: [kernels.dequantize_s32_f32(x.view(np.int32), scale, 0.3) for scale in SCALES],
+    "dequantize_s8_f32": lambda kernels, x: [
+        kernels.dequantize_s8_f32(x.view(np.int8), scale, 0.3) for scale in SCALES
+    ],
+    "dequantize_s32_f32": lambda kernels, x: [
+        kernels.dequantize_s32_f32(x.view(np.int32), scale, 0.3) for scale in SCALES
+    ],
     "requantize_s32_s8": lambda kernels, x: [
         kernels.requantize_s32_s8(x.view(np.int32) >> shift, 1e-3, 13, 0.7, number, parameters)
         for number, parameters in ACTIVATIONS
         for shift in (0, 15)
     ],
     "quantization_errors_f32": lambda kernels, x: [kernels.quantization_errors_f32(moderate(x), ERROR_SCALES)],
-    "weighted_quantization_errors_f32": lambda kernels, x: [kernels.quantization_errors_f32(moderate(x), ERROR_SCALES, some_weights(x))],
+    "weighted_quantization_errors_f32": lambda kernels, x: [
+        kernels.quantization_errors_f32(moderate(x), ERROR_SCALES, some_weights(x))
+    ],
     "quantization_errors_and_dots_f32": lambda kernels, x: list(
         kernels.quantization_errors_and_dots_f32(moderate(x), np.rint(some_weights(x)), ERROR_SCALES)
     ),
-    "kl_cross_entropies": lambda kernels, x: [kernels.kl_cross_entropies(some_mass(x), 64, levels) for levels in (16, 64)],
-    "gemm_s8_s32": lambda kernels, x: [kernels.gemm_s8_s32(*some_matrices(x, m, n)) for m, n in ((1, 1), (2, 3), (5, 4), (9, 6))],
+    "kl_cross_entropies": lambda kernels, x: [
+        kernels.kl_cross_entropies(some_mass(x), 64, levels) for levels in (16, 64)
+    ],
+    "gemm_s8_s32": lambda kernels, x: [
+        kernels.gemm_s8_s32(*some_matrices(x, m, n)) for m, n in ((1, 1), (2, 3), (5, 4), (9, 6))
+    ],
 }
 
 
@@ -100,7 +152,9 @@ def some_weights(x: Floats) -> NDArray[np.float64]:
 
 def some_mass(x: Floats) -> NDArray[np.int32]:
     """A cumulative distribution over 200 bins, with bins that are empty."""
-    weights = np.resize(np.append(np.log1p(np.abs(moderate(x)).astype(np.float64)), 1.0), 200) * (np.arange(200) % 3 != 0)
+    weights = np.resize(np.append(np.log1p(np.abs(moderate(x)).astype(np.float64)), 1.0), 200) * (
+        np.arange(200) % 3 != 0
+    )
     return np.round(np.append(0, weights.cumsum() / weights.sum()) * _core.MASS_UNITS).astype(np.int32)
 
 
@@ -147,7 +201,9 @@ def test_target_with_infinities_and_nans(kernels: _core.Kernels, kernel: str) ->
     for size in (1, 4, 16, 33, 50):
         for seed in range(8):
             x = values(size, seed)
-            x[np.random.default_rng(seed).integers(size, size=3)] = NOT_FINITE[np.random.default_rng(seed).integers(4, size=3)]
+            x[np.random.default_rng(seed).integers(size, size=3)] = NOT_FINITE[
+                np.random.default_rng(seed).integers(4, size=3)
+            ]
             assert bits(KERNELS[kernel](kernels, x)) == bits(KERNELS[kernel](_core.kernels("scalar"), x))
 
 
@@ -188,7 +244,9 @@ def bins_of(x: Floats, octave: int) -> NDArray[np.int64]:
     lowest = octave - 127 - _core.OCTAVES + 1  # the exponent of the lowest octave with bins of its own
     exponents = np.frexp(magnitudes)[1] - 1
     equal = np.floor(magnitudes * 2.0**-lowest * _core.BINS_PER_OCTAVE)
-    own = (exponents - lowest + 1) * _core.BINS_PER_OCTAVE + np.floor((magnitudes * 2.0**-exponents - 1) * _core.BINS_PER_OCTAVE)
+    own = (exponents - lowest + 1) * _core.BINS_PER_OCTAVE + np.floor(
+        (magnitudes * 2.0**-exponents - 1) * _core.BINS_PER_OCTAVE
+    )
     return np.where(exponents < lowest, equal, own).astype(np.int64)
 
 
@@ -219,7 +277,9 @@ def test_a_single_value_among_zeros(kernels: _core.Kernels) -> None:
         np.testing.assert_array_equal(kernels.bin_magnitudes_f32(x, 127), bins_of(x, 127))
 
 
-@pytest.mark.parametrize(("x", "octave"), [(2.0, 127), (np.inf, 254), (np.nan, 254), (1e-40, _core.LOWEST_OCTAVE - 1), (1.0, 255)])
+@pytest.mark.parametrize(
+    ("x", "octave"), [(2.0, 127), (np.inf, 254), (np.nan, 254), (1e-40, _core.LOWEST_OCTAVE - 1), (1.0, 255)]
+)
 def test_binning_refuses_what_has_no_bin(kernels: _core.Kernels, x: float, octave: int) -> None:
     with pytest.raises(ValueError, match="octave"):
         kernels.bin_magnitudes_f32(np.array([x], np.float32), octave)
@@ -246,10 +306,23 @@ def test_quantize_every_tie_and_its_neighbours(kernels: _core.Kernels) -> None:
     np.testing.assert_array_equal(kernels.quantize_f32_s8(x, 1.0), rounded_half_away(x, 1.0))
 
 
-ROUNDED = {1e-45: 0, 0.49999997: 0, 0.5: 1, 1.5: 2, 126.49999: 126, 126.5: 127, 127.5: 127, 128: 127, 1e20: 127, np.inf: 127}
+ROUNDED = {
+    1e-45: 0,
+    0.49999997: 0,
+    0.5: 1,
+    1.5: 2,
+    126.49999: 126,
+    126.5: 127,
+    127.5: 127,
+    128: 127,
+    1e20: 127,
+    np.inf: 127,
+}
 
 
-@pytest.mark.parametrize(("x", "q"), [*ROUNDED.items(), *((-x, -q) for x, q in ROUNDED.items()), (np.nan, 127), (-np.nan, -127)])
+@pytest.mark.parametrize(
+    ("x", "q"), [*ROUNDED.items(), *((-x, -q) for x, q in ROUNDED.items()), (np.nan, 127), (-np.nan, -127)]
+)
 def test_quantize_by_hand(kernels: _core.Kernels, x: float, q: int) -> None:
     np.testing.assert_array_equal(kernels.quantize_f32_s8(np.full(19, x, np.float32), 1.0), np.full(19, q))
 
@@ -301,7 +374,9 @@ def test_counts(kernels: _core.Kernels, make: str) -> None:
         np.testing.assert_array_equal(kernels.count_bins_u16(part), np.bincount(part, minlength=_core.BINS))
 
 
-@pytest.mark.parametrize("bins", [np.zeros(65536, np.uint16), np.array([_core.BINS], np.uint16)], ids=["many", "beyond"])
+@pytest.mark.parametrize(
+    "bins", [np.zeros(65536, np.uint16), np.array([_core.BINS], np.uint16)], ids=["many", "beyond"]
+)
 def test_counting_refuses_what_would_overflow(kernels: _core.Kernels, bins: NDArray[np.uint16]) -> None:
     with pytest.raises(ValueError, match=r"at once|beyond"):
         kernels.count_bins_u16(bins)
@@ -320,7 +395,10 @@ def test_dequantize(kernels: _core.Kernels, size: int, bias: float) -> None:
 @pytest.mark.parametrize("size", SIZES, ids="n{}".format)
 @pytest.mark.parametrize(("number", "parameters"), ACTIVATIONS)
 def test_requantize(kernels: _core.Kernels, size: int, number: int, parameters: tuple[float, float]) -> None:
-    for sums in (np.random.default_rng(size).integers(-20_000, 20_000, size, dtype=np.int32), values(size).view(np.int32)):
+    for sums in (
+        np.random.default_rng(size).integers(-20_000, 20_000, size, dtype=np.int32),
+        values(size).view(np.int32),
+    ):
         for bias in (F32(0), F32(0.37)):
             value = activated(sums.astype(np.float32) * F32(7e-4) + bias, number, parameters)
             expected = rounded_half_away(value, 12.3)
@@ -371,7 +449,10 @@ def test_quantization_errors_and_dots(kernels: _core.Kernels, size: int) -> None
 @pytest.mark.parametrize("scale", [0, -1, np.inf, np.nan])
 def test_errors_want_positive_scales(kernels: _core.Kernels, scale: float) -> None:
     scales = np.array([1, scale], np.float32)
-    for errors in (kernels.quantization_errors_f32, lambda x, s: kernels.quantization_errors_and_dots_f32(x, np.ones(3), s)):
+    for errors in (
+        kernels.quantization_errors_f32,
+        lambda x, s: kernels.quantization_errors_and_dots_f32(x, np.ones(3), s),
+    ):
         with pytest.raises(ValueError, match="positive and finite"):
             errors(np.ones(3, np.float32), scales)
 

@@ -12,11 +12,11 @@ from small_models import convolution, inner_product, model_of
 
 from pyncnnq import calibrate
 from pyncnnq._core import BlobStatistics
+from pyncnnq.calibration.weight_search import RATIOS, least_error_scales
 from pyncnnq.model import Layer, Weight
-from pyncnnq.quantizable import scaled_weights
-from pyncnnq.statistics.driver import Statistics
+from pyncnnq.model.quantizable import scaled_weights
 from pyncnnq.statistics.moments import input_moments
-from pyncnnq.weight_search import RATIOS, least_error_scales
+from pyncnnq.statistics.observe import Statistics
 
 Floats = NDArray[np.float32]
 
@@ -62,7 +62,8 @@ def weights_by_output(layer: Layer) -> tuple[NDArray[np.float64], int]:
 
 
 def errors_by_definition(layer: Layer, x: Floats, output: int, scales: Floats) -> NDArray[np.float64]:
-    """The expected squared error of one output for each scale: bias and variance of the sum of rounding errors times inputs."""
+    """The expected squared error of one output for each scale: bias and variance of the sum of rounding errors times
+    inputs."""
     weights = weights_by_output(layer)[0]
     group = layer.params.get_int(7, 1) if layer.type == "ConvolutionDepthWise" else 1
     means = x.mean(axis=(0, 2, 3), dtype=np.float64)
@@ -81,14 +82,17 @@ def errors_by_definition(layer: Layer, x: Floats, output: int, scales: Floats) -
 @pytest.mark.parametrize("spread", [0.1, 1.0])
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_scale_that_is_tried_has_a_smaller_error(kind: str, spread: float) -> None:
-    """But for what the bins of the histogram leave uncertain of the variance: errors of two scales may be as near as that."""
+    """But for what the bins of the histogram leave uncertain of the variance: errors of two scales may be as near as
+    that."""
     layer, x = layer_of(kind), samples(spread)
     scales, _ = found_scales(layer, observed(x))
     weights, shared = weights_by_output(layer)
     for row, scale in enumerate(scales):
         absmax = np.float32(np.abs(weights[row * shared : (row + 1) * shared]).max())
         candidates = np.append((np.float32(127) / absmax / RATIOS).astype(np.float32), scale)
-        errors = sum(errors_by_definition(layer, x, output, candidates) for output in range(row * shared, (row + 1) * shared))
+        errors = sum(
+            errors_by_definition(layer, x, output, candidates) for output in range(row * shared, (row + 1) * shared)
+        )
         assert scale in candidates[:-1]
         assert errors[-1] <= 1.01 * errors.min()  # type: ignore[index, union-attr]
 
@@ -122,7 +126,9 @@ def test_each_weight_meets_the_mean_of_its_own_channel() -> None:
 
 @pytest.mark.parametrize("zeros", [0.0, 0.9])
 def test_the_variance_counts_zeros(zeros: float) -> None:
-    x = np.where(np.random.default_rng(2).random((20, CHANNELS, SIZE, SIZE)) < zeros, 0, samples(count=20)).astype(np.float32)
+    x = np.where(np.random.default_rng(2).random((20, CHANNELS, SIZE, SIZE)) < zeros, 0, samples(count=20)).astype(
+        np.float32
+    )
     expected = np.square(x, dtype=np.float64).mean() - np.square(x.mean(axis=(0, 2, 3), dtype=np.float64)).mean()
     assert input_moments(layer_of("1x1"), observed(x)).variance == pytest.approx(expected, rel=0.01)
 
@@ -169,7 +175,9 @@ def test_without_means_the_weights_alone_count() -> None:
 def test_an_input_of_zeros_leaves_the_largest_magnitudes() -> None:
     layer = layer_of("3x3")
     scales, _ = found_scales(layer, observed(np.zeros((2, CHANNELS, SIZE, SIZE), np.float32)))
-    np.testing.assert_array_equal(scales, np.float32(127) / np.abs(layer.weights["weight_data"].float32().reshape(5, -1)).max(axis=1))
+    np.testing.assert_array_equal(
+        scales, np.float32(127) / np.abs(layer.weights["weight_data"].float32().reshape(5, -1)).max(axis=1)
+    )
 
 
 @given(st.integers(-36, 37), st.integers(-30, 37))
@@ -206,6 +214,8 @@ def test_winograd_bounds_hold_after_the_search() -> None:
     model = model_of(layer, shape=(64, SIZE, SIZE))
     blob = observed(np.ones((2, 64, SIZE, SIZE), np.float32))
     found = calibrate(model, Statistics(blobs={"in0": blob}, samples=2))
-    int8 = np.clip(np.round(layer.weights["weight_data"].float32().reshape(3, -1) * found.table["it_param_0"][:, None]), -127, 127)
+    int8 = np.clip(
+        np.round(layer.weights["weight_data"].float32().reshape(3, -1) * found.table["it_param_0"][:, None]), -127, 127
+    )
     assert found.layers[0].bounded_outputs == 3
     assert (127 * np.abs(int8).sum(axis=1) <= 2**31 / 576).all()

@@ -14,7 +14,9 @@ EPS = 2.0**-10
 Floats = NDArray[np.float64]
 
 
-def batch_norm(name: str, bottom: str, slope: Floats, mean: Floats, variance: Floats, bias: Floats, eps: float = EPS) -> Layer:
+def batch_norm(
+    name: str, bottom: str, slope: Floats, mean: Floats, variance: Floats, bias: Floats, eps: float = EPS
+) -> Layer:
     """A layer that writes the blob of its own name."""
     arrays = {"slope_data": slope, "mean_data": mean, "var_data": variance, "bias_data": bias}
     weights = {key: Weight.raw(key, values) for key, values in arrays.items()}
@@ -31,13 +33,17 @@ def scale(name: str, bottom: str, factors: Floats, offsets: Floats | None = None
 
 def memory(name: str, values: Floats, keys: str = "") -> Layer:
     """A MemoryData of the blob of its own name; `keys` tell its shape, unless it is (values,)."""
-    return Layer("MemoryData", name, [], [name], Params(keys or f" 0={len(values)}"), {"data": Weight.raw("data", values)})
+    return Layer(
+        "MemoryData", name, [], [name], Params(keys or f" 0={len(values)}"), {"data": Weight.raw("data", values)}
+    )
 
 
 def unfused(model: Model, rng: np.random.Generator, *, exact: bool = False) -> Model:
-    """Take the layers with weights apart: Padding, the layer, BatchNorm, Scale, Dropout, activation, and a Noop at the end.
+    """Take the layers with weights apart: Padding, the layer, BatchNorm, Scale, Dropout, activation, and a Noop at the
+    end.
 
-    With `exact` all factors are powers of two and nothing is added: then the weights of the model can be had back to the bit.
+    With `exact` all factors are powers of two and nothing is added: then the weights of the model can be had back to
+    the bit.
     """
     layers: list[Layer] = []
     for layer in (layer.copy() for layer in model.layers):
@@ -66,7 +72,13 @@ def _padding_before(layer: Layer) -> list[Layer]:
         return []
     for key in (4, 14, 15, 16):
         params.remove(key)
-    padding = Layer("Padding", f"{layer.name}/pad", layer.bottoms, [f"{layer.name}/pad"], Params(f" 0={top} 1={bottom} 2={left} 3={right}"))
+    padding = Layer(
+        "Padding",
+        f"{layer.name}/pad",
+        layer.bottoms,
+        [f"{layer.name}/pad"],
+        Params(f" 0={top} 1={bottom} 2={left} 3={right}"),
+    )
     layer.bottoms = list(padding.tops)
     return [padding]
 
@@ -89,7 +101,10 @@ def _normalization(layer: Layer, rng: np.random.Generator, *, exact: bool) -> li
         whole = layer.weights["bias_data"].float32() if "bias_data" in layer.weights else np.zeros(outputs)
         layer.weights["bias_data"] = Weight.raw("bias_data", ((whole - offsets) / factors - bias) * root / slope + mean)
         layer.params.set(1 if layer.type == "InnerProduct" else 5, 1)
-    return [batch_norm(f"{layer.name}/bn", "", slope, mean, variance, bias), scale(f"{layer.name}/scale", "", factors, offsets)]
+    return [
+        batch_norm(f"{layer.name}/bn", "", slope, mean, variance, bias),
+        scale(f"{layer.name}/scale", "", factors, offsets),
+    ]
 
 
 def _activation_behind(layer: Layer) -> list[Layer]:

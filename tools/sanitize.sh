@@ -18,8 +18,8 @@ rm -f "$build"/pyncnnq/_core*.so
 cp "$build"/cmake/_core*.so "$build/pyncnnq/"
 
 tests=("$@")
-[ $# -gt 0 ] || tests=(tests/test_kernels.py tests/test_kernels_ncnn.py tests/test_thresholds.py tests/test_magnitude_histogram.py tests/test_exact_sum.py
-    tests/test_quantize_rows.py tests/test_statistics.py tests/test_gptq.py)
+[ $# -gt 0 ] || tests=(tests/test_kernels.py tests/test_kernels_ncnn.py tests/calibration/test_thresholds.py tests/test_magnitude_histogram.py tests/test_exact_sum.py
+    tests/test_quantize_rows.py tests/statistics/test_statistics.py tests/test_gptq.py)
 # The sanitizer's library must come first in a program that was not built with it; Python's own leaks are not looked for.
 LD_PRELOAD="$(g++ -print-file-name=libasan.so):$(g++ -print-file-name=libstdc++.so)" ASAN_OPTIONS=detect_leaks=0 PYTHONPATH="$build" \
     "$python" -P -m pytest -q -p no:cacheprovider "${tests[@]}"

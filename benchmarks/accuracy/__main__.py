@@ -1,6 +1,8 @@
-"""Top-1, agreement with float and SQNR of int8 models that pyncnnq makes: calibrated on `calib`, judged on `eval`, run by stock ncnn.
+"""Top-1, agreement with float and SQNR of int8 models that pyncnnq makes: calibrated on `calib`, judged on `eval`, run
+by stock ncnn.
 
-    python -m benchmarks accuracy ../shared [--recipes kl best] [--models resnet18_cifar10.ncnn] [--without "zero points"]
+    python -m benchmarks accuracy ../shared [--recipes kl best] [--models resnet18_cifar10.ncnn] [--without "zero
+    points"]
 
 The worst SQNR is that of the model's outputs; blobs in brackets are what a Softmax or a Sigmoid reads to write them.
 """
@@ -32,7 +34,9 @@ class Row:
 
 def measure(described: DescribedModel, arguments: argparse.Namespace) -> tuple[float | None, list[Row]]:
     """The float model's top-1 (None without classes), and a row for each recipe."""
-    made = list(recipes.make(described, arguments.recipes, arguments.without, arguments.weight_bits, arguments.calibrate))
+    made = list(
+        recipes.make(described, arguments.recipes, arguments.without, arguments.weight_bits, arguments.calibrate)
+    )
     float_top1, figures = judge(described, made, arguments.evaluate)
     return float_top1, [Row(one.recipe, found, one.seconds) for one, found in zip(made, figures, strict=True)]
 
@@ -63,7 +67,9 @@ def as_table(described: DescribedModel, float_top1: float | None, rows: Sequence
     for row in rows:
         percentages = _percent(row.figures.top1, 10) + _percent(row.figures.agreement, 11)
         ratios = [worst(described, row.figures), *row.figures.sqnr.values()]
-        lines.append(f"{row.recipe:{width}}{percentages}{row.seconds:>8.1f} s" + "".join(f"{ratio:>7.2f} dB" for ratio in ratios))
+        lines.append(
+            f"{row.recipe:{width}}{percentages}{row.seconds:>8.1f} s" + "".join(f"{ratio:>7.2f} dB" for ratio in ratios)
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -82,14 +88,19 @@ def main() -> None:
         "--recipes",
         nargs="+",
         default=["kl", "best"],
-        help=f"of optimize: {', '.join(recipes.OPTIMIZED)}; methods of thresholds, without optimize; {recipes.BF16}, the float model "
+        help=f"of optimize: {', '.join(recipes.OPTIMIZED)}; methods of thresholds, without optimize; "
+        f"{recipes.BF16}, the float model "
         "with ncnn's bf16 storage (default: kl best)",
     )
     parser.add_argument("--models", nargs="+", help="default: all in models/models.json")
     parser.add_argument("--calibrate", type=int, help="photographs to calibrate on (default: all)")
     parser.add_argument("--evaluate", type=int, help="photographs to judge by (default: all)")
-    parser.add_argument("--weight-bits", default="ncnn", help="of the threshold methods (default: ncnn, as ncnn2table does)")
-    parser.add_argument("--without", action="append", default=[], help="a technique that the recipes of optimize are tried without, too")
+    parser.add_argument(
+        "--weight-bits", default="ncnn", help="of the threshold methods (default: ncnn, as ncnn2table does)"
+    )
+    parser.add_argument(
+        "--without", action="append", default=[], help="a technique that the recipes of optimize are tried without, too"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object for each model and recipe")
     arguments = parser.parse_args()
     known = models.names(arguments.shared)
@@ -109,7 +120,12 @@ def main() -> None:
             print(f"{name}: {error}", file=sys.stderr)
             failed = True
             continue
-        print("\n".join(as_json(described, top1, row) for row in rows) if arguments.json else as_table(described, top1, rows), flush=True)
+        print(
+            "\n".join(as_json(described, top1, row) for row in rows)
+            if arguments.json
+            else as_table(described, top1, rows),
+            flush=True,
+        )
     sys.exit(failed)
 
 

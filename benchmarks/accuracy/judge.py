@@ -1,4 +1,5 @@
-"""Figures of int8 models: each photograph is decoded once, and goes through the float model and all int8 models in one process."""
+"""Figures of int8 models: each photograph is decoded once, and goes through the float model and all int8 models in one
+process."""
 
 from __future__ import annotations
 
@@ -17,8 +18,8 @@ import numpy as np
 from benchmarks.accuracy import inference
 from benchmarks.accuracy.models import DescribedModel
 from benchmarks.accuracy.recipes import Made
-from pyncnnq.data import find_chosen
 from pyncnnq.inputs import InputSpec
+from pyncnnq.inputs.data import find_chosen
 from pyncnnq.inputs.loading import load_sample
 
 
@@ -37,8 +38,11 @@ class Figures:
     sqnr: dict[str, float]
 
 
-def judge(described: DescribedModel, made: Sequence[Made], photographs: int | None) -> tuple[float | None, list[Figures]]:
-    """The float model's top-1, and figures of each model that was made of it, on so many photographs (None: all) of `eval`.
+def judge(
+    described: DescribedModel, made: Sequence[Made], photographs: int | None
+) -> tuple[float | None, list[Figures]]:
+    """The float model's top-1, and figures of each model that was made of it, on so many photographs (None: all) of
+    `eval`.
 
     Raises:
         BrokenProcessPool, RuntimeError: stock ncnn cannot run one of the models.
@@ -56,14 +60,19 @@ def judge(described: DescribedModel, made: Sequence[Made], photographs: int | No
         with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn"), _start, job) as workers:
             answers = list(workers.map(_compare, paths, chunksize=4))
     signal = [math.fsum(column) for column in zip(*(answer.signal for answer in answers), strict=True)]
-    noise = [[math.fsum(answer.noise[index][place] for answer in answers) for place in range(len(blobs))] for index in range(len(made))]
+    noise = [
+        [math.fsum(answer.noise[index][place] for answer in answers) for place in range(len(blobs))]
+        for index in range(len(made))
+    ]
     ratios = [{blob: decibels(*powers) for blob, *powers in zip(blobs, signal, row, strict=True)} for row in noise]
     if not described.classes:
         return None, [Figures(None, None, row) for row in ratios]
     top = np.array([answer.top for answer in answers])  # (photographs, 1 + int8s)
     labels = np.array([[described.label(path)] for path in paths])
     top1, agreement = (100 * np.mean(top == expected, axis=0) for expected in (labels, top[:, :1]))
-    return float(top1[0]), [Figures(*row) for row in zip(top1[1:].tolist(), agreement[1:].tolist(), ratios, strict=True)]
+    return float(top1[0]), [
+        Figures(*row) for row in zip(top1[1:].tolist(), agreement[1:].tolist(), ratios, strict=True)
+    ]
 
 
 def decibels(signal: float, noise: float) -> float:
@@ -74,7 +83,9 @@ def decibels(signal: float, noise: float) -> float:
 
 def squared_distance(expected: inference.Array, found: inference.Array) -> float:
     """Infinite where the shapes differ or a value is not finite."""
-    distance = float(np.square(expected.astype(np.float64) - found).sum()) if expected.shape == found.shape else math.inf
+    distance = (
+        float(np.square(expected.astype(np.float64) - found).sum()) if expected.shape == found.shape else math.inf
+    )
     return distance if math.isfinite(distance) else math.inf
 
 
@@ -104,10 +115,14 @@ class _Worker:
 _worker: _Worker
 
 
-def _start(files: Sequence[tuple[Path, Path, Mapping[str, bool]]], bottom: str, blobs: Sequence[str], spec: InputSpec) -> None:
+def _start(
+    files: Sequence[tuple[Path, Path, Mapping[str, bool]]], bottom: str, blobs: Sequence[str], spec: InputSpec
+) -> None:
     global _worker
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # some models make ncnn print a line for each inference
-    _worker = _Worker([inference.load(param, bin_path, **options) for param, bin_path, options in files], bottom, blobs, spec)
+    _worker = _Worker(
+        [inference.load(param, bin_path, **options) for param, bin_path, options in files], bottom, blobs, spec
+    )
 
 
 def _compare(photograph: Path) -> _Answer:

@@ -1,4 +1,5 @@
-"""The models that `models.json` of the shared folder describes, with the photographs to calibrate on and to judge by."""
+"""The models that `models.json` of the shared folder describes, with the photographs to calibrate on and to judge
+by."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from benchmarks.accuracy.models import DescribedModel
 from pyncnnq import Model, calibrate, collect, optimize, quantize
-from pyncnnq.calibration import check_choices
+from pyncnnq.calibration.calibrate import check_choices
 
 BF16 = "bf16"
 """The float model itself, its weights and blobs stored by ncnn in 16 bits: what a phone may make of it without int8."""
@@ -43,9 +43,10 @@ def make(
     """For each recipe, then for each recipe of `optimize` without each technique: the model.
 
     Args:
-        recipes: BF16, names in OPTIMIZED or `pyncnnq.thresholds.METHODS`.
+        recipes: BF16, names in OPTIMIZED or `pyncnnq.calibration.methods.METHODS`.
         without: techniques to leave out, one at a time.
-        weight_bits: with a method of thresholds, how the bits of weights are chosen, a name in `pyncnnq.weight_scales.WEIGHT_BITS`.
+        weight_bits: with a method of thresholds, how the bits of weights are chosen, a name in
+            `pyncnnq.calibration.weight_scales.WEIGHT_BITS`.
         photographs: how many of `calib`; None: all.
     """
     optimized = [recipe for recipe in recipes if recipe in OPTIMIZED]
@@ -64,5 +65,7 @@ def make(
     for recipe in optimized:
         for left_out in ((), *((technique,) for technique in without)):
             start = time.perf_counter()
-            done = optimize(model, described.calib, options=described.options, samples=photographs, recipe=recipe, without=left_out)
+            done = optimize(
+                model, described.calib, options=described.options, samples=photographs, recipe=recipe, without=left_out
+            )
             yield Made(" without ".join((recipe, *left_out)), done.int8, time.perf_counter() - start)

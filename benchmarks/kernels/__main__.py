@@ -103,8 +103,12 @@ def numpy_ways(x: Floats) -> dict[str, Callable[[], object]]:
         "range_f32": lambda: (x.min(), x.max()),
         "histogram": lambda: np.histogram(magnitudes, 2048, (0, top)),
         "quantize_f32_s8": lambda: quantize(np.multiply(x, np.float32(31.7), out=product)),
-        "dequantize_s32_f32": lambda: np.add(np.multiply(integers, np.float32(0.03), out=product), np.float32(0.5), out=product),
-        "requantize_s32_s8": lambda: quantize(np.maximum(np.multiply(integers, np.float32(1e-8), out=product) + np.float32(0.5), 0) * 20),
+        "dequantize_s32_f32": lambda: np.add(
+            np.multiply(integers, np.float32(0.03), out=product), np.float32(0.5), out=product
+        ),
+        "requantize_s32_s8": lambda: quantize(
+            np.maximum(np.multiply(integers, np.float32(1e-8), out=product) + np.float32(0.5), 0) * 20
+        ),
     }
 
 
@@ -140,7 +144,10 @@ def measure_kernel(timer: ModuleType, kernel: str, size: str, kind: str, x: Floa
 def measure_gemm(timer: ModuleType, samples: int) -> list[dict[str, object]]:
     """Thousand million multiplications and additions a second, for shapes of real layers."""
     found: list[dict[str, object]] = []
-    for name, (m, n, k) in {"3x3, 128 channels, 28x28": (784, 128, 1152), "1x1, 320 to 1280, 7x7": (49, 1280, 320)}.items():
+    for name, (m, n, k) in {
+        "3x3, 128 channels, 28x28": (784, 128, 1152),
+        "1x1, 320 to 1280, 7x7": (49, 1280, 320),
+    }.items():
         for target in _core.supported_targets():
             ns = statistics.median(timer.time_gemm(_core.kernels(target), m, n, k, samples))
             found.append({"layer": name, "target": target, "gops": 2 * m * n * k / ns})
@@ -164,7 +171,15 @@ def measure_kl(timer: ModuleType, samples: int) -> list[dict[str, object]]:
         assert threshold == timer.textbook_kl(histogram, 128), name
         ours = median_of(lambda histogram=histogram: _core.kl_threshold_bin(histogram, 128), samples)  # type: ignore[misc]
         textbook = median_of(lambda histogram=histogram: timer.textbook_kl(histogram, 128), max(3, samples // 3))  # type: ignore[misc]
-        found.append({"data": name, "threshold": threshold, "ms": ours / 1e6, "textbook_ms": textbook / 1e6, "times": textbook / ours})
+        found.append(
+            {
+                "data": name,
+                "threshold": threshold,
+                "ms": ours / 1e6,
+                "textbook_ms": textbook / 1e6,
+                "times": textbook / ours,
+            }
+        )
     return found
 
 
@@ -172,7 +187,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks kernels", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--json", type=Path, help="write all figures there")
     parser.add_argument("--plot", type=Path, help="draw them there (png, svg, pdf)")
-    parser.add_argument("--samples", type=int, default=15, choices=range(1, 1000), metavar="N", help="of each time; medians are shown")
+    parser.add_argument(
+        "--samples", type=int, default=15, choices=range(1, 1000), metavar="N", help="of each time; medians are shown"
+    )
     parser.add_argument("--only", choices=[*BYTES, "gemm", "kl"])
     arguments = parser.parse_args()
     if arguments.plot and importlib.util.find_spec("matplotlib") is None:
@@ -189,7 +206,9 @@ def main() -> None:
                 measured = measure_kernel(timer, kernel, size, kind, x, arguments.samples)
                 rows += measured
                 for row in measured:
-                    speed = f"{row.nanoseconds:9.4f} ns/element {row.gigabytes:8.2f} GB/s {row.elements:8.3f} G elements/s"
+                    speed = (
+                        f"{row.nanoseconds:9.4f} ns/element {row.gigabytes:8.2f} GB/s {row.elements:8.3f} G elements/s"
+                    )
                     speed += f" {row.nanoseconds * clock:7.2f} cycles/element"
                     print(f"{kernel:24} {size:7} {kind:9} {row.who:13} {speed} {row.limits:8.2f} x limit", flush=True)
     gemm = measure_gemm(timer, arguments.samples) if arguments.only in (None, "gemm") else []
@@ -198,7 +217,8 @@ def main() -> None:
     kl = measure_kl(timer, arguments.samples) if arguments.only in (None, "kl") else []
     for each in kl:
         print(
-            f"KL search  {each['data']:10} {each['ms']:6.3f} ms, textbook {each['textbook_ms']:6.2f} ms: {each['times']:.0f} times as fast"
+            f"KL search  {each['data']:10} {each['ms']:6.3f} ms, textbook {each['textbook_ms']:6.2f} ms: "
+            f"{each['times']:.0f} times as fast"
         )
     everything = {"clock_ghz": clock, "kernels": [asdict(row) for row in rows], "gemm": gemm, "kl": kl}
     if arguments.json:

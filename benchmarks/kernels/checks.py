@@ -29,7 +29,10 @@ def check(kernels: _core.Kernels, kernel: str, x: Floats) -> None:
             found, expected = kernels.range_f32(x)[1:], (x.min(), x.max())
         case "summarize_f32":
             summary = kernels.summarize_f32(x)
-            found, expected = (summary["min"], summary["max"], summary["zeros"]), (x.min(), x.max(), np.count_nonzero(x == 0))
+            found, expected = (
+                (summary["min"], summary["max"], summary["zeros"]),
+                (x.min(), x.max(), np.count_nonzero(x == 0)),
+            )
             np.testing.assert_allclose(summary["lane_sums"].sum(), x.sum(dtype=np.float64), rtol=1e-9, atol=1e-6)
         case "histogram":
             part = x[:65535]
@@ -41,7 +44,10 @@ def check(kernels: _core.Kernels, kernel: str, x: Floats) -> None:
             found, expected = kernels.quantize_f32_s8(x, 31.7), rounded(x * np.float32(31.7))
         case "dequantize_s8_f32":
             q = (integers % 251 - 125).astype(np.int8)
-            found, expected = kernels.dequantize_s8_f32(q, 0.03, 0.5), q.astype(np.float32) * np.float32(0.03) + np.float32(0.5)
+            found, expected = (
+                kernels.dequantize_s8_f32(q, 0.03, 0.5),
+                q.astype(np.float32) * np.float32(0.03) + np.float32(0.5),
+            )
         case "dequantize_s32_f32":
             found, expected = (
                 kernels.dequantize_s32_f32(integers, 0.03, 0.5),

@@ -28,12 +28,20 @@ from pyncnnq.report.tables import print_table
 @data_options
 @output_options
 def analyze_command(
-    param: Path, bin: Path, int8_param: Path, int8_bin: Path, data: tuple[str, ...], quiet: bool, as_json: bool, **options: Any
+    param: Path,
+    bin: Path,
+    int8_param: Path,
+    int8_bin: Path,
+    data: tuple[str, ...],
+    quiet: bool,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Say which layers of an int8 model cost most, and why.
 
-    PARAM and BIN are the float model, INT8_PARAM and INT8_BIN the int8 model made from it; DATA and the options from --preset on as for
-    `pyncnnq calibrate`.  Unless --samples says otherwise, 32 samples are used.  `pyncnnq evaluate --report` shows all of it as a page.
+    PARAM and BIN are the float model, INT8_PARAM and INT8_BIN the int8 model made from it; DATA and the options from
+    --preset on as for `pyncnnq calibrate`.  Unless --samples says otherwise, 32 samples are used.  `pyncnnq evaluate
+    --report` shows all of it as a page.
     """
     request = DataRequest.read(data, options)
     model, int8 = load_model(param, bin), load_model(int8_param, int8_bin)
@@ -63,7 +71,10 @@ def _print(result: Analysis) -> None:
     for layer in result.layers:
         for line in (*layer.faults, *layer.advice):
             click.echo(f"{layer.name}: {line}")
-    click.echo(f"{result.samples[0]} samples, {result.samples[1]} of them to rank layers; in dB, the gain in float that of the outputs")
+    click.echo(
+        f"{result.samples[0]} samples, {result.samples[1]} of them to rank layers; in dB, the gain in float "
+        "that of the outputs"
+    )
 
 
 def _row(one: LayerDiagnosis) -> Sequence[str]:

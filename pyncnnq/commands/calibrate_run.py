@@ -11,21 +11,21 @@ from typing import Any
 
 import click
 
-from pyncnnq.calibration import CalibratedLayer, Calibration, calibrate, check_choices, check_model
+from pyncnnq.calibration.calibrate import CalibratedLayer, Calibration, calibrate, check_choices, check_model
 from pyncnnq.commands.data_request import DataRequest
 from pyncnnq.commands.options import print_fused
-from pyncnnq.data import CalibrationData
 from pyncnnq.files import check_writable
-from pyncnnq.fusing import Fused
-from pyncnnq.fusing.checked import fuse_for
-from pyncnnq.fusing.marks import mark
 from pyncnnq.inputs import pick
+from pyncnnq.inputs.data import CalibrationData
 from pyncnnq.model import load_model
-from pyncnnq.quantizable import needs_data
+from pyncnnq.model.quantizable import needs_data
 from pyncnnq.report.progress import progress
 from pyncnnq.report.tables import print_table
-from pyncnnq.statistics.driver import Statistics, observe_samples
-from pyncnnq.statistics.pool import WorkerPool
+from pyncnnq.rewrites.fusing import Fused
+from pyncnnq.rewrites.fusing.checked import fuse_for
+from pyncnnq.rewrites.fusing.marks import mark
+from pyncnnq.runtime.pool import WorkerPool
+from pyncnnq.statistics.observe import Statistics, observe_samples
 
 
 def run(
@@ -60,14 +60,17 @@ def run(
     with tempfile.TemporaryDirectory(prefix="pyncnnq-") as folder:
         fused = Fused(model) if options["no_fuse"] else fuse_for(model, replace(found, samples=samples), Path(folder))
         with progress("calibrate", quiet=quiet or as_json) as update:
-            statistics = observe_samples(fused.model, samples, found.inputs, pool, strict=request.setting("strict", False), progress=update)
+            statistics = observe_samples(
+                fused.model, samples, found.inputs, pool, strict=request.setting("strict", False), progress=update
+            )
         pool.end()  # only then is all known that ncnn printed
     result = calibrate(fused.model, statistics, **choices)
     if fused.changes:
         mark(result.table)
     if fused.reweighted:
         result.warnings.append(
-            f"the table is for the fused model: {len(fused.reweighted)} layers have new weights; pyncnnq quantize fuses it by itself, but "
+            f"the table is for the fused model: {len(fused.reweighted)} layers have new weights; pyncnnq "
+            "quantize fuses it by itself, but "
             "ncnn2int8 needs the model that ncnnoptimize writes (--no-fuse: leave the model as it is)"
         )
     _finish(target, result, statistics, found, fused, quiet=quiet, as_json=as_json)
@@ -110,7 +113,14 @@ def _finish(
         click.echo(f"printed while running{f', {count} times' if count > 1 else ''}: {line}", err=True)
     columns = ("layer", "type", "max", "threshold", "scale", "weight bits")
     rows = [
-        (layer.name, layer.type, f"{layer.absmax:.6g}", f"{layer.threshold:.6g}", f"{layer.scale:.6g}", _weight_bits(layer))
+        (
+            layer.name,
+            layer.type,
+            f"{layer.absmax:.6g}",
+            f"{layer.threshold:.6g}",
+            f"{layer.scale:.6g}",
+            _weight_bits(layer),
+        )
         for layer in result.layers
     ]
     if rows:
@@ -122,4 +132,8 @@ def _finish(
 
 
 def _weight_bits(layer: CalibratedLayer) -> str:
-    return f"{layer.weight_bits}, {layer.bounded_outputs} outputs less" if layer.bounded_outputs else str(layer.weight_bits)
+    return (
+        f"{layer.weight_bits}, {layer.bounded_outputs} outputs less"
+        if layer.bounded_outputs
+        else str(layer.weight_bits)
+    )

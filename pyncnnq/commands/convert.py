@@ -19,17 +19,25 @@ from pyncnnq.report.progress import progress
 @click.command("convert")
 @click.argument("source", type=PATH, metavar="MODEL")
 @click.argument("data", nargs=-1)
-@click.option("--output", "-o", type=OUTPUT_PATH, help="Write OUTPUT.param and OUTPUT.bin.  [default: MODEL's name, beside it]")
+@click.option(
+    "--output", "-o", type=OUTPUT_PATH, help="Write OUTPUT.param and OUTPUT.bin.  [default: MODEL's name, beside it]"
+)
 @shape_option
 @data_options
 @output_options
 def convert_command(
-    source: Path, data: tuple[str, ...], output: Path | None, shape: tuple[str, ...], quiet: bool, as_json: bool, **options: Any
+    source: Path,
+    data: tuple[str, ...],
+    output: Path | None,
+    shape: tuple[str, ...],
+    quiet: bool,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Convert MODEL, a file of ONNX or TorchScript, to a float ncnn model, and check it against the original.
 
-    The outputs of both are compared on some of DATA (as for `pyncnnq calibrate`), or on random numbers if there is none, if onnxruntime or
-    torch is installed.
+    The outputs of both are compared on some of DATA (as for `pyncnnq calibrate`), or on random numbers if there is
+    none, if onnxruntime or torch is installed.
     """
     request = DataRequest.read(data, options)
     targets = model_targets(output or Path(source.parent, source.stem), inputs=(source, *request.files))

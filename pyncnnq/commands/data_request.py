@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pyncnnq.data import CalibrationData, find_data
 from pyncnnq.errors import InputError
 from pyncnnq.inputs import Settings, exists, parse_options, parse_words, pick, read_config, split_words
+from pyncnnq.inputs.data import CalibrationData, find_data
 from pyncnnq.model import Model
 
 
@@ -55,7 +55,9 @@ class DataRequest:
         Raises:
             InputError: no data, data that does not fit the model, or options that are missing or contradictory.
         """
-        on_command_line = parse_options(**{name: self._options[name] for name in ("preset", "mean", "norm", "size", "pixel", "resize")})
+        on_command_line = parse_options(
+            **{name: self._options[name] for name in ("preset", "mean", "norm", "size", "pixel", "resize")}
+        )
         return find_data(
             model,
             self._for_inputs(model),
@@ -70,13 +72,15 @@ class DataRequest:
         return replace(found, samples=pick(found.samples, self.setting("samples")))
 
     def _for_inputs(self, model: Model) -> list[Any]:
-        """One DATA for each model input; all of them for a single one; those of the configuration file when none is given."""
+        """One DATA for each model input; all of them for a single one; those of the configuration file when none is
+        given."""
         if not self.paths:
             paths_in_config = [row.data for row in self._written.inputs if row.data is not None]
             if paths_in_config:
                 return list(paths_in_config)
             raise InputError(
-                f"{model.param_path}: needs calibration data: give a folder of images, a list file or .npy files after the model's files"
+                f"{model.param_path}: needs calibration data: give a folder of images, a list file or .npy "
+                "files after the model's files"
             )
         if len(model.inputs) == 1:
             return [self.paths]

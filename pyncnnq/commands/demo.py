@@ -25,14 +25,18 @@ def demo_command(folder: Path) -> None:
     table = folder / "model.table"
     try:
         if folder.exists() and any(folder.iterdir()) and not _holds_demo(param):
-            raise PyncnnqError(f"{folder}: holds other files already, which the demo could overwrite; name another folder")
+            raise PyncnnqError(
+                f"{folder}: holds other files already, which the demo could overwrite; name another folder"
+            )
         images.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(DEMO.param, param)
         shutil.copyfile(DEMO.bin, bin_path)
         for image in sorted(DEMO.images.iterdir()):
             shutil.copyfile(image, images / image.name)
     except OSError as error:
-        raise PyncnnqError(f"{error.filename or folder}: cannot write the demo: {error.strerror}; name another folder") from error
+        raise PyncnnqError(
+            f"{error.filename or folder}: cannot write the demo: {error.strerror}; name another folder"
+        ) from error
     options = [f"--mean={_join(DEMO.mean)}", f"--norm={_join(DEMO.norm)}", f"--pixel={DEMO.pixel}"]
     int8 = folder / "model-int8"
     _run(calibrate_command, param, bin_path, images, *options, "-o", table)
@@ -40,8 +44,10 @@ def demo_command(folder: Path) -> None:
     click.echo(
         f"\nThe calibration table is {table}.\n"
         f"The int8 model is {int8}.param and {int8}.bin: load it with ncnn as any other.\n"
-        f"Next: the same commands with your own model and a folder of a few hundred photographs; --preset and --mean/--norm/--size say\n"
-        f"how the network expects its images (pyncnnq calibrate --help), and pyncnnq inspect MODEL.param MODEL.bin shows what it holds."
+        "Next: the same commands with your own model and a folder of a few hundred photographs; --preset and "
+        "--mean/--norm/--size say\n"
+        "how the network expects its images (pyncnnq calibrate --help), and pyncnnq inspect MODEL.param "
+        "MODEL.bin shows what it holds."
     )
 
 

@@ -1,4 +1,5 @@
-"""`pyncnnq deploy`: from ONNX or TorchScript and a folder of images to an int8 model and what an application needs beside it."""
+"""`pyncnnq deploy`: from ONNX or TorchScript and a folder of images to an int8 model and what an application needs
+beside it."""
 
 from __future__ import annotations
 
@@ -9,7 +10,15 @@ from typing import Any
 import click
 
 from pyncnnq.commands.data_request import DataRequest
-from pyncnnq.commands.options import PATH, budget_options, data_options, fuse_option, output_options, recipe_option, shape_option
+from pyncnnq.commands.options import (
+    PATH,
+    budget_options,
+    data_options,
+    fuse_option,
+    output_options,
+    recipe_option,
+    shape_option,
+)
 from pyncnnq.commands.quantize_data import print_candidates
 from pyncnnq.deployment.deploy import Deployed, deploy_on
 from pyncnnq.optimization.mixed_precision import Budget
@@ -20,14 +29,25 @@ from pyncnnq.report.progress import progress
 @click.command("deploy")
 @click.argument("source", type=PATH, metavar="MODEL")
 @click.argument("data", nargs=-1)
-@click.option("--output", "-o", type=PATH, required=True, help="Folder to write into; files of the same names are replaced.")
+@click.option(
+    "--output", "-o", type=PATH, required=True, help="Folder to write into; files of the same names are replaced."
+)
 @shape_option
 @data_options
 @recipe_option
-@click.option("--exclude", multiple=True, metavar="PATTERN", help="Keep these layers in float: names such as 'stem_*', or type:Gemm.")
+@click.option(
+    "--exclude",
+    multiple=True,
+    metavar="PATTERN",
+    help="Keep these layers in float: names such as 'stem_*', or type:Gemm.",
+)
 @budget_options
 @fuse_option
-@click.option("--labels", metavar="FROM", help="Class of each sample: folders, a .csv of FILE,CLASS, or a file with the class names.")
+@click.option(
+    "--labels",
+    metavar="FROM",
+    help="Class of each sample: folders, a .csv of FILE,CLASS, or a file with the class names.",
+)
 @output_options
 def deploy_command(
     source: Path,
@@ -44,9 +64,10 @@ def deploy_command(
 ) -> None:
     """From MODEL, a file of ONNX or TorchScript, and images to a checked int8 model in a folder.
 
-    Converts MODEL, compares the float ncnn model with it on some of DATA, calibrates and quantizes as `pyncnnq quantize` does with DATA,
-    and evaluates on the samples that were held out of the calibration.  The folder gets both models, a calibration table, a report, and
-    programs in C++ and Python that run the int8 model with the same preprocessing.
+    Converts MODEL, compares the float ncnn model with it on some of DATA, calibrates and quantizes as `pyncnnq
+    quantize` does with DATA, and evaluates on the samples that were held out of the calibration.  The folder gets both
+    models, a calibration table, a report, and programs in C++ and Python that run the int8 model with the same
+    preprocessing.
     """
     request = DataRequest.read(data, options)
     silent = quiet or as_json

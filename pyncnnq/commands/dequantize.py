@@ -13,11 +13,17 @@ from pyncnnq.quantization import dequantize
 
 @click.command("dequantize")
 @model_arguments
-@click.option("--output", "-o", type=OUTPUT_PATH, help="Write OUTPUT.param and OUTPUT.bin.  [default: PARAM's name with -float, beside it]")
+@click.option(
+    "--output",
+    "-o",
+    type=OUTPUT_PATH,
+    help="Write OUTPUT.param and OUTPUT.bin.  [default: PARAM's name with -float, beside it]",
+)
 def dequantize_command(param: Path, bin: Path, output: Path | None) -> None:
     """Write the float model that an int8 model stands for, to compare it with the original.
 
-    Its weights are the int8 ones divided by their scales: what differs from the original is the rounding of the weights.
+    Its weights are the int8 ones divided by their scales: what differs from the original is the rounding of the
+        weights.
     """
     targets = model_targets(output or param.with_name(f"{param.stem}-float"), inputs=(param, bin))
     dequantize(load_model(param, bin)).save(*targets)

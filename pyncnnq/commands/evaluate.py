@@ -12,13 +12,13 @@ import click
 
 from pyncnnq.commands.data_request import DataRequest
 from pyncnnq.commands.options import OUTPUT_PATH, PATH, data_options, model_arguments, output_options
-from pyncnnq.data import CalibrationData
 from pyncnnq.errors import FailedGateError, PyncnnqError
 from pyncnnq.evaluation.analyze import MOST_SAMPLES, analyze_on
 from pyncnnq.evaluation.evaluate import Evaluation, evaluate_on
 from pyncnnq.evaluation.labels import class_names
 from pyncnnq.files import check_writable, write_files
 from pyncnnq.inputs import pick
+from pyncnnq.inputs.data import CalibrationData
 from pyncnnq.model import Model, load_model
 from pyncnnq.report.evaluation import print_evaluation
 from pyncnnq.report.facts import finite
@@ -31,14 +31,29 @@ from pyncnnq.report.progress import Update, progress
 @click.argument("int8_param", type=PATH)
 @click.argument("int8_bin", type=PATH)
 @click.argument("data", nargs=-1)
-@click.option("--labels", metavar="FROM", help="Class of each sample: folders, a .csv of FILE,CLASS, or a file with the class names.")
-@click.option("--metric", metavar="FILE.py:NAME", help="A score of your own: a function of the outputs by name and the sample's files.")
-@click.option("--threads", type=click.IntRange(min=1), default=1, help="Of one inference, where speed is measured.  [default: 1]")
+@click.option(
+    "--labels",
+    metavar="FROM",
+    help="Class of each sample: folders, a .csv of FILE,CLASS, or a file with the class names.",
+)
+@click.option(
+    "--metric",
+    metavar="FILE.py:NAME",
+    help="A score of your own: a function of the outputs by name and the sample's files.",
+)
+@click.option(
+    "--threads", type=click.IntRange(min=1), default=1, help="Of one inference, where speed is measured.  [default: 1]"
+)
 @click.option("--fail-under-sqnr", type=float, metavar="DB", help="Exit with code 1 if an output's SQNR is below this.")
 @click.option(
-    "--fail-drop", type=float, metavar="POINTS", help="Exit with code 1 if top-1 (in percentage points), or the metric, drops more."
+    "--fail-drop",
+    type=float,
+    metavar="POINTS",
+    help="Exit with code 1 if top-1 (in percentage points), or the metric, drops more.",
 )
-@click.option("--report", type=OUTPUT_PATH, help="Write a page (.html) with all of this, and what `pyncnnq analyze` finds.")
+@click.option(
+    "--report", type=OUTPUT_PATH, help="Write a page (.html) with all of this, and what `pyncnnq analyze` finds."
+)
 @data_options
 @output_options
 def evaluate_command(
@@ -59,8 +74,8 @@ def evaluate_command(
 ) -> None:
     """Compare an int8 model with the float model it was made from, both in stock ncnn on the same data.
 
-    PARAM and BIN are the float model, INT8_PARAM and INT8_BIN the int8 model; DATA and the options from --preset on as for
-    `pyncnnq calibrate`, best with images that were not calibrated on.
+    PARAM and BIN are the float model, INT8_PARAM and INT8_BIN the int8 model; DATA and the options from --preset on as
+    for `pyncnnq calibrate`, best with images that were not calibrated on.
     """
     if fail_drop is not None and not (labels or metric):
         raise PyncnnqError("--fail-drop: there is nothing to drop; give --labels or --metric too")
@@ -75,7 +90,9 @@ def evaluate_command(
     def show(what: str) -> AbstractContextManager[Update | None]:
         return progress(what, quiet=quiet or as_json)
 
-    result = evaluate_on(model, int8, chosen, workers, labels=labels, metric=metric, threads=threads, strict=strict, progress=show)
+    result = evaluate_on(
+        model, int8, chosen, workers, labels=labels, metric=metric, threads=threads, strict=strict, progress=show
+    )
     told = asdict(result)
     if report is not None:
         few = replace(chosen, samples=pick(chosen.samples, MOST_SAMPLES))
@@ -95,7 +112,9 @@ def evaluate_command(
         raise FailedGateError("; ".join(failures))
 
 
-def _settings(model: Model, int8: Model, data: CalibrationData, request: DataRequest, labels: str | None) -> dict[str, str]:
+def _settings(
+    model: Model, int8: Model, data: CalibrationData, request: DataRequest, labels: str | None
+) -> dict[str, str]:
     """What the report says of the command line."""
     return {
         "int8 model": str(int8.param_path),
@@ -109,12 +128,18 @@ def _settings(model: Model, int8: Model, data: CalibrationData, request: DataReq
 def _failures(result: Evaluation, least_sqnr: float | None, most_drop: float | None) -> list[str]:
     failures = []
     if least_sqnr is not None:
-        failures += [f"SQNR of {one.name} is {one.sqnr:.2f} dB, below {least_sqnr:g}" for one in result.outputs if one.sqnr < least_sqnr]
+        failures += [
+            f"SQNR of {one.name} is {one.sqnr:.2f} dB, below {least_sqnr:g}"
+            for one in result.outputs
+            if one.sqnr < least_sqnr
+        ]
     if most_drop is not None:
         changes = [("top-1", result.accuracy.top1_change)] if result.accuracy else []
         changes += [(result.score.metric, result.score.change)] if result.score else []
         # Not `>`: a score that is not a number fails too.
         failures += [
-            f"{name} drops by {-one.estimate:.4g}, more than {most_drop:g}" for name, one in changes if not -one.estimate <= most_drop
+            f"{name} drops by {-one.estimate:.4g}, more than {most_drop:g}"
+            for name, one in changes
+            if not -one.estimate <= most_drop
         ]
     return failures

@@ -1,4 +1,5 @@
-"""`pyncnnq import-qdq`: from an ONNX model that another tool has quantized to the float model, the table and the int8 model."""
+"""`pyncnnq import-qdq`: from an ONNX model that another tool has quantized to the float model, the table and the int8
+model."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ from pyncnnq.report.tables import print_table
     "-o",
     type=OUTPUT_PATH,
     metavar="NAME",
-    help="Write NAME.param, NAME.bin, NAME.table, NAME-int8.param and NAME-int8.bin.  [default: MODEL's name, beside it]",
+    help="Write NAME.param, NAME.bin, NAME.table, NAME-int8.param and NAME-int8.bin.  [default: MODEL's name, "
+    "beside it]",
 )
 @shape_option
 @output_options
@@ -37,7 +39,9 @@ def import_qdq_command(model: Path, output: Path | None, shape: tuple[str, ...],
     check_writable(table, inputs=[model])
     int8s = model_targets(floats[0].with_name(f"{floats[0].stem}-int8"), inputs=[model])
     result = import_qdq(model, shape)
-    write_files({**model_files(result.model, *floats), table: encode(result.table.text()), **model_files(result.int8, *int8s)})
+    write_files(
+        {**model_files(result.model, *floats), table: encode(result.table.text()), **model_files(result.int8, *int8s)}
+    )
     _report(result, [*floats, table, *int8s], quiet=quiet, as_json=as_json)
 
 
@@ -62,11 +66,14 @@ def _report(result: ImportedQdq, files: list[Path], *, quiet: bool, as_json: boo
     if quiet:
         return
     columns = ("layer", "type", "was", "QDQ's step", "scale")
-    rows = [(layer.name, layer.type, layer.source, f"{layer.step:.6g}", f"{layer.scale:.6g}") for layer in result.layers]
+    rows = [
+        (layer.name, layer.type, layer.source, f"{layer.step:.6g}", f"{layer.scale:.6g}") for layer in result.layers
+    ]
     print_table(columns, rows, numeric=columns[3:])
     for name, reason in result.in_float.items():
         click.echo(f"in float: {name}: {reason}")
     counts = (
-        f"{len(result.layers)} layers int8, {len(result.in_float)} quantized ones in float, {len(result.folded)} blobs with a zero point"
+        f"{len(result.layers)} layers int8, {len(result.in_float)} quantized ones in float, "
+        f"{len(result.folded)} blobs with a zero point"
     )
     click.echo(f"{', '.join(map(str, files))}: {counts}; {summary.bytes_before:,} -> {summary.bytes_after:,} bytes")

@@ -10,9 +10,15 @@ from pathlib import Path
 import click
 
 from pyncnnq.commands.options import model_arguments
-from pyncnnq.data import input_layer
+from pyncnnq.inputs.data import input_layer
 from pyncnnq.model import Layer, Model, load_model
-from pyncnnq.quantizable import has_dynamic_weight, input_channels, is_int8, needs_activation_scale, quantized_weights
+from pyncnnq.model.quantizable import (
+    has_dynamic_weight,
+    input_channels,
+    is_int8,
+    needs_activation_scale,
+    quantized_weights,
+)
 from pyncnnq.report.tables import print_table
 from pyncnnq.targets import active_target, targets
 
@@ -26,7 +32,8 @@ class InspectedLayer:
         shape: its input channels (or elements), output channels and kernel, as far as it has them.
         parameters: how many weights it has, biases included.
         format: how its weights are stored.
-        scales: where its int8 scales come from: "table", "weights only" (it quantizes its input while running) or "in the model".
+        scales: where its int8 scales come from: "table", "weights only" (it quantizes its input while running) or "in
+            the model".
     """
 
     name: str

@@ -39,18 +39,26 @@ def model_arguments(command: Command) -> Command:
 def output_options(command: Command) -> Command:
     """How much is printed, and in what form."""
     quiet = click.option("--quiet", "-q", is_flag=True, help="Print warnings and errors only.")
-    return click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, and no progress.")(quiet(command))
+    return click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, and no progress.")(
+        quiet(command)
+    )
 
 
 def data_options(command: Command) -> Command:
     """How samples become the model's inputs, and which of them are used."""
     options = [
         click.option("--preset", multiple=True, metavar="NAME", help="Preprocessing by name, such as imagenet-torch."),
-        click.option("--mean", multiple=True, metavar="A,B,C", help="Subtracted from each channel, in the order of --pixel."),
+        click.option(
+            "--mean", multiple=True, metavar="A,B,C", help="Subtracted from each channel, in the order of --pixel."
+        ),
         click.option("--norm", multiple=True, metavar="A,B,C", help="Multiplied into each channel after that."),
-        click.option("--size", multiple=True, metavar="W,H", help="Size of the network's input.  [default: the Input layer's]"),
+        click.option(
+            "--size", multiple=True, metavar="W,H", help="Size of the network's input.  [default: the Input layer's]"
+        ),
         click.option("--pixel", multiple=True, metavar="ORDER", help="RGB, BGR, GRAY, RGBA or BGRA."),
-        click.option("--resize", multiple=True, metavar="HOW", help="stretch, letterbox or short-side:N.  [default: stretch]"),
+        click.option(
+            "--resize", multiple=True, metavar="HOW", help="stretch, letterbox or short-side:N.  [default: stretch]"
+        ),
         click.option("--config", type=PATH, help="TOML file that holds these options (docs/preprocessing.md)."),
         click.option("--samples", type=click.IntRange(min=1), help="Use only so many, evenly spread over the data."),
         click.option("--workers", type=click.IntRange(min=1), help="Processes.  [default: one for each core]"),
@@ -61,7 +69,9 @@ def data_options(command: Command) -> Command:
 
 def fuse_option(command: Command) -> Command:
     """Whether layers are fused first."""
-    help_text = "Leave the model as it is: fuse no BatchNorm, Scale, activation or Padding into the layers with weights."
+    help_text = (
+        "Leave the model as it is: fuse no BatchNorm, Scale, activation or Padding into the layers with weights."
+    )
     return click.option("--no-fuse", is_flag=True, help=help_text)(command)
 
 
@@ -94,11 +104,25 @@ def shape_option(command: Command) -> Command:
 def budget_options(command: Command) -> Command:
     """What an int8 model shall reach by leaving layers in float, and how many of them."""
     options = [
-        click.option("--min-sqnr", type=float, metavar="DB", help="Leave layers in float, few of them, so that each output has this SQNR."),
-        click.option("--max-drop", type=float, metavar="X", help="The same for top-1: it changes in at most X % of the samples."),
-        click.option("--metric", metavar="FILE.py:NAME", help="A function that scores outputs: --max-drop is how far it may fall."),
         click.option(
-            "--max-float-layers", type=click.IntRange(min=0), metavar="N", help="Leave at most N in float; alone: those N that gain most."
+            "--min-sqnr",
+            type=float,
+            metavar="DB",
+            help="Leave layers in float, few of them, so that each output has this SQNR.",
+        ),
+        click.option(
+            "--max-drop", type=float, metavar="X", help="The same for top-1: it changes in at most X % of the samples."
+        ),
+        click.option(
+            "--metric",
+            metavar="FILE.py:NAME",
+            help="A function that scores outputs: --max-drop is how far it may fall.",
+        ),
+        click.option(
+            "--max-float-layers",
+            type=click.IntRange(min=0),
+            metavar="N",
+            help="Leave at most N in float; alone: those N that gain most.",
         ),
     ]
     return _with(options, command)

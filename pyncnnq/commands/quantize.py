@@ -8,10 +8,18 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from pyncnnq.commands.options import OUTPUT_PATH, budget_options, data_options, fuse_option, model_arguments, output_options, recipe_option
+from pyncnnq.commands.options import (
+    OUTPUT_PATH,
+    budget_options,
+    data_options,
+    fuse_option,
+    model_arguments,
+    output_options,
+    recipe_option,
+)
 from pyncnnq.commands.source import is_table
 from pyncnnq.errors import PyncnnqError
-from pyncnnq.statistics.pool import WorkerPool, available_cores
+from pyncnnq.runtime.pool import WorkerPool, available_cores
 
 if TYPE_CHECKING:
     from pyncnnq.quantization import GemmScale
@@ -20,10 +28,22 @@ if TYPE_CHECKING:
 @click.command("quantize")
 @model_arguments
 @click.argument("source", nargs=-1, required=True, metavar="TABLE|DATA...")
-@click.option("--output", "-o", type=OUTPUT_PATH, help="Write OUTPUT.param and OUTPUT.bin.  [default: PARAM's name with -int8, beside it]")
-@click.option("--exclude", multiple=True, metavar="PATTERN", help="Keep these layers in float: names such as 'stem_*', or type:Gemm.")
+@click.option(
+    "--output",
+    "-o",
+    type=OUTPUT_PATH,
+    help="Write OUTPUT.param and OUTPUT.bin.  [default: PARAM's name with -int8, beside it]",
+)
+@click.option(
+    "--exclude",
+    multiple=True,
+    metavar="PATTERN",
+    help="Keep these layers in float: names such as 'stem_*', or type:Gemm.",
+)
 @click.option("--only", multiple=True, metavar="PATTERN", help="Keep all other layers in float.")
-@click.option("--keep-first-last", is_flag=True, help="Keep the layers next to the model's inputs and outputs in float.")
+@click.option(
+    "--keep-first-last", is_flag=True, help="Keep the layers next to the model's inputs and outputs in float."
+)
 @click.option("--float32", is_flag=True, help="Store the weights that stay in float as float32.  [default: float16]")
 @click.option(
     "--gemm-scale",
@@ -37,7 +57,8 @@ if TYPE_CHECKING:
     "--adjusted",
     type=OUTPUT_PATH,
     metavar="NAME",
-    help="With DATA: write NAME.param, NAME.bin and NAME.table too, the float model and the table that this int8 model comes from.",
+    help="With DATA: write NAME.param, NAME.bin and NAME.table too, the float model and the table that this "
+    "int8 model comes from.",
 )
 @budget_options
 @fuse_option
@@ -62,11 +83,11 @@ def quantize_command(
 ) -> None:
     """Write the int8 model that stock ncnn runs.
 
-    TABLE is the model's calibration table (pyncnnq calibrate); a layer that lacks one of its rows there stays in float.  If the model was
-    fused to make the table, it is fused here too.
+    TABLE is the model's calibration table (pyncnnq calibrate); a layer that lacks one of its rows there stays in float.
+    If the model was fused to make the table, it is fused here too.
 
-    With DATA (as for `pyncnnq calibrate`) in its place, the model is fused and calibrated too, in several ways, and what is best on samples
-    held out is kept.  The options from --preset to --max-float-layers are for DATA.
+    With DATA (as for `pyncnnq calibrate`) in its place, the model is fused and calibrated too, in several ways, and
+    what is best on samples held out is kept.  The options from --preset to --max-float-layers are for DATA.
     """
     choices: dict[str, Any] = {"exclude": exclude, "only": only, "keep_first_last": keep_first_last, "float32": float32}
     choices["gemm_scale"] = gemm_scale
@@ -76,7 +97,8 @@ def quantize_command(
             if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
                 option = f"--{name.replace('_', '-')}"
                 raise PyncnnqError(
-                    f"{option}: is for calibration data, but {source[0]} is taken for a table; give images, or drop {option}"
+                    f"{option}: is for calibration data, but {source[0]} is taken for a table; give images, or "
+                    f"drop {option}"
                 )
         from pyncnnq.commands.quantize_table import quantize_with_table
 

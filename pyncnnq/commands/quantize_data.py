@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from pyncnnq.calibration import check_model
+from pyncnnq.calibration.calibrate import check_model
 from pyncnnq.commands.data_request import DataRequest
 from pyncnnq.commands.options import int8_targets, model_targets
 from pyncnnq.commands.quantize_summary import print_summary
@@ -23,7 +23,7 @@ from pyncnnq.optimization.mixed_precision import Budget, MixedPrecision
 from pyncnnq.optimization.recipe import Optimized, optimize_on
 from pyncnnq.report.optimized import description
 from pyncnnq.report.progress import progress
-from pyncnnq.statistics.pool import WorkerPool
+from pyncnnq.runtime.pool import WorkerPool
 
 
 def quantize_from_data(
@@ -73,9 +73,17 @@ def quantize_from_data(
     )
     pool.end()
     made_from = description(result)
-    contents = [encode(result.int8.param_text()), result.int8.bin_bytes(), (json.dumps(made_from, indent=2) + "\n").encode()]
+    contents = [
+        encode(result.int8.param_text()),
+        result.int8.bin_bytes(),
+        (json.dumps(made_from, indent=2) + "\n").encode(),
+    ]
     if adjusted:
-        contents += [encode(result.model.param_text()), result.model.bin_bytes(), encode(result.calibration.table.text())]
+        contents += [
+            encode(result.model.param_text()),
+            result.model.bin_bytes(),
+            encode(result.calibration.table.text()),
+        ]
     write_files(dict(zip((*targets, how, *adjusted), contents, strict=True)))
     for line in (*(f"skipped {reason}" for reason in result.statistics.skipped), *result.warnings):
         if not as_json:
@@ -86,7 +94,8 @@ def quantize_from_data(
 
 
 def _adjusted_targets(name: Path | None, inputs: tuple[Path, ...]) -> tuple[Path, ...]:
-    """Where to write the float model that the int8 model is made from, and its table; nowhere if that is not asked for."""
+    """Where to write the float model that the int8 model is made from, and its table; nowhere if that is not asked
+    for."""
     if name is None:
         return ()
     param, bin_path = model_targets(name, inputs)

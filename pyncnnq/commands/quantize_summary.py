@@ -51,7 +51,9 @@ def print_summary(
     if quiet:
         return
     if summary.layers:
-        print_table(("layer", "type", "written as"), [(layer.name, layer.type, layer.outcome) for layer in summary.layers])
+        print_table(
+            ("layer", "type", "written as"), [(layer.name, layer.type, layer.outcome) for layer in summary.layers]
+        )
     print_fused(fused)
     counts = [
         f"{len(summary.quantized)} layers int8",

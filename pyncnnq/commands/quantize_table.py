@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pyncnnq.calibration.table import Table
 from pyncnnq.commands.options import int8_targets
 from pyncnnq.commands.quantize_summary import print_summary
-from pyncnnq.fusing.marks import fuse_as_table
 from pyncnnq.model import load_model
 from pyncnnq.quantization import quantize
-from pyncnnq.table import Table
+from pyncnnq.rewrites.fusing.marks import fuse_as_table
 
 
 def quantize_with_table(

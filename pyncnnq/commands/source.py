@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from pyncnnq.image_suffixes import IMAGE_SUFFIXES
+from pyncnnq.inputs.image_suffixes import IMAGE_SUFFIXES
 
 
 def is_table(source: Sequence[str]) -> bool:

@@ -7,20 +7,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pyncnnq.compare.outputs import output_figures
 from pyncnnq.conversion.original import RUNTIMES, Format
 from pyncnnq.conversion.shapes import Tensor
-from pyncnnq.data import CalibrationData
 from pyncnnq.errors import PyncnnqError
-from pyncnnq.evaluation.outputs import output_figures
 from pyncnnq.inputs import InputSpec, pick
+from pyncnnq.inputs.data import CalibrationData
 from pyncnnq.model import Model
-from pyncnnq.statistics.driver import run_job
-from pyncnnq.statistics.messages import Work
-from pyncnnq.statistics.pool import WorkerPool
+from pyncnnq.runtime.pool import WorkerPool
+from pyncnnq.runtime.protocol import Work
+from pyncnnq.runtime.run import run_job
 
 LEAST_SQNR = 40.0
-"""In dB.  Sound conversions have 90 and more: the same float32 sums in another order.  Some of ncnn's functions (erf, exp) are
-approximations, which costs a deep model some of that.  What is computed in another way, be it a border or a rounding, has less than 30."""
+"""In dB.  Sound conversions have 90 and more: the same float32 sums in another order.  Some of ncnn's functions (erf,
+exp) are approximations, which costs a deep model some of that.  What is computed in another way, be it a border or a
+rounding, has less than 30."""
 
 MOST_SAMPLES = 8
 
@@ -50,7 +51,7 @@ class Checking:
     Attributes:
         original: the original.
         model: the files of the ncnn model.
-        inputs, samples: as in `pyncnnq.statistics.messages.Job`.
+        inputs, samples: as in `pyncnnq.runtime.protocol.Job`.
         outputs: the blobs to compare, each with its place among the original's outputs.
     """
 
@@ -61,7 +62,7 @@ class Checking:
     outputs: Sequence[tuple[str, int]]
 
     def start(self) -> Work:
-        """See `pyncnnq.statistics.messages.Task`."""
+        """See `pyncnnq.runtime.protocol.Job`."""
         from pyncnnq.conversion.worker import Check  # which imports ncnn and the original's runtime: in workers only
 
         return Check(self)
@@ -122,14 +123,18 @@ def check_conversion(
         data: samples, of which at most 8 are taken, evenly spread, and how they become the model's inputs.
         workers: the number of processes; None for one for each core.
         made_up: the samples are random numbers.
-        strict, progress: see `pyncnnq.statistics.driver.run_job`.
+        strict, progress: see `pyncnnq.runtime.run.run_job`.
 
     Raises:
         PyncnnqError: an output is less than 40 dB from the original's, or one of the two cannot be run.
     """
     samples = pick(data.samples, MOST_SAMPLES)
     blobs = [top for layer in model.layers for top in layer.tops]
-    outputs = [(blob, int(blob.removeprefix("out"))) for blob in blobs if blob in model.outputs and blob.removeprefix("out").isdecimal()]
+    outputs = [
+        (blob, int(blob.removeprefix("out")))
+        for blob in blobs
+        if blob in model.outputs and blob.removeprefix("out").isdecimal()
+    ]
     inputs = list(zip(model.inputs, data.inputs, strict=True))
     job = Checking(original, model.files, inputs, samples, outputs)
     with WorkerPool(workers, most=len(samples)) as pool:
@@ -137,7 +142,10 @@ def check_conversion(
     names: list[str] = next(found for found in answers.results if found is not None)
     runtime = RUNTIMES[original.format]
     for number in sorted(set(range(len(names))) - {number for _, number in outputs}):
-        raise PyncnnqError(f"{original.source}: pnnx has lost output {number}{f' ({names[number]})' if names[number] else ''}: {_ADVICE}")
+        raise PyncnnqError(
+            f"{original.source}: pnnx has lost output {number}{f' ({names[number]})' if names[number] else ''}: "
+            f"{_ADVICE}"
+        )
     checked = []
     for place, (blob, number) in enumerate(outputs):
         figures = output_figures(blob, [one[place] for one in answers.samples])
@@ -150,7 +158,8 @@ def check_conversion(
                 else f"is not finite, or not of the size it has in {runtime}"
             )
             raise PyncnnqError(
-                f"{original.source}: pnnx has not converted it faithfully: output {one} {told}, expected at least {LEAST_SQNR:g} dB; "
+                f"{original.source}: pnnx has not converted it faithfully: output {one} {told}, expected at "
+                f"least {LEAST_SQNR:g} dB; "
                 f"do --shape and --size fit the model? Else {_ADVICE}"
             )
     return ConversionCheck(runtime, len(answers.samples), made_up, checked)

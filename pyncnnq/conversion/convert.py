@@ -16,10 +16,10 @@ from pyncnnq.conversion.check import ConversionCheck, Original, check_conversion
 from pyncnnq.conversion.original import RUNTIMES, format_of, has_runtime, in_one_file, input_names
 from pyncnnq.conversion.pnnx import ConversionError, Output, run_pnnx
 from pyncnnq.conversion.shapes import GivenShape, Tensor, assign_shapes
-from pyncnnq.data import CalibrationData, Data, find_chosen, input_layer
 from pyncnnq.errors import InputError, ModelError, PyncnnqError
 from pyncnnq.files import check_writable, write_files
 from pyncnnq.inputs import ArraySpec, InputOptions
+from pyncnnq.inputs.data import CalibrationData, Data, find_chosen, input_layer
 from pyncnnq.model import Model, load_model, load_param
 from pyncnnq.model.layouts import is_known
 from pyncnnq.model.text import encode
@@ -54,12 +54,16 @@ class Converted:
         if self.check:
             return []
         name = RUNTIMES[self.original.format]
-        return [f"{self.original.source}: not checked against the original: {name} is not installed: pip install {name}"]
+        return [
+            f"{self.original.source}: not checked against the original: {name} is not installed: pip install {name}"
+        ]
 
     @property
     def told(self) -> str:
         """What came of it, in a line."""
-        inputs = ", ".join(f"{blob} {tensor}" for blob, tensor in zip(self.model.inputs, self.original.inputs, strict=True))
+        inputs = ", ".join(
+            f"{blob} {tensor}" for blob, tensor in zip(self.model.inputs, self.original.inputs, strict=True)
+        )
         line = f"converted from {self.original.source.name}, {inputs}"
         if self.check is None:
             return f"{line}; not checked"
@@ -74,12 +78,18 @@ class Converted:
         return {
             "format": self.original.format,
             "pnnx": self.pnnx,
-            "inputs": [{"blob": blob, "shape": tensor.lengths, "kind": tensor.kind, "batch_axis": axis} for blob, tensor, axis in rows],
+            "inputs": [
+                {"blob": blob, "shape": tensor.lengths, "kind": tensor.kind, "batch_axis": axis}
+                for blob, tensor, axis in rows
+            ],
             "check": asdict(self.check) if self.check else None,
         }
 
-    def check_on(self, data: CalibrationData, workers: int | None, *, strict: bool = False, progress: Progress | None = None) -> None:
-        """Compare it with the original on some of these samples, if the original's runtime is installed (see `check_conversion`)."""
+    def check_on(
+        self, data: CalibrationData, workers: int | None, *, strict: bool = False, progress: Progress | None = None
+    ) -> None:
+        """Compare it with the original on some of these samples, if the original's runtime is installed (see
+        `check_conversion`)."""
         if has_runtime(self.original.format):
             self.check = check_conversion(self.original, self.model, data, workers, strict=strict, progress=progress)
 
@@ -87,7 +97,9 @@ class Converted:
         """The same on random numbers, normally distributed, or 0 and 1 where integers are expected."""
         if has_runtime(self.original.format):
             with tempfile.TemporaryDirectory(prefix="pyncnnq-") as folder:
-                self.check = check_conversion(self.original, self.model, self._made_up(Path(folder)), workers, made_up=True)
+                self.check = check_conversion(
+                    self.original, self.model, self._made_up(Path(folder)), workers, made_up=True
+                )
 
     def _made_up(self, folder: Path) -> CalibrationData:
         generator = np.random.default_rng(0)
@@ -117,9 +129,10 @@ def convert(
     Args:
         source: a file of ONNX or TorchScript, or a `torch.nn.Module`, which is traced on inputs of the shapes.
         output: write OUTPUT.param and OUTPUT.bin.
-        data: for each input samples to check it on (see `pyncnnq.collect`), with `options`; without, random numbers are taken.
-        shapes: `1,3,224,224`, batch axis included, or `NAME=1,3,224,224`, for each input; an input with two is not fixed where they differ.
-            Most ONNX models and traced TorchScript state their own.
+        data: for each input samples to check it on (see `pyncnnq.collect`), with `options`; without, random numbers are
+            taken.
+        shapes: `1,3,224,224`, batch axis included, or `NAME=1,3,224,224`, for each input; an input with two is not
+            fixed where they differ. Most ONNX models and traced TorchScript state their own.
         options: the preprocessing of images: for all inputs, or one for each.
         workers: the number of processes; default: one for each core that this process may use.
 
@@ -150,7 +163,8 @@ def model_files(model: Model, param: Path, bin: Path) -> dict[Path, bytes]:
 
 @contextmanager
 def converting(source: Any, shapes: Sequence[str]) -> Iterator[Converted]:
-    """A converted model whose files are there until the end of the context; what is raised in it does not name their folder.
+    """A converted model whose files are there until the end of the context; what is raised in it does not name their
+    folder.
 
     Args:
         source, shapes: see `convert`.
@@ -172,9 +186,15 @@ def _trace(module: Any, given: Sequence[GivenShape], folder: Path) -> Path:
     except ImportError:
         torch = None
     if torch is None or not isinstance(module, torch.nn.Module):
-        raise InputError(f"cannot convert a value of {type(module).__name__}; give a file of ONNX or TorchScript, or a torch.nn.Module")
+        raise InputError(
+            f"cannot convert a value of {type(module).__name__}; give a file of ONNX or TorchScript, or a "
+            "torch.nn.Module"
+        )
     if not given or any(one.name for one in given):
-        raise InputError("shapes: a torch module says nothing of its inputs; give the shape of each in their order, such as '1,3,224,224'")
+        raise InputError(
+            "shapes: a torch module says nothing of its inputs; give the shape of each in their order, such as "
+            "'1,3,224,224'"
+        )
     path = folder / f"{type(module).__name__}.pt"
     training = module.training
     try:
@@ -195,7 +215,8 @@ def _convert(source: Path, given: Sequence[GivenShape], folder: Path) -> Convert
     for place, (tensor, axis) in enumerate(zip(output.inputs, output.batch_axes, strict=True)):
         if axis is not None and tensor.lengths[axis] not in (1, None):
             raise ConversionError(
-                f"{source}: input in{place} is a batch of {tensor.lengths[axis]} ({tensor}), and ncnn takes one sample at a time; "
+                f"{source}: input in{place} is a batch of {tensor.lengths[axis]} ({tensor}), and ncnn takes one "
+                "sample at a time; "
                 "export the model for a batch of 1"
             )
     _check_types(source, load_param(output.param))
@@ -215,7 +236,8 @@ def _convert(source: Path, given: Sequence[GivenShape], folder: Path) -> Convert
 
 
 def _run(source: Path, given: Sequence[GivenShape], folder: Path, names: Callable[[], Sequence[str]]) -> Output:
-    """Run pnnx, with given shapes a second time: it takes those of all inputs or none, and says what it found at first."""
+    """Run pnnx, with given shapes a second time: it takes those of all inputs or none, and says what it found at
+    first."""
     first, second = folder / "stated", folder / "given"
     first.mkdir()
     second.mkdir()
@@ -226,8 +248,12 @@ def _run(source: Path, given: Sequence[GivenShape], folder: Path, names: Callabl
         stated = output.traced
     except ConversionError as error:
         if not given and error.others:
-            tried = [" and ".join(dict.fromkeys(map(str, pair))) for pair in zip(error.traced, error.others, strict=True)]
-            raise ConversionError(f"{error}; some lengths are not fixed, and tried were {'; '.join(tried)}: give --shape") from None
+            tried = [
+                " and ".join(dict.fromkeys(map(str, pair))) for pair in zip(error.traced, error.others, strict=True)
+            ]
+            raise ConversionError(
+                f"{error}; some lengths are not fixed, and tried were {'; '.join(tried)}: give --shape"
+            ) from None
         if not given:
             raise
         stated = error.traced
@@ -244,13 +270,15 @@ def _check_types(source: Path, model: Model) -> None:
         unknown.pop("pnnx.Expression", None)
     if "QuantizeLinear" in unknown:
         raise ConversionError(
-            f"{source}: is quantized already (QDQ: QuantizeLinear, DequantizeLinear); pyncnnq.import_qdq takes over its scales, "
+            f"{source}: is quantized already (QDQ: QuantizeLinear, DequantizeLinear); pyncnnq.import_qdq takes "
+            "over its scales, "
             "or give the float model that it was made from"
         )
     if unknown:
         more = f" and {len(unknown) - 4} more" if len(unknown) > 4 else ""
         raise ConversionError(
-            f"{source}: ncnn has no layer for {', '.join(list(unknown.values())[:4])}{more}; write that part of the model with other "
+            f"{source}: ncnn has no layer for {', '.join(list(unknown.values())[:4])}{more}; write that part of "
+            "the model with other "
             "operators, or cut the model before it and compute the rest outside of the network"
         )
 

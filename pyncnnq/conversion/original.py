@@ -63,7 +63,9 @@ def input_names(source: Path, form: Format) -> list[str]:
     try:
         import onnx
     except ImportError:
-        raise InputError("--shape: names of ONNX inputs need the package onnx: pip install onnx (in0, in1, ... work without)") from None
+        raise InputError(
+            "--shape: names of ONNX inputs need the package onnx: pip install onnx (in0, in1, ... work without)"
+        ) from None
     try:
         graph = onnx.load(str(source), load_external_data=False).graph
     except Exception as error:  # protobuf's, which is no public class
@@ -73,7 +75,8 @@ def input_names(source: Path, form: Format) -> list[str]:
 
 
 def in_one_file(source: Path, folder: Path) -> Path:
-    """An ONNX model with all of its weights: the file itself, or one written to `folder` where weights are in other files.
+    """An ONNX model with all of its weights: the file itself, or one written to `folder` where weights are in other
+    files.
 
     Raises:
         PyncnnqError: the package onnx, which reads such weights, is not installed, or they are not there.
@@ -87,10 +90,14 @@ def in_one_file(source: Path, folder: Path) -> Path:
     try:
         import onnx
     except ImportError:
-        raise PyncnnqError(f"{source}: has weights in other files, which the package onnx reads: pip install onnx") from None
+        raise PyncnnqError(
+            f"{source}: has weights in other files, which the package onnx reads: pip install onnx"
+        ) from None
     whole = folder / f"whole{source.suffix}"
     try:
         onnx.save(onnx.load(str(source)), str(whole))
-    except Exception as error:  # missing files, wrong sizes, more than the 2 GB that protobuf allows: each of another class
+    except (
+        Exception
+    ) as error:  # missing files, wrong sizes, more than the 2 GB that protobuf allows: each of another class
         raise PyncnnqError(f"{source}: its weights in other files cannot be read: {error}") from None
     return whole

@@ -1,6 +1,7 @@
 """The program `pnnx`, which converts ONNX and TorchScript to ncnn, in a process of its own.
 
-The package on PyPI holds the program beside a module that imports PyTorch; the program itself needs none, and only it is used.
+The package on PyPI holds the program beside a module that imports PyTorch; the program itself needs none, and only it
+is used.
 """
 
 from __future__ import annotations
@@ -24,25 +25,45 @@ INSTALL = "pip install --no-deps pnnx (or without --no-deps, for PyTorch too)"
 _COLOURS = re.compile(r"\x1b\[[\d;]*m")
 _TRACED = re.compile(r"get inputshape from traced inputs\ninputshape = (.*)(?:\ninputshape2 = (.*))?")
 _INPUT_LINE = re.compile(r"^pnnx\.Input +\S+ +0 1 \S+ #\S+=(\S+)", re.MULTILINE)
-_BATCH_AXIS = re.compile(r'ex\.input\("(\w+)", ncnn\.Mat\(\w+\.(?:squeeze\((\d+)\)\.)?numpy\(\)(?:, batch_index=(\d+))?\)')
+_BATCH_AXIS = re.compile(
+    r'ex\.input\("(\w+)", ncnn\.Mat\(\w+\.(?:squeeze\((\d+)\)\.)?numpy\(\)(?:, batch_index=(\d+))?\)'
+)
 
 _WAY_OUT = "export the model without it, or cut the model before it and compute the rest outside of the network"
 _NEWER = "export with an older opset, such as opset_version=17, or update pnnx"
 
 # What pnnx, and the ONNX Runtime inside it, print before they give up, and what that means.
 _REASONS: tuple[tuple[str, str], ...] = (
-    (r"input_shapes\[(\d+)\] expect \[([\d,?]+)\]\w* but got \[([\d,]+)\]", "input in{0} is {1} in the file, not {2}; leave --shape out"),
-    (r"input_shape expect (\d+) tensors but got (\d+)", "has {0} inputs, and shapes are given for {1}: give one for each"),
+    (
+        r"input_shapes\[(\d+)\] expect \[([\d,?]+)\]\w* but got \[([\d,]+)\]",
+        "input in{0} is {1} in the file, not {2}; leave --shape out",
+    ),
+    (
+        r"input_shape expect (\d+) tensors but got (\d+)",
+        "has {0} inputs, and shapes are given for {1}: give one for each",
+    ),
     (r"Missing opset|read_proto_from_binary failed|Protobuf parsing failed", "is not an ONNX model, or is cut off"),
-    (r"Opset (\d+) is under development.*till opset (\d+)", f"is of opset {{0}}, pnnx knows those up to {{1}}; {_NEWER}"),
-    (r"Unsupported model IR version: (\d+), max supported IR version: (\d+)", f"is of ONNX IR version {{0}}, pnnx knows {{1}}; {_NEWER}"),
-    (r"(\S+?)\(-?\d+\) is not a registered function/op", f"has the operator {{0}}, which pnnx does not know; {_WAY_OUT}"),
+    (
+        r"Opset (\d+) is under development.*till opset (\d+)",
+        f"is of opset {{0}}, pnnx knows those up to {{1}}; {_NEWER}",
+    ),
+    (
+        r"Unsupported model IR version: (\d+), max supported IR version: (\d+)",
+        f"is of ONNX IR version {{0}}, pnnx knows {{1}}; {_NEWER}",
+    ),
+    (
+        r"(\S+?)\(-?\d+\) is not a registered function/op",
+        f"has the operator {{0}}, which pnnx does not know; {_WAY_OUT}",
+    ),
     (r"No opset import for domain '(\S+)'", f"has operators of {{0}}, which pnnx does not know; {_WAY_OUT}"),
     (
         r"implementation for (\w+)\((\d+)\) node",
         "has the operator {0} as it was in opset {1}, which pnnx cannot run; export with a newer opset",
     ),
-    (r"Op \((\w+)\) (?:\[\w+\] )?(.+)", "pnnx cannot follow the shapes through the operator {0}: {1}; is the model sound?"),
+    (
+        r"Op \((\w+)\) (?:\[\w+\] )?(.+)",
+        "pnnx cannot follow the shapes through the operator {0}: {1}; is the model sound?",
+    ),
     (r"Load torchscript failed: (.*?)(?:  \(Could|$)", "is damaged TorchScript: {0}"),
     (r"ort Run failed .*while running (\w+) node.*Status Message: (.+)", "the operator {0} cannot be run: {1}"),
     (r"ort CreateSession failed (.+)", "pnnx cannot read it: {0}"),
@@ -72,7 +93,8 @@ class ConversionError(PyncnnqError):
     """pnnx does not convert a model.
 
     Attributes:
-        traced, others: the input shapes that it took from the model before that, and second ones where lengths are not fixed.
+        traced, others: the input shapes that it took from the model before that, and second ones where lengths are not
+            fixed.
     """
 
     def __init__(self, message: str, traced: Sequence[Tensor] = (), others: Sequence[Tensor] = ()) -> None:
@@ -115,7 +137,9 @@ def run_pnnx(source: Path, folder: Path, shapes: Sequence[Tensor] = (), others: 
     words = [f"inputshape{number}={write_tensors(row)}" for number, row in (("", shapes), ("2", others)) if row]
     command = [str(program), str(link), "fp16=0", *words]
     try:
-        done = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+        done = subprocess.run(
+            command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+        )
     except OSError as error:
         raise PyncnnqError(f"{program}: cannot be run: {error.strerror}; {INSTALL}") from error
     printed = _COLOURS.sub("", done.stdout.decode(errors="replace"))
@@ -128,7 +152,10 @@ def run_pnnx(source: Path, folder: Path, shapes: Sequence[Tensor] = (), others: 
         raise ConversionError(_reason(source, printed, done.returncode), traced, second)
     inputs = [tensor for text in _INPUT_LINE.findall(original.read_text()) for tensor in read_tensors(text)]
     axes = {name: int(squeezed or indexed or 0) for name, squeezed, indexed in _BATCH_AXIS.findall(code.read_text())}
-    batch_axes = [axis if (axis := axes.get(f"in{place}", 0)) < len(tensor.lengths) else None for place, tensor in enumerate(inputs)]
+    batch_axes = [
+        axis if (axis := axes.get(f"in{place}", 0)) < len(tensor.lengths) else None
+        for place, tensor in enumerate(inputs)
+    ]
     return Output(param, bin_path, inputs, list(shapes) or traced, batch_axes)
 
 
@@ -140,6 +167,5 @@ def _reason(source: Path, printed: str, status: int) -> str:
         return "states no input shapes, so it is not from torch.jit.trace, and pnnx cannot convert it; trace the module"
     end = signal.Signals(-status).name if status < 0 else f"status {status}"
     lines = [line.strip() for line in printed.splitlines() if line.strip()]
-    return (
-        f"pnnx ended with {end} (printed last: {lines[-1] if lines else 'nothing'}); try a simplified model, other shapes or another pnnx"
-    )
+    last = lines[-1] if lines else "nothing"
+    return f"pnnx ended with {end} (printed last: {last}); try a simplified model, other shapes or another pnnx"

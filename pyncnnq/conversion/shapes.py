@@ -58,14 +58,17 @@ class GivenShape:
         match = _GIVEN.fullmatch(text.strip())
         lengths = tuple(map(int, match["lengths"].split(","))) if match else ()
         if not match or 0 in lengths:
-            raise InputError(f"--shape {text!r}: expected lengths with the batch axis, such as 1,3,224,224 or image=1,3,224,224")
+            raise InputError(
+                f"--shape {text!r}: expected lengths with the batch axis, such as 1,3,224,224 or image=1,3,224,224"
+            )
         return cls(match["name"], lengths)
 
 
 def assign_shapes(
     given: Sequence[GivenShape], inputs: Sequence[Tensor], names: Callable[[], Sequence[str]]
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """The shapes to convert for, of each input one, and others where an input is given two: axes that differ are not fixed then.
+    """The shapes to convert for, of each input one, and others where an input is given two: axes that differ are not
+    fixed then.
 
     Args:
         given: at most two for each input; without names they are taken in the order of the inputs, and then once more.
@@ -91,7 +94,10 @@ def assign_shapes(
             )
         found[place].append(replace(expected, lengths=one.lengths))
         if len(found[place]) > 2:
-            raise InputError(f"--shape: {len(found[place])} shapes for input in{place}; give one, or two whose differences are not fixed")
+            raise InputError(
+                f"--shape: {len(found[place])} shapes for input in{place}; give one, or two whose differences "
+                "are not fixed"
+            )
     first = [shapes[0] if shapes else own for shapes, own in zip(found, inputs, strict=True)]
     second = [shapes[-1] if shapes else own for shapes, own in zip(found, inputs, strict=True)]
     return first, second if second != first else []

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pyncnnq.compare.outputs import OutputPair, compare
 from pyncnnq.conversion.check import Checking, Original
-from pyncnnq.evaluation.outputs import OutputPair, compare
 from pyncnnq.inputs import ArraySpec
-from pyncnnq.statistics.network import FailureError, Network
+from pyncnnq.runtime.network import Network
+from pyncnnq.runtime.protocol import FailureError
 
 Array = NDArray[Any]
 Run = Callable[[list[Array]], list[Array]]

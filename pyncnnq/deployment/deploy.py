@@ -12,18 +12,16 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pyncnnq.calibration import calibrate, check_model
+from pyncnnq.calibration.calibrate import calibrate, check_model
 from pyncnnq.conversion.convert import Converted, converting, model_files
-from pyncnnq.data import CalibrationData, Data, find_chosen
 from pyncnnq.deployment.snippets import cpp_snippet, python_snippet
 from pyncnnq.errors import PyncnnqError
 from pyncnnq.evaluation.analyze import MOST_SAMPLES, Analysis, analyze_on
 from pyncnnq.evaluation.evaluate import Evaluation, evaluate_on
 from pyncnnq.evaluation.labels import class_names, find_labels
 from pyncnnq.files import check_writable, write_files
-from pyncnnq.fusing import Fused
-from pyncnnq.fusing.checked import fuse_for
 from pyncnnq.inputs import InputOptions, InputSpec, pick
+from pyncnnq.inputs.data import CalibrationData, Data, find_chosen
 from pyncnnq.model import Model, load_model
 from pyncnnq.model.text import encode
 from pyncnnq.optimization.judge import Progress, split_samples
@@ -32,7 +30,9 @@ from pyncnnq.optimization.recipe import Optimized, optimize_on
 from pyncnnq.quantization import QuantizedModel, quantize
 from pyncnnq.report.facts import finite
 from pyncnnq.report.optimized import description
-from pyncnnq.statistics.pool import WorkerPool
+from pyncnnq.rewrites.fusing import Fused
+from pyncnnq.rewrites.fusing.checked import fuse_for
+from pyncnnq.runtime.pool import WorkerPool
 
 _HELD_OUT = "samples held out of the calibration, by which the int8 model was chosen"
 
@@ -62,7 +62,8 @@ class Folder:
 
     @classmethod
     def of(cls, folder: Path, name: str) -> Folder:
-        """The files of a model of this name; what is no letter, digit, dot, plus or minus in it becomes an underscore."""
+        """The files of a model of this name; what is no letter, digit, dot, plus or minus in it becomes an
+        underscore."""
         name = re.sub(r"[^\w.+-]", "_", name)
         return cls(
             folder / f"{name}.param",
@@ -123,7 +124,8 @@ class Deployed:
     Attributes:
         converted: the float model, read from the folder, and how close it is to the original.
         optimized: the int8 model, and how it was made.
-        evaluation: the int8 model beside the float model, on the samples held out of the calibration, which judged `optimized` too.
+        evaluation: the int8 model beside the float model, on the samples held out of the calibration, which judged
+            `optimized` too.
         folder: the names of the files; without Jinja2 there is no report.
         facts: what the JSON file says.
     """
@@ -160,19 +162,21 @@ def deploy(
     fuse: bool = True,
     **choices: Any,
 ) -> Deployed:
-    """Convert a model to ncnn, check it against the original, find the best int8 model, evaluate it, and write all of it.
+    """Convert a model to ncnn, check it against the original, find the best int8 model, evaluate it, and write all of
+    it.
 
     Args:
         source, shapes: see `pyncnnq.convert`.
         output: the folder to write into; it is made where it is missing, and files of the same names are replaced.
         data, options, samples, workers, strict, recipe, progress: see `pyncnnq.optimize`.
         labels: which class each sample is of (see `pyncnnq.evaluate`).
-        min_sqnr, max_drop, max_float_layers, metric, fuse: see `pyncnnq.optimize`; the float model is written as it is after fusing.
+        min_sqnr, max_drop, max_float_layers, metric, fuse: see `pyncnnq.optimize`; the float model is written as it is
+            after fusing.
         choices: what `pyncnnq.quantize` takes beside the model and its table.
 
     Raises:
-        ModelError, ConversionError, InputError, PyncnnqError: see `pyncnnq.convert`, `pyncnnq.optimize` and `pyncnnq.evaluate`; nothing is
-            written then.
+        ModelError, ConversionError, InputError, PyncnnqError: see `pyncnnq.convert`, `pyncnnq.optimize` and
+            `pyncnnq.evaluate`; nothing is written then.
     """
     return deploy_on(
         source,
@@ -257,7 +261,9 @@ def deploy_on(
         if importlib.util.find_spec("jinja2") is None:
             facts["warnings"].append("no report.html: Jinja2 is not installed: pip install 'pyncnnq[report]'")
         else:
-            analysis = analyze_on(model, int8, replace(chosen, samples=pick(held_out, MOST_SAMPLES)), workers, progress=progress)
+            analysis = analyze_on(
+                model, int8, replace(chosen, samples=pick(held_out, MOST_SAMPLES)), workers, progress=progress
+            )
             report[files.report] = _page(files, converted, specs, evaluation, analysis, labels, classes)
         snippet = files.int8_param.stem, specs, model.outputs
         files.write(

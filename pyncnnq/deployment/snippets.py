@@ -33,7 +33,11 @@ def python_snippet(int8: str, inputs: Mapping[str, InputSpec], outputs: Sequence
         "parameters": ", ".join(f"{blob}_file" for blob in inputs),
         "inputs": ", ".join(f'"{blob}": load_{blob}({blob}_file)' for blob in inputs),
     }
-    arrays = {blob: {"type": "int32" if spec.integers else "float32"} for blob, spec in inputs.items() if isinstance(spec, ArraySpec)}
+    arrays = {
+        blob: {"type": "int32" if spec.integers else "float32"}
+        for blob, spec in inputs.items()
+        if isinstance(spec, ArraySpec)
+    }
     loaders = {blob: _python_image(spec) for blob, spec in images.items()} | arrays
     return _fill("run.py.in", int8, inputs, name, values, loaders)
 
@@ -45,9 +49,15 @@ def cpp_snippet(int8: str, inputs: Mapping[str, InputSpec], outputs: Sequence[st
     values = {
         "includes": "".join(f"#include <{header}>\n" for header in headers),
         "outputs": ", ".join(f'"{output}"' for output in outputs),
-        "inputs": "\n".join(f'    extractor.input("{blob}", load_{blob}(argv[{place}]));' for place, blob in enumerate(inputs, start=1)),
+        "inputs": "\n".join(
+            f'    extractor.input("{blob}", load_{blob}(argv[{place}]));' for place, blob in enumerate(inputs, start=1)
+        ),
     }
-    arrays = {blob: {"type": "<i4" if spec.integers else "<f4"} for blob, spec in inputs.items() if isinstance(spec, ArraySpec)}
+    arrays = {
+        blob: {"type": "<i4" if spec.integers else "<f4"}
+        for blob, spec in inputs.items()
+        if isinstance(spec, ArraySpec)
+    }
     loaders = {blob: _cpp_image(spec) for blob, spec in images.items()} | arrays
     return _fill("run.cpp.in", int8, inputs, name, values, loaders)
 
@@ -72,7 +82,9 @@ def _fill(
         "int8": int8,
         "name": name,
         "files": " and ".join(kinds),
-        "arguments": " ".join(f"{blob}.{'jpg' if isinstance(spec, Preprocessing) else 'npy'}" for blob, spec in inputs.items()),
+        "arguments": " ".join(
+            f"{blob}.{'jpg' if isinstance(spec, Preprocessing) else 'npy'}" for blob, spec in inputs.items()
+        ),
         "count": str(1 + len(inputs)),
         **values,
     }
@@ -95,7 +107,9 @@ def _python_image(spec: Preprocessing) -> dict[str, str]:
         "fit": f"\n    pixels = {call}" if (call := _fit(spec)) else "",
         "convert": _conversion(spec, "ncnn.Mat.PixelType.", lambda yes, no: f"{yes} if pixels.shape[2] == 4 else {no}"),
         "target": _target(
-            spec, "max(1, int(height / float(np.float32(width / {0}))))", "max(1, int(width / float(np.float32(height / {0}))))"
+            spec,
+            "max(1, int(height / float(np.float32(width / {0}))))",
+            "max(1, int(width / float(np.float32(height / {0}))))",
         ),
         "mean": _tuple(list(map(repr, spec.mean))),
         "norm": _tuple(list(map(repr, spec.norm))),
@@ -125,7 +139,9 @@ def _fit(spec: Preprocessing) -> str:
 
 def _conversion(spec: Preprocessing, prefix: str, choose: Callable[[str, str], str]) -> str:
     """The constant for from_pixels; with alpha that depends on the image."""
-    names = [f"{prefix}PIXEL_{source}" + (f"2{spec.pixel}" if source != spec.pixel else "") for source in ("BGRA", "BGR")]
+    names = [
+        f"{prefix}PIXEL_{source}" + (f"2{spec.pixel}" if source != spec.pixel else "") for source in ("BGRA", "BGR")
+    ]
     return choose(*names) if spec.pixel in _ALPHA else names[1]
 
 

@@ -19,19 +19,26 @@ _BAD_ROW, _FAR_BELOW = 20.0, 15.0
 
 def faults(layer: LayerDiagnosis) -> tuple[str, ...]:
     """Scales that do not fit: mistakes that a new calibration mends."""
-    found = [f"{reader} reads its int8 output by another scale than it has: quantize again with pyncnnq" for reader in layer.misread_by]
+    found = [
+        f"{reader} reads its int8 output by another scale than it has: quantize again with pyncnnq"
+        for reader in layer.misread_by
+    ]
     if layer.peak is not None and 0 < layer.peak < _MANY_LEVELS:
         found.append(
-            f"its input uses {layer.peak:.0f} of 127 steps: the activation scale is {127 / layer.peak:.1f}x too small for this data; "
+            f"its input uses {layer.peak:.0f} of 127 steps: the activation scale is {127 / layer.peak:.1f}x too "
+            "small for this data; "
             "calibrate again"
         )
     row = layer.worst_row
     if row is not None and row.sqnr < min(_BAD_ROW, row.median - _FAR_BELOW):
         found.append(
-            f"the weights of output {row.output} are off ({row.sqnr:.1f} dB, others {row.median:.1f}): its weight scale does not fit"
+            f"the weights of output {row.output} are off ({row.sqnr:.1f} dB, others {row.median:.1f}): its "
+            "weight scale does not fit"
         )
     elif layer.saturation is not None and layer.saturation > _MUCH_CUT and layer.local_sqnr < _BAD_LAYER:
-        found.append(f"{layer.saturation:.1f} % of its input values are cut off: the activation scale is too large for this data")
+        found.append(
+            f"{layer.saturation:.1f} % of its input values are cut off: the activation scale is too large for this data"
+        )
     return tuple(found)
 
 
@@ -40,7 +47,8 @@ def advice(layer: LayerDiagnosis) -> tuple[str, ...]:
     found = []
     if layer.wide_channels and layer.wide_channels <= max(1, layer.channels // 10):
         found.append(
-            f"{layer.wide_channels} of {layer.channels} channels hold up to {layer.range_ratio:.0f}x the median range: equalization "
+            f"{layer.wide_channels} of {layer.channels} channels hold up to {layer.range_ratio:.0f}x the median "
+            "range: equalization "
             "(pyncnnq quantize, from images) or float"
         )
     if layer.weight_bits < 8:

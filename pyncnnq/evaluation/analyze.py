@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pyncnnq.data import CalibrationData, Data, find_chosen
+from pyncnnq.compare.decibels import decibels
 from pyncnnq.errors import ModelError
 from pyncnnq.evaluation.advice import advice, faults
 from pyncnnq.evaluation.blobs import Floats, Reading, Summing, Sums, allowed_readings, plain, read, sqnr, total
@@ -19,14 +19,16 @@ from pyncnnq.evaluation.evaluate import Progress, files_of
 from pyncnnq.evaluation.hybrids import Hybrids, unchained
 from pyncnnq.evaluation.local import LocalError, Localizing, LoneLayer, alone, write
 from pyncnnq.evaluation.weights import row_noise, weight_bits
-from pyncnnq.fusing import fuse
 from pyncnnq.inputs import InputOptions, pick
-from pyncnnq.macs import macs
+from pyncnnq.inputs.data import CalibrationData, Data, find_chosen
 from pyncnnq.model import Layer, Model
-from pyncnnq.quantizable import is_int8, require_float
+from pyncnnq.model.macs import macs
+from pyncnnq.model.quantizable import is_int8, require_float
 from pyncnnq.quantization import dequantize
-from pyncnnq.statistics.driver import Statistics, decibels, observe_samples, run_job
-from pyncnnq.statistics.pool import WorkerPool
+from pyncnnq.rewrites.fusing import fuse
+from pyncnnq.runtime.pool import WorkerPool
+from pyncnnq.runtime.run import run_job
+from pyncnnq.statistics.observe import Statistics, observe_samples
 
 MOST_SAMPLES = 32
 """Unless more are asked for: layers are judged well by few samples."""
@@ -74,7 +76,8 @@ class Histogram:
 
 @dataclass(frozen=True)
 class WorstRow:
-    """The output of a layer whose weights suffer most: its number from 0, their SQNR in dB, and that of the median output."""
+    """The output of a layer whose weights suffer most: its number from 0, their SQNR in dB, and that of the median
+    output."""
 
     output: int
     sqnr: float
@@ -103,7 +106,8 @@ class LayerDiagnosis:
         range_ratio: by how much the largest range of a channel of its input exceeds the median one.
         wide_channels: how many channels exceed the median more than eightfold.
         channels: of its input.
-        gain: by how much that of the outputs (see `Step`) rises, in dB, if this layer alone is in float; None where it was not tried.
+        gain: by how much that of the outputs (see `Step`) rises, in dB, if this layer alone is in float; None where it
+            was not tried.
         faults: scales that do not fit, in plain words.
         advice: what else could make it better.
         histogram: of its input; None where there is none.
@@ -140,7 +144,8 @@ class Step:
 
     Attributes:
         in_float: these layers, those that cost most first.
-        sqnr: the mean SQNR of its outputs in dB (of what a Softmax or Sigmoid reads that writes one), on the samples that rank layers.
+        sqnr: the mean SQNR of its outputs in dB (of what a Softmax or Sigmoid reads that writes one), on the samples
+            that rank layers.
         int8_macs: how many of 100 multiplications are in int8.
     """
 
@@ -154,7 +159,8 @@ class Analysis:
     """Where the error of an int8 model comes from.
 
     Attributes:
-        layers: the int8 layers: those with faults first; then those that gain most in float, and those that were not tried, worst first.
+        layers: the int8 layers: those with faults first; then those that gain most in float, and those that were not
+            tried, worst first.
         blobs: in the order in which the network computes them.
         curve: from all layers in int8 on.
         samples: how many there were, and how many of them ranked the layers.
@@ -187,7 +193,8 @@ def analyze(
         strict: an unreadable sample is an error instead of being skipped.
 
     Raises:
-        ModelError: models that do not belong together, a float model that is int8 already, or an int8 model without int8 layers.
+        ModelError: models that do not belong together, a float model that is int8 already, or an int8 model without
+            int8 layers.
         InputError: no data, or data that does not fit.
         PyncnnqError: ncnn cannot run a model on this data.
     """
@@ -203,7 +210,8 @@ def analyze_on(
     strict: bool = False,
     progress: Progress = lambda _: nullcontext(),
 ) -> Analysis:
-    """The same on data that has been found (see `pyncnnq.data.find_data`); `progress` is called with the name of each pass."""
+    """The same on data that has been found (see `pyncnnq.inputs.data.find_data`); `progress` is called with the name of
+    each pass."""
     files_of(model, int8)
     require_float(model)
     if not any(map(is_int8, int8.layers)):
@@ -218,7 +226,9 @@ def analyze_on(
         with progress("blobs") as update:
             answers = run_job(Summing(compared, inputs, data.samples, blobs), pool, strict=strict, progress=update)
         found = {
-            blob: sums for place, blob in enumerate(blobs) if (sums := total([answer[place] for answer in answers.samples])) is not None
+            blob: sums
+            for place, blob in enumerate(blobs)
+            if (sums := total([answer[place] for answer in answers.samples])) is not None
         }
         samples = [data.samples[number] for number in answers.numbers]
         readings = _readings(model, int8, found)
@@ -227,8 +237,12 @@ def analyze_on(
         layers = _Layers(model, loose, floats, found, readings)
         lone = layers.alone(folder)
         with progress("layers") as update:
-            wanted = {blob for one in lone.values() for _, blob, _ in one.bottoms} | {blob for one in lone.values() for blob, _ in one.tops}
-            job = Localizing(model.files, inputs, samples, [blob for blob in blobs if blob in wanted], list(lone.values()))
+            wanted = {blob for one in lone.values() for _, blob, _ in one.bottoms} | {
+                blob for one in lone.values() for blob, _ in one.tops
+            }
+            job = Localizing(
+                model.files, inputs, samples, [blob for blob in blobs if blob in wanted], list(lone.values())
+            )
             errors = run_job(job, pool, progress=update).samples
         by_layer = {layer: [answer[place] for answer in errors] for place, layer in enumerate(lone)}
         misread = _misread(int8)
@@ -237,14 +251,19 @@ def analyze_on(
         judging = pick(samples, _JUDGING_SAMPLES)
         with progress("rank") as update:
             hybrids = Hybrids(model, loose, floats, readings, folder, pool)
-            gains, curve = _rank(diagnoses, layers.macs, lambda choices: hybrids.judge(choices, judging, inputs, update))
+            gains, curve = _rank(
+                diagnoses, layers.macs, lambda choices: hybrids.judge(choices, judging, inputs, update)
+            )
     ranked = [replace(one, gain=gains.get(one.name)) for one in diagnoses]
-    ranked.sort(key=lambda one: (not one.faults, one.gain is None, -one.gain if one.gain is not None else one.local_sqnr))
+    ranked.sort(
+        key=lambda one: (not one.faults, one.gain is None, -one.gain if one.gain is not None else one.local_sqnr)
+    )
     return Analysis(ranked, _blob_errors(model, found, readings), curve, (len(samples), len(judging)), answers.skipped)
 
 
 def _as_fused(model: Model, int8: Model, folder: Path) -> Model:
-    """The float model as the int8 model was made from it: fused, unless layers that fusing takes away are in the int8 model."""
+    """The float model as the int8 model was made from it: fused, unless layers that fusing takes away are in the int8
+    model."""
     fused = fuse(model)
     if not fused.changes or any(layer.name in fused.changes for layer in int8.layers):
         return model
@@ -266,7 +285,13 @@ def _readings(model: Model, int8: Model, found: Mapping[str, Sums]) -> dict[str,
 
 def _blob_errors(model: Model, found: Mapping[str, Sums], readings: Mapping[str, Reading]) -> list[BlobError]:
     return [
-        BlobError(blob, layer.name, sqnr(found[blob], readings[blob], 1), sqnr(found[blob], readings[blob], 0), readings[blob].kind)
+        BlobError(
+            blob,
+            layer.name,
+            sqnr(found[blob], readings[blob], 1),
+            sqnr(found[blob], readings[blob], 0),
+            readings[blob].kind,
+        )
         for layer in model.layers
         if layer.type != "Input"
         for blob in layer.tops
@@ -277,13 +302,17 @@ def _blob_errors(model: Model, found: Mapping[str, Sums], readings: Mapping[str,
 class _Layers:
     """The int8 layers, and what they are in the float model."""
 
-    def __init__(self, model: Model, int8: Model, dequantized: Model, found: Mapping[str, Sums], readings: Mapping[str, Reading]) -> None:
+    def __init__(
+        self, model: Model, int8: Model, dequantized: Model, found: Mapping[str, Sums], readings: Mapping[str, Reading]
+    ) -> None:
         self._exact = {layer.name: layer for layer in model.layers}
         self._rough = {layer.name: layer for layer in dequantized.layers}
         self._graph = int8.graph()
         self._found, self._readings = found, readings
         blobs = {blob for layer in int8.layers for blob in (*layer.bottoms, *layer.tops)}
-        shapes = {blob: found[self._graph.split_root(blob)].shape for blob in blobs if self._graph.split_root(blob) in found}
+        shapes = {
+            blob: found[self._graph.split_root(blob)].shape for blob in blobs if self._graph.split_root(blob) in found
+        }
         complete = [layer for layer in int8.layers if all(blob in shapes for blob in (*layer.bottoms, *layer.tops))]
         self.macs = macs(complete, shapes)
         # Only where all that a layer reads and writes is known in both models can it be judged.
@@ -328,14 +357,18 @@ class _Layers:
             scale=scale,
             peak=max(error.peak for error in errors) if scale is not None else None,
             saturation=100 * sum(error.saturated for error in errors) / max(count, 1) if scale is not None else None,
-            local_sqnr=decibels(math.fsum(error.signal for error in errors), math.fsum(error.noise for error in errors)),
+            local_sqnr=decibels(
+                math.fsum(error.signal for error in errors), math.fsum(error.noise for error in errors)
+            ),
             sqnr=sqnr(self._found[top], self._readings[top], 1),
             weights_sqnr=decibels(float(rows[0].sum()), float(rows[1].sum())) if rows is not None else None,
             worst_row=_worst(*rows) if rows is not None else None,
             range_ratio=float(ranges.max()) / middle if middle else 1.0,
             wide_channels=int(np.count_nonzero(ranges > 8 * middle)) if middle else 0,
             channels=ranges.size,
-            histogram=Histogram(blob.absmax, blob.histogram(_BINS).tolist(), threshold) if blob is not None and blob.absmax > 0 else None,
+            histogram=Histogram(blob.absmax, blob.histogram(_BINS).tolist(), threshold)
+            if blob is not None and blob.absmax > 0
+            else None,
         )
 
 
@@ -344,7 +377,9 @@ def _misread(int8: Model) -> dict[str, tuple[str, ...]]:
     graph = int8.graph()
     return {
         layer.name: tuple(
-            one.name for one in graph.readers(layer.tops[0]) if _scale(one) != float(layer.weights["top_blob_int8_scales"].float32()[0])
+            one.name
+            for one in graph.readers(layer.tops[0])
+            if _scale(one) != float(layer.weights["top_blob_int8_scales"].float32()[0])
         )
         for layer in int8.layers
         if "top_blob_int8_scales" in layer.weights
@@ -352,7 +387,11 @@ def _misread(int8: Model) -> dict[str, tuple[str, ...]]:
 
 
 def _scale(layer: Layer) -> float | None:
-    return float(layer.weights["bottom_blob_int8_scales"].float32()[0]) if "bottom_blob_int8_scales" in layer.weights else None
+    return (
+        float(layer.weights["bottom_blob_int8_scales"].float32()[0])
+        if "bottom_blob_int8_scales" in layer.weights
+        else None
+    )
 
 
 def _worst(signal: Floats, noise: Floats) -> WorstRow | None:
@@ -378,7 +417,9 @@ def _rank(
     ratios = judge([order[:size] for size in sizes])
     in_int8, everything = sum(counts.get(one.name, 0) for one in diagnoses), max(sum(counts.values()), 1)
     steps = [
-        Step(tuple(order[:size]), ratio, 100 * (in_int8 - sum(counts.get(name, 0) for name in order[:size])) / everything)
+        Step(
+            tuple(order[:size]), ratio, 100 * (in_int8 - sum(counts.get(name, 0) for name in order[:size])) / everything
+        )
         for size, ratio in zip([0, *sizes], [all_int8, *ratios], strict=True)
     ]
     return gains, steps

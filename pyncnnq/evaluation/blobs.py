@@ -1,8 +1,10 @@
-"""Blobs of the float model and of the int8 model made from it: sums over samples, and how the int8 model stores what float has.
+"""Blobs of the float model and of the int8 model made from it: sums over samples, and how the int8 model stores what
+float has.
 
-An int8 model may store a blob in another way than the float model: shifted by a zero point, perhaps with the other sign, or each channel
-shifted or scaled by itself (pyncnnq/optimization).  Its numbers y then stand for x = gain * y + offset.  This reading is taken from the
-float model that the int8 weights stand for (`pyncnnq.dequantize`), so that no rounding of activations disturbs it, and from the median
+An int8 model may store a blob in another way than the float model: shifted by a zero point, perhaps with the other
+sign, or each channel shifted or scaled by itself (pyncnnq/optimization).  Its numbers y then stand for x = gain * y +
+offset.  This reading is taken from the float model that the int8 weights stand for (`pyncnnq.dequantize`), so that no
+rounding of activations disturbs it, and from the median
 channel: what a few channels do otherwise is an error of theirs.
 """
 
@@ -17,10 +19,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pyncnnq.compare.decibels import decibels
 from pyncnnq.inputs import InputSpec
 from pyncnnq.model import Model
-from pyncnnq.statistics.driver import decibels
-from pyncnnq.statistics.messages import Work
+from pyncnnq.runtime.protocol import Work
 
 Floats = NDArray[np.float64]
 
@@ -30,7 +32,8 @@ _TECHNIQUES = {"zero points": (SHIFTED,), "centring": (CHANNELS_SHIFTED, CHANNEL
 _TECHNIQUES |= dict.fromkeys(("scalar folding", "scale layers", "equalization"), (CHANNELS_SCALED,))
 
 _SURE, _LIKELY = 6.0, 20.0
-"""In dB: a blob that most channels match better than this is taken as it is; the second, where the int8 model is said to be rewritten."""
+"""In dB: a blob that most channels match better than this is taken as it is; the second, where the int8 model is said
+to be rewritten."""
 _IMPROVEMENT = 10.0
 """In dB: a reading that is not better by so much is not believed."""
 _EXACT = 1e-12
@@ -43,7 +46,7 @@ class Summing:
 
     Attributes:
         models: the files of the float model, of the float model that the int8 weights stand for, and of the int8 model.
-        inputs, samples: as in `pyncnnq.statistics.messages.Job`.
+        inputs, samples: as in `pyncnnq.runtime.protocol.Job`.
         blobs: in the order in which the networks compute them.
     """
 
@@ -53,7 +56,7 @@ class Summing:
     blobs: Sequence[str]
 
     def start(self) -> Work:
-        """See `pyncnnq.statistics.messages.Task`."""
+        """See `pyncnnq.runtime.protocol.Job`."""
         from pyncnnq.evaluation.worker import BlobSums  # which imports ncnn: in workers only
 
         return BlobSums(self)
@@ -169,7 +172,8 @@ def sqnr(found: Sums, reading: Reading, other: int) -> float:
 
 
 def allowed_readings(int8: Model) -> Collection[str] | None:
-    """What the JSON file that `pyncnnq quantize` writes beside an int8 model says of how its blobs are stored; None without such a file."""
+    """What the JSON file that `pyncnnq quantize` writes beside an int8 model says of how its blobs are stored; None
+    without such a file."""
     if int8.param_path is None:
         return None
     try:
@@ -205,10 +209,14 @@ def read(found: Sums, allowed: Collection[str] | None) -> Reading:
         Reading(CHANNELS_SCALED, np.where(slope == 0, 1.0, slope), np.where(np.isfinite(shift), x - slope * y, 0.0)),
     ]
     chosen = _choose(found, choices, active, allowed)
-    return _with_scaled_channels(found, chosen, choices[-1], active) if allowed and CHANNELS_SCALED in allowed else chosen
+    return (
+        _with_scaled_channels(found, chosen, choices[-1], active) if allowed and CHANNELS_SCALED in allowed else chosen
+    )
 
 
-def _choose(found: Sums, choices: Sequence[Reading], active: NDArray[np.bool_], allowed: Collection[str] | None) -> Reading:
+def _choose(
+    found: Sums, choices: Sequence[Reading], active: NDArray[np.bool_], allowed: Collection[str] | None
+) -> Reading:
     """The simplest reading that fits the median channel, of choices that begin with "as in float"."""
     typical = [_typical(found, one, active) for one in choices]
     if typical[0] >= (_LIKELY if allowed else _SURE):
@@ -225,7 +233,9 @@ def _with_scaled_channels(found: Sums, reading: Reading, scaled: Reading, active
     apart = active & (noise(found, reading, 0) > 10 ** (_IMPROVEMENT / 10) * noise(found, scaled, 0))
     if not apart.any():
         return reading
-    return Reading(CHANNELS_SCALED, np.where(apart, scaled.gain, reading.gain), np.where(apart, scaled.offset, reading.offset))
+    return Reading(
+        CHANNELS_SCALED, np.where(apart, scaled.gain, reading.gain), np.where(apart, scaled.offset, reading.offset)
+    )
 
 
 def _typical(found: Sums, reading: Reading, active: NDArray[np.bool_]) -> float:

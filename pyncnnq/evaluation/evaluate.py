@@ -7,19 +7,20 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pyncnnq.data import CalibrationData, Data, find_chosen
+from pyncnnq.compare.accuracy import Accuracy, Score, accuracy, score
+from pyncnnq.compare.decibels import decibels
+from pyncnnq.compare.metric import load_metric
+from pyncnnq.compare.outputs import Evaluated, Evaluating, OutputFigures, OutputPair, output_figures
 from pyncnnq.errors import InputError, ModelError
-from pyncnnq.evaluation.accuracy import Accuracy, Score, accuracy, score
 from pyncnnq.evaluation.labels import find_labels
-from pyncnnq.evaluation.outputs import Evaluated, Evaluating, OutputFigures, OutputPair, output_figures
 from pyncnnq.evaluation.profile import Profiled, Profiling, Speed
 from pyncnnq.inputs import InputOptions
-from pyncnnq.macs import macs
-from pyncnnq.metric import load_metric
+from pyncnnq.inputs.data import CalibrationData, Data, find_chosen
 from pyncnnq.model import Model
-from pyncnnq.quantizable import is_int8
-from pyncnnq.statistics.driver import decibels, run_job
-from pyncnnq.statistics.pool import WorkerPool
+from pyncnnq.model.macs import macs
+from pyncnnq.model.quantizable import is_int8
+from pyncnnq.runtime.pool import WorkerPool
+from pyncnnq.runtime.run import run_job
 
 Progress = Callable[[str], AbstractContextManager[Callable[[int, int], None] | None]]
 """From the name of a pass to the context of what is called with (samples done, samples in all)."""
@@ -33,7 +34,8 @@ class EvaluatedSample:
         path: its (first) file.
         label: its class, if known.
         sqnr: of all outputs together, in dB.
-        top: of the output that is a ranking, the places of the largest values in float and in int8; None without such an output.
+        top: of the output that is a ranking, the places of the largest values in float and in int8; None without such
+            an output.
         scores: the values there.
     """
 
@@ -96,7 +98,7 @@ def evaluate(
         model, int8: both as read from their files.
         data, options: as for `pyncnnq.collect`.
         labels: which class each sample is of (see `pyncnnq.evaluation.labels.find_labels`); None if that is not known.
-        metric: the name of a score of one sample (see pyncnnq/metric.py).
+        metric: the name of a score of one sample (see pyncnnq/compare/metric.py).
         samples: take only so many, evenly spread.
         workers: the number of processes; default: one for each core that this process may use.
         threads: of one inference, where speed is measured.
@@ -123,21 +125,26 @@ def evaluate_on(
     strict: bool = False,
     progress: Progress = lambda _: nullcontext(),
 ) -> Evaluation:
-    """The same on data that has been found (see `pyncnnq.data.find_data`); `progress` is called with the name of each pass."""
+    """The same on data that has been found (see `pyncnnq.inputs.data.find_data`); `progress` is called with the name of
+    each pass."""
     models = files_of(model, int8)
     classes = find_labels(labels, [paths[0] for paths in data.samples]) if labels else None
     if metric:
         load_metric(metric)
     inputs = list(zip(model.inputs, data.inputs, strict=True))
     with progress("evaluate") as update, WorkerPool(workers, most=len(data.samples)) as pool:
-        answers = run_job(Evaluating(models, inputs, data.samples, model.outputs, metric), pool, strict=strict, progress=update)
+        answers = run_job(
+            Evaluating(models, inputs, data.samples, model.outputs, metric), pool, strict=strict, progress=update
+        )
     taken = [data.samples[number] for number in answers.numbers]
     blobs = [top for layer in int8.layers for top in layer.tops]
     job = Profiling(models, inputs, taken[:1], blobs, model.outputs, threads)
     with WorkerPool(1) as profiler:
         profiled: Profiled = run_job(job, profiler).samples[0]
     evaluated: list[Evaluated] = answers.samples
-    outputs = [output_figures(name, [one.outputs[place] for one in evaluated]) for place, name in enumerate(model.outputs)]
+    outputs = [
+        output_figures(name, [one.outputs[place] for one in evaluated]) for place, name in enumerate(model.outputs)
+    ]
     ranking = next((place for place, output in enumerate(outputs) if output.top1_agreement is not None), None)
     chosen = [classes[number] for number in answers.numbers] if classes is not None else None
     counts = macs(int8.layers, profiled.shapes)
@@ -169,7 +176,8 @@ def files_of(model: Model, int8: Model) -> tuple[tuple[Path, Path], tuple[Path, 
         if sorted(names[0]) != sorted(names[1]):
             found = [", ".join(one) or "none" for one in names]
             raise ModelError(
-                f"{int8.param_path}: its {what} are {found[1]}, those of {model.param_path} {found[0]}: not made from that model"
+                f"{int8.param_path}: its {what} are {found[1]}, those of {model.param_path} {found[0]}: not "
+                "made from that model"
             )
     return model.files, int8.files
 
@@ -191,7 +199,8 @@ def _accuracy(
     for label, paths in zip(labels, samples, strict=True):
         if label >= size:
             raise InputError(
-                f"--labels: {paths[0]} is of class {label}, but the output {outputs[ranking].name} has {size} scores: 0 to {size - 1}"
+                f"--labels: {paths[0]} is of class {label}, but the output {outputs[ranking].name} has {size} "
+                f"scores: 0 to {size - 1}"
             )
     return accuracy(outputs[ranking].name, ranked, labels, has_top5=outputs[ranking].top5_agreement is not None)
 

@@ -6,13 +6,13 @@ import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
+from pyncnnq.compare.likeness import compare_outputs
 from pyncnnq.evaluation.blobs import Reading
 from pyncnnq.evaluation.local import write
 from pyncnnq.inputs import InputSpec
 from pyncnnq.model import Layer, Model
 from pyncnnq.quantization.layers import CHAINED, set_weights
-from pyncnnq.statistics.driver import compare_outputs
-from pyncnnq.statistics.pool import WorkerPool
+from pyncnnq.runtime.pool import WorkerPool
 
 LARGEST_RATIO = 100.0
 """In dB: better than this is as good as equal; -100 dB is as bad as can be."""
@@ -35,7 +35,13 @@ class Hybrids:
     """Makes and judges models between the int8 model and the float model."""
 
     def __init__(
-        self, model: Model, int8: Model, dequantized: Model, readings: Mapping[str, Reading], folder: Path, pool: WorkerPool
+        self,
+        model: Model,
+        int8: Model,
+        dequantized: Model,
+        readings: Mapping[str, Reading],
+        folder: Path,
+        pool: WorkerPool,
     ) -> None:
         """Take the models and what is known of them.
 
@@ -49,14 +55,22 @@ class Hybrids:
         """
         self._model, self._int8, self._folder, self._pool = model, int8, folder, pool
         exact, roots = {layer.name: layer for layer in model.layers}, int8.graph()
-        self._judged = list(map(roots.before_saturation, model.outputs))  # where that is fused into another layer, there is nothing before
+        self._judged = list(
+            map(roots.before_saturation, model.outputs)
+        )  # where that is fused into another layer, there is nothing before
         self._float: dict[str, Layer] = {}
         for layer in dequantized.layers:
             blobs = map(roots.split_root, (*layer.bottoms, *layer.tops))
             plain = all(blob in readings and readings[blob].is_plain for blob in blobs)
-            # Where the int8 model stores blobs otherwise, the float layer does not fit: the one that its int8 weights stand for does.
+            # Where the int8 model stores blobs otherwise, the float layer does not fit: the one that its int8 weights
+            # stand for does.
             original = exact.get(layer.name)
-            fits = plain and original is not None and len(original.bottoms) == len(layer.bottoms) and len(original.tops) == len(layer.tops)
+            fits = (
+                plain
+                and original is not None
+                and len(original.bottoms) == len(layer.bottoms)
+                and len(original.tops) == len(layer.tops)
+            )
             self._float[layer.name] = original if fits and original is not None else layer
 
     def judge(
@@ -66,7 +80,8 @@ class Hybrids:
         inputs: Sequence[tuple[str, InputSpec]],
         progress: Callable[[int, int], None] | None,
     ) -> list[float]:
-        """The mean SQNR of the outputs in dB, for each choice of layers in float; of what a Softmax or Sigmoid reads that writes one.
+        """The mean SQNR of the outputs in dB, for each choice of layers in float; of what a Softmax or Sigmoid reads
+        that writes one.
 
         Probabilities that are nearly 0 and 1 would tell little of few samples.
 

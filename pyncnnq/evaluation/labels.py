@@ -15,13 +15,12 @@ def find_labels(source: str, paths: Sequence[Path]) -> list[int]:
     """The class of each sample, a place in the model's output.
 
     Args:
-        source: one of
-            "folders": the folder that a sample lies in is its class.  The classes are the folders beside each other in alphabetical
-            order, or by their number where all names are numbers;
-            a `.csv` or `.tsv` file with lines `file,class`: the file by its path relative to the table or by its name, the class
-            by its number from 0.  A first line whose class is not a number is a heading;
-            any other file: the names of all classes in the order of the output, one a line, such as ImageNet's ids.  A sample's class is
-            the one that its folder is named after, or that its own name begins with (`n01440764_tench.JPEG`).
+        source: one of "folders": the folder that a sample lies in is its class.  The classes are the folders beside
+            each other in alphabetical order, or by their number where all names are numbers; a `.csv` or `.tsv` file
+            with lines `file,class`: the file by its path relative to the table or by its name, the class by its number
+            from 0.  A first line whose class is not a number is a heading; any other file: the names of all classes in
+            the order of the output, one a line, such as ImageNet's ids.  A sample's class is the one that its folder is
+            named after, or that its own name begins with (`n01440764_tench.JPEG`).
         paths: the samples' files.
 
     Raises:
@@ -43,9 +42,14 @@ def find_labels(source: str, paths: Sequence[Path]) -> list[int]:
 
 
 def class_names(source: str, paths: Sequence[Path]) -> list[str]:
-    """The names of the classes in the order of the output, as far as the source (see `find_labels`, which has read it) has names."""
+    """The names of the classes in the order of the output, as far as the source (see `find_labels`, which has read it)
+    has names."""
     if source == FOLDERS:
-        names = [entry.name for entry in paths[0].absolute().parent.parent.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
+        names = [
+            entry.name
+            for entry in paths[0].absolute().parent.parent.iterdir()
+            if entry.is_dir() and not entry.name.startswith(".")
+        ]
         return [] if all(name.isdecimal() for name in names) else sorted(names)
     if Path(source).suffix.lower() in (".csv", ".tsv"):
         return []
@@ -77,7 +81,10 @@ def _by_table(source: str, text: str, paths: Sequence[Path]) -> list[int]:
         if len(row) < 2 or not row[1].strip().isdecimal():
             if number == 1:
                 continue
-            raise InputError(f"--labels {source}: line {number}: expected a file and the number of its class, found {','.join(row)!r}")
+            raise InputError(
+                f"--labels {source}: line {number}: expected a file and the number of its class, found "
+                f"{','.join(row)!r}"
+            )
         if known.setdefault(row[0].strip(), int(row[1])) != int(row[1]):
             raise InputError(f"--labels {source}: line {number}: {row[0].strip()} has another class further up")
     folder = Path(source).absolute().parent
@@ -93,7 +100,9 @@ def _look_up(path: Path, known: dict[str, int], folder: Path, source: str) -> in
     names += ["/".join(absolute.parts[-count:]) for count in (2, 3)]
     found = next((known[name] for name in names if name in known), None)
     if found is None:
-        raise InputError(f"--labels {source}: has no line for {path}; lines are `file,class`, the file as {names[0]} or {path.name}")
+        raise InputError(
+            f"--labels {source}: has no line for {path}; lines are `file,class`, the file as {names[0]} or {path.name}"
+        )
     return found
 
 
@@ -114,5 +123,6 @@ def _named(path: Path, places: dict[str, int], source: str) -> int:
         if name in places:
             return places[name]
     raise InputError(
-        f"--labels {source}: {path}: neither its folder nor the beginning of its name is one of the {len(places)} classes there"
+        f"--labels {source}: {path}: neither its folder nor the beginning of its name is one of the "
+        f"{len(places)} classes there"
     )

@@ -13,7 +13,7 @@ from pyncnnq.evaluation.blobs import Floats, Reading
 from pyncnnq.inputs import InputSpec
 from pyncnnq.model import Layer, Model
 from pyncnnq.model.text import encode
-from pyncnnq.statistics.messages import Work
+from pyncnnq.runtime.protocol import Work
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Localizing:
 
     Attributes:
         model: the files of the float model.
-        inputs, samples: as in `pyncnnq.statistics.messages.Job`.
+        inputs, samples: as in `pyncnnq.runtime.protocol.Job`.
         blobs: of the float model that the layers read or write, in the order in which it computes them.
         layers: the layers.
     """
@@ -51,7 +51,7 @@ class Localizing:
     layers: Sequence[LoneLayer]
 
     def start(self) -> Work:
-        """See `pyncnnq.statistics.messages.Task`."""
+        """See `pyncnnq.runtime.protocol.Job`."""
         from pyncnnq.evaluation.worker import LocalErrors  # which imports ncnn: in workers only
 
         return LocalErrors(self)
@@ -96,7 +96,9 @@ def _along(values: Floats, blob: NDArray[np.float32]) -> Floats:
 
 def alone(layer: Layer, folder: Path, name: str) -> tuple[Path, Path]:
     """Write a network of one layer."""
-    return write(Model([Layer("Input", f"input_{bottom}", [], [bottom]) for bottom in layer.bottoms] + [layer]), folder, name)
+    return write(
+        Model([Layer("Input", f"input_{bottom}", [], [bottom]) for bottom in layer.bottoms] + [layer]), folder, name
+    )
 
 
 def write(model: Model, folder: Path, name: str) -> tuple[Path, Path]:

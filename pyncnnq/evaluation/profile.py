@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pyncnnq.inputs import InputSpec
-from pyncnnq.macs import Shape
-from pyncnnq.statistics.messages import Work
+from pyncnnq.model.macs import Shape
+from pyncnnq.runtime.protocol import Work
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Profiling:
 
     Attributes:
         models: the files of the float and of the int8 model.
-        inputs: as in `pyncnnq.statistics.messages.Job`.
+        inputs: as in `pyncnnq.runtime.protocol.Job`.
         samples: the one sample.
         blobs: whose shapes to tell, in the order in which the network computes them.
         outputs: the blobs that an inference computes.
@@ -32,7 +32,7 @@ class Profiling:
     threads: int
 
     def start(self) -> Work:
-        """See `pyncnnq.statistics.messages.Task`."""
+        """See `pyncnnq.runtime.protocol.Job`."""
         from pyncnnq.evaluation.worker import Profile  # which imports ncnn: in workers only
 
         return Profile(self)
@@ -49,8 +49,8 @@ class Profiled:
 
 @dataclass(frozen=True)
 class Speed:
-    """Milliseconds of an inference on this CPU: medians of `runs` that alternate, after a warm-up, in a process of its own with ncnn's
-    default options.
+    """Milliseconds of an inference on this CPU: medians of `runs` that alternate, after a warm-up, in a process of its
+    own with ncnn's default options.
 
     Attributes:
         threads: of one inference.

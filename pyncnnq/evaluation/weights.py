@@ -6,7 +6,7 @@ import numpy as np
 
 from pyncnnq.evaluation.blobs import CHANNELS_SCALED, Floats, Reading
 from pyncnnq.model import Layer
-from pyncnnq.quantizable import int8_weights, is_int8
+from pyncnnq.model.quantizable import int8_weights, is_int8
 
 
 def weight_bits(layer: Layer) -> int:
@@ -14,7 +14,9 @@ def weight_bits(layer: Layer) -> int:
     if not is_int8(layer):
         return 32
     found = [layer.weights[weight.weight] for weight in int8_weights(layer)]
-    largest = max((int(np.abs(one.data.view(np.int8).astype(np.int16)).max()) for one in found if one.format == "int8"), default=0)
+    largest = max(
+        (int(np.abs(one.data.view(np.int8).astype(np.int16)).max()) for one in found if one.format == "int8"), default=0
+    )
     return largest.bit_length() + 1 if largest else 32
 
 
@@ -35,7 +37,12 @@ def row_noise(exact: Layer, rough: Layer, bottom: Reading, top: Reading) -> tupl
     found = []
     for weight in int8_weights(exact):
         pair = [layer.weights.get(weight.weight) for layer in (exact, rough)]
-        if pair[0] is None or pair[1] is None or pair[0].data.size != pair[1].data.size or pair[0].data.size % weight.rows:
+        if (
+            pair[0] is None
+            or pair[1] is None
+            or pair[0].data.size != pair[1].data.size
+            or pair[0].data.size % weight.rows
+        ):
             return None
         x, y = (one.float32().astype(np.float64).reshape(weight.rows, -1) for one in pair if one is not None)
         found.append((np.square(x).sum(axis=1), np.square(x - sign * y).sum(axis=1)))

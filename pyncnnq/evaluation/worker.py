@@ -14,14 +14,15 @@ import ncnn
 import numpy as np
 from numpy.typing import NDArray
 
+from pyncnnq.compare.metric import load_metric
+from pyncnnq.compare.outputs import Evaluated, Evaluating, compare
 from pyncnnq.evaluation.blobs import Summing, Sums, sums
 from pyncnnq.evaluation.local import LocalError, Localizing, LoneLayer, meant, stored
-from pyncnnq.evaluation.outputs import Evaluated, Evaluating, compare
 from pyncnnq.evaluation.profile import Profiled, Profiling
 from pyncnnq.inputs.loading import owning_mat
-from pyncnnq.metric import load_metric
 from pyncnnq.model.text import encode
-from pyncnnq.statistics.network import FailureError, Network, shape_of
+from pyncnnq.runtime.network import Network, shape_of
+from pyncnnq.runtime.protocol import FailureError
 
 _WARM_UP, _LEAST_RUNS, _MOST_RUNS = 3, 5, 30
 _LONG_ENOUGH = 0.5
@@ -38,7 +39,9 @@ class Evaluation:
 
     def take(self, inputs: Sequence[tuple[str, Any]], paths: Sequence[Path]) -> Evaluated:
         """Both models on one sample."""
-        exact, rough = ([np.array(mat) for _, mat in net.blobs(inputs, self._outputs, packed=False)] for net in self._networks)
+        exact, rough = (
+            [np.array(mat) for _, mat in net.blobs(inputs, self._outputs, packed=False)] for net in self._networks
+        )
         outputs = [dict(zip(self._outputs, one, strict=True)) for one in (exact, rough)]
         scores = (self._metric(outputs[0], paths), self._metric(outputs[1], paths)) if self._metric else None
         return Evaluated(tuple(map(compare, exact, rough)), scores)
@@ -61,14 +64,17 @@ class Profile:
         return Profiled(shapes, *self._times(inputs))
 
     def _times(self, inputs: Sequence[tuple[str, Any]]) -> tuple[int, tuple[float, float]]:
-        """How often each ran, and the median seconds of each; they alternate, so that what else the machine does meets both."""
+        """How often each ran, and the median seconds of each; they alternate, so that what else the machine does meets
+        both."""
         nets = [_net(files, self._job.threads) for files in self._job.models]
         for net in nets:
             for _ in range(_WARM_UP):
                 _run(net, inputs, self._job.outputs)
         seconds: list[list[float]] = [[], []]
         start = time.perf_counter()
-        while len(seconds[0]) < _LEAST_RUNS or (len(seconds[0]) < _MOST_RUNS and time.perf_counter() - start < _LONG_ENOUGH):
+        while len(seconds[0]) < _LEAST_RUNS or (
+            len(seconds[0]) < _MOST_RUNS and time.perf_counter() - start < _LONG_ENOUGH
+        ):
             for net, found in zip(nets, seconds, strict=True):
                 before = time.perf_counter()
                 _run(net, inputs, self._job.outputs)
@@ -136,14 +142,23 @@ class LocalErrors:
 
 def _local_error(layer: LoneLayer, network: Network, exact: Mapping[str, NDArray[np.float32]]) -> LocalError:
     bottoms = [(name, stored(exact[blob], reading)) for name, blob, reading in layer.bottoms]
-    tops = network.blobs([(name, owning_mat(values)) for name, values in bottoms], [name for name, _ in layer.tops], packed=False)
+    tops = network.blobs(
+        [(name, owning_mat(values)) for name, values in bottoms], [name for name, _ in layer.tops], packed=False
+    )
     signal = error = 0.0
     with np.errstate(all="ignore"):
         for (name, mat), (_, reading) in zip(tops, layer.tops, strict=True):
             rough = np.array(mat)
             signal += float(np.square(exact[name], dtype=np.float64).sum())
-            error += float(np.square(meant(rough, reading) - exact[name]).sum()) if rough.shape == exact[name].shape else math.inf
+            error += (
+                float(np.square(meant(rough, reading) - exact[name]).sum())
+                if rough.shape == exact[name].shape
+                else math.inf
+            )
         values = bottoms[0][1]
         codes = np.abs(values) * np.float32(layer.scale or 0)
-        saturated, peak = int(np.count_nonzero(codes >= 127.5)), float(codes.max(initial=0))  # 127.5 is the first that rounds to 128
+        saturated, peak = (
+            int(np.count_nonzero(codes >= 127.5)),
+            float(codes.max(initial=0)),
+        )  # 127.5 is the first that rounds to 128
     return LocalError(signal, error if math.isfinite(error) else math.inf, values.size, saturated, peak)

@@ -31,7 +31,8 @@ class ArraySpec:
 
 
 def load_npy(path: str | Path, spec: ArraySpec = ArraySpec()) -> NDArray[np.float32] | NDArray[np.int32]:
-    """Read one array: C-contiguous float32, or int32 for token ids (ncnn's src/layer/embed.cpp reads the raw int32 bits).
+    """Read one array: C-contiguous float32, or int32 for token ids (ncnn's src/layer/embed.cpp reads the raw int32
+    bits).
 
     Numbers of other types are converted by value.  Pickled objects are never loaded.
 
@@ -81,11 +82,14 @@ def _check_shape(path: str | Path, shape: Shape, expected: Shape | None) -> None
         hint = "; drop the leading batch axis: array[0]" if shape[:1] == (1,) and _fits(shape[1:], expected) else ""
         raise InputError(f"{path}: shape {found}, expected {_spell(expected)}{hint}")
     if len(shape) in (4, 5) and shape[0] == 1:
-        # With four axes it could be a volume of one channel, but hardly ever is; taken so, an image network computes garbage.
+        # With four axes it could be a volume of one channel, but hardly ever is; taken so, an image network computes
+        # garbage.
         way_out = "; if it is a volume of one channel, give shape=[w,h,d,1]" if len(shape) == 4 else ""
         raise InputError(f"{path}: shape {found} has a leading batch axis: save array[0]{way_out}")
     if not 1 <= len(shape) <= 4:
-        raise InputError(f"{path}: shape {found} has {len(shape)} axes; ncnn takes (w), (h, w), (c, h, w) or (c, d, h, w)")
+        raise InputError(
+            f"{path}: shape {found} has {len(shape)} axes; ncnn takes (w), (h, w), (c, h, w) or (c, d, h, w)"
+        )
 
 
 def _fits(shape: Shape, expected: Shape) -> bool:
@@ -109,5 +113,7 @@ def _as_token_ids(path: str | Path, array: NDArray[np.generic]) -> NDArray[np.in
     with np.errstate(invalid="ignore"):
         ids = np.array(array, dtype=np.int32, order="C")
     if not np.array_equal(ids, array):
-        raise InputError(f"{path}: feeds an Embed layer, which takes token ids, but holds values that are not int32 numbers")
+        raise InputError(
+            f"{path}: feeds an Embed layer, which takes token ids, but holds values that are not int32 numbers"
+        )
     return ids

@@ -17,9 +17,9 @@ from pyncnnq.inputs.sources import exists
 def read_config(path: str | Path) -> Settings:
     """Read a configuration file.
 
-    Keys: `method`, `samples`, `workers`, `weight-bits`, `strict`, and in each `[[input]]` `preset`, `size`, `mean`, `norm`,
-    `pixel`, `resize`, `data` (a path or several, relative to the file's folder or else to the working directory) and `shape`
-    (of `.npy` arrays, [w, h, c] as in ncnn2table).  One `[[input]]` applies to all inputs.
+    Keys: `method`, `samples`, `workers`, `weight-bits`, `strict`, and in each `[[input]]` `preset`, `size`, `mean`,
+    `norm`, `pixel`, `resize`, `data` (a path or several, relative to the file's folder or else to the working
+    directory) and `shape` (of `.npy` arrays, [w, h, c] as in ncnn2table).  One `[[input]]` applies to all inputs.
 
     Raises:
         InputError: unreadable, not TOML, an unknown key, or a value of the wrong type; with file and key.
@@ -43,11 +43,15 @@ def _read_input(table: Mapping[str, Any], path: Path, number: int) -> InputOptio
     values = _convert(table, INPUT_KEYS, str(path), f"[[input]] {number}: ")
     if "data" in values:
         beside = (path.parent / item for item in values["data"])
-        values["data"] = tuple(near if exists(near) else Path(item) for near, item in zip(beside, values["data"], strict=True))
+        values["data"] = tuple(
+            near if exists(near) else Path(item) for near, item in zip(beside, values["data"], strict=True)
+        )
     return InputOptions(**values)
 
 
-def _convert(table: Mapping[str, Any], keys: Mapping[str, Callable[[Any], Any]], file: str, where: str) -> dict[str, Any]:
+def _convert(
+    table: Mapping[str, Any], keys: Mapping[str, Callable[[Any], Any]], file: str, where: str
+) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for key, value in table.items():
         if key not in keys:
@@ -99,7 +103,9 @@ def _numbers(value: Any) -> tuple[float, ...]:
 
 
 def _lengths(value: Any, counts: range, example: str) -> tuple[int, ...]:
-    whole = isinstance(value, list) and all(isinstance(item, int) and not isinstance(item, bool) and item >= 0 for item in value)
+    whole = isinstance(value, list) and all(
+        isinstance(item, int) and not isinstance(item, bool) and item >= 0 for item in value
+    )
     if not whole or len(value) not in counts:
         raise _UnexpectedError(f"whole numbers such as {example}")
     return tuple(value)

@@ -1,4 +1,5 @@
-"""Files to `ncnn.Mat`: the only module of inputs that imports OpenCV and ncnn, for the processes that run the network."""
+"""Files to `ncnn.Mat`: the only module of inputs that imports OpenCV and ncnn, for the processes that run the
+network."""
 
 from __future__ import annotations
 
@@ -42,8 +43,8 @@ def load_sample(path: str | Path, spec: Preprocessing | ArraySpec) -> ncnn.Mat:
 
 def owning_mat(array: NDArray[Any]) -> ncnn.Mat:
     """A Mat with the numbers of an array, which owns its memory."""
-    # clone() copies whole pieces of 16 bytes, so there must be some behind the last.  And the array must have a name: ncnn.Mat(array)
-    # does not keep it alive even until clone() is called.
+    # clone() copies whole pieces of 16 bytes, so there must be some behind the last.  And the array must have a name:
+    # ncnn.Mat(array) does not keep it alive even until clone() is called.
     roomy = np.empty(array.size + 4, array.dtype)
     values = roomy[: array.size].reshape(array.shape)
     values[...] = array
@@ -53,8 +54,8 @@ def owning_mat(array: NDArray[Any]) -> ncnn.Mat:
 def load_image(path: str | Path, preprocessing: Preprocessing) -> ncnn.Mat:
     """Decode, resize and normalise one image: float32, (channels, height, width).
 
-    JPEGs are turned as their EXIF orientation says.  16-bit images lose their lower byte, as with `cv2.imread`; alpha is
-    dropped, or for RGBA and BGRA kept, with 255 where the image has none.  Grey is made after resizing, by ncnn.
+    JPEGs are turned as their EXIF orientation says.  16-bit images lose their lower byte, as with `cv2.imread`; alpha
+    is dropped, or for RGBA and BGRA kept, with 255 where the image has none.  Grey is made after resizing, by ncnn.
 
     Raises:
         UnreadableError: the file cannot be read, or is not an image that OpenCV can decode and resize.
@@ -63,7 +64,8 @@ def load_image(path: str | Path, preprocessing: Preprocessing) -> ncnn.Mat:
     try:
         return _preprocess(pixels, preprocessing)
     except (_TooLargeError, cv2.error, MemoryError):
-        what = f"{pixels.shape[1]}x{pixels.shape[0]} pixels become too many with size {preprocessing.size[0]},{preprocessing.size[1]}"
+        width, height = preprocessing.size
+        what = f"{pixels.shape[1]}x{pixels.shape[0]} pixels become too many with size {width},{height}"
         raise UnreadableError(f"{path}: its {what} and resize {preprocessing.resize}") from None
 
 
@@ -109,7 +111,9 @@ def _decode(path: str | Path, alpha: bool) -> Pixels:
     except cv2.error:  # an empty file, or more pixels than OpenCV allows
         pixels = None
     if pixels is None:
-        raise UnreadableError(f"{path}: cannot be decoded as an image (damaged, truncated, or of a type OpenCV does not know)")
+        raise UnreadableError(
+            f"{path}: cannot be decoded as an image (damaged, truncated, or of a type OpenCV does not know)"
+        )
     return pixels.astype(np.uint8, copy=False)
 
 

@@ -1,4 +1,5 @@
-"""What a user says about the inputs: the option strings of the command line and ncnn2table's words, as rows of options."""
+"""What a user says about the inputs: the option strings of the command line and ncnn2table's words, as rows of
+options."""
 
 from __future__ import annotations
 
@@ -39,7 +40,8 @@ class InputOptions:
     pixel: Pixel | None = None
     resize: Resize | None = None
     shape: tuple[int, ...] | None = None
-    """ncnn's order: (w), (w, h), (w, h, c) or (w, h, d, c). Size and channels of images, or the shape of `.npy` arrays."""
+    """ncnn's order: (w), (w, h), (w, h, c) or (w, h, d, c). Size and channels of images, or the shape of `.npy`
+    arrays."""
     kind: Kind | None = None
     data: tuple[Path, ...] | None = None
 
@@ -60,7 +62,9 @@ class InputOptions:
     @property
     def for_images(self) -> list[str]:
         """The names of those options given that only images can use."""
-        return [name for name in ("preset", "size", "mean", "norm", "pixel", "resize") if getattr(self, name) is not None]
+        return [
+            name for name in ("preset", "size", "mean", "norm", "pixel", "resize") if getattr(self, name) is not None
+        ]
 
 
 def _read_size(value: Any) -> Size:
@@ -92,7 +96,8 @@ _FORMS: tuple[tuple[str, Callable[[Any], Any], str], ...] = (
 
 @dataclass(frozen=True)
 class Settings:
-    """What `--config` or ncnn2table's words say: a row of options per input (or one for all), and the options of the run."""
+    """What `--config` or ncnn2table's words say: a row of options per input (or one for all), and the options of the
+    run."""
 
     inputs: tuple[InputOptions, ...] = ()
     method: str | None = None
@@ -137,7 +142,8 @@ def parse_options(
     """The command line's options, each with all its occurrences in order, as rows per input.
 
     Raises:
-        InputError: a value that cannot be read, or options repeated a different number of times (once is always allowed).
+        InputError: a value that cannot be read, or options repeated a different number of times (once is always
+            allowed).
     """
     return _rows(
         {
@@ -164,9 +170,10 @@ def split_words(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 def parse_words(words: Sequence[str]) -> Settings:
     """ncnn2table's own words, with its meaning (tools/quantize/ncnn2table.cpp).
 
-    `mean=[104,117,123],[0.5] norm=[..],[..] shape=[w,h,c],[..] pixel=BGR,GRAY thread=8 method=kl type=0|1`: one bracket per
-    input; images are stretched to the shape's w, h, where a number of 0 or less follows the aspect ratio.  With `type=1`
-    (`.npy`) the shape is the array's and mean, norm and pixel mean nothing.  `thread` is our number of workers.
+    `mean=[104,117,123],[0.5] norm=[..],[..] shape=[w,h,c],[..] pixel=BGR,GRAY thread=8 method=kl type=0|1`: one bracket
+    per input; images are stretched to the shape's w, h, where a number of 0 or less follows the aspect ratio.  With
+    `type=1` (`.npy`) the shape is the array's and mean, norm and pixel mean nothing.  `thread` is our number of
+    workers.
 
     Raises:
         InputError: an unknown or repeated word, or a value that cannot be read.
@@ -205,7 +212,8 @@ def _rows(columns: Mapping[str, Sequence[Any]], spell: Callable[[str], str]) -> 
                 "give each option once for all inputs, or once per input in the order of the model's Input layers"
             )
     return tuple(
-        InputOptions(**{name: column[i if len(column) > 1 else 0] for name, column in columns.items() if column}) for i in range(count)
+        InputOptions(**{name: column[i if len(column) > 1 else 0] for name, column in columns.items() if column})
+        for i in range(count)
     )
 
 
@@ -233,7 +241,10 @@ def _parse_shape(text: str) -> tuple[int, ...]:
 
 def _parse_word_pixel(text: str) -> Pixel:
     if text == "RAW":
-        raise InputError("pixel=RAW: ncnn2table accepts the word but then reads no image; give the network's order, such as pixel=BGR")
+        raise InputError(
+            "pixel=RAW: ncnn2table accepts the word but then reads no image; give the network's order, such as "
+            "pixel=BGR"
+        )
     return parse_pixel(text, "pixel=")
 
 

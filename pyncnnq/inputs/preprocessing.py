@@ -1,7 +1,7 @@
 """How an image becomes a network's input: the description, checked, and the spelling of its options.
 
-Value = (pixel - mean) * norm, per channel in the order of `pixel`: ncnn's `Mat::substract_mean_normalize`.  Applying it to a
-file is the work of `pyncnnq.inputs.loading`; this module imports no OpenCV.
+Value = (pixel - mean) * norm, per channel in the order of `pixel`: ncnn's `Mat::substract_mean_normalize`.  Applying it
+to a file is the work of `pyncnnq.inputs.loading`; this module imports no OpenCV.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ CHANNELS: dict[Pixel, int] = {"RGB": 3, "BGR": 3, "GRAY": 1, "RGBA": 4, "BGRA": 
 class Resize:
     """How an image is brought to the network's size.
 
-    `stretch`: to the size, whatever the aspect ratio, by ncnn's `Mat::from_pixels_resize`.
-    `letterbox`: as large as fits, aspect kept, centred on a border of 114 (YOLO).
-    `short-side:N`: the shorter side to N, the longer one to its N * long / short rounded down, then the centre of the size.
+    `stretch`: to the size, whatever the aspect ratio, by ncnn's `Mat::from_pixels_resize`. `letterbox`: as large as
+    fits, aspect kept, centred on a border of 114 (YOLO). `short-side:N`: the shorter side to N, the longer one to its N
+    * long / short rounded down, then the centre of the size.
     """
 
     mode: ResizeMode = "stretch"
@@ -49,8 +49,8 @@ class Resize:
 class Preprocessing:
     """What is done to every image of one model input.
 
-    size: (width, height) in pixels. With `stretch` a 0 follows the other by the aspect ratio, and (0, 0) leaves images as
-        they are (ncnn2table's rule).
+    size: (width, height) in pixels. With `stretch` a 0 follows the other by the aspect ratio, and (0, 0) leaves images
+        as they are (ncnn2table's rule).
     mean, norm: one value per channel, in the order of `pixel`, on the 0..255 scale.
 
     Raises:
@@ -80,9 +80,13 @@ class Preprocessing:
         if min(self.size) < 0:
             raise InputError(f"size {width},{height} is negative: give width,height in pixels")
         if width * height > MOST_PIXELS or self.resize.short_side**2 > MOST_PIXELS:
-            raise InputError(f"size {width},{height} with resize {self.resize} is too large: no more than {MOST_PIXELS:,} pixels")
+            raise InputError(
+                f"size {width},{height} with resize {self.resize} is too large: no more than {MOST_PIXELS:,} pixels"
+            )
         if self.resize.mode != "stretch" and 0 in self.size:
-            raise InputError(f"size {width},{height} with resize {self.resize}: only stretch can leave a side open with 0")
+            raise InputError(
+                f"size {width},{height} with resize {self.resize}: only stretch can leave a side open with 0"
+            )
         if self.resize.mode == "short-side" and self.resize.short_side < max(self.size):
             raise InputError(
                 f"resize {self.resize} is too small to cut {width},{height} out of it: "
@@ -91,7 +95,8 @@ class Preprocessing:
 
     def __str__(self) -> str:
         width, height = self.size
-        return f"{self.pixel}, size {width},{height}, mean {_plain(self.mean)}, norm {_plain(self.norm)}, resize {self.resize}"
+        mean, norm = _plain(self.mean), _plain(self.norm)
+        return f"{self.pixel}, size {width},{height}, mean {mean}, norm {norm}, resize {self.resize}"
 
 
 def parse_values(text: str, what: str) -> Values:

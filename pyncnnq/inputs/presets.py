@@ -38,7 +38,9 @@ PRESETS: dict[str, Preset] = {
         (1 / 58.395, 1 / 57.12, 1 / 57.375),
         SHORT_256,
     ),
-    "imagenet-caffe": Preset("Caffe classifiers: SqueezeNet, VGG, ...", "BGR", (104.0, 117.0, 123.0), (1.0, 1.0, 1.0), SHORT_256),
+    "imagenet-caffe": Preset(
+        "Caffe classifiers: SqueezeNet, VGG, ...", "BGR", (104.0, 117.0, 123.0), (1.0, 1.0, 1.0), SHORT_256
+    ),
     "tf": Preset("TensorFlow and Keras, [-1, 1]: MobileNet, Inception", "RGB", (127.5,), (1 / 127.5,)),
     "efficientnet-lite": Preset("EfficientNet-Lite", "RGB", (127.0,), (1 / 128,), SHORT_256),
     "yolo": Preset("YOLOv5 and later by Ultralytics, [0, 1]", "RGB", (0.0,), (1 / 255,), Resize("letterbox")),
@@ -58,7 +60,9 @@ PRESETS: dict[str, Preset] = {
         (1 / 68.5005327, 1 / 66.63215805, 1 / 70.32316305),
         Resize("short-side", 224),
     ),
-    "cifar10": Preset("CIFAR-10 classifiers", "RGB", (125.307, 122.961, 113.8575), (1 / 51.5865, 1 / 50.847, 1 / 51.255)),
+    "cifar10": Preset(
+        "CIFAR-10 classifiers", "RGB", (125.307, 122.961, 113.8575), (1 / 51.5865, 1 / 50.847, 1 / 51.255)
+    ),
     "zero-one": Preset("[0, 1]", "RGB", (0.0,), (1 / 255,)),
     "none": Preset("pixels as they are, 0..255", "RGB", (0.0,), (1.0,)),
 }

@@ -18,7 +18,8 @@ InputSpec = Preprocessing | ArraySpec
 
 @dataclass(frozen=True)
 class InputLayer:
-    """What the model says about one input: an Input layer's keys 0 (w), 1 (h), 2 (c) and 11 (d), 0 where nothing is known.
+    """What the model says about one input: an Input layer's keys 0 (w), 1 (h), 2 (c) and 11 (d), 0 where nothing is
+    known.
 
     may_be_vector: c is that of a convolution which takes a vector of c elements just as well.
     integers: the input feeds an Embed layer, so its arrays are token ids.
@@ -52,15 +53,16 @@ def resolve(
     """Complete the preprocessing of every model input.
 
     sources: what was said, the weakest first, each with the name it has in messages: `("c.toml", config.inputs)`,
-        `("the command line", options)`.  Within a source explicit options win over its preset; a later source's preset also
-        wins over what an earlier one says.  A source with a single row speaks of all inputs.
+        `("the command line", options)`.  Within a source explicit options win over its preset; a later source's preset
+        also wins over what an earlier one says.  A source with a single row speaks of all inputs.
 
     Returns `Preprocessing` for inputs with images, `ArraySpec` for `.npy`; both are small, frozen and can be pickled.
     What nobody says comes from the model (size; GRAY for one channel), resize is then `stretch`.  Mean, norm and the
     order of the channels are never guessed.
 
     Raises:
-        InputError: something is missing (with the options to give), contradictory, or does not fit the model or the data.
+        InputError: something is missing (with the options to give), contradictory, or does not fit the model or the
+            data.
     """
     if len(samples) != len(layers):
         names = ", ".join(layer.name for layer in layers) or "none"
@@ -73,14 +75,18 @@ def resolve(
     if layers and all(found.kind == "npy" for found in samples):
         useless = sorted({option for rows in said for row in rows for option in row.for_images})
         if useless:
-            raise InputError(f"{', '.join(useless)}: only images are preprocessed, .npy arrays are taken as they are; leave it out")
+            raise InputError(
+                f"{', '.join(useless)}: only images are preprocessed, .npy arrays are taken as they are; leave it out"
+            )
     return tuple(_resolve_one(*one) for one in zip(layers, samples, said, strict=True))
 
 
 def _resolve_one(layer: InputLayer, samples: Samples, said: Sequence[InputOptions]) -> InputSpec:
     options = reduce(_stronger, said, InputOptions())
     if options.kind is not None and options.kind != samples.kind:
-        raise InputError(f"{samples.source}: holds {samples.kind} files, but type={int(options.kind == 'npy')} was given")
+        raise InputError(
+            f"{samples.source}: holds {samples.kind} files, but type={int(options.kind == 'npy')} was given"
+        )
     if samples.kind == "npy":
         return ArraySpec(options.shape[::-1] if options.shape else layer.shape, layer.integers)
     return _image_spec(layer, options)
@@ -146,5 +152,9 @@ def _missing(where: str, size: Size | None, pixel: Pixel | None, mean: Values | 
     }
     missing = [name for name, (value, _) in examples.items() if value is None]
     command = " ".join(["pyncnnq calibrate model.param model.bin images/", *(examples[name][1] for name in missing)])
-    presets = "" if missing == ["size"] else "; or --preset imagenet-torch (or another), --preset none for pixels as they are"
-    return f"{where}: {', '.join(missing)} not given; give what the network was trained with, such as {command}{presets}"
+    presets = (
+        "" if missing == ["size"] else "; or --preset imagenet-torch (or another), --preset none for pixels as they are"
+    )
+    return (
+        f"{where}: {', '.join(missing)} not given; give what the network was trained with, such as {command}{presets}"
+    )

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from pyncnnq.errors import InputError
-from pyncnnq.image_suffixes import IMAGE_SUFFIXES
+from pyncnnq.inputs.image_suffixes import IMAGE_SUFFIXES
 
 Kind = Literal["image", "npy"]
 T = TypeVar("T")
@@ -37,10 +37,10 @@ class Samples:
 def find_samples(data: str | Path | Sequence[str | Path]) -> Samples:
     """Find the samples that one DATA argument (or several, joined in the order given) stands for.
 
-    A folder is searched recursively, sorted by relative path; symbolic links are followed.  A file with an image suffix or
-    `.npy` stands for itself.  Any other file is a list: one path per line, relative to the list's folder or else to the
-    working directory; blank lines are skipped and the order is kept.  In a list `.npy` entries are arrays and all others are
-    taken for images whatever their suffix, as in ncnn2table.
+    A folder is searched recursively, sorted by relative path; symbolic links are followed.  A file with an image suffix
+    or `.npy` stands for itself.  Any other file is a list: one path per line, relative to the list's folder or else to
+    the working directory; blank lines are skipped and the order is kept.  In a list `.npy` entries are arrays and all
+    others are taken for images whatever their suffix, as in ncnn2table.
 
     Raises:
         InputError: something is missing, empty, or both images and arrays.
@@ -75,7 +75,8 @@ def pair_samples(inputs: Sequence[Samples]) -> list[tuple[Path, ...]]:
 
 
 def pick(items: Sequence[T], count: int | None) -> list[T]:
-    """The middle item of each of `count` equal stretches of `items`; all of them for None, or when there are no more than `count`.
+    """The middle item of each of `count` equal stretches of `items`; all of them for None, or when there are no more
+    than `count`.
 
     Raises:
         InputError: count is below 1.
@@ -88,7 +89,8 @@ def pick(items: Sequence[T], count: int | None) -> list[T]:
 
 
 def exists(path: Path) -> bool:
-    """Whether there is such a file or folder; not an error for what cannot be a name, such as a text that is too long."""
+    """Whether there is such a file or folder; not an error for what cannot be a name, such as a text that is too
+    long."""
     try:
         return path.exists()
     except OSError:
@@ -139,24 +141,31 @@ def _walk(root: Path, others: Counter[str]) -> Iterator[Path]:
 def _read_list(path: Path) -> list[Path]:
     content = path.read_bytes()
     if b"\0" in content:
-        raise InputError(f"{path}: is neither an image that is known by its suffix, nor .npy, nor a list with one path per line")
+        raise InputError(
+            f"{path}: is neither an image that is known by its suffix, nor .npy, nor a list with one path per line"
+        )
     found: list[Path] = []
     missing: list[str] = []
     # surrogateescape is how Python spells file names that are not UTF-8, so such paths still open.
-    for number, line in enumerate(content.removeprefix(b"\xef\xbb\xbf").decode(errors="surrogateescape").split("\n"), start=1):
+    for number, line in enumerate(
+        content.removeprefix(b"\xef\xbb\xbf").decode(errors="surrogateescape").split("\n"), start=1
+    ):
         entry = line.strip()
         if not entry:
             continue
         choices = [choice for choice in (path.parent / entry, Path(entry)) if exists(choice)]
         file = next((choice for choice in choices if choice.is_file()), None)
         if file is None:
-            missing.append(f"line {number}: {entry}" + (" is a folder" if any(choice.is_dir() for choice in choices) else ""))
+            missing.append(
+                f"line {number}: {entry}" + (" is a folder" if any(choice.is_dir() for choice in choices) else "")
+            )
         else:
             found.append(file)
     if missing:
         shown = "; ".join(missing[:5]) + ("; ..." if len(missing) > 5 else "")
         message = (
-            f"{path}: taken as a list, one path per line: {len(missing)} of {len(missing) + len(found)} entries are not files: "
+            f"{path}: taken as a list, one path per line: {len(missing)} of {len(missing) + len(found)} entries "
+            "are not files: "
             f"{shown} (looked in {path.parent} and in the working directory {Path.cwd()})"
         )
         raise InputError(message.encode(errors="replace").decode())

@@ -8,4 +8,15 @@ from pyncnnq.model.params import Params
 from pyncnnq.model.shapes import dimensions, takes_vector
 from pyncnnq.model.weights import Weight
 
-__all__ = ["Expected", "Graph", "Layer", "Model", "Params", "Weight", "dimensions", "load_model", "load_param", "takes_vector"]
+__all__ = [
+    "Expected",
+    "Graph",
+    "Layer",
+    "Model",
+    "Params",
+    "Weight",
+    "dimensions",
+    "load_model",
+    "load_param",
+    "takes_vector",
+]

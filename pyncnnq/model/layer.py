@@ -77,7 +77,9 @@ class Layer:
         expected = self.expected_weights()
         found = [Expected(weight.name, weight.data.size, weight.storage) for weight in self.weights.values()]
         if found != expected or list(self.weights) != [name for name, _, _ in expected]:
-            raise ModelError(f"{self}: its parameters ask for {_listing(expected)}, but its weights are {_listing(found)}")
+            raise ModelError(
+                f"{self}: its parameters ask for {_listing(expected)}, but its weights are {_listing(found)}"
+            )
 
     def text(self) -> str:
         """The layer as it stands in the `.param` file: its line, and blank or comment lines kept above it."""

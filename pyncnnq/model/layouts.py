@@ -1,7 +1,7 @@
 """Which arrays each layer type reads from a `.bin`, in the order of its `load_model` (ncnn src/layer/*.cpp).
 
-A `.bin` has no names and no index, so these layouts are what makes it readable.  Array names are ncnn's own member names.
-Checked layer by layer against the reads of the ncnn wheel 1.0.20261020 (tests/test_model_bin.py).
+A `.bin` has no names and no index, so these layouts are what makes it readable.  Array names are ncnn's own member
+names. Checked layer by layer against the reads of the ncnn wheel 1.0.20261020 (tests/model/test_model_bin.py).
 """
 
 from __future__ import annotations
@@ -306,10 +306,11 @@ LAYOUTS: dict[str, Layout] = {
 }
 
 _WEIGHTLESS = """
-AbsVal ArgMax BNLL BinaryOp CELU Cast Clip Concat CopyTo Crop CumulativeSum DeepCopy DetectionOutput Diag Dropout ELU Einsum
-Eltwise Erf Exp ExpandDims Flatten Flip Fold GELU GLU GridSample HardSigmoid HardSwish Input Interp InverseSpectrogram LRN Log
-MVN MatMul Mish Noop PSROIPooling Packing Permute PixelShuffle Pooling Pooling1D Pooling3D Power PriorBox Proposal ROIAlign
-ROIPooling ReLU Reduction Reorg Reshape RotaryEmbed SDPA SELU SPP ShuffleChannel Shrink Sigmoid Slice Softmax Softplus
-Spectrogram Split Squeeze StatisticsPooling Swish TanH Threshold Tile UnaryOp Unfold YoloDetectionOutput Yolov3DetectionOutput
+AbsVal ArgMax BNLL BinaryOp CELU Cast Clip Concat CopyTo Crop CumulativeSum DeepCopy DetectionOutput Diag Dropout ELU
+Einsum Eltwise Erf Exp ExpandDims Flatten Flip Fold GELU GLU GridSample HardSigmoid HardSwish Input Interp
+InverseSpectrogram LRN Log MVN MatMul Mish Noop PSROIPooling Packing Permute PixelShuffle Pooling Pooling1D Pooling3D
+Power PriorBox Proposal ROIAlign ROIPooling ReLU Reduction Reorg Reshape RotaryEmbed SDPA SELU SPP ShuffleChannel
+Shrink Sigmoid Slice Softmax Softplus Spectrogram Split Squeeze StatisticsPooling Swish TanH Threshold Tile UnaryOp
+Unfold YoloDetectionOutput Yolov3DetectionOutput
 """
 WEIGHTLESS = frozenset(_WEIGHTLESS.split())

@@ -107,7 +107,8 @@ class Model:
         if not finite.all():
             first = int(np.argmin(finite))
             count = int(finite.size - np.count_nonzero(finite))
-            found = f"{weight.name} has {count} of {values.size} elements that are not finite, the first is [{first}] = {values[first]}"
+            which = f"the first is [{first}] = {values[first]}"
+            found = f"{weight.name} has {count} of {values.size} elements that are not finite, {which}"
             place = f"{self.bin_path}: " if self.bin_path else ""
             raise ModelError(f"{place}{layer}: {found}; export the model again from sound weights")
 
@@ -212,7 +213,8 @@ def _read(path: Path) -> bytes:
 
 
 def _rename_splits(layers: list[Layer]) -> None:
-    """Give each Split a name of its own: pnnx splits twice, and begins to count anew (in every YOLOv8); ncnn does not look at names."""
+    """Give each Split a name of its own: pnnx splits twice, and begins to count anew (in every YOLOv8); ncnn does not
+    look at names."""
     names = {layer.name for layer in layers}
     seen: set[str] = set()
     for layer in layers:
@@ -224,9 +226,14 @@ def _rename_splits(layers: list[Layer]) -> None:
 
 def _check_counts(parsed: ParamText) -> None:
     blobs = sum(len(layer.tops) for layer in parsed.layers)
-    for what, declared, found in (("layers", parsed.layer_count, len(parsed.layers)), ("blobs", parsed.blob_count, blobs)):
+    for what, declared, found in (
+        ("layers", parsed.layer_count, len(parsed.layers)),
+        ("blobs", parsed.blob_count, blobs),
+    ):
         if declared != found:
-            raise ModelError(f"line 2 says {declared} {what}, the file has {found}: it is cut off, or was edited by hand")
+            raise ModelError(
+                f"line 2 says {declared} {what}, the file has {found}: it is cut off, or was edited by hand"
+            )
 
 
 def _read_weights(layers: list[Layer], data: bytes) -> None:

@@ -23,9 +23,9 @@ _FLOAT = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?", re
 class Params:
     """The parameters of one layer, by small integer key.
 
-    Words that are not touched keep their text and their place, whatever they are; `set` rewrites one word or appends one.
-    As in ncnn, a key given twice has the value of its last word, an int serves as a float, and any other value of another type
-    than the one asked for counts as absent: `1=6.0` is no int.
+    Words that are not touched keep their text and their place, whatever they are; `set` rewrites one word or appends
+    one. As in ncnn, a key given twice has the value of its last word, an int serves as a float, and any other value of
+    another type than the one asked for counts as absent: `1=6.0` is no int.
     """
 
     def __init__(self, text: str = "") -> None:

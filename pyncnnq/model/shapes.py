@@ -1,7 +1,8 @@
 """How many dimensions a blob has when ncnn runs the model, as far as the layers alone tell.
 
-ncnn computes some layers in another way when their input has one dimension, and in int8 not always rightly; who writes int8
-layers has to know.  Nothing is guessed: a blob whose number of dimensions depends on more than the layers is left out.
+ncnn computes some layers in another way when their input has one dimension, and in int8 not always rightly; who writes
+int8 layers has to know.  Nothing is guessed: a blob whose number of dimensions depends on more than the layers is left
+out.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ _UNSET = -233  # ncnn's "no value" of an int parameter
 
 # Each output has the dimensions of the one input.
 _KEEPING_NAMES = """
-AbsVal BNLL BatchNorm Bias CELU Cast Clip Crop CumulativeSum DeepCopy Dequantize Dropout ELU Erf Exp Flip GELU GroupNorm
-HardSigmoid HardSwish InstanceNorm LRN LayerNorm Log MVN Mish Noop Normalize PReLU Padding Permute Power Quantize RMSNorm
-ReLU Requantize SELU Scale ShuffleChannel Shrink Sigmoid Slice Softmax Softplus Split Swish TanH Threshold UnaryOp
+AbsVal BNLL BatchNorm Bias CELU Cast Clip Crop CumulativeSum DeepCopy Dequantize Dropout ELU Erf Exp Flip GELU
+GroupNorm HardSigmoid HardSwish InstanceNorm LRN LayerNorm Log MVN Mish Noop Normalize PReLU Padding Permute Power
+Quantize RMSNorm ReLU Requantize SELU Scale ShuffleChannel Shrink Sigmoid Slice Softmax Softplus Split Swish TanH
+Threshold UnaryOp
 """
 _KEEPING = frozenset(_KEEPING_NAMES.split())
 _ALWAYS = {
@@ -44,7 +46,8 @@ _ALWAYS = {
 
 
 def dimensions(layers: Sequence[Layer]) -> dict[str, int]:
-    """The number of dimensions (1 to 4) of each blob for which it is certain, given inputs as the model itself states them.
+    """The number of dimensions (1 to 4) of each blob for which it is certain, given inputs as the model itself states
+    them.
 
     Args:
         layers: in model order.
@@ -61,7 +64,8 @@ def dimensions(layers: Sequence[Layer]) -> dict[str, int]:
 
 
 def takes_vector(layer: Layer, known: dict[str, int]) -> bool | None:
-    """Whether it is a Convolution that ncnn computes as an InnerProduct: 1x1, without a border, of a blob of one dimension.
+    """Whether it is a Convolution that ncnn computes as an InnerProduct: 1x1, without a border, of a blob of one
+    dimension.
 
     None if it is one that ncnn computes so when its input turns out to have one dimension, which cannot be told.
     """

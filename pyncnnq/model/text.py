@@ -86,7 +86,9 @@ def _parse_layer(content: str, number: int, before: str, end: str) -> Layer:
         nonlocal position
         match = next(words, None)
         if match is None:
-            raise ModelError(f"line {number}: ends before {what}; a layer is: type name n_in n_out in... out... key=value")
+            raise ModelError(
+                f"line {number}: ends before {what}; a layer is: type name n_in n_out in... out... key=value"
+            )
         position = match.end()
         return match.group(1)
 

@@ -1,8 +1,8 @@
 """Weight arrays as a `.bin` file stores them (ncnn src/modelbin.cpp).
 
-A `.bin` is the arrays of all layers one after another.  An array is *tagged* (4 bytes that say the element type, then the
-data), *raw* (float32 without a tag) or *packed* (bytes without a tag: the k-bit rows of a block-quantized matrix).  Data is
-padded to a multiple of 4 bytes.
+A `.bin` is the arrays of all layers one after another.  An array is *tagged* (4 bytes that say the element type, then
+the data), *raw* (float32 without a tag) or *packed* (bytes without a tag: the k-bit rows of a block-quantized matrix).
+Data is padded to a multiple of 4 bytes.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ _DTYPES: dict[Format, np.dtype[Any]] = {
 
 
 class TruncatedError(Exception):
-    """The buffer ends inside an array; `odd_tag` is a tag that ncnn does not know and therefore takes for a codebook's."""
+    """The buffer ends inside an array; `odd_tag` is a tag that ncnn does not know and therefore takes for a
+    codebook's."""
 
     def __init__(self, needed: int, left: int, odd_tag: int | None = None) -> None:
         odd = f" for the odd tag {odd_tag:#010x}" if odd_tag is not None else ""

@@ -8,15 +8,15 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pyncnnq.calibration import Calibration
+from pyncnnq.calibration.calibrate import Calibration
+from pyncnnq.calibration.table import Table, weight_key
+from pyncnnq.calibration.winograd import forbid_where_sums_overflow
 from pyncnnq.model import Model
-from pyncnnq.optimization import asymmetric, zero_point
+from pyncnnq.model.quantizable import scaled_weights
 from pyncnnq.optimization.techniques import MIXED_PRECISION
-from pyncnnq.quantizable import scaled_weights
 from pyncnnq.quantization import QuantizedModel, quantize
-from pyncnnq.statistics.messages import Quantizer
-from pyncnnq.table import Table, weight_key
-from pyncnnq.winograd import forbid_where_sums_overflow
+from pyncnnq.quantization.quantizer import Quantizer
+from pyncnnq.rewrites import asymmetric, zero_point
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +30,8 @@ class Draft:
         calibration: its table and how that came about; weights may have 8 bits everywhere.
         in_float: the layers that the user keeps in float.
         spared: those that stay in float for the sake of accuracy.
-        uncorrected: the model before its biases were corrected for what int8 does to weights; the spared layers are as they are there.
+        uncorrected: the model before its biases were corrected for what int8 does to weights; the spared layers are as
+            they are there.
         folds: whether blobs are to be stored with zero points.
         ranges: the smallest and the largest value of each blob that feeds a quantizable layer.
     """
@@ -52,7 +53,9 @@ class Draft:
     def with_float(self, *layers: str) -> Draft:
         """The same with more layers in float for the sake of accuracy."""
         techniques = tuple(technique for technique in self.techniques if technique != MIXED_PRECISION)
-        return replace(self, techniques=(*techniques, MIXED_PRECISION), spared=(*self.spared, *layers)) if layers else self
+        return (
+            replace(self, techniques=(*techniques, MIXED_PRECISION), spared=(*self.spared, *layers)) if layers else self
+        )
 
     @property
     def table(self) -> Table:
@@ -63,7 +66,9 @@ class Draft:
         """How the blobs that will be stored with zero points become int8, by name."""
         if not self.folds:
             return {}
-        return zero_point.quantizers(self.model, self.table) | asymmetric.quantizers(self.model, self.table, self.ranges)
+        return zero_point.quantizers(self.model, self.table) | asymmetric.quantizers(
+            self.model, self.table, self.ranges
+        )
 
     def finish(self, choices: Mapping[str, Any]) -> Finished:
         """Make the int8 model.
@@ -83,7 +88,10 @@ class Draft:
             folded += others
         no_winograd = forbid_where_sums_overflow(model, table)
         exclude = choices.get("exclude", ())
-        choices = {**choices, "exclude": [*([exclude] if isinstance(exclude, str) else exclude), *map(glob.escape, self.spared)]}
+        choices = {
+            **choices,
+            "exclude": [*([exclude] if isinstance(exclude, str) else exclude), *map(glob.escape, self.spared)],
+        }
         int8 = quantize(model, table, **choices)
         int8.summary = int8.summary.with_reasons(dict.fromkeys(self.spared, "for the sake of accuracy"))
         return Finished(int8, model, self.calibration.with_table(table), folded, no_winograd)
@@ -95,7 +103,8 @@ class Finished:
 
     Attributes:
         int8: the int8 model.
-        model, calibration: the float model and the table; ncnn2int8 makes this int8 model of them, but for masks of features.
+        model, calibration: the float model and the table; ncnn2int8 makes this int8 model of them, but for masks of
+            features.
         folded: the blobs that are stored with a zero point; if there are any, `model` is of no use in float.
         no_winograd: the layers that may not use winograd, in which some input would make a sum overflow.
     """

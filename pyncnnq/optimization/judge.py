@@ -1,4 +1,5 @@
-"""How good int8 models are: stock ncnn runs them and the float model on samples that were held out of the calibration."""
+"""How good int8 models are: stock ncnn runs them and the float model on samples that were held out of the
+calibration."""
 
 from __future__ import annotations
 
@@ -11,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pyncnnq.compare.likeness import compare_outputs
 from pyncnnq.errors import InputError
 from pyncnnq.inputs import InputSpec
 from pyncnnq.model import Model
 from pyncnnq.optimization.draft import Draft, Finished
-from pyncnnq.statistics.driver import compare_outputs
-from pyncnnq.statistics.pool import WorkerPool
+from pyncnnq.runtime.pool import WorkerPool
 
 LEAST_SAMPLES = 4
 MOST_HELD_OUT = 32
@@ -37,8 +38,8 @@ class Candidate:
     Attributes:
         method: how thresholds were chosen.
         techniques: what else was done, in order.
-        sqnr: signal-to-quantization-noise ratio over the held-out samples, in dB, of each model output, and of what a Softmax or a
-            Sigmoid makes one from.
+        sqnr: signal-to-quantization-noise ratio over the held-out samples, in dB, of each model output, and of what a
+            Softmax or a Sigmoid makes one from.
         drop: by how much their mean score is below that of the float model (see `Judge`).
         saturated: the outputs that a Softmax or a Sigmoid makes.
     """
@@ -51,7 +52,8 @@ class Candidate:
 
     @property
     def telling(self) -> dict[str, float]:
-        """The ratios that models are chosen by: not of saturated outputs, whose error is that of the few samples that are undecided."""
+        """The ratios that models are chosen by: not of saturated outputs, whose error is that of the few samples
+        that are undecided."""
         return {blob: ratio for blob, ratio in self.sqnr.items() if blob not in self.saturated}
 
     @property
@@ -95,11 +97,12 @@ class Judge:
         Args:
             reference: the files of the float model.
             model: the float model that int8 models are made of: the same, or fused.
-            samples, inputs: as in `pyncnnq.data.CalibrationData`.
+            samples, inputs: as in `pyncnnq.inputs.data.CalibrationData`.
             pool: the processes to use.
             choices: what `pyncnnq.quantize` takes beside the model and its table.
-            metric: the name of a function that scores outputs (see `pyncnnq.metric`); without one the score is the percentage of samples
-                in which the largest value of each output that is a vector stands where the float model has it.
+            metric: the name of a function that scores outputs (see `pyncnnq.compare.metric`); without one the score is
+                the percentage of samples in which the largest value of each output that is a vector stands where the
+                float model has it.
             strict: an unreadable sample is an error instead of being skipped.
             progress: called with the name of each pass.
         """
@@ -149,12 +152,23 @@ class Judge:
                 one.int8.save(param, bin_path)
             models = [self._reference, *files]
             found = compare_outputs(
-                models, self._samples, self._inputs, self._outputs, self._pool, metric=self._metric, strict=self._strict, progress=update
+                models,
+                self._samples,
+                self._inputs,
+                self._outputs,
+                self._pool,
+                metric=self._metric,
+                strict=self._strict,
+                progress=update,
             )
         self.skipped = found.skipped
         return [
             Judged(
-                draft, one, Candidate(draft.method, draft.techniques, dict(zip(self._outputs, ratios, strict=True)), drop, self._saturated)
+                draft,
+                one,
+                Candidate(
+                    draft.method, draft.techniques, dict(zip(self._outputs, ratios, strict=True)), drop, self._saturated
+                ),
             )
             for draft, one, ratios, drop in zip(drafts, made, found.ratios, found.drops, strict=True)
         ]
@@ -165,7 +179,11 @@ class Judge:
         Raises:
             InputError, PyncnnqError: see `run`.
         """
-        size = 4 * sum(weight.data.size for layer in drafts[0].model.layers for weight in layer.weights.values()) if drafts else 0
+        size = (
+            4 * sum(weight.data.size for layer in drafts[0].model.layers for weight in layer.weights.values())
+            if drafts
+            else 0
+        )
         count = max(1, MEMORY // max(size, 1))
         for first in range(0, len(drafts), count):
             yield from self.run(drafts[first : first + count])
@@ -183,7 +201,9 @@ def split_samples(samples: Sequence[tuple[Path, ...]]) -> tuple[list[tuple[Path,
         InputError: there are fewer than 4.
     """
     if len(samples) < LEAST_SAMPLES:
-        raise InputError(f"{len(samples)} samples are too few: some are held out to judge by, so give at least {LEAST_SAMPLES}")
+        raise InputError(
+            f"{len(samples)} samples are too few: some are held out to judge by, so give at least {LEAST_SAMPLES}"
+        )
     count = min(max(2, len(samples) // 8), MOST_HELD_OUT)
     places = {(2 * index + 1) * len(samples) // (2 * count) for index in range(count)}
     return (

@@ -1,8 +1,9 @@
 """Which layers to leave in float, where an int8 model alone is not accurate enough: the fewest that a budget needs.
 
-A layer's share of the error is what it adds when it alone is int8.  (What is gone when it alone stays in float tells less: where many
-layers are bad, no single one of them gains anything.)  Shares are a guess at what a layer gains, which depends on those that are in float
-already, and on zero points and chains that it breaks: so at each step the most promising layers are measured in the model as it is by then.
+A layer's share of the error is what it adds when it alone is int8.  (What is gone when it alone stays in float tells
+less: where many layers are bad, no single one of them gains anything.)  Shares are a guess at what a layer gains, which
+depends on those that are in float already, and on zero points and chains that it breaks: so at each step the most
+promising layers are measured in the model as it is by then.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from pyncnnq.compare.metric import load_metric
 from pyncnnq.errors import InputError, PyncnnqError
-from pyncnnq.metric import load_metric
 from pyncnnq.optimization.judge import LARGEST_RATIO, Candidate, Judge, Judged, Progress, noise
 
 TRIED = 8
@@ -30,10 +31,10 @@ class Budget:
 
     Attributes:
         min_sqnr: the signal-to-quantization-noise ratio that each output must have, in dB.
-        max_drop: by how much the mean score of the samples may fall from float to int8.  Without a metric it is the percentage of samples
-            in which the largest value of any output that is a vector stands elsewhere.
+        max_drop: by how much the mean score of the samples may fall from float to int8.  Without a metric it is the
+            percentage of samples in which the largest value of any output that is a vector stands elsewhere.
         max_float_layers: how many layers may stay in float, besides those that the user names.
-        metric: `FILE.py:FUNCTION` or `MODULE:FUNCTION` (see `pyncnnq.metric`).
+        metric: `FILE.py:FUNCTION` or `MODULE:FUNCTION` (see `pyncnnq.compare.metric`).
         max_float_macs: what share of the MACs they may have together, between 0 and 1.
     """
 
@@ -72,7 +73,10 @@ class Budget:
             InputError: no output has a largest value, and no metric is given.
         """
         if self.max_drop is not None and math.isnan(candidate.drop):
-            raise InputError(f"max_drop: none of the outputs {', '.join(candidate.sqnr)} is a vector, so there is no top-1; give a metric")
+            raise InputError(
+                f"max_drop: none of the outputs {', '.join(candidate.sqnr)} is a vector, so there is no top-1; "
+                "give a metric"
+            )
 
     def is_met(self, candidate: Candidate) -> bool:
         """Whether no layer more need be in float; never without a goal."""
@@ -97,7 +101,8 @@ class Budget:
 
 NO_BUDGET = Budget()
 ALLOWANCE = Budget(max_float_macs=0.02)
-"""What `best` may take unasked: often a layer near the input, with few channels, has a large share of the error and does little work."""
+"""What `best` may take unasked: often a layer near the input, with few channels, has a large share of the error and
+does little work."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +112,8 @@ class LayerShare:
     Attributes:
         layer: its name.
         macs: its share of the MACs of all layers that would be int8, between 0 and 1.
-        error: its share of the sum of the errors of all that were measured, each alone in int8, between 0 and 1; the mean over the outputs.
+        error: its share of the sum of the errors of all that were measured, each alone in int8, between 0 and 1; the
+            mean over the outputs.
         sqnr: of each output then, in dB.
     """
 
@@ -181,7 +187,9 @@ class MixedPrecision:
             low, high = (low, middle) if self.budget.is_met(at(middle).candidate) else (middle, high)
         best = at(high)
         if not self.budget.is_met(best.candidate):  # also where rounding does harm
-            best = max(self.best, best, key=lambda one: (self.budget.is_met(one.candidate), self.budget.score(one.candidate)))
+            best = max(
+                self.best, best, key=lambda one: (self.budget.is_met(one.candidate), self.budget.score(one.candidate))
+            )
         rounded = tuple(replace(self.steps[count], candidate=found[count].candidate) for count in sorted(found))
         return replace(self, best=best, rounded=rounded)
 
@@ -216,12 +224,14 @@ def meet(
     return mixed if rounded is None else mixed.round_weights(rounded, rounded_without)
 
 
-def leave_in_float(start: Judged, macs: Mapping[str, float], judge: Judge, budget: Budget, update: Update | None = None) -> MixedPrecision:
+def leave_in_float(
+    start: Judged, macs: Mapping[str, float], judge: Judge, budget: Budget, update: Update | None = None
+) -> MixedPrecision:
     """Take layers out of int8, one after another, until a budget is met or used up.
 
-    Each time it is the one that gains most for what it costs, of the TRIED with the largest shares of the error for that.  One that gains
-    less than LEAST_GAIN is not taken, unless the goal is reached with it.  A layer costs its share of the MACs and its share of the layers;
-    where only their number is limited, all cost the same.
+    Each time it is the one that gains most for what it costs, of the TRIED with the largest shares of the error for
+    that.  One that gains less than LEAST_GAIN is not taken, unless the goal is reached with it.  A layer costs its
+    share of the MACs and its share of the layers; where only their number is limited, all cost the same.
 
     Args:
         start: the int8 model, which does not meet the budget.
@@ -263,7 +273,12 @@ def leave_in_float(start: Judged, macs: Mapping[str, float], judge: Judge, budge
 
 
 def _shares(
-    start: Judged, quantized: Sequence[str], layers: Sequence[str], work: Mapping[str, float], judge: Judge, report: Callable[[int], None]
+    start: Judged,
+    quantized: Sequence[str],
+    layers: Sequence[str],
+    work: Mapping[str, float],
+    judge: Judge,
+    report: Callable[[int], None],
 ) -> tuple[LayerShare, ...]:
     """Those of some of the layers that are int8, the largest first."""
     alone: list[Candidate] = []  # and not the models, which are as many as there are layers
@@ -272,12 +287,19 @@ def _shares(
         alone += [one.candidate for one in judge.run_some(drafts)]
         report(len(alone))
     noises = {blob: [noise(one.sqnr[blob]) for one in alone] for blob in start.candidate.telling}
-    errors = [math.fsum(column[place] / math.fsum(column) for column in noises.values()) / len(noises) for place in range(len(layers))]
-    found = [LayerShare(layer, work[layer], error, one.sqnr) for layer, error, one in zip(layers, errors, alone, strict=True)]
+    errors = [
+        math.fsum(column[place] / math.fsum(column) for column in noises.values()) / len(noises)
+        for place in range(len(layers))
+    ]
+    found = [
+        LayerShare(layer, work[layer], error, one.sqnr) for layer, error, one in zip(layers, errors, alone, strict=True)
+    ]
     return tuple(sorted(found, key=lambda share: -share.error))
 
 
-def _next(best: Judged, remaining: Sequence[str], costs: Mapping[str, float], judge: Judge, budget: Budget) -> Judged | None:
+def _next(
+    best: Judged, remaining: Sequence[str], costs: Mapping[str, float], judge: Judge, budget: Budget
+) -> Judged | None:
     """The model with one layer more in float; None if none gains anything."""
     reached = budget.score(best.candidate)
     for some in _batches(remaining):

@@ -1,4 +1,5 @@
-"""From a float model and calibration data to the int8 model with the smallest error, judged on samples held out of the calibration."""
+"""From a float model and calibration data to the int8 model with the smallest error, judged on samples held out of the
+calibration."""
 
 from __future__ import annotations
 
@@ -9,19 +10,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pyncnnq.calibration import Calibration
-from pyncnnq.data import CalibrationData, Data, find_chosen
-from pyncnnq.fusing import Fused
-from pyncnnq.fusing.checked import fuse_for
+from pyncnnq.calibration.calibrate import Calibration
 from pyncnnq.inputs import InputOptions
+from pyncnnq.inputs.data import CalibrationData, Data, find_chosen
 from pyncnnq.model import Model
 from pyncnnq.optimization.judge import Candidate, Judge, Judged, Progress, split_samples
 from pyncnnq.optimization.mixed_precision import NO_BUDGET, Budget, MixedPrecision
 from pyncnnq.optimization.search import Search
 from pyncnnq.optimization.techniques import MIXED_PRECISION, chosen_techniques
 from pyncnnq.quantization import QuantizedModel
-from pyncnnq.statistics.driver import Statistics
-from pyncnnq.statistics.pool import WorkerPool
+from pyncnnq.rewrites.fusing import Fused
+from pyncnnq.rewrites.fusing.checked import fuse_for
+from pyncnnq.runtime.pool import WorkerPool
+from pyncnnq.statistics.observe import Statistics
 
 
 @dataclass
@@ -32,11 +33,13 @@ class Optimized:
         int8: the int8 model.
         model: the float model that it was made from: the one that was given, fused and with other weights and biases.
         calibration: the table, and how it came about.
-        folded: the blobs that are stored with a zero point; if there are any, `model` is of no use in float (see `fold_zero_points`).
+        folded: the blobs that are stored with a zero point; if there are any, `model` is of no use in float (see
+            `fold_zero_points`).
         no_winograd: the layers that may not use winograd, since some input would make a sum overflow there.
         fused: what became of the layers that were fused into others or removed, by name (see `pyncnnq.fuse`).
         chosen: how it was made.
-        candidates: all that were tried, the best first; but for those of a budget, of which only the chosen one is here, before all others.
+        candidates: all that were tried, the best first; but for those of a budget, of which only the chosen one is
+            here, before all others.
         statistics: of the calibration samples; what was skipped of the held-out ones is named there too.
         held_out: how many samples judged.
         mixed: the layers that were left in float; None if there were to be none.
@@ -86,7 +89,8 @@ def optimize(
         samples: take only so many, evenly spread.
         workers: the number of processes; default: one for each core that this process may use.
         strict, progress, recipe, without, choices: see `optimize_on`.
-        min_sqnr, max_drop, max_float_layers, metric: see `Budget`; without the first three no layer stays in float for accuracy.
+        min_sqnr, max_drop, max_float_layers, metric: see `Budget`; without the first three no layer stays in float for
+            accuracy.
         fuse: fuse the layers of the model first (see `pyncnnq.fuse`).
 
     Raises:
@@ -95,7 +99,14 @@ def optimize(
     """
     budget = Budget(min_sqnr, max_drop, max_float_layers, metric)
     found = find_chosen(model, data, options, samples)
-    passed: dict[str, Any] = {"strict": strict, "progress": progress, "recipe": recipe, "without": without, "budget": budget, "fuse": fuse}
+    passed: dict[str, Any] = {
+        "strict": strict,
+        "progress": progress,
+        "recipe": recipe,
+        "without": without,
+        "budget": budget,
+        "fuse": fuse,
+    }
     with WorkerPool(workers) as pool:
         return optimize_on(model, found, pool, **passed, **choices)
 
@@ -115,12 +126,13 @@ def optimize_on(
 ) -> Optimized:
     """Try the techniques of a recipe, alone and together, and keep what is best on held-out samples.
 
-    All weights get 8 bits; where some input could make a sum overflow in winograd, the layer is told not to use it.  Stock ncnn runs float
-    and int8 models alike.  The result is the same for any number of workers.
+    All weights get 8 bits; where some input could make a sum overflow in winograd, the layer is told not to use it.
+    Stock ncnn runs float and int8 models alike.  The result is the same for any number of workers.
 
     Args:
         model: the float model, as read from its files.
-        data: samples and their preprocessing (see `pyncnnq.data.find_data`); one in eight of them, 2 to 32, is held out.
+        data: samples and their preprocessing (see `pyncnnq.inputs.data.find_data`); one in eight of them, 2 to 32, is
+            held out.
         pool: the processes to use.
         strict: an unreadable sample is an error instead of being skipped.
         progress: called with the name of each pass.
@@ -144,7 +156,9 @@ def optimize_on(
         judged = judge.judge(search.drafts(recipe, techniques, choices))
         budget.check(judged[0].candidate)
         judged = _sorted([*judged, *search.tuned(judged[0], techniques)])
-        mixed = None if budget.given or MIXED_PRECISION not in techniques else search.spare_little(judged[0], techniques)
+        mixed = (
+            None if budget.given or MIXED_PRECISION not in techniques else search.spare_little(judged[0], techniques)
+        )
         rounded = search.rounded(judged, techniques, mixed.in_float if mixed else ())
         judged = _sorted([*judged, *rounded, *([mixed.best] if mixed and mixed.in_float else [])])
         if mixed is not None:

@@ -9,26 +9,38 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pyncnnq.calibration import calibrate
-from pyncnnq.data import CalibrationData
+from pyncnnq.calibration.calibrate import calibrate
 from pyncnnq.inputs import pick
-from pyncnnq.macs import macs
+from pyncnnq.inputs.data import CalibrationData
+from pyncnnq.layerwise.bias_correction import correct_biases
+from pyncnnq.layerwise.rounding import round_weights, samples_in_memory
 from pyncnnq.model import Model
-from pyncnnq.optimization.bias_correction import correct_biases
-from pyncnnq.optimization.centring import centre
+from pyncnnq.model.macs import macs
+from pyncnnq.model.quantizable import INT8_TYPES
 from pyncnnq.optimization.draft import Draft
-from pyncnnq.optimization.equalization import EqualizedGroup, equalize
 from pyncnnq.optimization.judge import Judge, Judged, Progress
 from pyncnnq.optimization.mixed_precision import ALLOWANCE, Budget, MixedPrecision, leave_in_float, meet
-from pyncnnq.optimization.rounding import round_weights, samples_in_memory
-from pyncnnq.optimization.scalar_folding import fold_scalars
-from pyncnnq.optimization.scale_layers import insert_scales, remove_idle
-from pyncnnq.optimization.techniques import BIASES, CENTRING, EQUALIZATION, REFITTING, ROUNDING, SCALARS, SCALES, THRESHOLDS, ZERO_POINTS
+from pyncnnq.optimization.techniques import (
+    BIASES,
+    CENTRING,
+    EQUALIZATION,
+    REFITTING,
+    ROUNDING,
+    SCALARS,
+    SCALES,
+    THRESHOLDS,
+    ZERO_POINTS,
+)
 from pyncnnq.optimization.threshold_search import LEAST_SAMPLES, SAMPLES, WORK, search_thresholds, with_scales
-from pyncnnq.quantizable import INT8_TYPES
 from pyncnnq.quantization.selection import left_out
-from pyncnnq.statistics.driver import Statistics, blob_shapes, channel_ranges, observe_samples
-from pyncnnq.statistics.pool import WorkerPool
+from pyncnnq.rewrites.centring import centre
+from pyncnnq.rewrites.equalization import EqualizedGroup, equalize
+from pyncnnq.rewrites.scalar_folding import fold_scalars
+from pyncnnq.rewrites.scale_layers import insert_scales, remove_idle
+from pyncnnq.runtime.pool import WorkerPool
+from pyncnnq.statistics.observe import Statistics, observe_samples
+from pyncnnq.statistics.ranges import channel_ranges
+from pyncnnq.statistics.shapes import blob_shapes
 
 METHODS = ("auto", "minmax")
 """The methods of thresholds that are tried."""
@@ -77,7 +89,9 @@ class Search:
         self._drafts: list[Draft] = []
         self._rounded: dict[tuple[Draft, bool], Draft] = {}
         self.statistics = self._observe("calibrate", model, strict=strict)
-        self._data = replace(data, samples=[data.samples[number] for number in self.statistics.numbers])  # those that can be read
+        self._data = replace(
+            data, samples=[data.samples[number] for number in self.statistics.numbers]
+        )  # those that can be read
 
     def drafts(self, recipe: str, techniques: Collection[str], choices: Mapping[str, Any]) -> list[Draft]:
         """All that a recipe tries before rounding.
@@ -88,7 +102,9 @@ class Search:
             choices: what `pyncnnq.quantize` takes beside the model and its table.
         """
         model = self._model
-        in_float = frozenset(left_out(model, **{name: choices.get(name, default) for name, default in _SELECTION.items()}))
+        in_float = frozenset(
+            left_out(model, **{name: choices.get(name, default) for name, default in _SELECTION.items()})
+        )
         if recipe == "table":
             self._drafts = [Draft("auto", (), model, calibrate(model, self.statistics, method="auto"), in_float)]
         elif recipe == "fast":
@@ -122,12 +138,18 @@ class Search:
             scales = search_thresholds(best, self._judge.on(samples), update)
         if not scales:
             return []
-        tuned = {draft: with_scales(draft, scales).with_technique(THRESHOLDS) for draft in (best.draft, self._uncorrected(best.draft))}
+        tuned = {
+            draft: with_scales(draft, scales).with_technique(THRESHOLDS)
+            for draft in (best.draft, self._uncorrected(best.draft))
+        }
         self._drafts += tuned.values()
         return self._judge.judge([tuned[best.draft]])
 
-    def rounded(self, judged: Sequence[Judged], techniques: Collection[str], spared: tuple[str, ...] = ()) -> list[Judged]:
-        """The best drafts with weights rounded by what their layers see, judged: the best first; none where nothing can be rounded.
+    def rounded(
+        self, judged: Sequence[Judged], techniques: Collection[str], spared: tuple[str, ...] = ()
+    ) -> list[Judged]:
+        """The best drafts with weights rounded by what their layers see, judged: the best first; none where nothing can
+        be rounded.
 
         Args:
             judged: models that are all int8, the best first.
@@ -156,7 +178,9 @@ class Search:
         with self._progress("leave layers in float") as update:
             return leave_in_float(start, self._work, self._judge, ALLOWANCE, update)
 
-    def spare(self, judged: Sequence[Judged], rounded: Sequence[Judged], techniques: Collection[str], budget: Budget) -> MixedPrecision:
+    def spare(
+        self, judged: Sequence[Judged], rounded: Sequence[Judged], techniques: Collection[str], budget: Budget
+    ) -> MixedPrecision:
         """Leave layers in float until a budget is met.
 
         Args:
@@ -179,7 +203,8 @@ class Search:
         return meet(budget, judged, start, best_rounded, rounded_without, self._work, self._judge, self._progress)
 
     def _start(self, best: Judged, techniques: Collection[str]) -> Judged:
-        """The model to choose layers in that stay in float: rounded, else errors that rounding takes away hide the others."""
+        """The model to choose layers in that stay in float: rounded, else errors that rounding takes away hide the
+        others."""
         if ROUNDING not in techniques or not self.statistics.blobs:
             return best
         (start,) = self._judge.judge([self._round(self._uncorrected(best.draft), refits=False)])
@@ -198,10 +223,13 @@ class Search:
 
     def _observe(self, what: str, model: Model, *, strict: bool = False) -> Statistics:
         with self._progress(what) as update:
-            return observe_samples(model, self._data.samples, self._data.inputs, self._pool, strict=strict, progress=update)
+            return observe_samples(
+                model, self._data.samples, self._data.inputs, self._pool, strict=strict, progress=update
+            )
 
     def _rewrite(self, techniques: Collection[str]) -> tuple[Model, tuple[str, ...]]:
-        """A model that computes the same in float and has blobs that fit int8 better, saved; and what was done to it."""
+        """A model that computes the same in float and has blobs that fit int8 better, saved; and what was done to
+        it."""
         model, removed = fold_scalars(self._model) if SCALARS in techniques else (self._model, [])
         inserted: list[str] = []
         centred: list[str] = []
@@ -235,7 +263,14 @@ class Search:
         samples = pick(self._data.samples, samples_in_memory(self.statistics))
         with self._progress("round") as update:
             model, table = round_weights(
-                draft.model, draft.table, draft.quantizers(), samples, self._data.inputs, self._pool, refits=refits, progress=update
+                draft.model,
+                draft.table,
+                draft.quantizers(),
+                samples,
+                self._data.inputs,
+                self._pool,
+                refits=refits,
+                progress=update,
             )
         techniques = (*draft.techniques, REFITTING, ROUNDING) if refits else (*draft.techniques, ROUNDING)
         calibration = draft.calibration.with_table(table)

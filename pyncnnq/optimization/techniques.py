@@ -14,9 +14,21 @@ ROUNDING, REFITTING = "rounding", "refitting"
 RECIPES: Mapping[str, tuple[str, ...]] = {
     "table": (THRESHOLDS,),
     "fast": (BIASES, ZERO_POINTS),
-    "best": (SCALARS, SCALES, CENTRING, EQUALIZATION, BIASES, ZERO_POINTS, THRESHOLDS, MIXED_PRECISION, ROUNDING, REFITTING),
+    "best": (
+        SCALARS,
+        SCALES,
+        CENTRING,
+        EQUALIZATION,
+        BIASES,
+        ZERO_POINTS,
+        THRESHOLDS,
+        MIXED_PRECISION,
+        ROUNDING,
+        REFITTING,
+    ),
 }
-"""The techniques of each recipe.  `table` chooses scales only; `fast` runs the model once over the samples; `best` takes its time."""
+"""The techniques of each recipe.  `table` chooses scales only; `fast` runs the model once over the samples; `best`
+takes its time."""
 
 
 def chosen_techniques(recipe: str, without: Collection[str]) -> list[str]:

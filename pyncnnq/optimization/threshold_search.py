@@ -1,9 +1,11 @@
 """Thresholds by what they do to the model's outputs.
 
-`calibrate` chooses thresholds by the error that they make in a blob.  How much of it reaches the outputs depends on where in its range the
-values lie that matter there, which nothing but running the model tells: in SqueezeNet, blobs near the input gain by much finer steps.
-So each blob that is read as int8 is tried with other thresholds, its readers alone in int8.  Errors of different blobs add up nearly as
-independent ones do, and alone they can be told apart on few samples; all together, what is best on few is chance.
+`calibrate` chooses thresholds by the error that they make in a blob.  How much of it reaches the outputs depends on
+where in its range the
+values lie that matter there, which nothing but running the model tells: in SqueezeNet, blobs near the input gain by
+much finer steps. So each blob that is read as int8 is tried with other thresholds, its readers alone in int8.  Errors
+of different blobs add up nearly as independent ones do, and alone they can be told apart on few samples; all together,
+what is best on few is chance.
 """
 
 from __future__ import annotations
@@ -15,14 +17,15 @@ from dataclasses import replace
 
 import numpy as np
 
+from pyncnnq.model.quantizable import needs_activation_scale
 from pyncnnq.optimization.draft import Draft
 from pyncnnq.optimization.judge import Judge, Judged, noise
-from pyncnnq.quantizable import needs_activation_scale
 
 LEAST_SAMPLES, SAMPLES = 2, 32
 """How many each choice is measured on."""
 WORK = 3.2e10
-"""How many multiplications of float they may take, all together, but for the least; of large ones fewer tell as much."""
+"""How many multiplications of float they may take, all together, but for the least; of large ones fewer tell as
+much."""
 
 _STEP = 2**0.25
 _MOST_STEPS = 4
@@ -60,13 +63,17 @@ def search_thresholds(start: Judged, judge: Judge, update: Update | None = None)
                 update(len(found), max(len(found), 3 * len(groups)))
 
     measure([(number, 0) for number in range(len(groups))])
-    totals = [math.fsum(column) or 1.0 for column in zip(*(found[number, 0] for number in range(len(groups))), strict=True)]
+    totals = [
+        math.fsum(column) or 1.0 for column in zip(*(found[number, 0] for number in range(len(groups))), strict=True)
+    ]
 
     def error(choice: _Choice) -> float:
         return math.fsum(one / total for one, total in zip(found[choice], totals, strict=True)) / len(totals)
 
     def best(number: int) -> int:
-        return min((steps for other, steps in found if other == number), key=lambda steps: (error((number, steps)), abs(steps)))
+        return min(
+            (steps for other, steps in found if other == number), key=lambda steps: (error((number, steps)), abs(steps))
+        )
 
     def possible(choice: _Choice) -> bool:
         number, steps = choice
@@ -75,12 +82,18 @@ def search_thresholds(start: Judged, judge: Judge, update: Update | None = None)
     searched = _loudest([error((number, 0)) for number in range(len(groups))])
     while True:
         beside = [(number, best(number) + step) for number in searched for step in (-1, 1)]
-        new = [choice for choice in beside if choice not in found and abs(choice[1]) <= _MOST_STEPS and possible(choice)]
+        new = [
+            choice for choice in beside if choice not in found and abs(choice[1]) <= _MOST_STEPS and possible(choice)
+        ]
         if not new:
             break
         measure(new)
     changed = [(number, steps) for number in searched if (steps := best(number))]
-    return {layer: scale for number, steps in changed for layer, scale in _scales(start.draft, groups[number], steps).items()}
+    return {
+        layer: scale
+        for number, steps in changed
+        for layer, scale in _scales(start.draft, groups[number], steps).items()
+    }
 
 
 def with_scales(draft: Draft, scales: Mapping[str, np.float32]) -> Draft:

@@ -1,4 +1,5 @@
-"""From an ONNX model that another tool has quantized to ncnn's float model, table and int8 model, with that tool's scales."""
+"""From an ONNX model that another tool has quantized to ncnn's float model, table and int8 model, with that tool's
+scales."""
 
 from __future__ import annotations
 
@@ -11,22 +12,22 @@ from pathlib import Path
 
 import numpy as np
 
+from pyncnnq.calibration.table import Table, weight_key
+from pyncnnq.calibration.winograd import forbid_where_sums_overflow, is_non_negative
 from pyncnnq.conversion.convert import converting
 from pyncnnq.errors import ModelError, PyncnnqError
 from pyncnnq.model import Graph, Model
-from pyncnnq.optimization.asymmetric import fold_asymmetric
-from pyncnnq.optimization.centring import centre
-from pyncnnq.optimization.zero_point import fold_zero_points
+from pyncnnq.model.quantizable import input_channels
 from pyncnnq.qdq.mapping import Pair, match
 from pyncnnq.qdq.quantizers import ActivationQuantizer, QdqLayer
 from pyncnnq.qdq.scales import LARGEST, describe_coarser, fit_weights, shifted_range
 from pyncnnq.qdq.sequences import inner_product
-from pyncnnq.quantizable import input_channels
 from pyncnnq.quantization import QuantizedModel, quantize
 from pyncnnq.quantization.selection import candidates
+from pyncnnq.rewrites.asymmetric import fold_asymmetric
+from pyncnnq.rewrites.centring import centre
+from pyncnnq.rewrites.zero_point import fold_zero_points
 from pyncnnq.statistics.ranges import ChannelRanges
-from pyncnnq.table import Table, weight_key
-from pyncnnq.winograd import forbid_where_sums_overflow, is_non_negative
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,8 @@ class ImportedQdq:
     """A quantized ONNX model as ncnn models.
 
     Attributes:
-        model: the float model: without rounding it computes what the QDQ model does.  Some of its blobs may be stored less a zero point.
+        model: the float model: without rounding it computes what the QDQ model does.  Some of its blobs may be stored
+            less a zero point.
         table: its calibration table.
         int8: the int8 model of both.
         layers: those that are int8, in model order.
@@ -75,23 +77,27 @@ class ImportedQdq:
 def import_qdq(path: str | os.PathLike[str], shapes: Sequence[str] = ()) -> ImportedQdq:
     """Import an ONNX model with QuantizeLinear and DequantizeLinear, such as onnxruntime, PPQ, NNCF and torch write.
 
-    What ncnn runs in int8 gets the model's own scales; all else, such as additions and pooling, is computed in float.  A layer that has no
-    quantized weights, or no quantized input, stays in float.  Zero points of activations are folded into biases where ncnn's layers permit.
+    What ncnn runs in int8 gets the model's own scales; all else, such as additions and pooling, is computed in float.
+    A layer that has no quantized weights, or no quantized input, stays in float.  Zero points of activations are folded
+    into biases where ncnn's layers permit.
 
     Args:
         path: the ONNX file.
-        shapes: of its inputs, in their order, batch first, such as `1,3,224,224`; only for a model that does not state them.
+        shapes: of its inputs, in their order, batch first, such as `1,3,224,224`; only for a model that does not state
+            them.
 
     Raises:
-        PyncnnqError: a file that is no such model, quantization that ncnn does not have, a package that is not installed, or a model that
-            pnnx cannot convert.
+        PyncnnqError: a file that is no such model, quantization that ncnn does not have, a package that is not
+            installed, or a model that pnnx cannot convert.
     """
     try:
         import onnx  # here and not above, since it may be missing
 
         from pyncnnq.qdq.reading import read_qdq
     except ImportError:
-        raise PyncnnqError(f"{path}: to read it takes onnx, which is not installed: pip install 'pyncnnq[import]'") from None
+        raise PyncnnqError(
+            f"{path}: to read it takes onnx, which is not installed: pip install 'pyncnnq[import]'"
+        ) from None
     qdq = read_qdq(Path(path))
     with tempfile.TemporaryDirectory(prefix="pyncnnq-") as folder:
         file = Path(folder, f"{Path(path).stem}.onnx")
@@ -111,7 +117,9 @@ def _quantized(path: str | os.PathLike[str], model: Model, sources: Sequence[Qdq
     quantized = {pair.layer.name: (pair, pair.source.input) for pair in pairs if pair.source.input is not None}
     if not quantized:
         some = "; ".join(f"{name}: {reason}" for name, reason in list(in_float.items())[:3])
-        raise ModelError(f"{path}: has no layer that ncnn could run in int8 as it is quantized{f' ({some})' if some else ''}")
+        raise ModelError(
+            f"{path}: has no layer that ncnn could run in int8 as it is quantized{f' ({some})' if some else ''}"
+        )
     model = Model([new if new.name in quantized else old for old, new in zip(model.layers, converted, strict=True)])
     table, warnings = Table(), []
     for name, (pair, _) in quantized.items():
@@ -135,7 +143,10 @@ def _reasons(sources: Sequence[QdqLayer], pairs: Sequence[Pair]) -> Iterable[tup
     found = {id(pair.source) for pair in pairs}
     for source in sources:
         if source.weight is None:
-            yield source.name, "its weights are not quantized" if source.type != "MatMul" else "ncnn has no int8 product of two blobs"
+            yield (
+                source.name,
+                "its weights are not quantized" if source.type != "MatMul" else "ncnn has no int8 product of two blobs",
+            )
         elif source.input is None:
             yield source.name, "its input is not quantized"
         elif source.type == "ConvTranspose":
@@ -145,7 +156,8 @@ def _reasons(sources: Sequence[QdqLayer], pairs: Sequence[Pair]) -> Iterable[tup
 
 
 def _fold(model: Model, table: Table, quantizers: dict[str, ActivationQuantizer]) -> tuple[Model, list[str]]:
-    """Give the layers their activation scales, in place in the table; and their zero points, where biases can make up for them.
+    """Give the layers their activation scales, in place in the table; and their zero points, where biases can make up
+    for them.
 
     Returns:
         The model with other biases; and the names of the blobs that are stored shifted.

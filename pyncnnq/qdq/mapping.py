@@ -1,4 +1,5 @@
-"""Which layer that pnnx made is which layer of the ONNX model: it gives them other names, and keeps their weights and their order."""
+"""Which layer that pnnx made is which layer of the ONNX model: it gives them other names, and keeps their weights and
+their order."""
 
 from __future__ import annotations
 
@@ -8,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from pyncnnq.model import Layer
+from pyncnnq.model.quantizable import needs_activation_scale
 from pyncnnq.qdq.quantizers import Floats, QdqLayer, QuantizedWeight
-from pyncnnq.quantizable import needs_activation_scale
 
 _ROUNDING = 1e-5
 """How far, relative to the largest of an output, weights may be from what they were: they are multiplied in float32."""
@@ -70,6 +71,8 @@ def _factors(layer: Layer, weight: QuantizedWeight, *, may_differ: bool) -> Floa
         return None
     largest = np.abs(expected).argmax(axis=1)[:, None]
     divisors = np.take_along_axis(expected, largest, axis=1)
-    factors = np.divide(np.take_along_axis(found, largest, axis=1), divisors, out=np.ones_like(divisors), where=divisors != 0)
+    factors = np.divide(
+        np.take_along_axis(found, largest, axis=1), divisors, out=np.ones_like(divisors), where=divisors != 0
+    )
     fits = np.abs(found - expected * factors) <= _ROUNDING * np.abs(found).max(axis=1, keepdims=True)
     return factors if fits.all() else None

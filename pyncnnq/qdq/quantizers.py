@@ -1,4 +1,5 @@
-"""What QuantizeLinear and DequantizeLinear say of a tensor and of a layer: steps, and integers without their zero point."""
+"""What QuantizeLinear and DequantizeLinear say of a tensor and of a layer: steps, and integers without their zero
+point."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class ActivationQuantizer:
-    """How a pair of QuantizeLinear and DequantizeLinear rounds a tensor: to step * n, n an integer from `lowest` to `highest`.
+    """How a pair of QuantizeLinear and DequantizeLinear rounds a tensor: to step * n, n an integer from `lowest` to
+    `highest`.
 
     Attributes:
         step: ONNX calls it scale; ncnn's scale is 1 / step.

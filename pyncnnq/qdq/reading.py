@@ -1,8 +1,10 @@
-"""From an ONNX model with QuantizeLinear and DequantizeLinear to the float model that it rounds, and what it rounds where.
+"""From an ONNX model with QuantizeLinear and DequantizeLinear to the float model that it rounds, and what it rounds
+where.
 
-Pairs around activations go: what read the rounded tensor reads the tensor itself.  Weights and biases become the numbers that their
-integers stand for.  A pair whose zero point is the lowest integer cuts off what is negative; exporters leave a ReLU or a Clip out where
-such a pair does its work, so it becomes a Clip unless nothing negative can come.
+Pairs around activations go: what read the rounded tensor reads the tensor itself.  Weights and biases become the
+numbers that their integers stand for.  A pair whose zero point is the lowest integer cuts off what is negative;
+exporters leave a ReLU or a Clip out where such a pair does its work, so it becomes a Clip unless nothing negative can
+come.
 
 Some exporters run layers that only move values on the integers, between the two of a pair; there they move the floats.
 """
@@ -22,11 +24,16 @@ from onnx import helper, inliner, numpy_helper
 from pyncnnq.errors import ModelError
 from pyncnnq.qdq.quantizers import ActivationQuantizer, Floats, QdqLayer, QuantizedWeight
 
-_MOVES = "Concat DepthToSpace Expand Flatten Gather Identity MaxPool Reshape Slice SpaceToDepth Split Squeeze Tile Transpose Unsqueeze"
+_MOVES = """
+Concat DepthToSpace Expand Flatten Gather Identity MaxPool Reshape Slice SpaceToDepth Split Squeeze Tile Transpose
+Unsqueeze
+"""
 """They give values of their first input (Concat: of all) and no others."""
 _KEEPS_STEPS = f"{_MOVES} Dropout Pad Relu"
 """What is a multiple of a step before is one after."""
-_KEEPS_SIGN = f"{_KEEPS_STEPS} Add AveragePool GlobalAveragePool GlobalMaxPool Mul ReduceMax ReduceMean ReduceSum Resize"
+_KEEPS_SIGN = (
+    f"{_KEEPS_STEPS} Add AveragePool GlobalAveragePool GlobalMaxPool Mul ReduceMax ReduceMean ReduceSum Resize"
+)
 """Of what is not negative they make nothing negative."""
 _NEVER_NEGATIVE = "Abs Exp HardSigmoid Relu Sigmoid Softmax Softplus Sqrt"
 _READS_ALL = ("Add", "Concat", "Mul")  # the others have parameters behind their first input
@@ -52,23 +59,31 @@ def read_qdq(path: Path) -> QdqModel:
     """Read a quantized ONNX model.
 
     Raises:
-        ModelError: a file that is missing or no ONNX model, or one without QuantizeLinear and DequantizeLinear; quantization that is not
-            static, or not to 8 bits with one step for each tensor or channel.
+        ModelError: a file that is missing or no ONNX model, or one without QuantizeLinear and DequantizeLinear;
+            quantization that is not static, or not to 8 bits with one step for each tensor or channel.
     """
     model = _load(path)
     operators = {node.op_type for node in model.graph.node}
     if dynamic := sorted(operators.intersection(_DYNAMIC)):
         raise ModelError(
-            f"{path}: is quantized dynamically ({', '.join(dynamic)}): it has no scales of activations; quantize it statically, "
+            f"{path}: is quantized dynamically ({', '.join(dynamic)}): it has no scales of activations; "
+            "quantize it statically, "
             "such as with onnxruntime's quantize_static"
         )
     if integer := sorted(one for one in operators if one.startswith("QLinear") or one in ("QGemm", "QAttention")):
-        raise ModelError(f"{path}: is in the QOperator format ({', '.join(integer)}); quantize it in the QDQ format (QuantFormat.QDQ)")
+        raise ModelError(
+            f"{path}: is in the QOperator format ({', '.join(integer)}); quantize it in the QDQ format "
+            "(QuantFormat.QDQ)"
+        )
     if not operators.intersection(("QuantizeLinear", "DequantizeLinear")):
-        raise ModelError(f"{path}: has no QuantizeLinear and no DequantizeLinear: it is not quantized; give a QDQ model")
+        raise ModelError(
+            f"{path}: has no QuantizeLinear and no DequantizeLinear: it is not quantized; give a QDQ model"
+        )
     for node in model.graph.node:
         if any(attribute.HasField("g") for attribute in node.attribute):
-            raise ModelError(f"{path}: {_title(node)}: models with branches or loops cannot be imported; simplify the model first")
+            raise ModelError(
+                f"{path}: {_title(node)}: models with branches or loops cannot be imported; simplify the model first"
+            )
     return _Reader(path, model).read()
 
 
@@ -78,7 +93,9 @@ def _load(path: Path) -> onnx.ModelProto:
     except OSError as error:
         raise ModelError(f"{path}: cannot read: {error.strerror or error}") from error
     except Exception as error:  # onnx lets those of protobuf through, which are of no common type
-        raise ModelError(f"{path}: is not an ONNX model: {str(error).splitlines()[0] if str(error) else type(error).__name__}") from error
+        raise ModelError(
+            f"{path}: is not an ONNX model: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
+        ) from error
     if not model.graph.node:
         raise ModelError(f"{path}: is not an ONNX model: it has no nodes")
     return inliner.inline_local_functions(model) if model.functions else model
@@ -104,14 +121,17 @@ class _Codes:
 class _Reader:
     """Goes through the nodes of a model in their order.
 
-    Tensors go by their names in the quantized model, but in `_never_negative`, `_ranges` and `_highest` by those in the float model.
+    Tensors go by their names in the quantized model, but in `_never_negative`, `_ranges` and `_highest` by those in the
+    float model.
     """
 
     def __init__(self, path: Path, model: onnx.ModelProto) -> None:
         self._path = path
         self._model = model
         self._inputs = {one.name for one in model.graph.input}
-        self._constants = {one.name: numpy_helper.to_array(one, base_dir=str(path.parent)) for one in model.graph.initializer}
+        self._constants = {
+            one.name: numpy_helper.to_array(one, base_dir=str(path.parent)) for one in model.graph.initializer
+        }
         self._codes: dict[str, _Codes] = {}
         self._weights: dict[str, QuantizedWeight] = {}
         self._quantizers: dict[str, ActivationQuantizer] = {}  # of float tensors that are rounded
@@ -152,7 +172,9 @@ class _Reader:
             self._constants[node.output[0]] = np.clip(integers, lowest, highest).astype(zero_point.dtype)
             return
         if step.size != 1:
-            raise self._error(node, f"has {step.size} scales for an activation; ncnn has one: quantize activations per tensor")
+            raise self._error(
+                node, f"has {step.size} scales for an activation; ncnn has one: quantize activations per tensor"
+            )
         if not step.item() > 0:
             raise self._error(node, f"has the scale {step.item()}; expected a positive number")
         zero = int(zero_point.item())
@@ -165,21 +187,29 @@ class _Reader:
         if name in self._constants:
             values = self._constants[name]
             if values.dtype.name not in (*_INTEGERS, "int32"):
-                raise self._error(node, f"has weights of type {values.dtype.name}; ncnn has int8 only: quantize weights to 8 bits")
+                raise self._error(
+                    node, f"has weights of type {values.dtype.name}; ncnn has int8 only: quantize weights to 8 bits"
+                )
             steps, zero_points = self._along_axis(node, step, zero_point, values)
             self._weights[output] = QuantizedWeight(values.astype(np.int32) - zero_points, steps)
             self._constants[output] = self._weights[output].values
         elif name in self._codes:
             codes = self._codes[name]
             if step.size != 1 or (step.item(), int(zero_point.item())) != (codes.quantizer.step, codes.zero_point):
-                raise self._error(node, "has another scale or zero point than the QuantizeLinear before it; such models cannot be imported")
+                raise self._error(
+                    node,
+                    "has another scale or zero point than the QuantizeLinear before it; such models cannot be imported",
+                )
             self._quantizers[output] = codes.quantizer
             self._renamed[output] = self._restore_range(codes)
         else:
-            raise self._error(node, f"reads {name!r}, which no QuantizeLinear writes; quantize the model in the QDQ format")
+            raise self._error(
+                node, f"reads {name!r}, which no QuantizeLinear writes; quantize the model in the QDQ format"
+            )
 
     def _restore_range(self, codes: _Codes) -> str:
-        """The name of the float tensor that DequantizeLinear gives, were it not for rounding: a new one where a ReLU has been left out."""
+        """The name of the float tensor that DequantizeLinear gives, were it not for rounding: a new one where a ReLU
+        has been left out."""
         name, quantizer = codes.tensor, codes.quantizer
         # Of a model's input, such as an image, nothing has been left out.
         if not quantizer.cuts_negatives or name in self._never_negative or name in self._inputs:
@@ -225,9 +255,13 @@ class _Reader:
         if (
             first is None
             or node.op_type not in _MOVES.split()
-            or any(one is None or (one.quantizer, one.zero_point) != (first.quantizer, first.zero_point) for one in codes)
+            or any(
+                one is None or (one.quantizer, one.zero_point) != (first.quantizer, first.zero_point) for one in codes
+            )
         ):
-            raise self._error(node, "runs on integers; quantize the model in the QDQ format, where all operators run on floats")
+            raise self._error(
+                node, "runs on integers; quantize the model in the QDQ format, where all operators run on floats"
+            )
         tensors = [self._restore_range(one) for one in codes if one is not None]
         self._add(self._copy(node, [*tensors, *node.input[len(data) :]]))
         for output in node.output:
@@ -252,7 +286,9 @@ class _Reader:
         if node.op_type in _LAYERS:
             self._add_layer(node)
         elif node.op_type in _KEEPS_STEPS.split() and self._pads_with_zeros(node):
-            quantizers = {self._quantizers.get(name) for name in (node.input if node.op_type == "Concat" else node.input[:1])}
+            quantizers = {
+                self._quantizers.get(name) for name in (node.input if node.op_type == "Concat" else node.input[:1])
+            }
             quantizer = quantizers.pop()
             if not quantizers and quantizer is not None:
                 self._quantizers |= dict.fromkeys(node.output, quantizer)
@@ -311,19 +347,27 @@ class _Reader:
         """Whether a Pad adds zeros, or what is there already; any other node adds nothing."""
         if node.op_type != "Pad" or _attribute(node, "mode", b"constant") != b"constant":
             return True
-        value = self._constants.get(node.input[2]) if len(node.input) > 2 and node.input[2] else _attribute(node, "value", 0.0)
+        value = (
+            self._constants.get(node.input[2])
+            if len(node.input) > 2 and node.input[2]
+            else _attribute(node, "value", 0.0)
+        )
         return value is not None and not np.any(value)
 
     def _parameters(self, node: onnx.NodeProto) -> tuple[Floats, NDArray[Any]]:
         """Scale and zero point, of the same shape."""
         if _attribute(node, "block_size", 0):
-            raise self._error(node, "is quantized in blocks; ncnn has one scale for each tensor or channel: quantize per channel")
+            raise self._error(
+                node, "is quantized in blocks; ncnn has one scale for each tensor or channel: quantize per channel"
+            )
         given = [self._constants.get(name) for name in node.input[1:3] if name]
         step = given[0] if given else None
         if step is None or (len(given) > 1 and given[1] is None):
             raise self._error(node, "computes its scale or zero point while running; quantize the model statically")
         if step.ndim > 1 or not np.isfinite(step).all() or (step < 0).any():
-            raise self._error(node, "has scales that are no list of positive numbers; quantize per tensor or per channel")
+            raise self._error(
+                node, "has scales that are no list of positive numbers; quantize per tensor or per channel"
+            )
         zero_point = given[1] if len(given) > 1 else None
         if zero_point is None:
             zero_point = np.zeros(step.shape, self._default_type(node))
@@ -345,7 +389,9 @@ class _Reader:
         if step.size > 1:
             axis = _attribute(node, "axis", 1)
             if not -values.ndim <= axis < values.ndim or step.size != values.shape[axis]:
-                raise self._error(node, f"has {step.size} scales along axis {axis} of weights of shape {list(values.shape)}")
+                raise self._error(
+                    node, f"has {step.size} scales along axis {axis} of weights of shape {list(values.shape)}"
+                )
             shape[axis] = step.size
         return step.reshape(shape), zero_point.astype(np.int32).reshape(shape)
 
@@ -368,9 +414,13 @@ class _Reader:
         made = {name for node in nodes for name in node.output}
         for output in graph.output:
             if output.name in self._codes:
-                raise ModelError(f"{self._path}: output {output.name!r} is of integers; let a DequantizeLinear follow it")
+                raise ModelError(
+                    f"{self._path}: output {output.name!r} is of integers; let a DequantizeLinear follow it"
+                )
             if output.name not in made and output.name in self._renamed:
-                nodes.append(helper.make_node("Identity", [self._renamed[output.name]], [output.name], name=output.name))
+                nodes.append(
+                    helper.make_node("Identity", [self._renamed[output.name]], [output.name], name=output.name)
+                )
         needed = {output.name for output in graph.output}
         kept = []
         for node in reversed(nodes):

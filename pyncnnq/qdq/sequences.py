@@ -1,4 +1,5 @@
-"""Linear layers of sequences: pnnx makes a Gemm of each, for which ncnn takes no activation scale; an InnerProduct computes the same."""
+"""Linear layers of sequences: pnnx makes a Gemm of each, for which ncnn takes no activation scale; an InnerProduct
+computes the same."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ _EACH_OUTPUT = 4  # broadcast type of C
 
 
 def inner_product(layer: Layer) -> Layer | None:
-    """The InnerProduct that computes what a Gemm does: one with a constant B, and a constant C for each output or none; else None.
+    """The InnerProduct that computes what a Gemm does: one with a constant B, and a constant C for each output or none;
+    else None.
 
     Of a matrix, ncnn's InnerProduct takes each row.
     """

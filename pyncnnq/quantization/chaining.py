@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pyncnnq.calibration.table import Scales
 from pyncnnq.model import Graph, Layer
-from pyncnnq.quantizable import has_dynamic_weight, is_int8
+from pyncnnq.model.quantizable import has_dynamic_weight, is_int8
 from pyncnnq.quantization.layers import chain_layer
-from pyncnnq.table import Scales
 
 _CONVOLUTIONS = ("Convolution", "ConvolutionDepthWise")
 

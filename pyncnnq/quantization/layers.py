@@ -8,9 +8,11 @@ from typing import Literal
 import numpy as np
 
 from pyncnnq._core import quantize_rows
+from pyncnnq.calibration.table import Scales, Table, weight_key
+from pyncnnq.calibration.weight_scales import scales_of, weight_rows
 from pyncnnq.model import Layer, Weight
 from pyncnnq.model.params import Params
-from pyncnnq.quantizable import (
+from pyncnnq.model.quantizable import (
     ScaledWeight,
     int8_term_key,
     int8_weights,
@@ -18,8 +20,6 @@ from pyncnnq.quantizable import (
     pads_with_value,
     scaled_weights,
 )
-from pyncnnq.table import Scales, Table, weight_key
-from pyncnnq.weight_scales import scales_of, weight_rows
 
 FLOAT16_LIMIT = 65504.0
 CHAINED = 100  # added to a convolution's int8_scale_term: it writes int8 by its own top scale
@@ -28,7 +28,8 @@ CHAINED = 100  # added to a convolution's int8_scale_term: it writes int8 by its
 GemmScale = Literal["ncnn", "absmax"]
 """What the one scale of a Gemm's constant B comes from: `absmax`, all of B; `ncnn`, what ncnn2int8 looks at.
 
-ncnn2int8 looks at all of B where it has to turn B first (transB=0), but at the first row alone, clipping the others, where it has not.
+ncnn2int8 looks at all of B where it has to turn B first (transB=0), but at the first row alone, clipping the others,
+where it has not.
 """
 
 
@@ -48,7 +49,8 @@ def quantize_layer(layer: Layer, table: Table, gemm_scale: GemmScale) -> list[st
             given, clipped = _scale_of_first_row(layer)
             if clipped:
                 warnings.append(
-                    f"{layer}: its scale clips {clipped} of {layer.weights['B_data'].data.size} weights, since ncnn2int8 takes it from the "
+                    f"{layer}: its scale clips {clipped} of {layer.weights['B_data'].data.size} weights, since "
+                    "ncnn2int8 takes it from the "
                     "first row of B alone; with --gemm-scale absmax all rows count"
                 )
         scales = _quantize_weight(layer, weight, given)
@@ -97,7 +99,8 @@ def as_inner_product(layer: Layer) -> None:
 
 
 def store_as_float16(layer: Layer) -> None:
-    """Store the float32 weights that are left as float16, as ncnn2int8 does, except arrays with values too large for it."""
+    """Store the float32 weights that are left as float16, as ncnn2int8 does, except arrays with values too large for
+    it."""
     for name, weight in layer.weights.items():
         if weight.storage == "tagged" and weight.format == "float32" and np.abs(weight.data).max() <= FLOAT16_LIMIT:
             layer.weights[name] = Weight.tagged_float16(name, weight.data)
@@ -118,7 +121,8 @@ def clear_padding(layer: Layer) -> None:
 
 
 def _quantize_weight(layer: Layer, weight: ScaledWeight, scales: Scales | None) -> Scales:
-    """Replace the array by its int8 numbers; returns the scales, of 8 bits by the largest magnitudes if none are given."""
+    """Replace the array by its int8 numbers; returns the scales, of 8 bits by the largest magnitudes if none are
+    given."""
     values, absmax = weight_rows(layer, weight)
     if scales is None:
         scales, _ = scales_of(absmax, 8)
@@ -130,7 +134,8 @@ def _quantize_weight(layer: Layer, weight: ScaledWeight, scales: Scales | None) 
 
 
 def _scale_of_first_row(layer: Layer) -> tuple[Scales | None, int]:
-    """The scale of a Gemm's B by its first row, None if that is all zero, and how many of the other weights it clips."""
+    """The scale of a Gemm's B by its first row, None if that is all zero, and how many of the other weights it
+    clips."""
     magnitudes = np.abs(layer.weights["B_data"].float32())
     absmax = magnitudes[: layer.params.get_int(9, 0)].max(keepdims=True)
     if absmax[0] == 0:

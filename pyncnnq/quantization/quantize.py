@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import get_args
 
+from pyncnnq.calibration.table import Table
 from pyncnnq.errors import PyncnnqError
 from pyncnnq.model import Layer, Model, dimensions, takes_vector
-from pyncnnq.quantizable import input_channels, require_sound_float
+from pyncnnq.model.quantizable import input_channels, require_sound_float
 from pyncnnq.quantization.chaining import chain
 from pyncnnq.quantization.layers import (
     GemmScale,
@@ -19,7 +20,6 @@ from pyncnnq.quantization.layers import (
 )
 from pyncnnq.quantization.selection import candidates, left_out, prevented
 from pyncnnq.quantization.summary import LayerSummary, Summary, bin_size
-from pyncnnq.table import Table
 
 
 class QuantizedModel(Model):
@@ -48,11 +48,13 @@ def quantize(
     Args:
         model: the float model, with its weights.
         table: its calibration table.
-        exclude: layers to keep in float: patterns on names as in a shell (`stem_*`), or `type:Gemm` on types; one or several.
+        exclude: layers to keep in float: patterns on names as in a shell (`stem_*`), or `type:Gemm` on types; one or
+            several.
         only: keep all others in float; patterns as in `exclude`, which wins.
         keep_first_last: keep the layers next to the model's inputs and outputs in float.
         float32: store the weights that stay in float as float32 instead of float16.
-        gemm_scale: what the scale of a Gemm's constant B comes from: `ncnn`, what ncnn2int8 looks at, or `absmax`, all of B.
+        gemm_scale: what the scale of a Gemm's constant B comes from: `ncnn`, what ncnn2int8 looks at, or `absmax`, all
+            of B.
 
     Raises:
         PyncnnqError: a model that is int8 already, weights that are not finite, a table that does not fit the model
@@ -73,7 +75,8 @@ def quantize(
                 as_inner_product(layer)
             elif is_vector is None:
                 warnings.append(
-                    f"{layer}: whether its input is a vector cannot be told from the model; if it is, ncnn's int8 convolution returns "
+                    f"{layer}: whether its input is a vector cannot be told from the model; if it is, ncnn's "
+                    "int8 convolution returns "
                     "garbage: give the Input layers their sizes (0=W 1=H 2=C), or exclude it"
                 )
             warnings += quantize_layer(layer, table, gemm_scale)
@@ -82,7 +85,8 @@ def quantize(
         (store_as_float32 if float32 else store_as_float16)(layer)
         clear_padding(layer)
     warnings += [
-        f"{layer}: ncnn 1.0.20261020 on x86 returns garbage for such grouped convolutions in int8; if the model has to run there, "
+        f"{layer}: ncnn 1.0.20261020 on x86 returns garbage for such grouped convolutions in int8; if the model "
+        "has to run there, "
         f"use --exclude {layer.name}"
         for layer in result.layers
         if _breaks_on_x86(layer)
@@ -112,8 +116,9 @@ def quantize(
 def _breaks_on_x86(layer: Layer) -> bool:
     """Whether it is an int8 convolution whose output stock ncnn 1.0.20261020 leaves uninitialised on x86.
 
-    In src/layer/x86/convolutiondepthwise_x86.cpp, forward_int8_x86, the float output of a group with a multiple of 8 outputs is
-    expected in packs of another size than the group's convolution writes.  Depthwise and chained convolutions go other ways.
+    In src/layer/x86/convolutiondepthwise_x86.cpp, forward_int8_x86, the float output of a group with a multiple of 8
+    outputs is expected in packs of another size than the group's convolution writes.  Depthwise and chained
+    convolutions go other ways.
     """
     if layer.type != "ConvolutionDepthWise" or layer.params.get_int(8, 0) != 1:
         return False

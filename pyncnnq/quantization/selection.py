@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
+from pyncnnq.calibration.table import Table, weight_key
 from pyncnnq.errors import PyncnnqError
 from pyncnnq.model import Layer, Model
-from pyncnnq.quantizable import (
+from pyncnnq.model.quantizable import (
     INT8_TYPES,
     forbids_int8,
     has_dynamic_weight,
@@ -15,7 +16,6 @@ from pyncnnq.quantizable import (
     pads_with_value,
     scaled_weights,
 )
-from pyncnnq.table import Table, weight_key
 
 
 def candidates(model: Model) -> list[Layer]:
@@ -27,7 +27,8 @@ def left_out(model: Model, *, exclude: Sequence[str], only: Sequence[str], keep_
     """The names of the candidates that shall stay in float, each with the reason.
 
     Args:
-        exclude, only: patterns on layer names, as in a shell, or `type:PATTERN` on their types; a string is one pattern.
+        exclude, only: patterns on layer names, as in a shell, or `type:PATTERN` on their types; a string is one
+            pattern.
 
     Raises:
         PyncnnqError: a pattern that matches no candidate.
@@ -70,7 +71,9 @@ def _matches(option: str, patterns: Sequence[str], layers: Sequence[Layer]) -> d
         names = [layer.name for layer in layers if _match(pattern, layer)]
         if not names:
             known = ", ".join(layer.name for layer in layers[:8]) + (", ..." if len(layers) > 8 else "")
-            raise PyncnnqError(f"{option} {pattern!r}: matches no layer that ncnn runs in int8; there are: {known or 'none'}")
+            raise PyncnnqError(
+                f"{option} {pattern!r}: matches no layer that ncnn runs in int8; there are: {known or 'none'}"
+            )
         for name in names:
             found.setdefault(name, pattern)
     return found
@@ -83,7 +86,8 @@ def _match(pattern: str, layer: Layer) -> bool:
 
 
 def _first_and_last(model: Model, layers: Sequence[Layer]) -> dict[str, str]:
-    """The layers with weights that see a model input, or are seen by a model output, with no other such layer between."""
+    """The layers with weights that see a model input, or are seen by a model output, with no other such layer
+    between."""
     weighted = {layer.name for layer in layers if layer.type != "SDPA"}
     graph = model.graph()
     reasons = {}

@@ -64,7 +64,9 @@ class Summary:
 
     def with_reasons(self, reasons: Mapping[str, str]) -> Summary:
         """The same with other reasons for layers that stay in float, by name."""
-        return replace(self, layers=tuple(replace(layer, reason=reasons.get(layer.name, layer.reason)) for layer in self.layers))
+        return replace(
+            self, layers=tuple(replace(layer, reason=reasons.get(layer.name, layer.reason)) for layer in self.layers)
+        )
 
     @property
     def quantized(self) -> list[LayerSummary]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from pyncnnq.evaluation.accuracy import Interval
+from pyncnnq.compare.accuracy import Interval
 from pyncnnq.evaluation.evaluate import Evaluation
 from pyncnnq.report.tables import print_table
 
@@ -34,12 +34,19 @@ def print_evaluation(result: Evaluation) -> None:
         scores.append((score.metric, *(f"{mean:.6g}" for mean in score.mean), _change(score.change)))
     speed, sizes = result.speed, result.bytes
     scores.append(
-        (_threads(speed.threads), f"{speed.float_ms:.2f} ms", f"{speed.int8_ms:.2f} ms", f"{speed.float_ms / speed.int8_ms:.2f}x as fast")
+        (
+            _threads(speed.threads),
+            f"{speed.float_ms:.2f} ms",
+            f"{speed.int8_ms:.2f} ms",
+            f"{speed.float_ms / speed.int8_ms:.2f}x as fast",
+        )
     )
     scores.append(("size", f"{sizes[0]:,} bytes", f"{sizes[1]:,} bytes", f"{100 * sizes[1] / sizes[0]:.1f} %"))
     scores.append(("multiplications in int8", "", f"{int8_share:.1f} %", f"of {result.macs / 1e6:.1f} million"))
     print_table(("", "float", "int8", "int8 against float"), scores, numeric=("float", "int8"))
-    click.echo(f"{len(result.samples)} samples, {len(result.skipped)} unreadable; speed: median of {speed.runs} runs of each")
+    click.echo(
+        f"{len(result.samples)} samples, {len(result.skipped)} unreadable; speed: median of {speed.runs} runs of each"
+    )
 
 
 def _threads(count: int) -> str:

@@ -47,10 +47,19 @@ def page(evaluation: Evaluation, analysis: Analysis, settings: Mapping[str, str]
     check_available()
     worst = sorted(evaluation.samples, key=lambda sample: sample.sqnr)[:_WORST]
     along = [
-        [(float(place), ratio, f"{blob.name} ({blob.layer}): {decibels(ratio)}") for place, (blob, ratio) in enumerate(line)]
-        for line in ([(blob, blob.sqnr) for blob in analysis.blobs], [(blob, blob.weights_sqnr) for blob in analysis.blobs])
+        [
+            (float(place), ratio, f"{blob.name} ({blob.layer}): {decibels(ratio)}")
+            for place, (blob, ratio) in enumerate(line)
+        ]
+        for line in (
+            [(blob, blob.sqnr) for blob in analysis.blobs],
+            [(blob, blob.weights_sqnr) for blob in analysis.blobs],
+        )
     ]
-    steps = [(step.int8_macs, step.sqnr, f"{len(step.in_float)} layers in float: {decibels(step.sqnr)}") for step in analysis.curve]
+    steps = [
+        (step.int8_macs, step.sqnr, f"{len(step.in_float)} layers in float: {decibels(step.sqnr)}")
+        for step in analysis.curve
+    ]
     text: str = (
         _environment()
         .get_template("page.html.j2")
@@ -119,6 +128,8 @@ def _thumbnail(path: Path) -> str | None:
         return None
     height, width = pixels.shape[:2]
     scale = min(_THUMBNAIL / max(height, width), 1.0)
-    small = cv2.resize(pixels, (max(1, round(width * scale)), max(1, round(height * scale))), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(
+        pixels, (max(1, round(width * scale)), max(1, round(height * scale))), interpolation=cv2.INTER_AREA
+    )
     encoded = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 80])[1]
     return f"data:image/jpeg;base64,{base64.b64encode(encoded.tobytes()).decode()}"

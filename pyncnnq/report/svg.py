@@ -1,7 +1,7 @@
 """Coordinates of the report's drawings; its template makes SVG of them.
 
-Not by a plotting library: a report has a histogram for each layer, hundreds of them, which shall stay small, and follow the page's colours,
-light, dark or printed; that is a path and a style sheet, and no drawing.
+Not by a plotting library: a report has a histogram for each layer, hundreds of them, which shall stay small, and follow
+the page's colours, light, dark or printed; that is a path and a style sheet, and no drawing.
 """
 
 from __future__ import annotations
@@ -66,7 +66,9 @@ def chart(series: Sequence[Sequence[tuple[float, float, str]]], width: int, heig
         return round(empty.left + (x - low_x) / (high_x - low_x) * (width - empty.left - empty.right), 1)
 
     def place_y(y: float) -> float:
-        return round(height - empty.bottom - (_clamp(y) - low_y) / (high_y - low_y) * (height - empty.top - empty.bottom), 1)
+        return round(
+            height - empty.bottom - (_clamp(y) - low_y) / (high_y - low_y) * (height - empty.top - empty.bottom), 1
+        )
 
     marks = [[Mark(place_x(x), place_y(y), label) for x, y, label in line] for line in series]
     x_ticks = [] if whole_x else [Tick(place_x(x), f"{x:g}") for x in _round_steps(low_x, high_x)]
@@ -75,7 +77,9 @@ def chart(series: Sequence[Sequence[tuple[float, float, str]]], width: int, heig
 
 def _round_steps(low: float, high: float) -> list[float]:
     step = next(step for step in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100) if (high - low) / step <= 8)
-    return [round(step * number, 6) for number in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
+    return [
+        round(step * number, 6) for number in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)
+    ]
 
 
 def _clamp(ratio: float) -> float:

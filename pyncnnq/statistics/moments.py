@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pyncnnq._core import BlobStatistics
 from pyncnnq.model import Layer
-from pyncnnq.quantizable import input_channels
+from pyncnnq.model.quantizable import input_channels
 
 _BINS = 4096
 
@@ -31,8 +31,8 @@ class InputMoments:
 def input_moments(layer: Layer, blob: BlobStatistics) -> InputMoments:
     """The moments of the input of a layer of ACTIVATION_TYPES; means of 0 where they are not known.
 
-    The variance is the mean square of all values less that of the channels' means, and what rounding to int8 adds, which keeps even a
-    constant input from being exact.
+    The variance is the mean square of all values less that of the channels' means, and what rounding to int8 adds,
+    which keeps even a constant input from being exact.
     """
     channels = input_channels(layer)
     groups = layer.params.get_int(7, 1) if layer.type == "ConvolutionDepthWise" else 1

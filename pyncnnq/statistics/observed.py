@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from pyncnnq.model import Layer, Model
-from pyncnnq.quantizable import input_channels, needs_activation_scale
+from pyncnnq.model.quantizable import input_channels, needs_activation_scale
+from pyncnnq.runtime.protocol import FailureError
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,9 @@ class ObservedBlob:
 def observed_blobs(model: Model, layers: Iterable[Layer] | None = None) -> list[ObservedBlob]:
     """The blobs that feed quantizable layers, each once, in the order in which the network computes them.
 
-    Siblings behind a Split read the same numbers, so the blob that the Split copies stands for all of them.  The order matters: with light
-    mode on, ncnn frees a blob when its last consumer has run, and a blob's consumers all come after the layer that makes it.
+    Siblings behind a Split read the same numbers, so the blob that the Split copies stands for all of them.  The order
+    matters: with light mode on, ncnn frees a blob when its last consumer has run, and a blob's consumers all come after
+    the layer that makes it.
     """
     graph = model.graph()
     wanted: dict[str, list[Reader]] = {}
@@ -49,3 +52,37 @@ def observed_blobs(model: Model, layers: Iterable[Layer] | None = None) -> list[
         name = graph.split_root(layer.bottoms[0])
         wanted.setdefault(name, []).append(Reader(str(layer), input_channels(layer), layer.type == "InnerProduct"))
     return [ObservedBlob(top, tuple(wanted[top])) for layer in model.layers for top in layer.tops if top in wanted]
+
+
+def check_readers(blob: ObservedBlob, mat: Any) -> None:
+    """Make sure that a blob, as an ncnn.Mat, has the shape that its readers take.
+
+    Raises:
+        FailureError: naming the reader, and both numbers of channels.
+    """
+    dims, w, h, d, c, elempack = mat.dims, mat.w, mat.h, mat.d, mat.c, mat.elempack
+    if dims == 0 or mat.elemsize != 4 * elempack:
+        raise FailureError(f"blob {blob.name} is empty or not float32")
+    for reader in blob.readers:
+        # ncnn itself checks no shape: a reader would compute garbage from whatever lies behind its input.
+        if dims == 1:
+            found = w * elempack
+        elif dims == 2:
+            # InnerProduct takes each row of a matrix as a vector, unless only the matrix as a whole is as long as it
+            # needs.
+            found = w if w == reader.channels else w * h * elempack
+        else:
+            found = c * elempack * (w * h * d if reader.flattened else 1)
+        if found != reader.channels:
+            what = f"{w}x{h}x{d}x{c * elempack}" if dims >= 3 else f"{w * h * elempack}"
+            raise FailureError(
+                f"{reader.layer} takes {reader.channels} input channels, but finds {found} in its input "
+                f"({what}); check --size"
+            )
+
+
+def not_finite(blob: ObservedBlob) -> FailureError:
+    """Return the error for a blob that holds an infinity or a NaN."""
+    return FailureError(
+        f"blob {blob.name} holds an infinity or a NaN; do the weights, --mean and --norm fit this model?"
+    )

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from pyncnnq.inputs.resolve import InputSpec
+from pyncnnq.model import Model
+from pyncnnq.model.quantizable import require_float
+from pyncnnq.runtime.pool import WorkerPool
+from pyncnnq.runtime.protocol import Job
+from pyncnnq.runtime.run import run_job
+from pyncnnq.statistics.observed import ObservedBlob, check_readers, not_finite, observed_blobs
 
 Floats = NDArray[np.float64]
 
@@ -16,13 +26,14 @@ Floats = NDArray[np.float64]
 class ChannelRanges:
     """Of the channels of one blob, in its own units; each array has shape (channels,).
 
-    A channel is what one input weight sees: the channel of a 3-D or 4-D blob, the column of a 2-D one, the element of a 1-D one.
+    A channel is what one input weight sees: the channel of a 3-D or 4-D blob, the column of a 2-D one, the element of a
+        1-D one.
 
     Attributes:
         min, max: the smallest and the largest value.
         mean, variance: over all values of all images.
-        spread: how far an image's own extreme lies from that of other images: the standard deviation over images of the largest value or
-            or of the smallest, whichever is larger.
+        spread: how far an image's own extreme lies from that of other images: the standard deviation over images of the
+            largest value or or of the smallest, whichever is larger.
         zeros: the share of values that are 0.
     """
 
@@ -39,7 +50,8 @@ class ChannelRanges:
         return np.maximum(-self.min, self.max)
 
     def shifted(self, offsets: Floats) -> ChannelRanges:
-        """Those of x + offset, with one offset for each channel; where that is not 0, no value is taken to be 0 any more."""
+        """Those of x + offset, with one offset for each channel; where that is not 0, no value is taken to be 0 any
+        more."""
         zeros = np.where(offsets == 0, self.zeros, 0)
         return replace(self, min=self.min + offsets, max=self.max + offsets, mean=self.mean + offsets, zeros=zeros)
 
@@ -53,6 +65,82 @@ class ChannelRanges:
             variance=self.variance * factors**2,
             spread=self.spread * factors,
         )
+
+
+def channel_ranges(
+    model: Model,
+    samples: Sequence[tuple[Path, ...]],
+    inputs: Sequence[InputSpec],
+    pool: WorkerPool,
+    *,
+    strict: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, ChannelRanges]:
+    """Run the model over all samples in stock ncnn and measure each channel of the blobs that feed quantizable layers.
+
+    The result is the same for any number of workers.
+
+    Args:
+        model, samples, inputs, pool, strict, progress: see `observe_samples`.
+
+    Returns:
+        For each observed blob, by name, its ranges; siblings behind a Split are found under the blob that the Split
+        copies.  A blob whose number of channels changes from sample to sample is left out.
+
+    Raises:
+        ModelError, InputError, PyncnnqError: see `observe_samples`.
+    """
+    blobs = observed_blobs(model)
+    require_float(model)
+    named = list(zip(model.inputs, inputs, strict=True))
+    job = RangesJob(inputs=named, samples=samples, model=model.files, blobs=blobs)
+    answers = run_job(job, pool, strict=strict, progress=progress)
+    measured = {
+        blob.name: merge_sums([sample[index] for sample in answers.samples]) for index, blob in enumerate(blobs)
+    }
+    return {name: ranges for name, ranges in measured.items() if ranges is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RangesJob(Job):
+    """Measure the channels of blobs of a model.
+
+    Attributes:
+        model: its files.
+        blobs: in the order in which the network computes them.
+    """
+
+    model: tuple[Path, Path]
+    blobs: Sequence[ObservedBlob]
+
+    def start(self) -> _Measurement:
+        return _Measurement(self)
+
+
+class _Measurement:
+    """The sums of channels, sample by sample, of each blob in the order of the job."""
+
+    def __init__(self, job: RangesJob) -> None:
+        from pyncnnq.runtime.network import Network
+
+        self._network = Network(*job.model)
+        self._blobs = {blob.name: blob for blob in job.blobs}
+
+    def take(self, inputs: Sequence[tuple[str, Any]], _paths: Sequence[Path]) -> tuple[ChannelSums, ...]:
+        blobs = self._network.blobs(inputs, list(self._blobs), packed=False)
+        return tuple(_measure(self._blobs[name], mat) for name, mat in blobs)
+
+    def result(self) -> None:
+        return None
+
+
+def _measure(blob: ObservedBlob, mat: Any) -> ChannelSums:
+    check_readers(blob, mat)
+    with np.errstate(invalid="ignore"):
+        sums = channel_sums(np.array(mat, np.float64))
+    if not (np.isfinite(sums.min).all() and np.isfinite(sums.max).all()):
+        raise not_finite(blob)
+    return sums
 
 
 @dataclass(frozen=True)
@@ -88,7 +176,8 @@ def channel_sums(blob: Floats) -> ChannelSums:
 
 
 def merge_sums(parts: Sequence[ChannelSums]) -> ChannelRanges | None:
-    """The ranges of a blob over all samples, added up in their order; None if its number of channels changed from sample to sample."""
+    """The ranges of a blob over all samples, added up in their order; None if its number of channels changed from
+    sample to sample."""
     if len({part.min.size for part in parts}) != 1:
         return None
     count = sum(part.count for part in parts)

@@ -1,0 +1,1 @@
+"""From statistics to scales: thresholds of blobs, scales of weights, and ncnn's calibration table."""

@@ -1,0 +1,1 @@
+"""How close outputs of models are: the only definition of each measure."""

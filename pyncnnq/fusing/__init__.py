@@ -1,5 +1,0 @@
-"""Models that no one optimised yet: layers fused that ncnn computes as one, as ncnn's tool ncnnoptimize does."""
-
-from pyncnnq.fusing.fuse import Fused, fuse
-
-__all__ = ["Fused", "fuse"]

@@ -1,0 +1,54 @@
+"""Fusing for a run on data: the fused model in files for ncnn, and proof by a few samples that its outputs are those of
+the model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from pyncnnq.compare.likeness import compare_outputs
+from pyncnnq.errors import InputError, PyncnnqError
+from pyncnnq.inputs.data import CalibrationData
+from pyncnnq.model import Model
+from pyncnnq.rewrites.fusing.fuse import Fused, fuse
+from pyncnnq.runtime.pool import WorkerPool
+
+SAMPLES = 2
+LEAST_RATIO = 60.0
+"""In dB.  Rounding leaves 100 and more in real networks (docs/quantize.md), less where a BatchNorm enlarges a channel
+that hardly moves."""
+
+
+def fuse_for(model: Model, data: CalibrationData, folder: Path) -> Fused:
+    """Fuse a model, save it if it is another then, and make sure that its outputs in stock ncnn are those of the model.
+
+    The first samples prove it, if they can be read.
+
+    Args:
+        model: the float model, as read from its files.
+        data: samples and how they become its inputs.
+        folder: a folder that is there as long as the fused model is used.
+
+    Raises:
+        ModelError: see `fuse`.
+        PyncnnqError: the outputs differ, or ncnn cannot run the model.
+    """
+    fused = fuse(model)
+    if fused.changes:
+        fused = replace(fused, model=fused.model.stored(folder, "fused"))
+        inputs = list(zip(model.inputs, data.inputs, strict=True))
+        try:
+            with WorkerPool(1) as pool:
+                likeness = compare_outputs(
+                    [model.files, fused.model.files], data.samples[:SAMPLES], inputs, model.outputs, pool
+                )
+        except InputError:  # of data: whoever reads all of it says what is wrong with it
+            return fused
+        for output, ratio in zip(model.outputs, likeness.ratios[0], strict=True):
+            if not ratio >= LEAST_RATIO:
+                raise PyncnnqError(
+                    f"{model.param_path}: fusing its layers changed the output {output} ({ratio:.0f} dB of what "
+                    "it was); "
+                    "give --no-fuse, and please report the model"
+                )
+    return fused

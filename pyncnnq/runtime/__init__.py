@@ -1,0 +1,1 @@
+"""Stock ncnn in worker processes."""

@@ -1,0 +1,229 @@
+"""The worker processes of a collection.
+
+Light on imports: a command starts its workers first and then imports what it needs itself, while they start up.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from queue import SimpleQueue
+from types import TracebackType
+from typing import IO, Any, cast
+
+from pyncnnq.errors import PyncnnqError
+
+_ENVIRONMENT = {
+    # One process for each core, one thread in each: NumPy and OpenMP must not start more.
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    # What it says of damaged files, with the time of day, is in our own message.
+    "OPENCV_LOG_LEVEL": "SILENT",
+    # glibc would give the memory of an image back to the system and fault it in again for the next one.
+    "MALLOC_MMAP_THRESHOLD_": str(2**27),
+    "MALLOC_TRIM_THRESHOLD_": str(2**30),
+    "MALLOC_TOP_PAD_": str(2**26),
+}
+
+_STREAM_ERRORS = (OSError, EOFError, ValueError, pickle.UnpicklingError)  # ValueError: `stop` has closed the streams
+
+# Samples handed to a worker ahead of its answers, so that it never waits for the parent.
+_AHEAD = 2
+
+
+def available_cores() -> int:
+    """The number of cores that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS and Windows have no such call
+        return os.cpu_count() or 1
+
+
+class WorkerPool:
+    """Processes that run `pyncnnq.runtime.worker`, one job after the other; a context manager, on whose end they are
+    gone.
+
+    A job that was not taken to its end, by whatever exception, leaves them in the middle of it: the pool is of no use
+        then.
+
+    Attributes:
+        printed: the lines that ncnn printed, and how often each; complete when the pool has ended.
+    """
+
+    def __init__(self, workers: int | None = None, *, most: int | None = None) -> None:
+        """Start them: `workers`, or one for each core that this process may use, but no more than `most`.
+
+        Raises:
+            PyncnnqError: fewer than one.
+        """
+        if workers is not None and workers < 1:
+            raise PyncnnqError(f"workers: expected at least 1, not {workers}")
+        self.printed: Counter[str] = Counter()
+        wanted = workers or available_cores()
+        self._workers = [_Worker() for _ in range(min(wanted, most or wanted))]
+
+    @property
+    def size(self) -> int:
+        """How many processes there are."""
+        return len(self._workers)
+
+    def resize(self, workers: int) -> None:
+        """Start or end processes until there are `workers`; between jobs only."""
+        for worker in self._workers[workers:]:
+            worker.stop()
+        self._workers = self._workers[:workers] + [_Worker() for _ in range(workers - self.size)]
+
+    def run(self, job: object, samples: int) -> Iterator[tuple[int | None, Any]]:
+        """Give a job and the numbers below `samples` to the workers; yield what they answer, and to which number.
+
+        The last answer of a worker, on no number, is its result.
+
+        Raises:
+            PyncnnqError: a worker ended before its result.
+        """
+        numbers = iter(range(samples))
+        lock = threading.Lock()
+
+        def next_sample() -> int | None:
+            with lock:
+                return next(numbers, None)
+
+        answers: SimpleQueue[Any] = SimpleQueue()
+        for worker in self._workers:
+            threading.Thread(target=worker.run, args=(job, next_sample, answers), daemon=True).start()
+        running = len(self._workers)
+        while running:
+            index, answer = answers.get()
+            if isinstance(answer, PyncnnqError):
+                raise answer
+            running -= index is None
+            yield index, answer
+
+    def tell(self, messages: Sequence[object]) -> None:
+        """Send each worker its message.
+
+        Raises:
+            PyncnnqError: a worker has ended.
+        """
+        for worker, message in zip(self._workers, messages, strict=True):
+            worker.tell(message)
+
+    def ask(self, message: object) -> list[Any]:
+        """Send all workers a message, and wait for the answer of each.
+
+        Raises:
+            PyncnnqError: a worker has ended.
+        """
+        self.tell([message] * self.size)
+        return [worker.hear() for worker in self._workers]
+
+    def end(self) -> None:
+        """End the processes, whatever they are doing."""
+        for worker in self._workers:
+            worker.stop()
+            self.printed += worker.printed
+        self._workers = []
+
+    def __enter__(self) -> WorkerPool:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.end()
+
+
+class _Worker:
+    """One worker process, and a thread that counts what it prints."""
+
+    def __init__(self) -> None:
+        # -P: a file in the user's folder must not be taken for a module.  The package is found where this process found
+        # it.
+        paths = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "pyncnnq.runtime.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, **_ENVIRONMENT, "PYTHONPATH": paths},
+        )
+        self.printed: Counter[str] = Counter()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+
+    def _listen(self) -> None:
+        for line in cast(IO[bytes], self._process.stderr):
+            if text := line.decode(errors="replace").strip():
+                self.printed[text] += 1
+
+    def run(self, job: object, next_sample: Callable[[], int | None], answers: SimpleQueue[Any]) -> None:
+        """Feed the process until no sample is left; put its answers on the queue, each with the number of its
+        sample."""
+        try:
+            self._send(job)
+            waiting: list[int] = []
+            exhausted = False
+            while waiting or not exhausted:
+                while not exhausted and len(waiting) < _AHEAD:
+                    index = next_sample()
+                    exhausted = index is None
+                    self._send(index)
+                    if index is not None:
+                        waiting.append(index)
+                if waiting:
+                    answers.put((waiting.pop(0), self._receive()))
+            answers.put((None, self._receive()))
+        except _STREAM_ERRORS:
+            answers.put((None, self._ended()))
+
+    def tell(self, message: object) -> None:
+        """Send a message; PyncnnqError when the process has ended."""
+        try:
+            self._send(message)
+        except _STREAM_ERRORS:
+            raise self._ended() from None
+
+    def hear(self) -> Any:
+        """Wait for an answer; PyncnnqError when the process has ended."""
+        try:
+            return self._receive()
+        except _STREAM_ERRORS:
+            raise self._ended() from None
+
+    def _ended(self) -> PyncnnqError:
+        self._process.wait()
+        self._listener.join()
+        words = f": {list(self.printed)[-1]}" if self.printed else ""
+        return PyncnnqError(f"a worker process {_end(self._process.returncode)} while running the model{words}")
+
+    def _send(self, message: object) -> None:
+        stream = cast(IO[bytes], self._process.stdin)
+        pickle.dump(message, stream, protocol=pickle.HIGHEST_PROTOCOL)
+        stream.flush()
+
+    def _receive(self) -> Any:
+        return pickle.load(cast(IO[bytes], self._process.stdout))
+
+    def stop(self) -> None:
+        """End the process, whatever it is doing."""
+        self._process.kill()
+        self._process.wait()
+        self._listener.join()
+        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
+            with suppress(OSError):  # a message half sent when the process ended
+                cast(IO[bytes], stream).close()
+
+
+def _end(status: int) -> str:
+    if status >= 0:
+        return f"ended with status {status}"
+    hint = "; is memory short? try fewer --workers" if -status == signal.SIGKILL else ""
+    return f"was ended by signal {-status} ({signal.strsignal(-status)}{hint})"

@@ -1,0 +1,99 @@
+"""What this process and its workers say to each other: jobs, samples and answers, whatever a job is about."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from pyncnnq.inputs.resolve import InputSpec
+
+
+class FailureError(Exception):
+    """A job that cannot go on; the text says why."""
+
+
+class Work(Protocol):
+    """What a worker does with each sample of a job."""
+
+    def take(self, inputs: Sequence[tuple[str, Any]], paths: Sequence[Path]) -> object:
+        """Return the answer to one sample.
+
+        Args:
+            inputs: for each model input its blob and the ncnn.Mat of this sample.
+            paths: the files that these were loaded from.
+
+        Raises:
+            FailureError: the job cannot go on.
+        """
+
+    def result(self) -> object:
+        """Return the answer when this worker has taken all of its samples."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job(ABC):
+    """Work on samples, shared out among workers; a subclass brings its work along and is imported where a worker
+    unpickles it.
+
+    Attributes:
+        inputs: for each model input its blob and how a file becomes its ncnn.Mat.
+        samples: for each sample one path for each model input.
+    """
+
+    inputs: Sequence[tuple[str, InputSpec]]
+    samples: Sequence[tuple[Path, ...]]
+
+    @abstractmethod
+    def start(self) -> Work:
+        """Get ready in a worker: here, and not where the module is imported, may ncnn be imported.
+
+        Raises:
+            FailureError: ncnn cannot load a model.
+        """
+
+
+class Listener(Protocol):
+    """A worker's side of a conversation."""
+
+    def answer(self, request: Any) -> object:
+        """Return the answer to a request.
+
+        Raises:
+            FailureError: the conversation cannot go on.
+        """
+
+
+class Conversation(ABC):
+    """Requests to workers that keep something between them, each answered by every worker."""
+
+    @abstractmethod
+    def start(self) -> Listener:
+        """Get ready in a worker.
+
+        Raises:
+            FailureError: ncnn cannot load a model.
+        """
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """The answer to a sample that cannot be read."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """The answer to a sample that does not fit the model: the job cannot go on."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The answer to anything when the job cannot go on."""
+
+    reason: str

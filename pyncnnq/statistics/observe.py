@@ -1,0 +1,125 @@
+"""Observing the blobs that feed quantizable layers, over all samples."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pyncnnq._core import BlobStatistics
+from pyncnnq.inputs.resolve import InputSpec
+from pyncnnq.model import Model
+from pyncnnq.model.quantizable import require_float
+from pyncnnq.runtime.pool import WorkerPool
+from pyncnnq.runtime.protocol import Job
+from pyncnnq.runtime.run import run_job
+from pyncnnq.statistics.observed import ObservedBlob, check_readers, not_finite, observed_blobs
+
+
+@dataclass
+class Statistics:
+    """What was learnt of a model's blobs.
+
+    Attributes:
+        blobs: for each observed blob, by name, its statistics; siblings behind a Split are found under the blob that
+            the Split copies.
+        samples: how many samples went through the network.
+        numbers: which of the data's samples these are.
+        skipped: the samples that could not be read, each with the reason, in the order of the data.
+        printed: the lines that ncnn printed, and how often each; complete when the pool of the run has ended.
+    """
+
+    blobs: dict[str, BlobStatistics] = field(default_factory=dict)
+    samples: int = 0
+    numbers: list[int] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    printed: Counter[str] = field(default_factory=Counter)
+
+
+def observe_samples(
+    model: Model,
+    samples: Sequence[tuple[Path, ...]],
+    inputs: Sequence[InputSpec],
+    pool: WorkerPool,
+    *,
+    strict: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Statistics:
+    """Run the model over all samples in stock ncnn, each sample read once, and observe the blobs that feed quantizable
+    layers.
+
+    The result is the same to the bit for any order of the samples and any number of workers.
+
+    Args:
+        model: the float model, as read from its files.
+        samples: for each sample one file for each model input.
+        inputs: for each model input how a file becomes its blob (see `pyncnnq.inputs.resolve`).
+        pool: the processes to use.
+        strict: an unreadable sample is an error instead of being skipped.
+        progress: called with (samples done, samples in all) after each sample.
+
+    Raises:
+        ModelError: the model is int8 already, or was not read from files.
+        InputError: no sample could be read; with `strict`, any could not; or an array does not fit the model.
+        PyncnnqError: ncnn cannot run the model on these samples, or a blob holds an infinity or a NaN.
+    """
+    blobs = observed_blobs(model)
+    require_float(model)
+    named = list(zip(model.inputs, inputs, strict=True))
+    job = ObservationJob(inputs=named, samples=samples, model=model.files, blobs=blobs)
+    answers = run_job(job, pool, strict=strict, progress=progress)
+    statistics = Statistics(
+        samples=len(answers.samples), numbers=answers.numbers, skipped=answers.skipped, printed=pool.printed
+    )
+    for blob in blobs:
+        merged = statistics.blobs[blob.name] = answers.results[0][blob.name]
+        for part in answers.results[1:]:
+            merged.merge(part[blob.name])
+    return statistics
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObservationJob(Job):
+    """Observe blobs of a model.
+
+    Attributes:
+        model: its files.
+        blobs: in the order in which the network computes them.
+    """
+
+    model: tuple[Path, Path]
+    blobs: Sequence[ObservedBlob]
+
+    def start(self) -> _Observation:
+        return _Observation(self)
+
+
+class _Observation:
+    """The statistics of blobs, sample by sample."""
+
+    def __init__(self, job: ObservationJob) -> None:
+        from pyncnnq.runtime.network import Network
+
+        self._network = Network(*job.model)
+        self._blobs = {blob.name: blob for blob in job.blobs}
+        self._statistics = {name: BlobStatistics() for name in self._blobs}
+
+    def take(self, inputs: Sequence[tuple[str, Any]], _paths: Sequence[Path]) -> None:
+        for name, mat in self._network.blobs(inputs, list(self._blobs), packed=True):
+            _observe(self._blobs[name], mat, self._statistics[name])
+
+    def result(self) -> dict[str, BlobStatistics]:
+        return self._statistics
+
+
+def _observe(blob: ObservedBlob, mat: Any, statistics: BlobStatistics) -> None:
+    check_readers(blob, mat)
+    dims, w, h, d, c, cstep, elempack = mat.dims, mat.w, mat.h, mat.d, mat.c, mat.cstep, mat.elempack
+    if elempack > 1:
+        # The binding gives no buffer of a packed Mat.  This Mat is ours, though it shares its memory: let it say plain
+        # floats.
+        mat.elemsize, mat.elempack, mat.w, mat.cstep = 4, 1, w * elempack, cstep * elempack
+    if not statistics.observe(mat, dims, w, h, d, c, cstep, elempack):
+        raise not_finite(blob)

@@ -1,0 +1,353 @@
+"""`pyncnnq analyze`: its figures beside an own calculation, and planted faults that it must find."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import int8_reference
+import numpy as np
+import pytest
+from small_models import Array, convolution, model_of, run_ncnn, sqnr
+
+import pyncnnq
+from pyncnnq import Analysis, InputOptions, Model, Table, analyze
+from pyncnnq.demo import DEMO
+from pyncnnq.errors import ModelError
+from pyncnnq.evaluation.analyze import LayerDiagnosis
+from pyncnnq.inputs import Preprocessing, Resize, pick
+from pyncnnq.inputs.loading import load_image
+from pyncnnq.model import Weight
+from pyncnnq.model.quantizable import needs_activation_scale
+from pyncnnq.rewrites.zero_point import fold_zero_points
+
+Cli = Callable[..., CompletedProcess[str]]
+OPTIONS = InputOptions(mean=DEMO.mean, norm=DEMO.norm, pixel=DEMO.pixel)
+WORDS = [f"--{name}={','.join(f'{number:g}' for number in getattr(DEMO, name))}" for name in ("mean", "norm")] + [
+    f"--pixel={DEMO.pixel}"
+]
+SAMPLES = 8
+
+
+def saved(model: Model, folder: Path, name: str) -> Model:
+    model.save(folder / f"{name}.param", folder / f"{name}.bin")
+    return pyncnnq.load_model(folder / f"{name}.param", folder / f"{name}.bin")
+
+
+@cache
+def demo_table() -> tuple[Model, Table]:
+    model = pyncnnq.load_model(DEMO.param, DEMO.bin)
+    return model, pyncnnq.calibrate(model, pyncnnq.collect(model, DEMO.images, options=OPTIONS)).table
+
+
+@cache
+def images() -> list[Array]:
+    """What the samples of an analysis are, as the network takes them."""
+    paths = pick(sorted(DEMO.images.iterdir()), SAMPLES)
+    return [
+        np.array(load_image(path, Preprocessing((64, 64), DEMO.mean, DEMO.norm, DEMO.pixel, Resize())))
+        for path in paths
+    ]
+
+
+def run(model: Model) -> dict[str, Array]:
+    """All blobs of all samples, shape (samples, ...)."""
+    assert model.param_path
+    assert model.bin_path
+    names = [top for layer in model.layers for top in layer.tops]
+    found = [run_ncnn(model.param_path, model.bin_path, {"in0": image}, names) for image in images()]
+    return {name: np.stack([one[name] for one in found]) for name in names}
+
+
+@pytest.fixture(scope="module")
+def int8(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    model, table = demo_table()
+    return saved(pyncnnq.quantize(model, table, float32=True), tmp_path_factory.mktemp("int8"), "int8")
+
+
+@pytest.fixture(scope="module")
+def found(int8: Model) -> Analysis:
+    return analyze(demo_table()[0], int8, DEMO.images, options=OPTIONS, samples=SAMPLES)
+
+
+def by_name(analysis: Analysis) -> dict[str, LayerDiagnosis]:
+    return {layer.name: layer for layer in analysis.layers}
+
+
+def test_errors_of_blobs_are_those_of_an_own_run(found: Analysis, int8: Model, tmp_path: Path) -> None:
+    model, _ = demo_table()
+    exact, rough, weights_only = run(model), run(int8), run(saved(pyncnnq.dequantize(int8), tmp_path, "dequantized"))
+    producers = {top: layer for layer in int8.layers for top in layer.tops}
+    assert [one.name for one in found.blobs] == [
+        top for layer in model.layers if layer.type not in ("Input", "Split") for top in layer.tops
+    ]
+    for one in found.blobs:
+        blob = rough[one.name].astype(np.float32)
+        if "top_blob_int8_scales" in producers[one.name].weights:  # its numbers are int8
+            blob /= producers[one.name].weights["top_blob_int8_scales"].float32()[0]
+            # What the next layer sees is the same rounding of what an unchained layer writes.
+            assert sqnr(exact[one.name], blob) <= one.sqnr + 0.01
+        else:
+            assert one.sqnr == pytest.approx(sqnr(exact[one.name], blob), abs=0.05)
+        assert one.weights_sqnr == pytest.approx(sqnr(exact[one.name], weights_only[one.name]), abs=0.01)
+        assert one.reading == "as in float"
+
+
+def test_layers_alone_do_what_int8_arithmetic_does_to_float_inputs(found: Analysis, int8: Model) -> None:
+    model, table = demo_table()
+    exact = run(model)
+    layers = by_name(found)
+    assert set(layers) == {layer.name for layer in model.layers if needs_activation_scale(layer)}
+    for layer in int8.layers:
+        if layer.name not in layers:
+            continue
+        lone, told = layer.copy(), layers[layer.name]
+        lone.params.set(8, lone.params.get_int(8, 0) % 100)
+        inputs = exact[layer.bottoms[0]]
+        outputs = np.stack([int8_reference.step(lone, [one]) for one in inputs])
+        assert told.local_sqnr == pytest.approx(sqnr(exact[layer.tops[0]], outputs), abs=0.05), layer.name
+
+        scale = float(table[layer.name][0])
+        assert told.scale == pytest.approx(scale)
+        assert told.peak == pytest.approx(np.abs(inputs).max() * scale, rel=1e-5)
+        assert told.saturation == pytest.approx(
+            100 * np.mean(np.abs(inputs.astype(np.float64)) * scale >= 127.5), abs=1e-3
+        )
+        assert told.chained is (layer.params.get_int(8, 0) > 100)
+
+        weights = model.layer(layer.name).weights["weight_data"].float32()
+        scales = layer.weights["weight_data_int8_scales"].float32()
+        rows = weights.reshape(scales.size, -1)
+        numbers = layer.weights["weight_data"].float32().reshape(scales.size, -1)
+        assert told.weights_sqnr == pytest.approx(sqnr(rows, numbers / scales[:, None]), abs=0.01)
+        assert told.weight_bits == 8
+        ratios = [sqnr(row, number / scale) for row, number, scale in zip(rows, numbers, scales, strict=True)]
+        assert told.worst_row is not None
+        assert told.worst_row.output == int(np.argmin(ratios))
+        assert told.worst_row.sqnr == pytest.approx(min(ratios), abs=0.01)
+
+
+def test_ranges_and_histograms_are_those_of_the_float_model(found: Analysis) -> None:
+    exact = run(demo_table()[0])
+    for layer in found.layers:
+        blob = exact[layer.input]
+        ranges = np.abs(blob).max(axis=tuple(axis for axis in range(blob.ndim) if axis != 1))
+        assert layer.range_ratio == pytest.approx(ranges.max() / np.median(ranges[ranges > 0]), rel=1e-5)
+        assert layer.histogram is not None
+        assert layer.histogram.absmax == np.abs(blob).max()
+        expected = np.histogram(np.abs(blob), 64, (0, layer.histogram.absmax))[0]
+        # Zeros are no part of it, and a value at the edge of a bin may be on either side.
+        expected[0] -= np.count_nonzero(blob == 0)
+        counts = np.array(layer.histogram.counts)
+        assert counts.sum() == pytest.approx(expected.sum(), rel=1e-3)
+        assert np.abs(np.cumsum(counts) - np.cumsum(expected)).max() <= 0.02 * blob.size
+        assert layer.scale is not None
+        assert layer.histogram.threshold == pytest.approx(127 / layer.scale, rel=1e-5)
+
+
+def test_the_gain_of_a_layer_in_float_is_that_of_a_model_quantized_without_it(
+    found: Analysis, int8: Model, tmp_path: Path
+) -> None:
+    model, table = demo_table()
+    exact = run(model)["out0"]
+    base = sqnr(exact, run(int8)["out0"])
+    assert found.samples == (SAMPLES, SAMPLES)
+    assert found.curve[0].in_float == ()
+    assert found.curve[0].int8_macs == pytest.approx(100)
+    assert found.curve[0].sqnr == pytest.approx(base, abs=0.05)
+    gains = {}
+    for layer in found.layers:
+        without = saved(pyncnnq.quantize(model, table, exclude=[layer.name], float32=True), tmp_path, "without")
+        gains[layer.name] = sqnr(exact, run(without)["out0"]) - base
+        assert layer.gain == pytest.approx(gains[layer.name], abs=0.1), layer.name
+    assert gains[found.layers[0].name] == pytest.approx(max(gains.values()), abs=0.1)
+    last = found.curve[-1]
+    without = saved(pyncnnq.quantize(model, table, exclude=last.in_float, float32=True), tmp_path, "without")
+    assert last.sqnr == pytest.approx(sqnr(exact, run(without)["out0"]), abs=0.1)
+    assert last.int8_macs < 100
+
+
+def test_a_blob_with_a_zero_point_is_read_as_what_it_stands_for(tmp_path: Path) -> None:
+    model, table = demo_table()
+    folded, folded_table, blobs = fold_zero_points(model, table)
+    assert blobs
+    int8 = saved(pyncnnq.quantize(folded, folded_table), tmp_path, "folded")
+    exact, rough = run(model), run(int8)
+    found = analyze(model, int8, DEMO.images, options=OPTIONS, samples=SAMPLES)
+    errors = {one.name: one for one in found.blobs}
+    assert {name for name, one in errors.items() if one.reading == "shifted"} == set(blobs)
+    consumers = {layer.bottoms[0]: layer for layer in folded.layers if needs_activation_scale(layer)}
+    scales = {
+        top: layer.weights["top_blob_int8_scales"].float32()[0]
+        for layer in int8.layers
+        for top in layer.tops
+        if "top_blob_int8_scales" in layer.weights
+    }
+    for name in set(blobs) & set(scales):
+        zero = 127 / float(folded_table[consumers[name].name][0])
+        stored = rough[name].astype(np.float64) / scales[name]
+        meant = min((stored + zero, zero - stored), key=lambda one: float(np.square(one - exact[name]).sum()))
+        signal = np.square(exact[name], dtype=np.float64).mean()
+        # A chained layer rounds what an unchained one writes: that adds at most the noise of rounding.
+        rounded = 10 * np.log10(signal / (signal / 10 ** (errors[name].sqnr / 10) + scales[name] ** -2 / 12))
+        assert rounded - 0.5 <= sqnr(exact[name], meant) <= errors[name].sqnr + 0.05
+    assert all(layer.local_sqnr > 20 and layer.sqnr > 15 for layer in found.layers)
+    assert all(layer.weights_sqnr is not None and layer.weights_sqnr > 30 for layer in found.layers)
+    assert not any(layer.faults for layer in found.layers)
+
+
+def break_weights(int8: Model, layer: str, output: int) -> None:
+    scales = int8.layer(layer).weights["weight_data_int8_scales"].float32().copy()
+    scales[output] /= 8
+    int8.layer(layer).weights["weight_data_int8_scales"] = Weight.raw("weight_data_int8_scales", scales)
+
+
+def test_a_fault_behind_zero_points_is_found(tmp_path: Path) -> None:
+    model, table = demo_table()
+    folded, folded_table, _ = fold_zero_points(model, table)
+    int8 = pyncnnq.quantize(folded, folded_table)
+    break_weights(int8, "convdwclip_2", 40)
+    found = analyze(model, saved(int8, tmp_path, "folded"), DEMO.images, options=OPTIONS, samples=SAMPLES)
+    assert found.layers[0].name == "convdwclip_2"
+    assert "output 40" in found.layers[0].faults[0]
+
+
+REAL = {
+    "squeezenet_v1.1": (
+        "imagenet/calib",
+        InputOptions(mean=(104, 117, 123), norm=(1, 1, 1), pixel="BGR", size=(227, 227)),
+    ),
+    "efficientnet_lite0.ncnn": (
+        "imagenet/calib",
+        InputOptions(mean=(127,) * 3, norm=(0.0078125,) * 3, pixel="RGB", size=(224, 224)),
+    ),
+    "resnet18_cifar10.ncnn": (
+        "cifar10/calib",
+        InputOptions(
+            mean=(125.307, 122.961, 113.8575),
+            norm=(0.0193849165, 0.0195695321, 0.0195102917),
+            pixel="RGB",
+            size=(32, 32),
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", ["activation", "weight"])
+@pytest.mark.parametrize("name", REAL)
+def test_a_planted_fault_in_a_real_model_is_ranked_first(name: str, fault: str, shared: Path, tmp_path: Path) -> None:
+    folder, options = REAL[name]
+    model = pyncnnq.load_model(shared / "models" / f"{name}.param", shared / "models" / f"{name}.bin")
+    statistics = pyncnnq.collect(model, shared / "data" / folder, options=options, samples=12)
+    table = pyncnnq.calibrate(model, statistics, method="mse").table
+    layers = [layer for layer in model.layers if needs_activation_scale(layer)]
+    broken = layers[7 * len(layers) // 10]
+    if fault == "activation":
+        table[broken.name] = table[broken.name] / 8
+    int8 = pyncnnq.quantize(model, table)
+    if fault == "weight":
+        break_weights(int8, broken.name, 5)
+    found = analyze(model, saved(int8, tmp_path, "broken"), shared / "data" / folder, options=options, samples=4)
+    first = found.layers[0]
+    assert first.name == broken.name
+    assert ("too small" if fault == "activation" else "output 5") in first.faults[0]
+    assert first.gain is not None
+    assert first.gain > 0.2
+    assert not any(layer.faults for layer in found.layers[1:])
+
+
+def test_a_channel_that_holds_far_more_than_the_others_is_named(tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    first = convolution(rng, "first", "in0", 3, 32, 3)
+    weights = first.weights["weight_data"].float32().copy().reshape(32, -1)
+    weights[7] *= 40
+    first.weights["weight_data"] = Weight.tagged_float32("weight_data", weights)
+    model = saved(model_of(first, convolution(rng, "second", "first", 32, 8)), tmp_path, "model")
+    for number in range(4):
+        np.save(tmp_path / f"{number}.npy", rng.normal(size=(3, 12, 12)).astype(np.float32))
+    table = pyncnnq.calibrate(model, pyncnnq.collect(model, tmp_path)).table
+    found = analyze(model, saved(pyncnnq.quantize(model, table), tmp_path, "int8"), tmp_path)
+    (line,) = by_name(found)["second"].advice
+    assert "1 of 32 channels hold up to" in line
+    assert "equalization" in line
+
+
+def test_the_command_says_it(cli: Cli, int8: Model, found: Analysis) -> None:
+    arguments = (
+        "analyze",
+        DEMO.param,
+        DEMO.bin,
+        int8.param_path,
+        int8.bin_path,
+        DEMO.images,
+        *WORDS,
+        "--samples",
+        SAMPLES,
+    )
+    done = cli(*arguments, "--json", "--workers", 1)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert [layer["name"] for layer in told["layers"]] == [layer.name for layer in found.layers]
+    assert [step["sqnr"] for step in told["curve"]] == [step.sqnr for step in found.curve]
+    assert [blob["sqnr"] for blob in told["blobs"]] == [
+        None if np.isinf(blob.sqnr) else blob.sqnr for blob in found.blobs
+    ]
+    words = cli(*arguments).stdout
+    assert words.index(found.layers[0].name) < words.index(found.layers[1].name)
+    assert f"all layers in int8: {found.curve[0].sqnr:.2f} dB" in words
+
+
+def test_what_cannot_be_analyzed_is_said(int8: Model) -> None:
+    model, _ = demo_table()
+    with pytest.raises(ModelError, match="no int8 layer"):
+        analyze(model, model, DEMO.images, options=OPTIONS)
+    with pytest.raises(ModelError, match="is int8 already"):
+        analyze(int8, int8, DEMO.images, options=OPTIONS)
+
+
+def test_siblings_that_read_int8_by_another_scale_are_named(tmp_path: Path) -> None:
+    model, table = demo_table()
+    int8 = pyncnnq.quantize(model, table)
+    chained = next(layer for layer in int8.layers if "top_blob_int8_scales" in layer.weights)
+    (reader,) = int8.graph().readers(chained.tops[0])
+    chained.weights["top_blob_int8_scales"] = Weight.raw(
+        "top_blob_int8_scales", chained.weights["top_blob_int8_scales"].float32() * 2
+    )
+    found = analyze(model, saved(int8, tmp_path, "int8"), DEMO.images, options=OPTIONS, samples=2)
+    assert found.layers[0].name == chained.name
+    assert found.layers[0].misread_by == (reader.name,)
+    assert reader.name in found.layers[0].faults[0]
+
+
+def test_scaled_and_shifted_channels_are_read_as_what_they_stand_for(tmp_path: Path) -> None:
+    """As centring and equalization store them; the JSON file beside the model says that it may be so."""
+    rng = np.random.default_rng(5)
+    first, second = convolution(rng, "first", "in0", 3, 16, 3), convolution(rng, "second", "first", 16, 8)
+    exact = saved(model_of(first, second), tmp_path, "exact")
+    gain, shift = rng.uniform(0.3, 3, 16), rng.normal(0, 2, 16)
+    weights = [
+        layer.weights["weight_data"].float32().astype(np.float64).reshape(rows, 16 if rows == 8 else 27)
+        for layer, rows in ((first, 16), (second, 8))
+    ]
+    biases = [layer.weights["bias_data"].float32().astype(np.float64) for layer in (first, second)]
+    # first writes gain * x + shift, which second undoes
+    changed = [weights[0] * gain[:, None], weights[1] / gain]
+    for layer, new, bias in (
+        (first, changed[0], biases[0] * gain + shift),
+        (second, changed[1], biases[1] - changed[1] @ shift),
+    ):
+        layer.weights["weight_data"] = Weight.tagged_float32("weight_data", new)
+        layer.weights["bias_data"] = Weight.raw("bias_data", bias)
+    rewritten = saved(model_of(first, second), tmp_path, "rewritten")
+    for number in range(4):
+        np.save(tmp_path / f"{number}.npy", rng.normal(size=(3, 12, 12)).astype(np.float32))
+    table = pyncnnq.calibrate(rewritten, pyncnnq.collect(rewritten, tmp_path)).table
+    int8 = saved(pyncnnq.quantize(rewritten, table), tmp_path, "int8")
+    (tmp_path / "int8.json").write_text(json.dumps({"chosen": {"techniques": ["centring", "equalization"]}}))
+    found = analyze(exact, int8, tmp_path)
+    assert [(one.name, one.reading) for one in found.blobs] == [("first", "channels scaled"), ("second", "as in float")]
+    assert all(one.sqnr > 25 for one in found.blobs)
+    assert all(layer.local_sqnr > 25 and not layer.faults for layer in found.layers)
