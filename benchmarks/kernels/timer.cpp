@@ -1,5 +1,6 @@
-// Times the kernels of the installed extension, from C++: a call from Python takes longer than a kernel over a first-level cache.
-// Built by build.py.  The kernels themselves are not compiled here: they come from pyncnnq._core, by way of its table of pointers.
+// Times the kernels of the installed extension, from C++: a call from Python takes longer than a kernel over a
+// first-level cache. Built by build.py.  The kernels themselves are not compiled here: they come from pyncnnq._core, by
+// way of its table of pointers.
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
@@ -45,7 +46,10 @@ template <class T>
 class Buffer {
 public:
     explicit Buffer(size_t n) : memory_(n * sizeof(T) + kAlignment, 1) {}
-    T* data() { return reinterpret_cast<T*>(memory_.data() + (kAlignment - reinterpret_cast<uintptr_t>(memory_.data()) % kAlignment)); }
+    T* data() {
+        return reinterpret_cast<T*>(memory_.data() +
+                                    (kAlignment - reinterpret_cast<uintptr_t>(memory_.data()) % kAlignment));
+    }
 
 private:
     static constexpr size_t kAlignment = 64;
@@ -61,8 +65,8 @@ Binning binning_for(const float* x, size_t n, const KernelTable& table) {
             std::ldexp(static_cast<float>(kBinsPerOctave), 127 - static_cast<int>(first))};
 }
 
-// From values to 64-bit counts as csrc/magnitude_histogram.cpp does it: small counters take up to 65535 values before they are added up.
-// Fewer values are counted several times over, `passes` of them.
+// From values to 64-bit counts as csrc/magnitude_histogram.cpp does it: small counters take up to 65535 values before
+// they are added up. Fewer values are counted several times over, `passes` of them.
 void count_magnitudes(const KernelTable& table, const float* x, size_t n, size_t passes, const Binning& binning,
                       std::vector<uint16_t>& bins, std::vector<uint16_t>& small, std::vector<uint64_t>& counts) {
     const size_t pieces = (n + UINT16_MAX - 1) / UINT16_MAX, piece = (n + pieces - 1) / pieces;
@@ -97,13 +101,16 @@ Nanoseconds time_kernel(const KernelTable& table, const std::string& kernel, con
         std::vector<uint16_t> bins(UINT16_MAX + kLanes), small(size_t{kCountTables} * kBins);
         std::vector<uint64_t> counts(kBins);
         const size_t passes = std::max<size_t>(1, UINT16_MAX / n);
-        Nanoseconds found = measure([&] { count_magnitudes(table, x, n, passes, binning, bins, small, counts); }, samples);
+        Nanoseconds found =
+            measure([&] { count_magnitudes(table, x, n, passes, binning, bins, small, counts); }, samples);
         for (double& sample : found) sample /= static_cast<double>(passes);
         return found;
     }
     if (kernel == "quantize_f32_s8") return measure([&] { table.quantize_f32_s8(x, n, 31.7f, q.data()); }, samples);
-    if (kernel == "dequantize_s8_f32") return measure([&] { table.dequantize_s8_f32(x8, n, 0.03f, 0.5f, y.data()); }, samples);
-    if (kernel == "dequantize_s32_f32") return measure([&] { table.dequantize_s32_f32(x32, n, 0.03f, 0.5f, y.data()); }, samples);
+    if (kernel == "dequantize_s8_f32")
+        return measure([&] { table.dequantize_s8_f32(x8, n, 0.03f, 0.5f, y.data()); }, samples);
+    if (kernel == "dequantize_s32_f32")
+        return measure([&] { table.dequantize_s32_f32(x32, n, 0.03f, 0.5f, y.data()); }, samples);
     if (kernel == "requantize_s32_s8") {
         const Requantization how{1e-8f, 0.5f, Activation::kRelu, {0.0f, 0.0f}, 20.0f};
         return measure([&] { table.requantize_s32_s8(x32, n, how, q.data()); }, samples);
@@ -111,7 +118,8 @@ Nanoseconds time_kernel(const KernelTable& table, const std::string& kernel, con
     if (kernel == "quantization_errors_f32") {
         const std::vector<float> scales = {20.0f, 25.0f, 30.0f, 40.0f, 50.0f, 60.0f, 70.0f, 80.0f};
         std::vector<double> sums(scales.size() * kLanes);
-        return measure([&] { table.quantization_errors_f32(x, n, scales.data(), scales.size(), sums.data()); }, samples);
+        return measure([&] { table.quantization_errors_f32(x, n, scales.data(), scales.size(), sums.data()); },
+                       samples);
     }
     throw std::invalid_argument("no timing for " + kernel);
 }
@@ -139,7 +147,8 @@ uint64_t read_streams(const uint64_t* words, size_t n) {
     return all;
 }
 
-// The fastest of several plain reads of a buffer: one, two or four streams, by vectors of whatever the compiler has for this machine.
+// The fastest of several plain reads of a buffer: one, two or four streams, by vectors of whatever the compiler has for
+// this machine.
 Nanoseconds time_read(const Floats& array, size_t samples) {
     const auto* words = reinterpret_cast<const uint64_t*>(array.data());
     const size_t n = static_cast<size_t>(array.size()) / 2;
@@ -179,7 +188,9 @@ double clock_ghz() {
                     "add %0, %0, #1\nadd %0, %0, #1\nadd %0, %0, #1\nadd %0, %0, #1\n"
                     : "+r"(x));
 #else
-                asm volatile("add $1, %0\nadd $1, %0\nadd $1, %0\nadd $1, %0\nadd $1, %0\nadd $1, %0\nadd $1, %0\nadd $1, %0\n" : "+r"(x));
+                asm volatile(
+                    "add $1, %0\nadd $1, %0\nadd $1, %0\nadd $1, %0\nadd $1, %0\nadd $1, %0\nadd $1, %0\nadd $1, %0\n"
+                    : "+r"(x));
 #endif
             },
             times);
@@ -208,12 +219,15 @@ size_t textbook_kl(const std::vector<double>& counts, size_t levels) {
             if (end > static_cast<double>(last)) piece(last, end - static_cast<double>(last));
         };
         for (size_t level = 0; level < levels; level++)
-            for_level(level, [&](size_t bin, double part) { quantized[level] += part * static_cast<double>(p[bin]) / bins_per_level; });
+            for_level(level, [&](size_t bin, double part) {
+                quantized[level] += part * static_cast<double>(p[bin]) / bins_per_level;
+            });
         for (size_t level = 0; level < levels; level++)
             for_level(level, [&](size_t bin, double part) { expanded[bin] += part * quantized[level]; });
         double divergence = 0.0;
         for (size_t i = 0; i < threshold; i++) {
-            const double a = clipped[i] + static_cast<double>(kKlEpsilon), b = expanded[i] + static_cast<double>(kKlEpsilon);
+            const double a = clipped[i] + static_cast<double>(kKlEpsilon),
+                         b = expanded[i] + static_cast<double>(kKlEpsilon);
             divergence += a * std::log(a / b);
         }
         if (divergence < least) {
@@ -227,8 +241,10 @@ size_t textbook_kl(const std::vector<double>& counts, size_t levels) {
 }  // namespace
 
 PYBIND11_MODULE(kernel_timer, module) {
-    module.def("time_kernel", &time_kernel, py::arg("kernels"), py::arg("kernel"), py::arg("x").noconvert(), py::arg("samples"));
-    module.def("time_gemm", &time_gemm, py::arg("kernels"), py::arg("m"), py::arg("n"), py::arg("k"), py::arg("samples"));
+    module.def("time_kernel", &time_kernel, py::arg("kernels"), py::arg("kernel"), py::arg("x").noconvert(),
+               py::arg("samples"));
+    module.def("time_gemm", &time_gemm, py::arg("kernels"), py::arg("m"), py::arg("n"), py::arg("k"),
+               py::arg("samples"));
     module.def("time_read", &time_read, py::arg("x").noconvert(), py::arg("samples"));
     module.def("clock_ghz", &clock_ghz);
     module.def("time_copy", &time_copy, py::arg("bytes"), py::arg("samples"));

@@ -31,7 +31,7 @@ def mse(statistics: BlobStatistics, importance: NDArray[np.float64] | None = Non
 
     def errors(thresholds: NDArray[np.float64]) -> NDArray[np.float64]:
         scales = (127 / thresholds).astype(np.float32)
-        return active_kernels().quantization_errors_f32(middles, scales, counts) / scales.astype(np.float64) ** 2
+        return active_kernels().weighted_quantization_errors_f32(middles, counts, scales) / scales.astype(np.float64) ** 2
 
     coarse = np.geomspace(LEAST, 1, CANDIDATES)
     best = int(np.argmin(errors(coarse)))
