@@ -80,6 +80,8 @@ BlobStatistics set_state(const py::tuple& t) {
         s.histogram.values = to_vector<float>(t[10]);
     } catch (const py::cast_error&) {
         throw py::value_error("not the state of a BlobStatistics: a field of a wrong type");
+    } catch (const py::error_already_set&) {  // NumPy's, of an array
+        throw py::value_error("not the state of a BlobStatistics: a field of a wrong type");
     }
     return without_gil([&] { return BlobStatistics::from_state(s); });
 }

@@ -56,7 +56,7 @@ bool factor(std::vector<double>& h, size_t size) {
                 for (size_t k = 0; k < width; k++) block_t[k * size + i] = row[k] / h[(first + k) * size + first + k];
             }
         });
-        for_each_part(parts, [&](size_t part) {  // what is left of H
+        for_each_part(parts, [&](size_t part) {  // the rest of H
             for (size_t i = end + (parts - 1 - part) * kBlock; i < std::min(size, end + (parts - part) * kBlock); i++) {
                 double* row = &h[i * size];
                 size_t k = 0;
@@ -84,8 +84,7 @@ struct Rows {
     double scales[kRows] = {}, errors[kRows] = {};
 };
 
-// Rounds from the last input to the first: target j is weight j and what the errors of the inputs after it make it take
-// over.
+// Rounds from the last input to the first: target j is weight j and its share of the errors of the inputs after it.
 void round_rows(const std::vector<double>& factored, size_t size, Rows& rows) {
     rows.targets = rows.weights;
     std::fill(rows.errors, rows.errors + kRows, 0.0);

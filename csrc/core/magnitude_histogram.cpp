@@ -12,7 +12,7 @@ namespace {
 
 constexpr int kExponentBias = 127;
 
-// How many bins wait to be counted at once: what small counters of 16 bits can count.
+// So many bins wait to be counted at once: as many as small counters of 16 bits can count.
 constexpr size_t kPending = UINT16_MAX;
 
 // Where a bin goes when the binning rises by `octaves`.

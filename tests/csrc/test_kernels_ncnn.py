@@ -4,7 +4,7 @@ Equal wherever ncnn's targets agree among themselves.  They do not:
 
 - where a product lies within rounding of a half: ncnn's x86 code adds 0.5 and truncates, fuses multiplications with additions, and
   requantizes without and with ReLU and leaky ReLU by the product of both scales; its scalar and aarch64 code differ in all three.  So
-  values as near to a half as that are left out here (how ours rounds them is in test_kernels.py);
+  values as near to a half as that are left out here (test_kernels_quantize.py has our rounding);
 - in the last bit of a dequantized value with a bias (fused or not);
 - for infinities and NaN;
 - where aarch64 requantizes a packed blob by a scale for each channel: there stock ncnn takes those of the first channel of each pack for
@@ -16,10 +16,10 @@ from __future__ import annotations
 import platform
 from pathlib import Path
 
-import ncnn
 import numpy as np
 import pytest
 from activations import ACTIVATIONS, activated
+from int8_layers import far_from_ties, run_layer
 from numpy.typing import NDArray
 
 from pyncnnq import _core
@@ -33,37 +33,9 @@ SHAPES = [(16,), (4099,), (5, 63), (5, 7, 9), (16, 6, 11)]
 BY_SCALE = ["one scale", "a scale for each"]
 
 
-def run_layer(folder: Path, kind: str, params: str, weights: list[Floats], x: NDArray[np.generic], packing: bool) -> Floats:
-    """What ncnn's layer gives, as float32."""
-    param, weight_file = folder / "layer.param", folder / "layer.bin"
-    param.write_text(f"7767517\n2 2\nInput in 0 1 in\n{kind} layer 1 1 in out {params}\n")
-    weight_file.write_bytes(b"".join(np.asarray(weight, np.float32).tobytes() for weight in weights))
-    net = ncnn.Net()
-    net.opt.num_threads = 1
-    net.opt.use_packing_layout = packing
-    for name in ("packed", "storage", "arithmetic"):
-        setattr(net.opt, f"use_fp16_{name}", False)
-    net.opt.use_bf16_storage = False
-    assert net.load_param(str(param)) == 0
-    assert net.load_model(str(weight_file)) == 0
-    extractor = net.create_extractor()
-    roomy = np.empty(x.size + 4, x.dtype)  # clone() copies whole pieces of 16 bytes
-    values = roomy[: x.size].reshape(x.shape)
-    values[...] = x
-    mat = ncnn.Mat(values).clone()
-    extractor.input("in", mat)
-    ret, out = extractor.extract("out")
-    assert ret == 0
-    return np.array(out).reshape(x.shape)
-
-
 def rows_of(shape: tuple[int, ...]) -> int:
-    """How many scales a layer may have for such a blob: one for each row of two dimensions, each channel of three."""
+    """Return the most scales of a layer for such a blob: one for each row of two dimensions, each channel of three."""
     return shape[0] if len(shape) > 1 else 1
-
-
-def far_from_ties(value: NDArray[np.float64], margin: float) -> NDArray[np.bool_]:
-    return np.abs(np.abs(value) % 1 - 0.5) > margin
 
 
 @pytest.mark.parametrize("packing", [False, True], ids=["unpacked", "packed"])
@@ -73,12 +45,12 @@ def test_quantize(kernels: _core.Kernels, tmp_path: Path, shape: tuple[int, ...]
     rng = np.random.default_rng(0)
     x = (rng.standard_normal(shape) * 3).astype(np.float32)
     scales = rng.uniform(5, 50, 1 if by == "one scale" else rows_of(shape)).astype(np.float32)
-    found = run_layer(tmp_path, "Quantize", f"0={scales.size}", [scales], x, packing)
-    for row, (values, theirs) in enumerate(zip(x.reshape(rows_of(shape), -1), found.reshape(rows_of(shape), -1), strict=True)):
+    theirs = run_layer(tmp_path, "Quantize", f"0={scales.size}", [scales], x, packing)
+    for row, (values, row_of_theirs) in enumerate(zip(x.reshape(rows_of(shape), -1), theirs.reshape(rows_of(shape), -1), strict=True)):
         scale = scales[row % scales.size]
         sure = far_from_ties(values.astype(np.float64) * scale, 1e-4)
         assert sure.mean() > 0.95
-        np.testing.assert_array_equal(kernels.quantize_f32_s8(values, float(scale))[sure], theirs[sure])
+        np.testing.assert_array_equal(kernels.quantize_f32_s8(values, float(scale))[sure], row_of_theirs[sure])
 
 
 @pytest.mark.parametrize("packing", [False, True], ids=["unpacked", "packed"])
@@ -91,13 +63,13 @@ def test_dequantize(kernels: _core.Kernels, tmp_path: Path, shape: tuple[int, ..
     size = 1 if by == "one scale" else rows_of(shape)
     scales, biases = rng.uniform(1e-5, 1e-4, size).astype(np.float32), rng.standard_normal(size).astype(np.float32)
     params, weights = (f"0={size} 1={size}", [scales, biases]) if bias else (f"0={size}", [scales])
-    found = run_layer(tmp_path, "Dequantize", params, weights, sums, packing)
-    for row, (values, theirs) in enumerate(zip(sums.reshape(rows_of(shape), -1), found.reshape(rows_of(shape), -1), strict=True)):
+    theirs = run_layer(tmp_path, "Dequantize", params, weights, sums, packing)
+    for row, (values, row_of_theirs) in enumerate(zip(sums.reshape(rows_of(shape), -1), theirs.reshape(rows_of(shape), -1), strict=True)):
         ours = kernels.dequantize_s32_f32(values, float(scales[row % size]), float(biases[row % size]) if bias else 0.0)
         if bias:
-            np.testing.assert_allclose(ours, theirs, rtol=0, atol=np.abs(ours).max() * 2.0**-22)
+            np.testing.assert_allclose(ours, row_of_theirs, rtol=0, atol=np.abs(ours).max() * 2.0**-22)
         else:
-            np.testing.assert_array_equal(ours, theirs)
+            np.testing.assert_array_equal(ours, row_of_theirs)
 
 
 @pytest.mark.parametrize("packing", [False, True], ids=["unpacked", "packed"])
@@ -122,11 +94,11 @@ def test_requantize(
     scales_in, scales_out = rng.uniform(2e-5, 1e-4, size).astype(np.float32), rng.uniform(10, 30, size).astype(np.float32)
     biases = rng.standard_normal(size).astype(np.float32)
     params = f"0={size} 1={size} 2={size} 3={number} -23304=2,{parameters[0]:e},{parameters[1]:e}"
-    found = run_layer(tmp_path, "Requantize", params, [scales_in, scales_out, biases], sums, packing)
-    for row, (values, theirs) in enumerate(zip(sums.reshape(rows_of(shape), -1), found.reshape(rows_of(shape), -1), strict=True)):
+    theirs = run_layer(tmp_path, "Requantize", params, [scales_in, scales_out, biases], sums, packing)
+    for row, (values, row_of_theirs) in enumerate(zip(sums.reshape(rows_of(shape), -1), theirs.reshape(rows_of(shape), -1), strict=True)):
         scale_in, scale_out, bias = scales_in[row % size], scales_out[row % size], biases[row % size]
         ours = kernels.requantize_s32_s8(values, float(scale_in), float(scale_out), float(bias), number, parameters)
         exact = activated(values * np.float64(scale_in) + bias, number, parameters) * scale_out
         sure = far_from_ties(exact, 2e-4)
         assert sure.mean() > 0.95
-        np.testing.assert_array_equal(ours[sure], theirs[sure])
+        np.testing.assert_array_equal(ours[sure], row_of_theirs[sure])

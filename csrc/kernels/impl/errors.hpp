@@ -3,7 +3,7 @@
 constexpr size_t kErrorChunk = 2048;  // values that stay in the first-level cache while all scales are tried on them
 
 // Calls take(v, place, scaled, level) for each vector of n magnitudes, n % kLanes == 0: vector v of its kLanes begins
-// at x[place]; scaled is |x| in steps, level is what int8 holds of it.
+// at x[place]; scaled is |x| in steps, level is its int8.
 template <class Take>
 inline void for_levels(const float* x, size_t n, float scale, const Take& take) {
     const V::F factor = V::set_float(scale), limit = V::set_float(127.0f);

@@ -15,7 +15,7 @@ inline V::F log(V::F x) {
     return V::add(V::mul(exponent, V::set_float(0.69314718f)), V::mul(polynomial, z));
 }
 
-// What lies before and with the bin that the end of a level falls into, for kLanes thresholds, fetched some levels
+// The masses before and with the bin that the end of a level falls into, for kLanes thresholds, fetched some levels
 // ahead: written just before it is read, it would have to be waited for.
 struct FetchedMasses {
     static constexpr size_t kAhead = 8;
@@ -32,7 +32,7 @@ struct FetchedMasses {
 // The walk of kLanes thresholds through their levels; masses are in units of 1 / kMassUnits, densities are not.
 struct KlLanes {
     // By level: where it ends, in `levels`ths of a bin; the mass before that bin; the first bin that is the next
-    // level's own; the density q; what share of that bin belongs to the level, and that share of its mass.
+    // level's own; the density q; the share of that bin that belongs to the level, and this share of its mass.
     V::I step[kStep], end[kStep], before[kStep], own_from[kStep];
     V::F to_density[kStep], q_own[kStep], share[kStep], part[kStep];
     // The bin that a level shares with the next one: its mass, and its p.

@@ -1,4 +1,4 @@
-// What calibration observes: summaries, bins, largest magnitudes.
+// Statistics of blobs and weights: summaries, bins, largest magnitudes.
 
 inline uint32_t magnitude_bits_of(float x) {
     uint32_t bits;

@@ -33,7 +33,7 @@ struct V {
         for (int i = 0; i < kQuad; i++)
             a[i] = _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + i * W)));
     }
-    // See vec_sse41.hpp.
+    // See sse41.hpp.
     static constexpr float kRoundingUnit = 2.0f;
     static void store_rounded(int8_t* p, const F (&a)[kQuad], B low, B high) {
         const auto truncated = [](F x) {

@@ -1,4 +1,7 @@
-// The vector operations on plain C++: one lane.  The reference for every other target.
+// The vector operations on plain C++: one lane.  The reference for every other target, and the description of them all.
+//
+// F is a vector of W floats, I of W int32, B of kBytes int8; D holds W double sums.  An address fits one element, not a
+// vector.
 struct V {
     static constexpr int W = 1;
     static constexpr int kStep = pyncnnq::kLanes / W;
@@ -18,14 +21,14 @@ struct V {
     static F set_float(float a) { return a; }
     static I set_int(int32_t a) { return a; }
     static B set_bytes(int8_t a) { return a; }
-    // W pairs of integers, the first and the second ones apart.
+    // Loads W pairs of integers, the first and the second of each pair apart.
     static void load_pairs(const int32_t* p, I& first, I& second) {
         first = p[0];
         second = p[1];
     }
-    // kBytes integers, those of kQuad vectors.
+    // Loads kBytes int8 as kQuad vectors of integers.
     static void load_s8(const int8_t* p, I (&a)[kQuad]) { a[0] = *p; }
-    // What a product must be multiplied with for store_rounded, beside its scale.
+    // store_rounded takes products times this unit.
     static constexpr float kRoundingUnit = 1.0f;
     // Rounds kBytes products, halves away from zero, and clamps them from below and then from above; a NaN is as large
     // as its sign says.
@@ -37,7 +40,7 @@ struct V {
                                                              : static_cast<B>(rounded);
         *p = raised > high ? high : raised;
     }
-    // Writes W integers from p on, first those of `a` where `test` is not zero, and returns how many those are.
+    // Writes the integers of `a` where `test` is not zero, in order, and returns their number.  W integers are written.
     static size_t store_where_nonzero(uint16_t* p, I a, I test) {
         *p = static_cast<uint16_t>(a);
         return test != 0;
@@ -87,7 +90,7 @@ struct V {
     // Dot products of kDotBytes int8 at a time, kept in lanes that sum_lanes adds up.  Modulo 2^32, as all int32 sums
     // here.
     static constexpr int kDotBytes = 1;
-    static constexpr int kDotOffset = 0;  // what load_dot_left adds to each of its bytes
+    static constexpr int kDotOffset = 0;  // load_dot_left adds this to each byte
     static constexpr int kDotRows = 2;    // rows of products at once, as far as the registers go
     using DotLeft = int32_t;
     using DotRight = int32_t;

@@ -58,9 +58,9 @@ struct V {
         a[3] = _mm_cvtepi8_epi32(_mm_srli_si128(bytes, 12));
     }
     // The products are doubled, so that truncating leaves a bit to round by: (t + (t < 0 ? 0 : 1)) >> 1, on 16-bit
-    // numbers, of which a vector holds twice as many; mulhrs(t, 1 << 14) is (t + 1) >> 1.  What does not fit an integer
-    // becomes INT_MIN, which is right for a negative number, so positive ones are cut off before; compared as integers,
-    // positive floats keep their order and a NaN goes with its sign.
+    // numbers, of which a vector holds twice as many; mulhrs(t, 1 << 14) is (t + 1) >> 1.  A number that does not fit
+    // an integer becomes INT_MIN, which is right for a negative number, so positive ones are cut off before; compared
+    // as integers, positive floats keep their order and a NaN goes with its sign.
     static constexpr float kRoundingUnit = 2.0f;
     static void store_rounded(int8_t* p, const F (&a)[kQuad], B low, B high) {
         const auto truncated = [](F x) {
