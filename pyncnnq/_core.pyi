@@ -105,7 +105,9 @@ def gptq_round(
             moments is not positive definite.
     """
 
-def refit(weights: NDArray[np.float64], moments: NDArray[np.float64], crosses: NDArray[np.float64]) -> NDArray[np.float64]:
+def refit(
+    weights: NDArray[np.float64], moments: NDArray[np.float64], crosses: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Return the changes of weights that make up best for errors of the inputs, by least squares.
 
     Args:

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 
 
-def run_layer(folder: Path, kind: str, params: str, weights: list[Floats], x: NDArray[np.generic], packing: bool) -> Floats:
+def run_layer(
+    folder: Path, kind: str, params: str, weights: list[Floats], x: NDArray[np.generic], packing: bool
+) -> Floats:
     """Return the output of ncnn's layer as float32."""
     param, weight_file = folder / "layer.param", folder / "layer.bin"
     param.write_text(f"7767517\n2 2\nInput in 0 1 in\n{kind} layer 1 1 in out {params}\n")

@@ -77,7 +77,9 @@ def dequantize_s32_f32(q: NDArray[np.int32], *, scale: float, bias: float = 0.0)
         TypeError: q is not int32.
         ValueError: scale or bias is not finite.
     """
-    values = active_kernels().dequantize_s32_f32(_flat("q", q, np.int32), _finite("scale", scale), _finite("bias", bias))
+    values = active_kernels().dequantize_s32_f32(
+        _flat("q", q, np.int32), _finite("scale", scale), _finite("bias", bias)
+    )
     return values.reshape(np.shape(q))
 
 

@@ -11,10 +11,50 @@ Floats = NDArray[np.float32]
 F32 = np.float32
 
 # Around each vector width, the block of 16 lanes, and the stretches of 2048 and 4096 that the code walks in.
-SIZES = (0, 1, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 47, 63, 65, 100, 1023, 1024, 1025, 2047, 2049, 4095, 4096, 4097, 4113, 9001)
+SIZES = (
+    0,
+    1,
+    3,
+    4,
+    5,
+    7,
+    8,
+    9,
+    15,
+    16,
+    17,
+    31,
+    32,
+    33,
+    47,
+    63,
+    65,
+    100,
+    1023,
+    1024,
+    1025,
+    2047,
+    2049,
+    4095,
+    4096,
+    4097,
+    4113,
+    9001,
+)
 
 SMALL = [0.0, -0.0, 1e-45, -1e-45, 1.17549435e-38, -1.17549421e-38]
-TIES = [0.5, -0.5, np.nextafter(F32(0.5), F32(0)), 1.5, -2.5, 126.5, -126.5, 127.5, -127.5, np.nextafter(F32(127.5), F32(0))]
+TIES = [
+    0.5,
+    -0.5,
+    np.nextafter(F32(0.5), F32(0)),
+    1.5,
+    -2.5,
+    126.5,
+    -126.5,
+    127.5,
+    -127.5,
+    np.nextafter(F32(127.5), F32(0)),
+]
 LARGE = [128.0, -129.0, 1e20, -1e20, 3.4e38, -3.4e38, 8388607.5, 2**31]
 SPECIAL = np.array([*SMALL, *TIES, 1.0, -1.0, *LARGE], np.float32)
 NOT_FINITE = np.array([np.inf, -np.inf, np.nan, -np.nan], np.float32)

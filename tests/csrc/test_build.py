@@ -45,7 +45,17 @@ def run(*command: str | Path) -> str:
 
 def assert_exports_its_table_alone(compiler: str, nm: str, target: str, flags: Sequence[str], folder: Path) -> None:
     object_file = folder / f"{target}.o"
-    run(compiler, *FLAGS, *flags, f"-I{CSRC}", "-fPIC", "-c", CSRC / "kernels" / "targets" / f"{target}.cpp", "-o", object_file)
+    run(
+        compiler,
+        *FLAGS,
+        *flags,
+        f"-I{CSRC}",
+        "-fPIC",
+        "-c",
+        CSRC / "kernels" / "targets" / f"{target}.cpp",
+        "-o",
+        object_file,
+    )
     defined = [line.split()[-2:] for line in run(nm, "--defined-only", object_file).splitlines()]
     # Upper case is global; u, v and w are unique and weak symbols, of which the linker keeps one for the whole program.
     shared = [(kind, name) for kind, name in defined if kind.isupper() or kind in "uvw"]

@@ -1,4 +1,4 @@
-"""The exact sums behind `BlobStatistics.channel_means`: of 1-D blobs every element is added to the sum of its own channel."""
+"""The exact sums behind `BlobStatistics.channel_means`: each element of a 1-D blob has a channel of its own."""
 
 from __future__ import annotations
 
@@ -67,7 +67,9 @@ def test_sums_of_planes_are_exact_where_a_double_is() -> None:
     rng = np.random.default_rng(0)
     blobs = [rng.integers(-(2**20), 2**20, (4, 5, 7)).astype(np.float32) / 64 for _ in range(9)]
     means = collected(blobs).channel_means()
-    np.testing.assert_array_equal(means, np.concatenate([blob.reshape(4, -1) for blob in blobs], axis=1).astype(float).sum(1) / 315)
+    np.testing.assert_array_equal(
+        means, np.concatenate([blob.reshape(4, -1) for blob in blobs], axis=1).astype(float).sum(1) / 315
+    )
 
 
 def test_merging_after_a_pickle_goes_on_exactly() -> None:

@@ -24,7 +24,7 @@ def moments(random: np.random.Generator, size: int, mixing: float = 0.5) -> Floa
 
 
 def by_the_paper(weights: Floats, second: Floats, scales: Floats) -> NDArray[np.int64]:
-    """Algorithm 1 of the GPTQ paper, one column after another, by descending diagonal: the inverse, its upper Cholesky factor, updates."""
+    """Run algorithm 1 of the GPTQ paper by columns of descending diagonal: inverse, upper Cholesky factor, updates."""
     order = np.argsort(-np.diag(second), kind="stable")
     upper = np.linalg.cholesky(np.linalg.inv(second[np.ix_(order, order)])).T
     left = weights[:, order].copy()
@@ -69,7 +69,7 @@ def test_outputs_move_less_than_with_the_nearest_codes() -> None:
 @settings(max_examples=50, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), size=st.integers(1, 4))
 def test_no_code_can_be_far_from_the_best(seed: int, size: int) -> None:
-    """No better than the best of all codes around, and within Babai's bound: half a step in each direction of the factor."""
+    """No better than the best of all codes around, and within Babai's bound: half a step in each direction."""
     random = np.random.default_rng(seed)
     weights, second = random.uniform(-1, 1, (1, size)), moments(random, size)
     scales = np.array([20], np.float32)
@@ -85,7 +85,9 @@ def test_no_code_can_be_far_from_the_best(seed: int, size: int) -> None:
 def test_the_best_of_several_scales_is_taken_for_each_output() -> None:
     random = np.random.default_rng(2)
     weights, second = random.normal(size=(1, 30, 12)), moments(random, 12)[None]
-    scales = np.stack([127 / (np.abs(weights[0]).max(axis=1) * ratio) for ratio in (1, 1.03, 1.07, 0.6)]).astype(np.float32)
+    scales = np.stack([127 / (np.abs(weights[0]).max(axis=1) * ratio) for ratio in (1, 1.03, 1.07, 0.6)]).astype(
+        np.float32
+    )
     codes, chosen, errors = gptq_round(weights, second, scales)
     alone = [gptq_round(weights, second, scales[[index]]) for index in range(len(scales))]
     all_errors = np.stack([one[2] for one in alone])

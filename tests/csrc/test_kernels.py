@@ -1,4 +1,4 @@
-"""Every kernel of csrc/kernels/kernels.def on every target of this CPU: the bits of `scalar`, for all sizes and addresses.
+"""Every kernel of csrc/kernels/kernels.def on every target of this CPU has the bits of `scalar`.
 
 The test_kernels_*.py beside this file hold the kernels against NumPy and ncnn.
 """
@@ -12,7 +12,19 @@ import numpy as np
 import pytest
 from activations import ACTIVATIONS
 from conftest import TARGETS
-from kernel_data import ERROR_SCALES, NOT_FINITE, OCTAVES, SCALES, SIZES, Floats, below, moderate, some_weights, unaligned, values
+from kernel_data import (
+    ERROR_SCALES,
+    NOT_FINITE,
+    OCTAVES,
+    SCALES,
+    SIZES,
+    Floats,
+    below,
+    moderate,
+    some_weights,
+    unaligned,
+    values,
+)
 from numpy.typing import NDArray
 
 from pyncnnq import _core
@@ -20,11 +32,17 @@ from pyncnnq import _core
 KERNELS: dict[str, Callable[[_core.Kernels, Floats], list[Any]]] = {
     "summarize_f32": lambda kernels, x: list(kernels.summarize_f32(x).values()),
     "absmax_bits_f32": lambda kernels, x: [kernels.absmax_bits_f32(x)],
-    "bin_magnitudes_f32": lambda kernels, x: [kernels.bin_magnitudes_f32(below(x, octave), octave) for octave in OCTAVES],
+    "bin_magnitudes_f32": lambda kernels, x: [
+        kernels.bin_magnitudes_f32(below(x, octave), octave) for octave in OCTAVES
+    ],
     "count_bins_u16": lambda kernels, x: [kernels.count_bins_u16(some_bins(x))],
     "quantize_f32_s8": lambda kernels, x: [kernels.quantize_f32_s8(x, scale) for scale in SCALES],
-    "dequantize_s8_f32": lambda kernels, x: [kernels.dequantize_s8_f32(x.view(np.int8), scale, 0.3) for scale in SCALES],
-    "dequantize_s32_f32": lambda kernels, x: [kernels.dequantize_s32_f32(x.view(np.int32), scale, 0.3) for scale in SCALES],
+    "dequantize_s8_f32": lambda kernels, x: [
+        kernels.dequantize_s8_f32(x.view(np.int8), scale, 0.3) for scale in SCALES
+    ],
+    "dequantize_s32_f32": lambda kernels, x: [
+        kernels.dequantize_s32_f32(x.view(np.int32), scale, 0.3) for scale in SCALES
+    ],
     "requantize_s32_s8": lambda kernels, x: [
         kernels.requantize_s32_s8(x.view(np.int32) >> shift, 1e-3, 13, 0.7, number, parameters)
         for number, parameters in ACTIVATIONS
@@ -36,8 +54,12 @@ KERNELS: dict[str, Callable[[_core.Kernels, Floats], list[Any]]] = {
     "quantization_errors_and_dots_f32": lambda kernels, x: list(
         kernels.quantization_errors_and_dots_f32(moderate(x), np.rint(some_weights(x)), ERROR_SCALES)
     ),
-    "kl_cross_entropies": lambda kernels, x: [kernels.kl_cross_entropies(some_mass(x), 64, levels) for levels in (16, 64)],
-    "gemm_s8_s32": lambda kernels, x: [kernels.gemm_s8_s32(*some_matrices(x, m, n)) for m, n in ((1, 1), (2, 3), (5, 4), (9, 6))],
+    "kl_cross_entropies": lambda kernels, x: [
+        kernels.kl_cross_entropies(some_mass(x), 64, levels) for levels in (16, 64)
+    ],
+    "gemm_s8_s32": lambda kernels, x: [
+        kernels.gemm_s8_s32(*some_matrices(x, m, n)) for m, n in ((1, 1), (2, 3), (5, 4), (9, 6))
+    ],
 }
 
 
@@ -50,7 +72,9 @@ def some_bins(x: Floats) -> NDArray[np.uint16]:
 
 def some_mass(x: Floats) -> NDArray[np.int32]:
     """Return a cumulative distribution over 200 bins, with bins that are empty."""
-    weights = np.resize(np.append(np.log1p(np.abs(moderate(x)).astype(np.float64)), 1.0), 200) * (np.arange(200) % 3 != 0)
+    weights = np.resize(np.append(np.log1p(np.abs(moderate(x)).astype(np.float64)), 1.0), 200) * (
+        np.arange(200) % 3 != 0
+    )
     return np.round(np.append(0, weights.cumsum() / weights.sum()) * _core.MASS_UNITS).astype(np.int32)
 
 
@@ -93,7 +117,9 @@ def test_target_with_infinities_and_nans(kernels: _core.Kernels, kernel: str) ->
     for size in (1, 4, 16, 33, 50):
         for seed in range(8):
             x = values(size, seed)
-            x[np.random.default_rng(seed).integers(size, size=3)] = NOT_FINITE[np.random.default_rng(seed).integers(4, size=3)]
+            x[np.random.default_rng(seed).integers(size, size=3)] = NOT_FINITE[
+                np.random.default_rng(seed).integers(4, size=3)
+            ]
             assert bits(KERNELS[kernel](kernels, x)) == bits(KERNELS[kernel](_core.kernels("scalar"), x))
 
 

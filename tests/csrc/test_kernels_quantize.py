@@ -14,7 +14,7 @@ from pyncnnq import _core
 
 
 def rounded_half_away(x: Floats, scale: float) -> NDArray[np.int8]:
-    """Return codes by their definition, in double precision on the float32 product (adding 0.5 is exact up to 127.5)."""
+    """Return codes by their definition, in double precision on the float32 product (exact up to 127.5 + 0.5)."""
     with np.errstate(over="ignore", invalid="ignore"):
         product = (x * F32(scale)).astype(np.float64)
     product = np.where(np.isnan(product), np.copysign(127.0, product), product).clip(-127, 127)
@@ -34,10 +34,23 @@ def test_quantize_every_tie_and_its_neighbours(kernels: _core.Kernels) -> None:
     np.testing.assert_array_equal(kernels.quantize_f32_s8(x, 1.0), rounded_half_away(x, 1.0))
 
 
-ROUNDED = {1e-45: 0, 0.49999997: 0, 0.5: 1, 1.5: 2, 126.49999: 126, 126.5: 127, 127.5: 127, 128: 127, 1e20: 127, np.inf: 127}
+ROUNDED = {
+    1e-45: 0,
+    0.49999997: 0,
+    0.5: 1,
+    1.5: 2,
+    126.49999: 126,
+    126.5: 127,
+    127.5: 127,
+    128: 127,
+    1e20: 127,
+    np.inf: 127,
+}
 
 
-@pytest.mark.parametrize(("x", "q"), [*ROUNDED.items(), *((-x, -q) for x, q in ROUNDED.items()), (np.nan, 127), (-np.nan, -127)])
+@pytest.mark.parametrize(
+    ("x", "q"), [*ROUNDED.items(), *((-x, -q) for x, q in ROUNDED.items()), (np.nan, 127), (-np.nan, -127)]
+)
 def test_quantize_by_hand(kernels: _core.Kernels, x: float, q: int) -> None:
     np.testing.assert_array_equal(kernels.quantize_f32_s8(np.full(19, x, np.float32), 1.0), np.full(19, q))
 
@@ -72,7 +85,10 @@ def test_dequantize(kernels: _core.Kernels, size: int, bias: float) -> None:
 @pytest.mark.parametrize("size", SIZES, ids="n{}".format)
 @pytest.mark.parametrize(("number", "parameters"), ACTIVATIONS)
 def test_requantize(kernels: _core.Kernels, size: int, number: int, parameters: tuple[float, float]) -> None:
-    for sums in (np.random.default_rng(size).integers(-20_000, 20_000, size, dtype=np.int32), values(size).view(np.int32)):
+    for sums in (
+        np.random.default_rng(size).integers(-20_000, 20_000, size, dtype=np.int32),
+        values(size).view(np.int32),
+    ):
         for bias in (F32(0), F32(0.37)):
             value = activated(sums.astype(np.float32) * F32(7e-4) + bias, number, parameters)
             expected = rounded_half_away(value, 12.3)

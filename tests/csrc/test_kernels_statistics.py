@@ -47,7 +47,9 @@ def bins_of(x: Floats, octave: int) -> NDArray[np.int64]:
     lowest = octave - 127 - _core.OCTAVES + 1  # the exponent of the lowest octave with bins of its own
     exponents = np.frexp(magnitudes)[1] - 1
     equal = np.floor(magnitudes * 2.0**-lowest * _core.BINS_PER_OCTAVE)
-    own = (exponents - lowest + 1) * _core.BINS_PER_OCTAVE + np.floor((magnitudes * 2.0**-exponents - 1) * _core.BINS_PER_OCTAVE)
+    own = (exponents - lowest + 1) * _core.BINS_PER_OCTAVE + np.floor(
+        (magnitudes * 2.0**-exponents - 1) * _core.BINS_PER_OCTAVE
+    )
     return np.where(exponents < lowest, equal, own).astype(np.int64)
 
 
@@ -78,7 +80,9 @@ def test_a_single_value_among_zeros(kernels: _core.Kernels) -> None:
         np.testing.assert_array_equal(kernels.bin_magnitudes_f32(x, 127), bins_of(x, 127))
 
 
-@pytest.mark.parametrize(("x", "octave"), [(2.0, 127), (np.inf, 254), (np.nan, 254), (1e-40, _core.LOWEST_OCTAVE - 1), (1.0, 255)])
+@pytest.mark.parametrize(
+    ("x", "octave"), [(2.0, 127), (np.inf, 254), (np.nan, 254), (1e-40, _core.LOWEST_OCTAVE - 1), (1.0, 255)]
+)
 def test_binning_refuses_what_has_no_bin(kernels: _core.Kernels, x: float, octave: int) -> None:
     with pytest.raises(ValueError, match="octave"):
         kernels.bin_magnitudes_f32(np.array([x], np.float32), octave)
@@ -100,7 +104,9 @@ def test_counts(kernels: _core.Kernels, make: str) -> None:
         np.testing.assert_array_equal(kernels.count_bins_u16(part), np.bincount(part, minlength=_core.BINS))
 
 
-@pytest.mark.parametrize("bins", [np.zeros(65536, np.uint16), np.array([_core.BINS], np.uint16)], ids=["many", "beyond"])
+@pytest.mark.parametrize(
+    "bins", [np.zeros(65536, np.uint16), np.array([_core.BINS], np.uint16)], ids=["many", "beyond"]
+)
 def test_counting_refuses_what_would_overflow(kernels: _core.Kernels, bins: NDArray[np.uint16]) -> None:
     with pytest.raises(ValueError, match=r"at once|beyond"):
         kernels.count_bins_u16(bins)

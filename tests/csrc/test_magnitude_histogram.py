@@ -1,4 +1,4 @@
-"""The histogram of magnitudes behind `BlobStatistics.histogram`: exact up to 2^18 values of small blobs, in fine bins beyond.
+"""The histogram behind `BlobStatistics.histogram`: exact up to 2^18 values of small blobs, in fine bins beyond.
 
 Of large blobs only an evenly spread part is taken, so values that must all count come in smaller pieces.
 """
@@ -155,7 +155,9 @@ PARTS = [
     st.lists(st.integers(0, 100), min_size=len(PARTS), max_size=len(PARTS)),
     st.lists(st.integers(0, 5), min_size=len(PARTS), max_size=len(PARTS)),
 )
-def test_neither_order_nor_merging_changes_a_bit(order: list[int], used: int, merges: list[int], groups: list[int]) -> None:
+def test_neither_order_nor_merging_changes_a_bit(
+    order: list[int], used: int, merges: list[int], groups: list[int]
+) -> None:
     chosen = sorted(order[:used])
     expected = fingerprint(collected(blob for part in chosen for blob in PARTS[part]))
     grouped: dict[int, list[Floats]] = {}
@@ -165,7 +167,10 @@ def test_neither_order_nor_merging_changes_a_bit(order: list[int], used: int, me
 
 
 @settings(deadline=None)
-@given(st.lists(st.lists(finite_floats, min_size=1, max_size=30), min_size=1, max_size=6), st.randoms(use_true_random=False))
+@given(
+    st.lists(st.lists(finite_floats, min_size=1, max_size=30), min_size=1, max_size=6),
+    st.randoms(use_true_random=False),
+)
 def test_no_floats_break_order_independence(rows: list[list[float]], random: object) -> None:
     blobs = [np.array(row, np.float32) for row in rows]
     shuffled = list(blobs)
@@ -202,7 +207,8 @@ def test_all_values_of_blobs_below_the_size_count() -> None:
 
 
 @pytest.mark.parametrize(
-    ("channels", "height", "width"), [(1, 512, 512), (3, 320, 320), (3, 640, 640), (64, 56, 56), (24, 100, 77), (4000, 7, 7)]
+    ("channels", "height", "width"),
+    [(1, 512, 512), (3, 320, 320), (3, 640, 640), (64, 56, 56), (24, 100, 77), (4000, 7, 7)],
 )
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_the_part_of_a_large_blob_is_evenly_spread(channels: int, height: int, width: int, axis: int) -> None:

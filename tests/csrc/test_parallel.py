@@ -55,7 +55,9 @@ def test_a_process_of_one_core_runs_one_thread() -> None:
     assert threads_started(1) == 0
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2, reason="a second core is needed")
+@pytest.mark.skipif(
+    not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2, reason="a second core is needed"
+)
 def test_a_process_of_two_cores_runs_two_threads() -> None:
     """The same program sees a second thread where there is one."""
     assert threads_started(2) == 1

@@ -17,7 +17,12 @@ def expected(weights: np.ndarray, scales: np.ndarray) -> np.ndarray:
     return np.clip(np.copysign(np.floor(np.abs(product) + 0.5), product), -127, 127).astype(np.int8)
 
 
-@given(hnp.arrays(np.float32, hnp.array_shapes(min_dims=2, max_dims=2, max_side=40), elements=st.floats(-300, 300, width=32)), st.data())
+@given(
+    hnp.arrays(
+        np.float32, hnp.array_shapes(min_dims=2, max_dims=2, max_side=40), elements=st.floats(-300, 300, width=32)
+    ),
+    st.data(),
+)
 def test_small_arrays(weights: np.ndarray, data: st.DataObject) -> None:
     scales = data.draw(hnp.arrays(np.float32, weights.shape[0], elements=st.floats(0, 1e6, width=32)))
     np.testing.assert_array_equal(quantize_rows(weights, scales), expected(weights, scales))
@@ -35,7 +40,9 @@ def test_large_arrays_are_shared_out_without_gaps(shape: tuple[int, int]) -> Non
 
 
 def test_halves_go_away_from_zero_and_127_is_the_end() -> None:
-    x = np.array([[0.5, -0.5, 1.5, -1.5, 0.49999997, -0.49999997, 126.5, -126.5, 127.5, -128, 1e30, -np.inf]], np.float32)
+    x = np.array(
+        [[0.5, -0.5, 1.5, -1.5, 0.49999997, -0.49999997, 126.5, -126.5, 127.5, -128, 1e30, -np.inf]], np.float32
+    )
     found = quantize_rows(x, np.ones(1, np.float32))
     np.testing.assert_array_equal(found[0], [1, -1, 2, -2, 0, 0, 127, -127, 127, -127, 127, -127])
 

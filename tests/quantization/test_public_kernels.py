@@ -73,7 +73,9 @@ def test_requantize(shape: tuple[int, ...], number: int, parameters: tuple[float
     name, count = NAMES[number]
     expected = rounded(activated(sums.astype(np.float32) * F32(7e-5) + F32(0.3), number, parameters) * F32(12.3))
     for same in layouts(sums):
-        codes = requantize_s32_s8(same, scale_in=7e-5, scale_out=12.3, bias=0.3, activation=name, parameters=parameters[:count])
+        codes = requantize_s32_s8(
+            same, scale_in=7e-5, scale_out=12.3, bias=0.3, activation=name, parameters=parameters[:count]
+        )
         assert (codes.shape, codes.dtype) == (shape, np.int8)
         np.testing.assert_array_equal(codes, expected)
 
@@ -128,7 +130,9 @@ def test_numbers_are_checked(call: Call, message: str) -> None:
         call()
 
 
-@pytest.mark.parametrize("wrong", [np.ones(3), np.ones(3, ">f4"), [1.0], None], ids=["float64", "big-endian", "list", "None"])
+@pytest.mark.parametrize(
+    "wrong", [np.ones(3), np.ones(3, ">f4"), [1.0], None], ids=["float64", "big-endian", "list", "None"]
+)
 def test_types_are_checked(wrong: Any) -> None:
     with pytest.raises(TypeError, match="must be an array of float32, found"):
         quantize_f32_s8(wrong, scale=1)
