@@ -5,13 +5,14 @@ The test_kernels_*.py beside this file hold the kernels against NumPy and ncnn.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 from activations import ACTIVATIONS
-from conftest import TARGETS
+from conftest import REPOSITORY, TARGETS
 from kernel_data import (
     ERROR_SCALES,
     NOT_FINITE,
@@ -95,6 +96,18 @@ def test_every_kernel_of_the_list_has_a_case() -> None:
     missing, unknown = set(_core.KERNELS) - set(KERNELS), set(KERNELS) - set(_core.KERNELS)
     assert not missing, f"no case in KERNELS for {missing} of csrc/kernels/kernels.def"
     assert not unknown, f"csrc/kernels/kernels.def has no {unknown}"
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_the_list_names_the_callers(kernel: str) -> None:
+    """Files of the core, and modules of the package by the last part of their names."""
+    text = (REPOSITORY / "csrc" / "kernels" / "kernels.def").read_text()
+    (users,) = re.findall(rf"Used by(?: library users only)?: (.*)\nPYNCNNQ_KERNEL\(\w+, {kernel},", text)
+    core = {
+        f"core/{path.name}" for path in (REPOSITORY / "csrc" / "core").iterdir() if f".{kernel}(" in path.read_text()
+    }
+    package = {path.stem for path in (REPOSITORY / "pyncnnq").rglob("*.py") if f".{kernel}(" in path.read_text()}
+    assert {user if "/" in user else user.split(".")[-1] for user in users.split(", ")} == core | package
 
 
 @pytest.mark.parametrize("size", SIZES, ids="n{}".format)
