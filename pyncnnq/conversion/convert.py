@@ -21,7 +21,7 @@ from pyncnnq.files import check_writable, write_files
 from pyncnnq.inputs import ArraySpec, InputOptions
 from pyncnnq.inputs.data import CalibrationData, Data, find_chosen, input_layer
 from pyncnnq.model import Model, load_model, load_param
-from pyncnnq.model.layouts import is_known
+from pyncnnq.model.ops import LAYER_TYPES
 from pyncnnq.model.text import encode
 
 Progress = Callable[[int, int], None]
@@ -264,7 +264,7 @@ def _run(source: Path, given: Sequence[GivenShape], folder: Path, names: Callabl
 def _check_types(source: Path, model: Model) -> None:
     unknown: dict[str, str] = {}
     for layer in model.layers:
-        if not is_known(layer.type):
+        if layer.type not in LAYER_TYPES:
             unknown.setdefault(layer.type, f"{layer.type} (layer {layer.name})")
     if len(unknown) > 1:  # what it computes are sizes and numbers for the others, which are the ones to name
         unknown.pop("pnnx.Expression", None)

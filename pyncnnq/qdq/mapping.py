@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from pyncnnq.model import Layer
-from pyncnnq.model.quantizable import needs_activation_scale
 from pyncnnq.qdq.quantizers import Floats, QdqLayer, QuantizedWeight
 
 _ROUNDING = 1e-5
@@ -47,7 +46,7 @@ def match(layers: Sequence[Layer], sources: Sequence[QdqLayer]) -> list[Pair]:
     pairs: dict[str, Pair] = {}
     for may_differ in (False, True):
         for layer in layers:
-            if not needs_activation_scale(layer) or layer.name in pairs:
+            if not layer.op.needs_activation_scale or layer.name in pairs:
                 continue
             for source, weight in left:
                 factors = _factors(layer, weight, may_differ=may_differ)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pyncnnq._core import BlobStatistics
 from pyncnnq.model import Layer
-from pyncnnq.model.quantizable import input_channels
+from pyncnnq.model.ops import Calibrated
 
 _BINS = 4096
 
@@ -34,7 +34,7 @@ def input_moments(layer: Layer, blob: BlobStatistics) -> InputMoments:
     The variance is the mean square of all values less that of the channels' means, and what rounding to int8 adds,
     which keeps even a constant input from being exact.
     """
-    channels = input_channels(layer)
+    channels = layer.as_op(Calibrated).input_channels()
     groups = layer.params.get_int(7, 1) if layer.type == "ConvolutionDepthWise" else 1
     kernel_w = layer.params.get_int(1, 0)
     kernel = 1 if layer.type == "InnerProduct" else kernel_w * layer.params.get_int(11, kernel_w)
@@ -47,7 +47,7 @@ def input_moments(layer: Layer, blob: BlobStatistics) -> InputMoments:
 
 def input_means(layer: Layer, channel_means: NDArray[np.float64]) -> NDArray[np.float64] | None:
     """E[x] of each input channel (InnerProduct: element), shape (input channels,); None where they are not known."""
-    channels = input_channels(layer)
+    channels = layer.as_op(Calibrated).input_channels()
     if channel_means.size == 0 or channels % channel_means.size != 0:
         return None
     if layer.type != "InnerProduct" and channel_means.size != channels:
