@@ -235,17 +235,16 @@ class Int8Op(Op):
         """Turn the float weights, in place, so that what shares a scale lies together."""
 
 
-OpType = type[Op]
-O = TypeVar("O", bound=OpType)
+OpClass = TypeVar("OpClass", bound=type[Op])
 
-BUILT_IN: dict[str, OpType] = {}
+BUILT_IN: dict[str, type[Op]] = {}
 """The views of this package, by layer type."""
 
 
-def layer_types(*names: str) -> Callable[[O], O]:
+def layer_types(*names: str) -> Callable[[OpClass], OpClass]:
     """Register a class as the view of layers of these types."""
 
-    def register(op_type: O) -> O:
+    def register(op_type: OpClass) -> OpClass:
         BUILT_IN.update(dict.fromkeys(names, op_type))
         return op_type
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from pyncnnq.model.ops.base import Expected, Op, layer_types
+from pyncnnq.model.ops.base import Expected, Op, Shape, layer_types
 from pyncnnq.model.ops.fields import Int
 from pyncnnq.model.weights import Storage
 
@@ -22,6 +22,12 @@ class Sized(Op):
 
     def output_dims(self, inputs: Sequence[int | None]) -> int | None:
         return 4 if self.d else 3 if self.c else 2 if self.h else 1 if self.w else None
+
+    def state_shape(self, shape: Shape) -> None:
+        """State the sizes of the output: 1 to 4 of them, in NumPy's order."""
+        sizes = dict(zip("whdc" if len(shape) == 4 else "whc", reversed(shape), strict=False))
+        for name in sorted(sizes, key="whcd".index):  # in the order of their keys
+            setattr(self, name, sizes[name])
 
 
 @layer_types("Input")

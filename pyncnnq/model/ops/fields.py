@@ -166,7 +166,7 @@ class Numbered(IntEnum):
     """Operations by ncnn's numbers; a subclass has a member OTHER for numbers that it does not know."""
 
     @classmethod
-    def _missing_(cls, value: object) -> Numbered:
+    def _missing_(cls, _value: object) -> Numbered:
         return cls["OTHER"]
 
 
