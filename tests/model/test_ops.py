@@ -258,6 +258,15 @@ def test_views_follow_the_layer() -> None:
         layer.as_op(Calibrated)
 
 
+def test_clearing_keeps_what_every_layer_type_has() -> None:
+    layer = Layer("Convolution", "c", ["a"], ["b"], Params(" 0=4 31=64 1=3 -23330=4,3,2,2,4 6=108"))
+    layer.op.clear()
+    assert layer.params.text() == " 31=64 -23330=4,3,2,2,4"
+    layer.op.feature_mask |= 8
+    assert layer.op.forbids_int8
+    assert layer.op.shape_hints == (3, 2, 2, 4)
+
+
 def test_operations_of_later_versions_are_others() -> None:
     layer = Layer("BinaryOp", "b", ["a", "c"], ["d"], Params(" 0=77"))
     operation = layer.op.op_type  # type: ignore[attr-defined]
