@@ -43,7 +43,7 @@ def input_moments(layer: Layer, blob: BlobStatistics) -> InputMoments:
 
 
 def input_means(layer: Layer, channel_means: NDArray[np.float64]) -> NDArray[np.float64] | None:
-    """Return E[x] of each input channel (InnerProduct: element), shape (input channels,); None where it is not known."""
+    """Return E[x] of each input channel (InnerProduct: element), shape (input channels,); None where it is unknown."""
     op = layer.as_op(Calibrated)
     channels = op.input_channels()
     if channel_means.size == 0 or channels % channel_means.size != 0:
