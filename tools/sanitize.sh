@@ -20,7 +20,7 @@ rm -f "$build"/pyncnnq/_core*.so
 cp "$build"/cmake/_core*.so "$build/pyncnnq/"
 
 tests=("$@")
-[ $# -gt 0 ] || tests=(tests/csrc tests/test_thresholds.py tests/test_statistics.py)
+[ $# -gt 0 ] || tests=(tests/csrc tests/calibration/test_thresholds.py tests/statistics/test_statistics.py)
 # The sanitizer's library must come first in a program that was built without it; Python itself leaks at its end.
 LD_PRELOAD="$(g++ -print-file-name=libasan.so):$(g++ -print-file-name=libstdc++.so)" ASAN_OPTIONS=detect_leaks=0 \
     PYTHONPATH="$build" "$python" -P -m pytest -q -p no:cacheprovider "${tests[@]}"
