@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pyncnnq.calibration.calibrate import calibrate, check_model
-from pyncnnq.conversion.convert import Converted, converting, model_files
+from pyncnnq.conversion.convert import Converted, converting
 from pyncnnq.deployment.snippets import cpp_snippet, python_snippet
 from pyncnnq.errors import PyncnnqError
 from pyncnnq.evaluation.analyze import MOST_SAMPLES, Analysis, analyze_on
@@ -268,9 +268,8 @@ def deploy_on(
         snippet = files.int8_param.stem, specs, model.outputs
         files.write(
             {
-                **model_files(model, files.param, files.bin),
-                files.int8_param: encode(optimized.int8.param_text()),
-                files.int8_bin: optimized.int8.bin_bytes(),
+                **model.contents(files.param, files.bin),
+                **optimized.int8.contents(files.int8_param, files.int8_bin),
                 files.table: encode(table.text()),
                 files.facts: (json.dumps(finite(facts), indent=2) + "\n").encode(),
                 files.cpp: cpp_snippet(*snippet, files.cpp.name).encode(),
