@@ -10,8 +10,8 @@ from subprocess import CompletedProcess
 
 import numpy as np
 import pytest
+from golden import data_arguments
 from small_models import Array, run_ncnn, sqnr
-from test_calibrate_golden import data_arguments
 from unfused import batch_norm, unfused
 
 import pyncnnq
