@@ -29,7 +29,6 @@ from pyncnnq.optimization.mixed_precision import NO_BUDGET, Budget
 from pyncnnq.optimization.recipe import Optimized, optimize_on
 from pyncnnq.quantization import QuantizedModel, quantize
 from pyncnnq.report.facts import finite
-from pyncnnq.report.optimized import description
 from pyncnnq.rewrites.fusing import Fused
 from pyncnnq.rewrites.fusing.checked import fuse_for
 from pyncnnq.runtime.pool import WorkerPool
@@ -43,7 +42,7 @@ class Folder:
 
     Attributes:
         param, bin: the float model.
-        int8_param, int8_bin: the int8 model.
+        int8_param, int8_bin, manifest: the int8 model, and what it holds.
         table: a calibration table of the float model.
         facts: how all of it came about, as JSON.
         report: a page on float against int8.
@@ -54,6 +53,7 @@ class Folder:
     bin: Path
     int8_param: Path
     int8_bin: Path
+    manifest: Path
     table: Path
     facts: Path
     report: Path
@@ -70,6 +70,7 @@ class Folder:
             folder / f"{name}.bin",
             folder / f"{name}-int8.param",
             folder / f"{name}-int8.bin",
+            folder / f"{name}-int8.json",
             folder / f"{name}.table",
             folder / f"{name}.json",
             folder / "report.html",
@@ -253,7 +254,7 @@ def deploy_on(
                 "of": files.param.name,
                 "makes_int8": _same(quantize(model, table, **choices), optimized.int8),
             },
-            "quantization": description(optimized),
+            "quantization": optimized.int8.manifest.calibration,
             "evaluation": {"on": _HELD_OUT, **asdict(evaluation)},
             "warnings": [*converted.warnings, *optimized.warnings, *optimized.int8.summary.warnings],
         }
