@@ -33,7 +33,7 @@ LISTED = 4
 
 @dataclass(frozen=True)
 class CalibratedLayer:
-    """What was decided for the input of one layer.
+    """The scales that a layer got.
 
     Attributes:
         name: the layer.

@@ -61,7 +61,7 @@ def may_use_winograd(layer: Layer) -> bool:
 
 
 def is_non_negative(graph: Graph, blob: str) -> bool:
-    """Whether the graph proves that no value of a blob is below zero, whatever the input."""
+    """Return whether the graph proves that no value of a blob is below zero, whatever the input."""
     layer = graph.producer(blob)
     if layer is None:
         return False
@@ -80,7 +80,7 @@ def is_non_negative(graph: Graph, blob: str) -> bool:
 
 
 def largest_sums(weights: NDArray[np.int8], non_negative: bool) -> NDArray[np.int64]:
-    """The largest magnitude that a sum of products can take, for any int8 input.
+    """Return the largest magnitude that a sum of products can take, for any int8 input.
 
     Args:
         weights: int8, shape (outputs, elements).
@@ -98,12 +98,15 @@ def largest_sums(weights: NDArray[np.int8], non_negative: bool) -> NDArray[np.in
 def bounded_scales(
     weights: NDArray[np.float32], scales: NDArray[np.float32], non_negative: bool
 ) -> NDArray[np.float32]:
-    """Scales at most as large as these, with which no input can make a sum that comes out wrong.
+    """Return scales at most as large as the given scales, with which no input can make a sum that comes out wrong.
 
     Args:
         weights: finite, shape (outputs, elements).
         scales: positive, shape (outputs,): int8 = float * scale.
         non_negative: the input has no numbers below zero.
+
+    Returns:
+        Shape (outputs,).
     """
     scales = scales.copy()
     while True:

@@ -25,9 +25,16 @@ CHAINED = 100  # added to a convolution's int8_scale_term: it writes int8 by its
 
 
 def quantize_layer(layer: Layer, table: Table) -> list[str]:
-    """Turn a float layer, in place, into the int8 layer that ncnn2int8 writes (ncnn's tools/quantize/ncnn2int8.cpp).
+    """Turn a float layer, in place, into the int8 layer that ncnn2int8 writes.
 
-    Model and table have been checked, and the table has the layer's rows.  Returns warnings.
+    Args:
+        layer: of a type that ncnn runs in int8, with sound weights.
+        table: a sound table with the layer's rows.
+
+    Returns:
+        Warnings.
+
+    Source: ncnn's tools/quantize/ncnn2int8.cpp.
     """
     # ncnn2int8 looks at all of a constant B where it has to turn B first, but at the first row alone where it has not.
     first_row_only = layer.type == "Gemm" and layer.params.get_int(3, 0) == 1
@@ -66,7 +73,7 @@ def chain_layer(layer: Layer, scale: Scales) -> None:
 
 
 def set_weights(layer: Layer, weights: dict[str, Weight]) -> None:
-    """Give the layer those of `weights` that its parameters ask for, in file order."""
+    """Give the layer the arrays that its parameters ask for, of all `weights`, in file order."""
     layer.weights = {name: weights[name] for name, _, _ in layer.expected_weights()}
 
 
@@ -90,8 +97,7 @@ def as_inner_product(layer: Layer) -> None:
 
 
 def store_as_float16(layer: Layer) -> None:
-    """Store the float32 weights that are left as float16, as ncnn2int8 does, except arrays with values too large for
-    it."""
+    """Store the float32 weights that are left as float16, as ncnn2int8 does, but for arrays with too large values."""
     for name, weight in layer.weights.items():
         if weight.storage == "tagged" and weight.format == "float32" and np.abs(weight.data).max() <= FLOAT16_LIMIT:
             layer.weights[name] = Weight.tagged_float16(name, weight.data)
@@ -105,15 +111,14 @@ def store_as_float32(layer: Layer) -> None:
 
 
 def clear_padding(layer: Layer) -> None:
-    """Let zeros stand between the arrays, where pnnx leaves whatever was in memory."""
+    """Write zeros between the arrays, where pnnx leaves whatever was in memory."""
     for name, weight in layer.weights.items():
         if any(weight.padding):
             layer.weights[name] = replace(weight, padding=b"")
 
 
 def _quantize_weight(layer: Layer, weight: ScaledWeight, scales: Scales | None) -> Scales:
-    """Replace the array by its int8 numbers; returns the scales, of 8 bits by the largest magnitudes if none are
-    given."""
+    """Replace an array by its int8 numbers; return its scales, by its largest magnitudes if none are given."""
     values, absmax = weight_rows(layer, weight)
     if scales is None:
         scales, _ = scales_of(absmax, 8)
@@ -125,8 +130,7 @@ def _quantize_weight(layer: Layer, weight: ScaledWeight, scales: Scales | None) 
 
 
 def _scale_of_first_row(layer: Layer) -> tuple[Scales | None, int]:
-    """The scale of a Gemm's B by its first row, None if that is all zero, and how many of the other weights it
-    clips."""
+    """Return the scale of a Gemm's B by its first row, and how many weights it clips; None if the row is all zero."""
     magnitudes = np.abs(layer.weights["B_data"].float32())
     absmax = magnitudes[: layer.params.get_int(9, 0)].max(keepdims=True)
     if absmax[0] == 0:

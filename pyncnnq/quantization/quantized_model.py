@@ -23,7 +23,7 @@ class QuantizedModel(Model):
     def __init__(
         self, model: Model, layers: Sequence[Layer], summary: Summary, manifest: Manifest | None = None
     ) -> None:
-        """Take the int8 layers that were made of a float model; the manifest says nothing if none is given."""
+        """Take the int8 layers that were made of a float model; without a manifest all blobs are stored plainly."""
         super().__init__(layers, header=model._header, trailer=model._trailer)
         self.summary = summary
         self.manifest = manifest or Manifest()

@@ -1,4 +1,4 @@
-"""Which layers are written in int8, and for each of the others why not."""
+"""The choice of the layers that are written in int8, and the reasons why others are not."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pyncnnq.quantization.options import QuantizeOptions
 
 
 def candidates(model: Model) -> list[Layer]:
-    """The layers that are of a type that ncnn runs in int8, in model order."""
+    """Return the layers of the types that ncnn runs in int8, in model order."""
     return [layer for layer in model.layers if layer.type in INT8_TYPES]
 
 
@@ -40,13 +40,13 @@ def left_out(model: Model, options: QuantizeOptions) -> dict[str, str]:
 
 
 def prevented(model: Model, table: Table) -> dict[str, str]:
-    """The names of the candidates that cannot be int8, each with the reason."""
+    """Return the candidates that cannot be int8, by name, each with the reason."""
     reasons = {layer.name: _what_prevents(layer, table) for layer in candidates(model)}
     return {name: reason for name, reason in reasons.items() if reason}
 
 
 def _what_prevents(layer: Layer, table: Table) -> str:
-    """Why the layer cannot be int8; empty if it can."""
+    """Return why the layer cannot be int8; empty if it can."""
     if has_dynamic_weight(layer):
         return "its weights come from a blob"
     if forbids_int8(layer):
@@ -62,8 +62,8 @@ def _what_prevents(layer: Layer, table: Table) -> str:
 
 
 def _matches(option: str, patterns: Sequence[str], layers: Sequence[Layer]) -> dict[str, str]:
-    """The names that match any of the patterns, each with the first that it matches."""
-    found: dict[str, str] = {}
+    """Return the names that match any of the patterns, each with the first pattern that it matches."""
+    matches: dict[str, str] = {}
     for pattern in patterns:
         names = [layer.name for layer in layers if _match(pattern, layer)]
         if not names:
@@ -72,8 +72,8 @@ def _matches(option: str, patterns: Sequence[str], layers: Sequence[Layer]) -> d
                 f"{option} {pattern!r}: matches no layer that ncnn runs in int8; there are: {known or 'none'}"
             )
         for name in names:
-            found.setdefault(name, pattern)
-    return found
+            matches.setdefault(name, pattern)
+    return matches
 
 
 def _match(pattern: str, layer: Layer) -> bool:
@@ -83,8 +83,7 @@ def _match(pattern: str, layer: Layer) -> bool:
 
 
 def _first_and_last(model: Model, layers: Sequence[Layer]) -> dict[str, str]:
-    """The layers with weights that see a model input, or are seen by a model output, with no other such layer
-    between."""
+    """Return the layers with weights that have no other such layer between them and a model input or output."""
     weighted = {layer.name for layer in layers if layer.type != "SDPA"}
     graph = model.graph()
     reasons = {}
