@@ -16,6 +16,7 @@ from small_models import Array, absmax_table, convolution, inner_product, model_
 
 from pyncnnq import Model, ModelError, PyncnnqError, Table, TableError, calibrate, dequantize, load_model, quantize
 from pyncnnq.model import Layer, Params, Weight
+from pyncnnq.quantization import manifest_of
 
 
 @pytest.fixture
@@ -457,6 +458,9 @@ def test_command(files: Path, cli: Cli, model: Model, table: Table) -> None:
     assert result.returncode == 0, result.stderr
     written = load_model(files / "model-int8.param", files / "model-int8.bin")
     assert written.bin_bytes() == quantize(model, table).bin_bytes()
+    manifest = manifest_of(written)
+    assert manifest is not None
+    assert (manifest.techniques, manifest.recipe, manifest.fused) == ((), None, {})
     lines = {line.split()[0]: line for line in result.stdout.splitlines() if line.strip()}
     assert lines["conv_a"].rstrip().endswith("int8, chained to conv_b")
     assert "4 layers int8, 0 in float, 1 chained; " in result.stdout

@@ -18,6 +18,7 @@ import pyncnnq
 from pyncnnq import InputOptions, Model, Table, fuse
 from pyncnnq.demo import DEMO
 from pyncnnq.errors import PyncnnqError
+from pyncnnq.quantization import manifest_of
 from pyncnnq.rewrites.fusing import Fused, checked
 from pyncnnq.rewrites.fusing.marks import is_marked
 
@@ -82,6 +83,9 @@ def test_calibrate_and_quantize_tell_what_they_fused(cli: Cli, tmp_path: Path, t
     assert f"\n{len(told['fused'])} layers fused into others or removed\n" in done.stdout
     assert not [line for line in done.stderr.splitlines() if "fuse" in line]
     int8 = pyncnnq.load_model(tmp_path / "int8.param", tmp_path / "int8.bin")
+    manifest = manifest_of(int8)
+    assert manifest is not None
+    assert manifest.fused == told["fused"]
     assert not {"BatchNorm", "Scale", "Padding", "ReLU", "Clip", "Noop", "Dropout"} & {
         layer.type for layer in int8.layers
     }
