@@ -19,5 +19,5 @@ def test_more_layers_can_be_excluded_by_their_exact_names() -> None:
 
 @pytest.mark.parametrize("patterns", [[3], [None], [b"conv"]])
 def test_a_pattern_is_a_text(patterns: list[str]) -> None:
-    with pytest.raises(PyncnnqError, match="exclude: .* is no pattern; give names of layers such as"):
+    with pytest.raises(PyncnnqError, match=r"exclude: .* is no pattern; give names of layers such as"):
         QuantizeOptions(exclude=patterns)
