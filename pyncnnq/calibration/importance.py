@@ -1,4 +1,4 @@
-"""How much errors of a blob's values matter at the outputs of the layers that read it."""
+"""The importance of errors in a blob at the outputs of the layers that read it."""
 
 from __future__ import annotations
 
@@ -14,17 +14,20 @@ Floats = NDArray[np.float64]
 
 
 def importance(readers: Iterable[Layer], absmax: NDArray[np.float32], bins: int) -> Floats:
-    """Weights for squared errors of values, by magnitude: shape (bins,), for equal bins over [0, the largest].
+    """Return weights for squared errors of values by magnitude, for equal bins over [0, the largest magnitude].
 
-    An error in a channel reaches the outputs times the squares of the weights that it meets.  Large values lie in a few
-    channels, and those
-    meet small weights often: then clipping them costs little, and finer steps gain much.  A value of a bin may be of
-    any channel that gets as far as its middle; each is taken to be as likely.  All readers count alike.
+    An error in a channel reaches the outputs times the squares of the weights that it meets.  Large values lie in a
+    few channels, which often meet small weights: then clipping costs little, and finer steps gain much.  A value of a
+    bin may be of any channel that gets as far as the middle of the bin; all these channels are taken to be as likely.
+    All readers count alike.
 
     Args:
-        readers: layers of ACTIVATION_TYPES, with their weights.
-        absmax: the largest magnitude in each channel of the blob, not all zero.
-        bins: how many.
+        readers: layers whose input has a scale in the table, with their weights.
+        absmax: the largest magnitude in each channel of the blob, not all zero, shape (channels,).
+        bins: the number of bins.
+
+    Returns:
+        Shape (bins,).
     """
     descending = np.argsort(-absmax, kind="stable")
     middles = (np.arange(bins) + 0.5) / bins * float(absmax.max())
@@ -39,7 +42,10 @@ def importance(readers: Iterable[Layer], absmax: NDArray[np.float32], bins: int)
 
 
 def squared_weights(layer: Layer) -> Floats:
-    """The sum of the squared weights that each input channel (InnerProduct: element) meets, shape (input channels,)."""
+    """Return the sum of the squared weights that each input channel meets, shape (input channels,).
+
+    The channels of an InnerProduct's input are its elements.
+    """
     groups = layer.params.get_int(7, 1) if layer.type == "ConvolutionDepthWise" else 1
     squares = layer.weights["weight_data"].float32().astype(np.float64) ** 2
     outputs = layer.params.get_int(0, 0)

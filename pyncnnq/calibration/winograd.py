@@ -8,6 +8,8 @@ such layers 6 bits, which most do not need, and which for a few is not enough.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -58,7 +60,7 @@ def may_use_winograd(layer: Layer) -> bool:
 
 
 def is_non_negative(graph: Graph, blob: str) -> bool:
-    """Whether the graph proves that no value of a blob is below zero, whatever the input."""
+    """Return whether the graph proves that no value of a blob is below zero, whatever the input."""
     layer = graph.producer(blob)
     if layer is None:
         return False
@@ -77,7 +79,7 @@ def is_non_negative(graph: Graph, blob: str) -> bool:
 
 
 def largest_sums(weights: NDArray[np.int8], non_negative: bool) -> NDArray[np.int64]:
-    """The largest magnitude that a sum of products can take, for any int8 input.
+    """Return the largest magnitude that a sum of products can take, for any int8 input.
 
     Args:
         weights: int8, shape (outputs, elements).
@@ -95,12 +97,15 @@ def largest_sums(weights: NDArray[np.int8], non_negative: bool) -> NDArray[np.in
 def bounded_scales(
     weights: NDArray[np.float32], scales: NDArray[np.float32], non_negative: bool
 ) -> NDArray[np.float32]:
-    """Scales at most as large as these, with which no input can make a sum that comes out wrong.
+    """Return scales at most as large as the given scales, with which no input can make a sum that comes out wrong.
 
     Args:
         weights: finite, shape (outputs, elements).
         scales: positive, shape (outputs,): int8 = float * scale.
         non_negative: the input has no numbers below zero.
+
+    Returns:
+        Shape (outputs,).
     """
     scales = scales.copy()
     while True:
@@ -113,23 +118,50 @@ def bounded_scales(
 
 
 def forbid_where_sums_overflow(model: Model, table: Table) -> list[str]:
-    """Forbid winograd, in place, to the layers in which some input would make a sum that comes out wrong; returns their
-    names.
+    """Forbid winograd, in place, to the layers in which some input would make a sum that comes out wrong.
 
     Args:
         model: a float model.
         table: its calibration table; layers that lack a row stay in float.
+
+    Returns:
+        The names of the layers.
     """
+    forbidden = []
+    for layer, weights, non_negative in _layers_with_winograd(model, table):
+        sums = largest_sums(quantize_rows(weights, table[weight_key(layer.name)]), non_negative)
+        if layer.name in table and (sums > LARGEST_SUM).any():
+            layer.op.feature_mask |= NO_WINOGRAD
+            forbidden.append(layer.name)
+    return forbidden
+
+
+def bound_weight_scales(model: Model, table: Table) -> dict[str, int]:
+    """Lower weight scales, in place in the table, where some input would make a sum that comes out wrong.
+
+    Args:
+        model: a float model.
+        table: its calibration table; layers that lack a weight row are passed over.
+
+    Returns:
+        How many scales were lowered, by the name of the layer.
+    """
+    lowered = {}
+    for layer, weights, non_negative in _layers_with_winograd(model, table):
+        key = weight_key(layer.name)
+        scales = bounded_scales(weights, table[key], non_negative)
+        lowered[layer.name] = int(np.count_nonzero(scales != table[key]))
+        table[key] = scales
+    return lowered
+
+
+def _layers_with_winograd(model: Model, table: Table) -> Iterator[tuple[Layer, NDArray[np.float32], bool]]:
+    """Yield the layers that may use winograd in int8 and have a weight row, with their weights, shape (outputs,
+    elements), and whether no number of their input is below zero."""
     graph = model.graph()
-    found = []
     for layer in model.layers:
         key = weight_key(layer.name)
-        if key not in table or layer.name not in table or not may_use_winograd(layer):
-            continue
-        # Where it pads with a number, that may be a negative one.
-        non_negative = is_non_negative(graph, layer.bottoms[0]) and not layer.op.pads_with_value
-        rows = layer.weights["weight_data"].float32().reshape(len(table[key]), -1)
-        if (largest_sums(quantize_rows(rows, table[key]), non_negative) > LARGEST_SUM).any():
-            layer.params.set(31, layer.params.get_int(31, 0) | NO_WINOGRAD)
-            found.append(layer.name)
-    return found
+        if key in table and layer.op.may_use_winograd:
+            # The number that a layer pads with may be below zero.
+            non_negative = is_non_negative(graph, layer.bottoms[0]) and not layer.op.pads_with_value
+            yield layer, layer.weights["weight_data"].float32().reshape(table[key].size, -1), non_negative

@@ -41,6 +41,7 @@ def quantize_with_table(
     table = Table.read(table_path)
     fused, warnings = fuse_as_table(model, table, may_fuse=may_fuse)
     int8 = quantize(fused.model, table, **choices)
+    int8.manifest = replace(int8.manifest, fused=fused.changes)
     int8.save(*targets)
     summary = replace(int8.summary, warnings=(*warnings, *int8.summary.warnings))
     print_summary(summary, targets, fused.changes, quiet=quiet, as_json=as_json)

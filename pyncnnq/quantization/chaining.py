@@ -1,4 +1,5 @@
-"""Which int8 convolutions hand their output on as int8 (ncnn's tools/quantize/ncnn2int8.cpp, fuse_requantize)."""
+"""Chains of int8 convolutions, which hand their output on as int8 (fuse_requantize in ncnn's
+tools/quantize/ncnn2int8.cpp)."""
 
 from __future__ import annotations
 
@@ -17,9 +18,9 @@ class Chain:
     """A convolution whose output is read by int8 convolutions only.
 
     Attributes:
-        producer: its name.
-        consumers: the names of those that read it, directly or behind one Split.
-        common_scale: whether their input scales are one and the same; if not, the producer is left to write float.
+        producer: the name of the convolution.
+        consumers: the names of the convolutions that read it, directly or behind one Split.
+        common_scale: whether the consumers have one common input scale; if not, the producer is left to write float.
     """
 
     producer: str
@@ -28,9 +29,12 @@ class Chain:
 
 
 def chain(layers: Sequence[Layer]) -> list[Chain]:
-    """Chain, in place, every convolution that can be; returns these, and those that only lack a common scale.
+    """Let every int8 convolution that is read by int8 convolutions only write int8, in place.
 
     ncnn2int8 takes the first consumer's scale when there are several, and the others then read wrong numbers.
+
+    Returns:
+        These convolutions, and those that only lack a common scale.
     """
     graph = Graph(layers)
     chains = []
@@ -46,20 +50,20 @@ def chain(layers: Sequence[Layer]) -> list[Chain]:
 
 
 def _int8_consumers(layer: Layer, graph: Graph) -> list[Layer]:
-    """The int8 convolutions that read the output of an int8 convolution; empty when anything else reads it too."""
+    """Return the int8 convolutions that read the output of an int8 convolution; none if anything else reads it."""
     if not _is_int8_convolution(layer):
         return []
     blobs = layer.tops
     readers = graph.consumers(blobs[0])
     if len(readers) == 1 and readers[0].type == "Split":
         blobs = readers[0].tops
-    found = []
+    consumers = []
     for blob in blobs:
         readers = graph.consumers(blob)
         if len(readers) != 1 or not _is_int8_convolution(readers[0]):  # none: the blob is an output of the model
             return []
-        found.append(readers[0])
-    return found
+        consumers.append(readers[0])
+    return consumers
 
 
 def _is_int8_convolution(layer: Layer) -> bool:

@@ -1,4 +1,4 @@
-"""The float model that an int8 model stands for."""
+"""From an int8 model back to the float model that it stands for."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from pyncnnq.quantization.layers import set_weights
 
 
 def dequantize(model: Model) -> Model:
-    """A float model with the weights of an int8 model as ncnn takes them: each int8 number divided by its scale, as
-    float32.
+    """Return a float model with the weights of an int8 model: each int8 number divided by its scale, as float32.
 
-    It differs from the original by the rounding of the weights alone, and from the int8 model by that of the
-    activations. Convolutions that were written as InnerProduct stay so.
+    It differs from the original by the rounding of weights alone, and from the int8 model by the rounding of
+    activations.  Convolutions that were written as InnerProduct stay so.
 
     Raises:
         ModelError: weights in blocks of few bits, which have another arithmetic.
@@ -35,8 +34,7 @@ def _dequantize_layer(layer: Layer) -> None:
             raise ModelError(f"{layer}: {weight.weight} is quantized in blocks; only int8 weights can be turned back")
         if stored.format == "int8":
             scales = layer.weights[weight.scales].float32()
-            # A ConvolutionDepthWise of term 2 has one scale for all groups, and ncnn takes a scale of 0 for a weight of
-            # 0.
+            # A ConvolutionDepthWise of term 2 has one scale for all groups; with a scale of 0, ncnn's weights are 0.
             numbers = stored.float32().reshape(scales.size, -1)
             values = np.divide(numbers, scales[:, None], out=np.zeros_like(numbers), where=scales[:, None] != 0)
             layer.weights[weight.weight] = Weight.tagged_float32(weight.weight, values)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
 
 import numpy as np
 
@@ -16,21 +15,22 @@ from pyncnnq.model.params import Params
 
 FLOAT16_LIMIT = 65504.0
 
-GemmScale = Literal["ncnn", "absmax"]
-"""What the one scale of a Gemm's constant B comes from: `absmax`, all of B; `ncnn`, what ncnn2int8 looks at.
 
-ncnn2int8 looks at all of B where it has to turn B first (transB=0), but at the first row alone, clipping the others,
-where it has not.
-"""
+def quantize_layer(layer: Layer, table: Table) -> list[str]:
+    """Turn a float layer, in place, into the int8 layer that ncnn2int8 writes.
 
+    Args:
+        layer: of a type that ncnn runs in int8, with sound weights.
+        table: a sound table with the layer's rows.
 
-def quantize_layer(layer: Layer, table: Table, gemm_scale: GemmScale) -> list[str]:
-    """Turn a float layer, in place, into the int8 layer that ncnn2int8 writes (ncnn's tools/quantize/ncnn2int8.cpp).
+    Returns:
+        Warnings.
 
-    Model and table have been checked, and the table has the layer's rows.  Returns warnings.
+    Source: ncnn's tools/quantize/ncnn2int8.cpp.
     """
     op = layer.as_op(Int8Op)
-    first_row_only = isinstance(op, Gemm) and op.transpose_b and gemm_scale == "ncnn"
+    # ncnn2int8 looks at all of a constant B where it has to turn B first, but at the first row alone where it has not.
+    first_row_only = isinstance(op, Gemm) and op.transpose_b
     op.straighten()
     rows = op.scaled_weights()
     arrays: dict[str, Weight] = {}
@@ -42,8 +42,7 @@ def quantize_layer(layer: Layer, table: Table, gemm_scale: GemmScale) -> list[st
             if clipped:
                 warnings.append(
                     f"{layer}: its scale clips {clipped} of {layer.weights['B_data'].data.size} weights, since "
-                    "ncnn2int8 takes it from the "
-                    "first row of B alone; with --gemm-scale absmax all rows count"
+                    "ncnn2int8 takes it from the first row of B alone; exclude the layer if that costs too much"
                 )
         scales = _quantize_weight(layer, weight, given)
         arrays[weight.scales] = Weight.raw(weight.scales, scales)
@@ -65,7 +64,7 @@ def chain_layer(layer: Layer, scale: Scales) -> None:
 
 
 def set_weights(layer: Layer, weights: dict[str, Weight]) -> None:
-    """Give the layer those of `weights` that its parameters ask for, in file order."""
+    """Give the layer the arrays that its parameters ask for, of all `weights`, in file order."""
     layer.weights = {name: weights[name] for name, _, _ in layer.expected_weights()}
 
 
@@ -84,8 +83,7 @@ def as_inner_product(layer: Layer) -> None:
 
 
 def store_as_float16(layer: Layer) -> None:
-    """Store the float32 weights that are left as float16, as ncnn2int8 does, except arrays with values too large for
-    it."""
+    """Store the float32 weights that are left as float16, as ncnn2int8 does, but for arrays with too large values."""
     for name, weight in layer.weights.items():
         if weight.storage == "tagged" and weight.format == "float32" and np.abs(weight.data).max() <= FLOAT16_LIMIT:
             layer.weights[name] = Weight.tagged_float16(name, weight.data)
@@ -99,15 +97,14 @@ def store_as_float32(layer: Layer) -> None:
 
 
 def clear_padding(layer: Layer) -> None:
-    """Let zeros stand between the arrays, where pnnx leaves whatever was in memory."""
+    """Write zeros between the arrays, where pnnx leaves whatever was in memory."""
     for name, weight in layer.weights.items():
         if any(weight.padding):
             layer.weights[name] = replace(weight, padding=b"")
 
 
 def _quantize_weight(layer: Layer, weight: ScaledWeight, scales: Scales | None) -> Scales:
-    """Replace the array by its int8 numbers; returns the scales, of 8 bits by the largest magnitudes if none are
-    given."""
+    """Replace an array by its int8 numbers; return its scales, by its largest magnitudes if none are given."""
     values, absmax = weight_rows(layer, weight)
     if scales is None:
         scales, _ = scales_of(absmax, 8)
@@ -119,8 +116,7 @@ def _quantize_weight(layer: Layer, weight: ScaledWeight, scales: Scales | None) 
 
 
 def _scale_of_first_row(layer: Layer) -> tuple[Scales | None, int]:
-    """The scale of a Gemm's B by its first row, None if that is all zero, and how many of the other weights it
-    clips."""
+    """Return the scale of a Gemm's B by its first row, and how many weights it clips; None if the row is all zero."""
     magnitudes = np.abs(layer.weights["B_data"].float32())
     absmax = magnitudes[: layer.as_op(Gemm).k].max(keepdims=True)
     if absmax[0] == 0:

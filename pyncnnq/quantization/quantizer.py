@@ -1,4 +1,4 @@
-"""How a blob becomes int8."""
+"""The quantizer of a layer's input."""
 
 from __future__ import annotations
 

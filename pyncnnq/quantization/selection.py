@@ -1,4 +1,4 @@
-"""Which layers are written in int8, and for each of the others why not."""
+"""The choice of the layers that are written in int8, and the reasons why others are not."""
 
 from __future__ import annotations
 
@@ -8,40 +8,37 @@ from fnmatch import fnmatchcase
 from pyncnnq.calibration.table import Table, weight_key
 from pyncnnq.errors import PyncnnqError
 from pyncnnq.model import Layer, Model
+from pyncnnq.quantization.options import QuantizeOptions
 
 
 def candidates(model: Model) -> list[Layer]:
-    """The layers that are of a type that ncnn runs in int8, in model order."""
+    """Return the layers of the types that ncnn runs in int8, in model order."""
     return [layer for layer in model.layers if layer.op.runs_int8]
 
 
-def left_out(model: Model, *, exclude: Sequence[str], only: Sequence[str], keep_first_last: bool) -> dict[str, str]:
-    """The names of the candidates that shall stay in float, each with the reason.
-
-    Args:
-        exclude, only: patterns on layer names, as in a shell, or `type:PATTERN` on their types; a string is one
-            pattern.
+def left_out(model: Model, options: QuantizeOptions) -> dict[str, str]:
+    """Return the candidates that shall stay in float by a user's choice, by name, each with the reason.
 
     Raises:
         PyncnnqError: a pattern that matches no candidate.
     """
     layers = candidates(model)
-    reasons = _first_and_last(model, layers) if keep_first_last else {}
-    if only:
-        wanted = _matches("only", only, layers)
+    reasons = _first_and_last(model, layers) if options.keep_first_last else {}
+    if options.only:
+        wanted = _matches("only", options.only, layers)
         reasons |= {layer.name: "not among the only ones to quantize" for layer in layers if layer.name not in wanted}
-    excluded = _matches("exclude", exclude, layers)
+    excluded = _matches("exclude", options.exclude, layers)
     return reasons | {name: f"excluded by {pattern!r}" for name, pattern in excluded.items()}
 
 
 def prevented(model: Model, table: Table) -> dict[str, str]:
-    """The names of the candidates that cannot be int8, each with the reason."""
+    """Return the candidates that cannot be int8, by name, each with the reason."""
     reasons = {layer.name: _what_prevents(layer, table) for layer in candidates(model)}
     return {name: reason for name, reason in reasons.items() if reason}
 
 
 def _what_prevents(layer: Layer, table: Table) -> str:
-    """Why the layer cannot be int8; empty if it can."""
+    """Return why the layer cannot be int8; empty if it can."""
     if layer.op.has_dynamic_weight:
         return "its weights come from a blob"
     if layer.op.forbids_int8:
@@ -57,9 +54,9 @@ def _what_prevents(layer: Layer, table: Table) -> str:
 
 
 def _matches(option: str, patterns: Sequence[str], layers: Sequence[Layer]) -> dict[str, str]:
-    """The names that match any of the patterns, each with the first that it matches."""
-    found: dict[str, str] = {}
-    for pattern in [patterns] if isinstance(patterns, str) else patterns:
+    """Return the names that match any of the patterns, each with the first pattern that it matches."""
+    matches: dict[str, str] = {}
+    for pattern in patterns:
         names = [layer.name for layer in layers if _match(pattern, layer)]
         if not names:
             known = ", ".join(layer.name for layer in layers[:8]) + (", ..." if len(layers) > 8 else "")
@@ -67,8 +64,8 @@ def _matches(option: str, patterns: Sequence[str], layers: Sequence[Layer]) -> d
                 f"{option} {pattern!r}: matches no layer that ncnn runs in int8; there are: {known or 'none'}"
             )
         for name in names:
-            found.setdefault(name, pattern)
-    return found
+            matches.setdefault(name, pattern)
+    return matches
 
 
 def _match(pattern: str, layer: Layer) -> bool:
@@ -78,8 +75,7 @@ def _match(pattern: str, layer: Layer) -> bool:
 
 
 def _first_and_last(model: Model, layers: Sequence[Layer]) -> dict[str, str]:
-    """The layers with weights that see a model input, or are seen by a model output, with no other such layer
-    between."""
+    """Return the layers with weights that have no other such layer between them and a model input or output."""
     weighted = {layer.name for layer in layers if layer.type != "SDPA"}
     graph = model.graph()
     reasons = {}

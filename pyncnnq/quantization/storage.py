@@ -1,4 +1,4 @@
-"""How a model that was rewritten stores a blob of the model that it was made from."""
+"""How a rewritten model stores a blob of the model that it was made from."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class BlobStorage:
-    """The values of a blob by what is stored of them: value = gain * stored + offset, channel by channel.
+    """The values of a blob by the stored numbers: value = gain * stored + offset, channel by channel.
 
     Attributes:
-        gain, offset: in the units of the blob, shape (channels,) each, or (1,) where all channels are alike.  A channel
-            is that of a blob of 3 or 4 dimensions, a column of a matrix, an element of a vector.
+        gain, offset: in the units of the blob, shape (channels,) each, or (1,) where all channels are alike.  The
+            channels of a matrix are its columns, the channels of a vector its elements.
     """
 
     gain: Floats
@@ -33,4 +33,4 @@ class BlobStorage:
 
 
 PLAIN = BlobStorage(np.ones(1), np.zeros(1))
-"""Of a blob that is stored as it is."""
+"""The storage of a blob that is stored as it is."""

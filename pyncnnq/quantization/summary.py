@@ -1,4 +1,4 @@
-"""What became of the layers of a quantized model."""
+"""A summary of what quantizing did to each layer."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class LayerSummary:
 
     @property
     def outcome(self) -> str:
-        """All of it in words."""
+        """What became of the layer, in words."""
         if self.reason:
             return f"float: {self.reason}"
         words = "int8"
@@ -52,7 +52,7 @@ class Summary:
     """What quantizing did to a model.
 
     Attributes:
-        layers: those of a type that ncnn runs in int8, in model order.
+        layers: the layers of the types that ncnn runs in int8, in model order.
         bytes_before, bytes_after: sizes of the `.bin` files.
         warnings: one line for each thing that a user should look at.
     """
@@ -63,7 +63,7 @@ class Summary:
     warnings: tuple[str, ...]
 
     def with_reasons(self, reasons: Mapping[str, str]) -> Summary:
-        """The same with other reasons for layers that stay in float, by name."""
+        """Return a summary with other reasons for layers that stay in float, by name."""
         return replace(
             self, layers=tuple(replace(layer, reason=reasons.get(layer.name, layer.reason)) for layer in self.layers)
         )
@@ -88,6 +88,6 @@ class Summary:
 
 
 def bin_size(layers: Iterable[Layer]) -> int:
-    """Size in bytes of the `.bin` file of these layers."""
+    """Return the size in bytes of the `.bin` file of these layers."""
     pieces = (piece for layer in layers for weight in layer.weights.values() for piece in weight.pieces())
     return sum(memoryview(piece).nbytes for piece in pieces)

@@ -16,6 +16,7 @@ from small_models import Array, absmax_table, convolution, inner_product, model_
 
 from pyncnnq import Model, ModelError, PyncnnqError, Table, TableError, calibrate, dequantize, load_model, quantize
 from pyncnnq.model import Layer, Params, Weight
+from pyncnnq.quantization import manifest_of
 
 
 @pytest.fixture
@@ -266,9 +267,10 @@ def test_one_pattern_may_be_a_string(model: Model, table: Table) -> None:
     assert formats(quantize(model, table, only="fc"))["conv_c"] == "float16"
 
 
-def test_an_unknown_gemm_scale_lists_the_known(model: Model, table: Table) -> None:
-    with pytest.raises(PyncnnqError, match=r"gemm_scale 'max'; there are: ncnn, absmax"):
-        quantize(model, table, gemm_scale="max")  # type: ignore[arg-type]
+@pytest.mark.parametrize("option", ["exclude", "only"])
+def test_a_pattern_that_is_no_text_is_named(model: Model, table: Table, option: str) -> None:
+    with pytest.raises(PyncnnqError, match=f"{option}: 3 is no pattern; give names of layers"):
+        quantize(model, table, **{option: ["conv_*", 3]})  # type: ignore[arg-type]
 
 
 def test_a_table_that_quantizes_nothing_is_warned_of(model: Model) -> None:
@@ -394,6 +396,7 @@ def test_gemm_is_turned_as_its_scales_need(
     # Rows of very different sizes: a scale for the wrong direction would show.
     a = (rng.normal(0, 1, (m, k)) * 10.0 ** np.arange(m)[:, None]).astype(np.float32)
     b = rng.normal(0, 1, (k, n)).astype(np.float32)
+    b[0, 0] = 5  # the largest: B transposed has its scale from the weights of the first output alone
     inputs: dict[str, Array] = {}
     for name, array, transposed in (("A", a, transposed_a), ("B", b, transposed_b)):
         stored = np.ascontiguousarray(array.T if transposed else array)
@@ -402,11 +405,12 @@ def test_gemm_is_turned_as_its_scales_need(
         else:
             bottoms.append("in0")
             inputs["in0"] = stored
-    text = f" 2={transposed_a} 3={transposed_b} 4={int('A' in constants)} 5={int('B' in constants)} 6=1 7={m} 8={n} 9={k} 10=-1"
+    text = f" 2={transposed_a} 3={transposed_b} 4={int('A' in constants)} 5={int('B' in constants)}"
+    text += f" 6=1 7={m} 8={n} 9={k} 10=-1"
     gemm = Layer("Gemm", "gemm", bottoms, ["gemm"], Params(text), weights)
     source = [Layer("Input", "in0", [], ["in0"])] if bottoms else []
     model = Model([*source, gemm])
-    quantized = quantize(model, Table(), gemm_scale="absmax")
+    quantized = quantize(model, Table())
     params = quantized.layer("gemm").params
     assert params.get_int(18, 0) == 2
     assert [params.get_int(key, 0) for key in (2, 3)] == [
@@ -454,6 +458,9 @@ def test_command(files: Path, cli: Cli, model: Model, table: Table) -> None:
     assert result.returncode == 0, result.stderr
     written = load_model(files / "model-int8.param", files / "model-int8.bin")
     assert written.bin_bytes() == quantize(model, table).bin_bytes()
+    manifest = manifest_of(written)
+    assert manifest is not None
+    assert (manifest.techniques, manifest.recipe, manifest.fused) == ((), None, {})
     lines = {line.split()[0]: line for line in result.stdout.splitlines() if line.strip()}
     assert lines["conv_a"].rstrip().endswith("int8, chained to conv_b")
     assert "4 layers int8, 0 in float, 1 chained; " in result.stdout

@@ -10,14 +10,15 @@ from subprocess import CompletedProcess
 
 import numpy as np
 import pytest
+from golden import data_arguments
 from small_models import Array, run_ncnn, sqnr
-from test_calibrate_golden import data_arguments
 from unfused import batch_norm, unfused
 
 import pyncnnq
 from pyncnnq import InputOptions, Model, Table, fuse
 from pyncnnq.demo import DEMO
 from pyncnnq.errors import PyncnnqError
+from pyncnnq.quantization import manifest_of
 from pyncnnq.rewrites.fusing import Fused, checked
 from pyncnnq.rewrites.fusing.marks import is_marked
 
@@ -82,6 +83,9 @@ def test_calibrate_and_quantize_tell_what_they_fused(cli: Cli, tmp_path: Path, t
     assert f"\n{len(told['fused'])} layers fused into others or removed\n" in done.stdout
     assert not [line for line in done.stderr.splitlines() if "fuse" in line]
     int8 = pyncnnq.load_model(tmp_path / "int8.param", tmp_path / "int8.bin")
+    manifest = manifest_of(int8)
+    assert manifest is not None
+    assert manifest.fused == told["fused"]
     assert not {"BatchNorm", "Scale", "Padding", "ReLU", "Clip", "Noop", "Dropout"} & {
         layer.type for layer in int8.layers
     }
@@ -128,9 +132,8 @@ def test_from_images_the_int8_model_is_that_of_the_fused_one(
         assert done.returncode == 0, done.stderr
         told[name] = json.loads((tmp_path / f"{name}.json").read_text())
     assert (tmp_path / "twin.bin").read_bytes() == (tmp_path / "demo.bin").read_bytes()
-    assert told["twin"]["chosen"]["sqnr_db"]["out0"] == pytest.approx(
-        told["demo"]["chosen"]["sqnr_db"]["out0"], abs=0.05
-    )
+    twin, demo_alone = (told[name]["calibration"]["chosen"]["sqnr_db"]["out0"] for name in ("twin", "demo"))
+    assert twin == pytest.approx(demo_alone, abs=0.05)
     assert "BatchNorm" in (tmp_path / "apart.param").read_text()
     assert told["demo"]["fused"] == told["apart"]["fused"] == {}
     assert told["twin"]["fused"].keys() == fuse(twins[1]).changes.keys()
