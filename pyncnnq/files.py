@@ -33,7 +33,7 @@ def write_files(contents: Mapping[Path, bytes]) -> None:
             del beside[file]
     except OSError as error:
         where = error.filename or ", ".join(str(path) for path in contents)
-        raise PyncnnqError(f"{where}: cannot write: {error.strerror}; choose another place with -o") from error
+        raise PyncnnqError(f"{where}: cannot write: {error.strerror}; choose another place") from error
     finally:
         for path in beside.values():
             path.unlink(missing_ok=True)
@@ -55,7 +55,7 @@ def check_writable(target: Path, inputs: Iterable[Path] = ()) -> None:
     except (FileNotFoundError, NotADirectoryError):
         mode = None
     except OSError as error:  # a name that is too long, links in a circle
-        raise PyncnnqError(f"{target}: cannot write: {error.strerror}; choose another place with -o") from error
+        raise PyncnnqError(f"{target}: cannot write: {error.strerror}; choose another place") from error
     if mode is not None:
         if stat.S_ISDIR(mode):
             raise PyncnnqError(f"{target}: is a folder; give the name of the file to write")
@@ -66,16 +66,14 @@ def check_writable(target: Path, inputs: Iterable[Path] = ()) -> None:
         for path in inputs:
             with suppress(OSError):  # an input that is not there
                 if target.samefile(path):
-                    raise PyncnnqError(f"{target}: would overwrite the input {path}; name another output with -o")
+                    raise PyncnnqError(f"{target}: would overwrite the input {path}; name another output")
         if not os.access(target, os.W_OK):
-            raise PyncnnqError(f"{target}: is write-protected; name another output with -o")
+            raise PyncnnqError(f"{target}: is write-protected; name another output")
     folder = Path(os.path.realpath(target)).parent
     if not folder.is_dir():
         raise PyncnnqError(f"{folder}: no such folder to write {target.name} into; create it first")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise PyncnnqError(
-            f"{folder}: cannot write {target.name} into this folder: permission denied; choose another with -o"
-        )
+        raise PyncnnqError(f"{folder}: cannot write {target.name} into this folder: permission denied; choose another")
 
 
 def _write_beside(target: Path, data: bytes) -> Path:

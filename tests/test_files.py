@@ -102,7 +102,7 @@ def test_a_file_in_the_place_of_the_folder(tmp_path: Path) -> None:
 def test_a_read_only_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Root may write anywhere, so the answer of the system is replaced."""
     monkeypatch.setattr("pyncnnq.files.os.access", lambda *_: False)
-    with pytest.raises(PyncnnqError, match=r"permission denied; .*-o"):
+    with pytest.raises(PyncnnqError, match="permission denied"):
         check_writable(tmp_path / "a")
     with pytest.raises(PyncnnqError, match="permission denied"):
         write_files({tmp_path / "a": b""})
@@ -172,6 +172,6 @@ def test_inputs_are_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("model")
     os.link(tmp_path / "model", tmp_path / "twin")
     for name in ("model", "link", "twin"):
-        with pytest.raises(PyncnnqError, match=r"would overwrite the input .*model; .*-o"):
+        with pytest.raises(PyncnnqError, match=r"would overwrite the input .*model; name another"):
             check_writable(tmp_path / name, inputs=[tmp_path / "none", tmp_path / "model"])
     check_writable(tmp_path / "other", inputs=[tmp_path / "model"])
