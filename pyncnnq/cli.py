@@ -13,6 +13,7 @@ from typing import NoReturn, cast
 import click
 
 from pyncnnq._core import active_kernels
+from pyncnnq.commands.spelling import spell_error
 from pyncnnq.errors import FailedGateError, PyncnnqError
 
 _MODULES = {
@@ -74,7 +75,7 @@ def main() -> NoReturn:
         error.show()
         sys.exit(2)
     except PyncnnqError as error:
-        click.echo(f"error: {error}", err=True)
+        click.echo(f"error: {spell_error(error)}", err=True)
         sys.exit(2)
     except FailedGateError as failure:
         click.echo(f"failed: {failure}", err=True)

@@ -1,10 +1,10 @@
-"""Writing results so that nothing half-written is ever left behind."""
+"""Write results so that nothing half-written is ever left behind."""
 
 from __future__ import annotations
 
 import os
+import secrets
 import stat
-import tempfile
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -16,8 +16,7 @@ def write_files(contents: Mapping[Path, bytes]) -> None:
     """Write several files as one: each beside its target first, all renamed only when every one is complete on disk.
 
     An error or an interrupt while writing leaves the targets as they were and removes the unfinished files.  A target
-    that is a
-    symbolic link stays one: the file that it leads to is written.
+    that is a symbolic link stays one: the file that it leads to is written.
 
     Raises:
         PyncnnqError: a target that cannot be written (see `check_writable`), or the disk is full.
@@ -33,7 +32,7 @@ def write_files(contents: Mapping[Path, bytes]) -> None:
             del beside[file]
     except OSError as error:
         where = error.filename or ", ".join(str(path) for path in contents)
-        raise PyncnnqError(f"{where}: cannot write: {error.strerror}; choose another place with -o") from error
+        raise PyncnnqError(f"{where}: cannot write: {error.strerror}; choose another place") from error
     finally:
         for path in beside.values():
             path.unlink(missing_ok=True)
@@ -55,7 +54,7 @@ def check_writable(target: Path, inputs: Iterable[Path] = ()) -> None:
     except (FileNotFoundError, NotADirectoryError):
         mode = None
     except OSError as error:  # a name that is too long, links in a circle
-        raise PyncnnqError(f"{target}: cannot write: {error.strerror}; choose another place with -o") from error
+        raise PyncnnqError(f"{target}: cannot write: {error.strerror}; choose another place") from error
     if mode is not None:
         if stat.S_ISDIR(mode):
             raise PyncnnqError(f"{target}: is a folder; give the name of the file to write")
@@ -66,37 +65,30 @@ def check_writable(target: Path, inputs: Iterable[Path] = ()) -> None:
         for path in inputs:
             with suppress(OSError):  # an input that is not there
                 if target.samefile(path):
-                    raise PyncnnqError(f"{target}: would overwrite the input {path}; name another output with -o")
+                    raise PyncnnqError(f"{target}: would overwrite the input {path}; name another output")
         if not os.access(target, os.W_OK):
-            raise PyncnnqError(f"{target}: is write-protected; name another output with -o")
+            raise PyncnnqError(f"{target}: is write-protected; name another output")
     folder = Path(os.path.realpath(target)).parent
     if not folder.is_dir():
         raise PyncnnqError(f"{folder}: no such folder to write {target.name} into; create it first")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise PyncnnqError(
-            f"{folder}: cannot write {target.name} into this folder: permission denied; choose another with -o"
-        )
+        raise PyncnnqError(f"{folder}: cannot write {target.name} into this folder: permission denied; choose another")
 
 
 def _write_beside(target: Path, data: bytes) -> Path:
-    descriptor, name = tempfile.mkstemp(prefix=".pyncnnq-", suffix=".part", dir=target.parent)
-    path = Path(name)
+    """Write a new file beside the target, with the permissions of the target, or those that the system gives any new
+    file of this user."""
+    path = target.with_name(f".pyncnnq-{secrets.token_hex(8)}.part")
+    mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else None
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666 if mode is None else mode)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        path.chmod(_permissions(target))  # mkstemp makes the file private
+        if mode is not None:
+            path.chmod(mode)  # again, since a new file gets less where the umask says so
     except BaseException:
         path.unlink(missing_ok=True)
         raise
     return path
-
-
-def _permissions(target: Path) -> int:
-    """Those of the file that is replaced, else those that any new file of this user's has."""
-    if target.exists():
-        return stat.S_IMODE(target.stat().st_mode)
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask

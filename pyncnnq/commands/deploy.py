@@ -76,7 +76,7 @@ def deploy_command(
         output,
         request.choose,
         inputs=request.files,
-        shapes=shape,
+        shape=shape,
         workers=request.setting("workers"),
         strict=request.setting("strict", False),
         recipe=recipe,

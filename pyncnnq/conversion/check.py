@@ -160,6 +160,6 @@ def check_conversion(
             raise PyncnnqError(
                 f"{original.source}: pnnx has not converted it faithfully: output {one} {told}, expected at "
                 f"least {LEAST_SQNR:g} dB; "
-                f"do --shape and --size fit the model? Else {_ADVICE}"
+                f"do `shape=` and `size=` fit the model? Else {_ADVICE}"
             )
     return ConversionCheck(runtime, len(answers.samples), made_up, checked)

@@ -119,7 +119,7 @@ def convert(
     source: Any,
     output: str | Path,
     *data: Data,
-    shapes: Sequence[str] = (),
+    shape: Sequence[str] = (),
     options: InputOptions | Sequence[InputOptions] = (),
     workers: int | None = None,
 ) -> Converted:
@@ -130,7 +130,7 @@ def convert(
         output: write OUTPUT.param and OUTPUT.bin.
         data: for each input samples to check it on (see `pyncnnq.collect`), with `options`; without, random numbers are
             taken.
-        shapes: `1,3,224,224`, batch axis included, or `NAME=1,3,224,224`, for each input; an input with two is not
+        shape: `1,3,224,224`, batch axis included, or `NAME=1,3,224,224`, for each input; an input with two is not
             fixed where they differ. Most ONNX models and traced TorchScript state their own.
         options: the preprocessing of images: for all inputs, or one for each.
         workers: the number of processes; default: one for each core that this process may use.
@@ -146,7 +146,7 @@ def convert(
     files = Path(f"{output}.param"), Path(f"{output}.bin")
     for file in files:
         check_writable(file, [Path(source)] if isinstance(source, str | Path) else ())
-    with converting(source, shapes) as converted:
+    with converting(source, shape) as converted:
         if data:
             converted.check_on(find_chosen(converted.model, data, options, None), workers)
         else:
@@ -156,21 +156,22 @@ def convert(
 
 
 @contextmanager
-def converting(source: Any, shapes: Sequence[str]) -> Iterator[Converted]:
+def converting(source: Any, shape: Sequence[str]) -> Iterator[Converted]:
     """A converted model whose files are there until the end of the context; what is raised in it does not name their
     folder.
 
     Args:
-        source, shapes: see `convert`.
+        source, shape: see `convert`.
     """
-    given = [GivenShape.parse(text) for text in shapes]
+    given = [GivenShape.parse(text) for text in shape]
     with tempfile.TemporaryDirectory(prefix="pyncnnq-") as name:
         folder = Path(name)
         path = Path(source) if isinstance(source, str | Path) else _trace(source, given, folder)
         try:
             yield _convert(path, given, folder)
         except PyncnnqError as error:
-            raise type(error)(str(error).replace(f"{folder}/", "")) from error
+            error.message = error.message.replace(f"{folder}/", "")
+            raise
 
 
 def _trace(module: Any, given: Sequence[GivenShape], folder: Path) -> Path:
@@ -186,8 +187,8 @@ def _trace(module: Any, given: Sequence[GivenShape], folder: Path) -> Path:
         )
     if not given or any(one.name for one in given):
         raise InputError(
-            "shapes: a torch module says nothing of its inputs; give the shape of each in their order, such as "
-            "'1,3,224,224'"
+            "a torch module says nothing of its inputs; give the shape of each in their order, such as '1,3,224,224'",
+            option="shape",
         )
     path = folder / f"{type(module).__name__}.pt"
     training = module.training
@@ -246,7 +247,7 @@ def _run(source: Path, given: Sequence[GivenShape], folder: Path, names: Callabl
                 " and ".join(dict.fromkeys(map(str, pair))) for pair in zip(error.traced, error.others, strict=True)
             ]
             raise ConversionError(
-                f"{error}; some lengths are not fixed, and tried were {'; '.join(tried)}: give --shape"
+                f"{error}; some lengths are not fixed, and tried were {'; '.join(tried)}: give `shape=`"
             ) from None
         if not given:
             raise

@@ -63,9 +63,8 @@ def input_names(source: Path, form: Format) -> list[str]:
     try:
         import onnx
     except ImportError:
-        raise InputError(
-            "--shape: names of ONNX inputs need the package onnx: pip install onnx (in0, in1, ... work without)"
-        ) from None
+        problem = "names of ONNX inputs need the package onnx: pip install onnx (in0, in1, ... work without)"
+        raise InputError(problem, option="shape") from None
     try:
         graph = onnx.load(str(source), load_external_data=False).graph
     except Exception as error:  # protobuf's, which is no public class

@@ -36,7 +36,7 @@ _NEWER = "export with an older opset, such as opset_version=17, or update pnnx"
 _REASONS: tuple[tuple[str, str], ...] = (
     (
         r"input_shapes\[(\d+)\] expect \[([\d,?]+)\]\w* but got \[([\d,]+)\]",
-        "input in{0} is {1} in the file, not {2}; leave --shape out",
+        "input in{0} is {1} in the file, not {2}; leave `shape=` out",
     ),
     (
         r"input_shape expect (\d+) tensors but got (\d+)",

@@ -59,7 +59,8 @@ class GivenShape:
         lengths = tuple(map(int, match["lengths"].split(","))) if match else ()
         if not match or 0 in lengths:
             raise InputError(
-                f"--shape {text!r}: expected lengths with the batch axis, such as 1,3,224,224 or image=1,3,224,224"
+                f"{text!r}: expected lengths with the batch axis, such as 1,3,224,224 or image=1,3,224,224",
+                option="shape",
             )
         return cls(match["name"], lengths)
 
@@ -89,14 +90,15 @@ def assign_shapes(
         expected = inputs[place]
         if len(one.lengths) != len(expected.lengths):
             raise InputError(
-                f"--shape: input in{place} has {len(expected.lengths)} axes ({expected}), "
-                f"but {Tensor(one.lengths)} has {len(one.lengths)}; the batch axis counts"
+                f"input in{place} has {len(expected.lengths)} axes ({expected}), but {Tensor(one.lengths)} has "
+                f"{len(one.lengths)}; the batch axis counts",
+                option="shape",
             )
         found[place].append(replace(expected, lengths=one.lengths))
         if len(found[place]) > 2:
             raise InputError(
-                f"--shape: {len(found[place])} shapes for input in{place}; give one, or two whose differences "
-                "are not fixed"
+                f"{len(found[place])} shapes for input in{place}; give one, or two whose differences are not fixed",
+                option="shape",
             )
     first = [shapes[0] if shapes else own for shapes, own in zip(found, inputs, strict=True)]
     second = [shapes[-1] if shapes else own for shapes, own in zip(found, inputs, strict=True)]
@@ -109,5 +111,5 @@ def _place(name: str, count: int, names: Callable[[], Sequence[str]]) -> int:
         return blobs.index(name)
     known = list(names())
     if name not in known:
-        raise InputError(f"--shape: there is no input {name!r}; the inputs are {', '.join(known or blobs)}")
+        raise InputError(f"there is no input {name!r}; the inputs are {', '.join(known or blobs)}", option="shape")
     return known.index(name)

@@ -91,7 +91,7 @@ class Folder:
         """
         folder = self.param.parent
         if folder.exists() and not folder.is_dir():
-            raise PyncnnqError(f"{folder}: is not a folder; name another one with -o")
+            raise PyncnnqError(f"{folder}: is not a folder; name another one")
         if folder.exists():
             for file in self.files:
                 check_writable(file, inputs)
@@ -109,7 +109,7 @@ class Folder:
         try:
             folder.mkdir(exist_ok=True)
         except OSError as error:
-            raise PyncnnqError(f"{folder}: cannot be made: {error.strerror}; name another one with -o") from error
+            raise PyncnnqError(f"{folder}: cannot be made: {error.strerror}; name another one") from error
         try:
             write_files(contents)
         except BaseException:
@@ -148,7 +148,7 @@ def deploy(
     source: Any,
     output: str | Path,
     *data: Data,
-    shapes: Sequence[str] = (),
+    shape: Sequence[str] = (),
     options: InputOptions | Sequence[InputOptions] = (),
     samples: int | None = None,
     workers: int | None = None,
@@ -167,7 +167,7 @@ def deploy(
     it.
 
     Args:
-        source, shapes: see `pyncnnq.convert`.
+        source, shape: see `pyncnnq.convert`.
         output: the folder to write into; it is made where it is missing, and files of the same names are replaced.
         data, options, samples, workers, strict, recipe, progress: see `pyncnnq.optimize`.
         labels: which class each sample is of (see `pyncnnq.evaluate`).
@@ -183,7 +183,7 @@ def deploy(
         source,
         Path(output),
         lambda model: find_chosen(model, data, options, samples),
-        shapes=shapes,
+        shape=shape,
         workers=workers,
         strict=strict,
         recipe=recipe,
@@ -201,7 +201,7 @@ def deploy_on(
     find: Callable[[Model], CalibrationData],
     *,
     inputs: Sequence[Path] = (),
-    shapes: Sequence[str] = (),
+    shape: Sequence[str] = (),
     workers: int | None = None,
     strict: bool = False,
     recipe: str = "best",
@@ -222,7 +222,7 @@ def deploy_on(
     choices = choices or {}
     files = Folder.of(output, Path(source).stem if isinstance(source, str | Path) else type(source).__name__)
     files.check([*inputs, *([Path(source)] if isinstance(source, str | Path) else [])])
-    with converting(source, shapes) as converted:
+    with converting(source, shape) as converted:
         data = find(converted.model)
         folder = converted.model.files[0].parent
         fused = fuse_for(converted.model, data, folder) if fuse else Fused(converted.model)

@@ -1,4 +1,4 @@
-"""`--config file.toml`: the command line's options in a file, a table `[[input]]` for each model input."""
+"""Configuration files (TOML): options in a file, with a table `[[input]]` for each model input."""
 
 from __future__ import annotations
 
@@ -135,8 +135,8 @@ INPUT_KEYS: dict[str, Callable[[Any], Any]] = {
     "size": lambda value: _lengths(value, range(2, 3), "[224, 224] (width, height)"),
     "mean": _numbers,
     "norm": _numbers,
-    "pixel": lambda value: parse_pixel(_string(value), "pixel"),
-    "resize": lambda value: parse_resize(_string(value), "resize"),
+    "pixel": lambda value: parse_pixel(_string(value)),
+    "resize": lambda value: parse_resize(_string(value)),
     "shape": lambda value: _lengths(value, range(1, 5), "[224, 224, 3] (w, h, c)"),
     "data": _data,
 }

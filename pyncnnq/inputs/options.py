@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pyncnnq.errors import InputError
 from pyncnnq.inputs.preprocessing import (
@@ -24,6 +24,8 @@ from pyncnnq.inputs.preprocessing import (
 )
 from pyncnnq.inputs.presets import find_preset
 from pyncnnq.inputs.sources import Kind, exists
+
+T = TypeVar("T")
 
 WORDS = ("mean", "norm", "shape", "pixel", "thread", "method", "type")
 WORD = re.compile(rf"({'|'.join(WORDS)})=")
@@ -57,7 +59,7 @@ class InputOptions:
                 try:
                     object.__setattr__(self, name, read(value))
                 except (TypeError, ValueError, OverflowError):
-                    raise InputError(f"{name} {value!r}: expected {expected}") from None
+                    raise InputError(f"{value!r}: expected {expected}", option=name) from None
 
     @property
     def for_images(self) -> list[str]:
@@ -69,7 +71,7 @@ class InputOptions:
 
 def _read_size(value: Any) -> Size:
     if isinstance(value, str):
-        return parse_size(value, "size")
+        return parse_size(value)
     width, height = map(operator.index, value)
     return width, height
 
@@ -80,7 +82,7 @@ def _read_values(value: Any, name: str) -> Values:
 
 def _read_resize(value: Any) -> Resize:
     if isinstance(value, str):
-        return parse_resize(value, "resize")
+        return parse_resize(value)
     if not isinstance(value, Resize):
         raise TypeError
     return value
@@ -96,8 +98,8 @@ _FORMS: tuple[tuple[str, Callable[[Any], Any], str], ...] = (
 
 @dataclass(frozen=True)
 class Settings:
-    """What `--config` or ncnn2table's words say: a row of options per input (or one for all), and the options of the
-    run."""
+    """Hold what a configuration file or ncnn2table's words say: a row of options per input (or one for all), and the
+    options of the run."""
 
     inputs: tuple[InputOptions, ...] = ()
     method: str | None = None
@@ -149,12 +151,12 @@ def parse_options(
         {
             "preset": list(preset),
             "size": [parse_size(text) for text in size],
-            "mean": [parse_values(text, "--mean") for text in mean],
-            "norm": [parse_values(text, "--norm") for text in norm],
+            "mean": [parse_values(text, "mean") for text in mean],
+            "norm": [parse_values(text, "norm") for text in norm],
             "pixel": [parse_pixel(text) for text in pixel],
             "resize": [parse_resize(text) for text in resize],
         },
-        "--{}".format,
+        "`{}=`".format,
     )
 
 
@@ -189,9 +191,9 @@ def parse_words(words: Sequence[str]) -> Settings:
     kind = _parse_type(values["type"]) if "type" in values else None
     columns: dict[str, list[Any]] = {"shape": [_parse_shape(text) for text in _brackets("shape", values)]}
     if kind != "npy":
-        columns["mean"] = [parse_values(text, "mean=") for text in _brackets("mean", values)]
-        columns["norm"] = [parse_values(text, "norm=") for text in _brackets("norm", values)]
-        columns["pixel"] = [_parse_word_pixel(text) for text in values["pixel"].split(",")] if "pixel" in values else []
+        for key in ("mean", "norm"):
+            columns[key] = _parse_each(key, _brackets(key, values), lambda text, key=key: parse_values(text, key))
+        columns["pixel"] = _parse_each("pixel", values["pixel"].split(","), _parse_order) if "pixel" in values else []
     columns["kind"] = [kind] if kind else []
     # from_pixels_resize is all ncnn2table knows, whatever a config file or a preset prefers.
     columns["resize"] = [Resize("stretch")] if columns["shape"] and kind != "npy" else []
@@ -239,13 +241,18 @@ def _parse_shape(text: str) -> tuple[int, ...]:
     return shape
 
 
-def _parse_word_pixel(text: str) -> Pixel:
+def _parse_each(key: str, texts: Sequence[str], parse: Callable[[str], T]) -> list[T]:
+    """Return the values of a word; errors name the word and not the option."""
+    try:
+        return [parse(text) for text in texts]
+    except InputError as error:
+        raise InputError(f"{key}={error.message}") from None
+
+
+def _parse_order(text: str) -> Pixel:
     if text == "RAW":
-        raise InputError(
-            "pixel=RAW: ncnn2table accepts the word but then reads no image; give the network's order, such as "
-            "pixel=BGR"
-        )
-    return parse_pixel(text, "pixel=")
+        raise InputError("RAW: ncnn2table accepts the word but then reads no image; give the network's order, as BGR")
+    return parse_pixel(text)
 
 
 def _parse_type(text: str) -> Kind:

@@ -90,7 +90,7 @@ class Preprocessing:
         if self.resize.mode == "short-side" and self.resize.short_side < max(self.size):
             raise InputError(
                 f"resize {self.resize} is too small to cut {width},{height} out of it: "
-                f"N must be at least {max(self.size)}, or use --resize stretch"
+                f'N must be at least {max(self.size)}, or use `resize="stretch"`'
             )
 
     def __str__(self) -> str:
@@ -99,46 +99,52 @@ class Preprocessing:
         return f"{self.pixel}, size {width},{height}, mean {mean}, norm {norm}, resize {self.resize}"
 
 
-def parse_values(text: str, what: str) -> Values:
-    """`104,117,123` -> (104.0, 117.0, 123.0); `what` names the option in errors."""
+def parse_values(text: str, option: str) -> Values:
+    """Return the numbers of `104,117,123`; errors name the option."""
     try:
         return tuple(float(word) for word in text.split(","))
     except ValueError:
-        raise InputError(f"{what} {text!r}: expected numbers separated by commas, such as 104,117,123") from None
+        raise InputError(
+            f"{text!r}: expected numbers separated by commas, such as 104,117,123", option=option
+        ) from None
 
 
-def parse_size(text: str, what: str = "--size") -> Size:
-    """`224,224` -> (224, 224): width, height in pixels."""
+def parse_size(text: str) -> Size:
+    """Return (width, height) in pixels of `224,224`."""
     try:
         width, height = (int(word) for word in text.split(","))
     except ValueError:
-        raise InputError(f"{what} {text!r}: expected width,height in pixels, such as 224,224") from None
+        raise InputError(f"{text!r}: expected width,height in pixels, such as 224,224", option="size") from None
     if width < 0 or height < 0:
-        raise InputError(f"{what} {text!r}: width and height cannot be negative")
+        raise InputError(f"{text!r}: width and height cannot be negative", option="size")
     return width, height
 
 
-def parse_pixel(text: str, what: str = "--pixel") -> Pixel:
-    """The channel order, in upper or lower case."""
-    return check_pixel(text.upper(), what)
+def parse_pixel(text: str) -> Pixel:
+    """Return the channel order, which may be in lower case."""
+    return check_pixel(text.upper())
 
 
-def check_pixel(text: str, what: str = "pixel") -> Pixel:
-    """`text` if it is a channel order."""
+def check_pixel(text: str) -> Pixel:
+    """Return `text` if it is a channel order.
+
+    Raises:
+        InputError: it is none.
+    """
     if text not in CHANNELS:
-        raise InputError(f"{what} {text!r}: expected one of {', '.join(CHANNELS)}")
+        raise InputError(f"{text!r}: expected one of {', '.join(CHANNELS)}", option="pixel")
     return text
 
 
-def parse_resize(text: str, what: str = "--resize") -> Resize:
-    """`stretch`, `letterbox` or `short-side:N`."""
+def parse_resize(text: str) -> Resize:
+    """Return the resizing that `stretch`, `letterbox` or `short-side:N` names."""
     mode, colon, number = text.partition(":")
     if mode in get_args(ResizeMode) and (mode == "short-side") == bool(colon):
         if not colon:
             return Resize(cast(ResizeMode, mode))
         if number.isascii() and number.isdigit() and int(number) > 0:
             return Resize("short-side", int(number))
-    raise InputError(f"{what} {text!r}: expected stretch, letterbox or short-side:N, such as short-side:256")
+    raise InputError(f"{text!r}: expected stretch, letterbox or short-side:N, such as short-side:256", option="resize")
 
 
 def _count(number: int, noun: str) -> str:

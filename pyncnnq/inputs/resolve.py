@@ -145,16 +145,15 @@ def _pixel(layer: InputLayer, options: InputOptions, preset: Preset | None) -> P
 
 def _missing(where: str, size: Size | None, pixel: Pixel | None, mean: Values | None, norm: Values | None) -> str:
     examples = {
-        "size": (size, "--size 224,224"),
-        "mean": (mean, "--mean 104,117,123"),
-        "norm": (norm, "--norm 1,1,1"),
-        "pixel": (pixel, "--pixel BGR"),
+        "size": (size, "`size=(224, 224)`"),
+        "mean": (mean, "`mean=(104, 117, 123)`"),
+        "norm": (norm, "`norm=(1, 1, 1)`"),
+        "pixel": (pixel, '`pixel="BGR"`'),
     }
     missing = [name for name, (value, _) in examples.items() if value is None]
-    command = " ".join(["pyncnnq calibrate model.param model.bin images/", *(examples[name][1] for name in missing)])
-    presets = (
-        "" if missing == ["size"] else "; or --preset imagenet-torch (or another), --preset none for pixels as they are"
-    )
+    example = " ".join(examples[name][1] for name in missing)
+    presets = '; or `preset="imagenet-torch"` (or another), `preset="none"` for pixels as they are'
     return (
-        f"{where}: {', '.join(missing)} not given; give what the network was trained with, such as {command}{presets}"
+        f"{where}: {', '.join(missing)} not given; give what the network was trained with, such as {example}"
+        f"{'' if missing == ['size'] else presets}"
     )

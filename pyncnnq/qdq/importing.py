@@ -74,7 +74,7 @@ class ImportedQdq:
     warnings: list[str]
 
 
-def import_qdq(path: str | os.PathLike[str], shapes: Sequence[str] = ()) -> ImportedQdq:
+def import_qdq(path: str | os.PathLike[str], shape: Sequence[str] = ()) -> ImportedQdq:
     """Import an ONNX model with QuantizeLinear and DequantizeLinear, such as onnxruntime, PPQ, NNCF and torch write.
 
     What ncnn runs in int8 gets the model's own scales; all else, such as additions and pooling, is computed in float.
@@ -83,7 +83,7 @@ def import_qdq(path: str | os.PathLike[str], shapes: Sequence[str] = ()) -> Impo
 
     Args:
         path: the ONNX file.
-        shapes: of its inputs, in their order, batch first, such as `1,3,224,224`; only for a model that does not state
+        shape: of its inputs, in their order, batch first, such as `1,3,224,224`; only for a model that does not state
             them.
 
     Raises:
@@ -103,10 +103,11 @@ def import_qdq(path: str | os.PathLike[str], shapes: Sequence[str] = ()) -> Impo
         file = Path(folder, f"{Path(path).stem}.onnx")
         onnx.save(qdq.model, file)
         try:
-            with converting(file, shapes) as converted:
+            with converting(file, shape) as converted:
                 model = converted.model
         except PyncnnqError as error:
-            raise type(error)(str(error).replace(str(file), str(path))) from error
+            error.message = error.message.replace(str(file), str(path))
+            raise
     return _quantized(path, Model(model.layers), qdq.layers)
 
 

@@ -14,15 +14,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
-from onnx import helper, inliner, numpy_helper
+from onnx import helper, numpy_helper
 
 from pyncnnq.errors import ModelError
-from pyncnnq.qdq.quantizers import ActivationQuantizer, Floats, QdqLayer, QuantizedWeight
+from pyncnnq.qdq.constants import Constants, attribute
+from pyncnnq.qdq.loading import load_qdq
+from pyncnnq.qdq.quantizers import ActivationQuantizer, QdqLayer, QuantizedWeight
 
 _MOVES = """
 Concat DepthToSpace Expand Flatten Gather Identity MaxPool Reshape Slice SpaceToDepth Split Squeeze Tile Transpose
@@ -38,7 +38,6 @@ _KEEPS_SIGN = (
 _NEVER_NEGATIVE = "Abs Exp HardSigmoid Relu Sigmoid Softmax Softplus Sqrt"
 _READS_ALL = ("Add", "Concat", "Mul")  # the others have parameters behind their first input
 _LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-_DYNAMIC = ("DynamicQuantizeLinear", "ConvInteger", "MatMulInteger", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM")
 _INTEGERS = {"int8": (-128, 127), "uint8": (0, 255)}
 
 
@@ -59,54 +58,10 @@ def read_qdq(path: Path) -> QdqModel:
     """Read a quantized ONNX model.
 
     Raises:
-        ModelError: a file that is missing or no ONNX model, or one without QuantizeLinear and DequantizeLinear;
-            quantization that is not static, or not to 8 bits with one step for each tensor or channel.
+        ModelError: see `load_qdq`; quantization that is not to 8 bits, or not with one step for each
+            tensor or channel.
     """
-    model = _load(path)
-    operators = {node.op_type for node in model.graph.node}
-    if dynamic := sorted(operators.intersection(_DYNAMIC)):
-        raise ModelError(
-            f"{path}: is quantized dynamically ({', '.join(dynamic)}): it has no scales of activations; "
-            "quantize it statically, "
-            "such as with onnxruntime's quantize_static"
-        )
-    if integer := sorted(one for one in operators if one.startswith("QLinear") or one in ("QGemm", "QAttention")):
-        raise ModelError(
-            f"{path}: is in the QOperator format ({', '.join(integer)}); quantize it in the QDQ format "
-            "(QuantFormat.QDQ)"
-        )
-    if not operators.intersection(("QuantizeLinear", "DequantizeLinear")):
-        raise ModelError(
-            f"{path}: has no QuantizeLinear and no DequantizeLinear: it is not quantized; give a QDQ model"
-        )
-    for node in model.graph.node:
-        if any(attribute.HasField("g") for attribute in node.attribute):
-            raise ModelError(
-                f"{path}: {_title(node)}: models with branches or loops cannot be imported; simplify the model first"
-            )
-    return _Reader(path, model).read()
-
-
-def _load(path: Path) -> onnx.ModelProto:
-    try:
-        model = onnx.load(path)
-    except OSError as error:
-        raise ModelError(f"{path}: cannot read: {error.strerror or error}") from error
-    except Exception as error:  # onnx lets those of protobuf through, which are of no common type
-        raise ModelError(
-            f"{path}: is not an ONNX model: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
-        ) from error
-    if not model.graph.node:
-        raise ModelError(f"{path}: is not an ONNX model: it has no nodes")
-    return inliner.inline_local_functions(model) if model.functions else model
-
-
-def _title(node: onnx.NodeProto) -> str:
-    return f"node {node.name or node.output[0]!r} ({node.op_type})"
-
-
-def _attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:
-    return next((helper.get_attribute_value(one) for one in node.attribute if one.name == name), default)
+    return _Reader(path, load_qdq(path)).read()
 
 
 @dataclass(frozen=True)
@@ -126,12 +81,9 @@ class _Reader:
     """
 
     def __init__(self, path: Path, model: onnx.ModelProto) -> None:
-        self._path = path
         self._model = model
         self._inputs = {one.name for one in model.graph.input}
-        self._constants = {
-            one.name: numpy_helper.to_array(one, base_dir=str(path.parent)) for one in model.graph.initializer
-        }
+        self._constants = Constants(path, model)
         self._codes: dict[str, _Codes] = {}
         self._weights: dict[str, QuantizedWeight] = {}
         self._quantizers: dict[str, ActivationQuantizer] = {}  # of float tensors that are rounded
@@ -149,7 +101,7 @@ class _Reader:
             elif node.op_type == "DequantizeLinear":
                 self._dequantize(node)
             elif node.op_type == "Constant":
-                self._constants[node.output[0]] = self._value(node)
+                self._constants[node.output[0]] = self._constants.value(node)
             elif node.op_type in ("Clip", "Identity", "Transpose") and node.input[0] in self._constants:
                 self._fold(node)
             elif any(name in self._codes for name in node.input):
@@ -160,50 +112,50 @@ class _Reader:
 
     def _quantize(self, node: onnx.NodeProto) -> None:
         name = node.input[0]
-        step, zero_point = self._parameters(node)
+        step, zero_point = self._constants.parameters(node)
         kind = zero_point.dtype.name
         if kind not in _INTEGERS:
-            raise self._error(node, f"quantizes to {kind}; ncnn has 8 bits only: quantize to int8 or uint8")
+            raise self._constants.fault(node, f"quantizes to {kind}; ncnn has 8 bits only: quantize to int8 or uint8")
         lowest, highest = _INTEGERS[kind]
         if name in self._constants:
-            steps, zero_points = self._along_axis(node, step, zero_point, self._constants[name])
+            steps, zero_points = self._constants.along_axis(node, step, zero_point, self._constants[name])
             values = self._constants[name].astype(np.float32)
             integers = np.rint(np.divide(values, steps, out=np.zeros_like(values), where=steps > 0)) + zero_points
             self._constants[node.output[0]] = np.clip(integers, lowest, highest).astype(zero_point.dtype)
             return
         if step.size != 1:
-            raise self._error(
+            raise self._constants.fault(
                 node, f"has {step.size} scales for an activation; ncnn has one: quantize activations per tensor"
             )
         if not step.item() > 0:
-            raise self._error(node, f"has the scale {step.item()}; expected a positive number")
+            raise self._constants.fault(node, f"has the scale {step.item()}; expected a positive number")
         zero = int(zero_point.item())
         quantizer = ActivationQuantizer(float(step.item()), lowest - zero, highest - zero)
         self._codes[node.output[0]] = _Codes(self._renamed.get(name, name), quantizer, zero)
 
     def _dequantize(self, node: onnx.NodeProto) -> None:
         name, output = node.input[0], node.output[0]
-        step, zero_point = self._parameters(node)
+        step, zero_point = self._constants.parameters(node)
         if name in self._constants:
             values = self._constants[name]
             if values.dtype.name not in (*_INTEGERS, "int32"):
-                raise self._error(
+                raise self._constants.fault(
                     node, f"has weights of type {values.dtype.name}; ncnn has int8 only: quantize weights to 8 bits"
                 )
-            steps, zero_points = self._along_axis(node, step, zero_point, values)
+            steps, zero_points = self._constants.along_axis(node, step, zero_point, values)
             self._weights[output] = QuantizedWeight(values.astype(np.int32) - zero_points, steps)
             self._constants[output] = self._weights[output].values
         elif name in self._codes:
             codes = self._codes[name]
             if step.size != 1 or (step.item(), int(zero_point.item())) != (codes.quantizer.step, codes.zero_point):
-                raise self._error(
+                raise self._constants.fault(
                     node,
                     "has another scale or zero point than the QuantizeLinear before it; such models cannot be imported",
                 )
             self._quantizers[output] = codes.quantizer
             self._renamed[output] = self._restore_range(codes)
         else:
-            raise self._error(
+            raise self._constants.fault(
                 node, f"reads {name!r}, which no QuantizeLinear writes; quantize the model in the QDQ format"
             )
 
@@ -232,10 +184,10 @@ class _Reader:
 
     def _fold(self, node: onnx.NodeProto) -> None:
         """Compute one of the nodes that exporters put between a weight, its quantizer and its layer."""
-        name, output, axes = node.input[0], node.output[0], _attribute(node, "perm", None)
+        name, output, axes = node.input[0], node.output[0], attribute(node, "perm", None)
         values = self._constants[name]
         if node.op_type == "Clip":
-            low, high = self._bounds(node)
+            low, high = self._constants.bounds(node)
             values = np.maximum(values, values.dtype.type(low)) if low is not None else values
             self._constants[output] = np.minimum(values, values.dtype.type(high)) if high is not None else values
             return
@@ -259,7 +211,7 @@ class _Reader:
                 one is None or (one.quantizer, one.zero_point) != (first.quantizer, first.zero_point) for one in codes
             )
         ):
-            raise self._error(
+            raise self._constants.fault(
                 node, "runs on integers; quantize the model in the QDQ format, where all operators run on floats"
             )
         tensors = [self._restore_range(one) for one in codes if one is not None]
@@ -270,8 +222,10 @@ class _Reader:
     def _narrowed(self, node: onnx.NodeProto, codes: _Codes) -> ActivationQuantizer:
         """That of a Clip of integers, as which torch writes ranges such as 7 bits."""
         if any(name and name not in self._constants for name in node.input[1:]):
-            raise self._error(node, "clips integers by bounds that are not constants; such models cannot be imported")
-        low, high = self._bounds(node)
+            raise self._constants.fault(
+                node, "clips integers by bounds that are not constants; such models cannot be imported"
+            )
+        low, high = self._constants.bounds(node)
         old = codes.quantizer
         lowest = old.lowest if low is None else max(old.lowest, int(low) - codes.zero_point)
         highest = old.highest if high is None else min(old.highest, int(high) - codes.zero_point)
@@ -285,7 +239,7 @@ class _Reader:
             self._add(self._copy(node, node.input))
         if node.op_type in _LAYERS:
             self._add_layer(node)
-        elif node.op_type in _KEEPS_STEPS.split() and self._pads_with_zeros(node):
+        elif node.op_type in _KEEPS_STEPS.split() and self._constants.pads_with_zeros(node):
             quantizers = {
                 self._quantizers.get(name) for name in (node.input if node.op_type == "Concat" else node.input[:1])
             }
@@ -297,17 +251,9 @@ class _Reader:
         """Whether it is a ReLU or a Clip, kept although the pair before it does its work."""
         name = self._renamed.get(node.input[0], "") if node.input else ""
         if node.op_type == "Clip" and name in self._highest:
-            low, high = self._bounds(node)
+            low, high = self._constants.bounds(node)
             return low is not None and low <= 0 and high is not None and high >= self._highest[name] * (1 - 1e-6)
         return node.op_type == "Relu" and name in self._highest
-
-    def _bounds(self, node: onnx.NodeProto) -> tuple[float | None, float | None]:
-        """Of a Clip; None for one that is not there or not constant."""
-        found = []
-        for place, name in ((1, "min"), (2, "max")):
-            bound = self._constants.get(node.input[place]) if len(node.input) > place else _attribute(node, name, None)
-            found.append(None if bound is None else float(bound))
-        return found[0], found[1]
 
     def _add_layer(self, node: onnx.NodeProto) -> None:
         weight = self._weights.get(node.input[1])
@@ -315,7 +261,7 @@ class _Reader:
         if weight is None and quantizer is None:
             return
         if weight is not None:
-            outputs_last = node.op_type == "MatMul" or (node.op_type == "Gemm" and not _attribute(node, "transB", 0))
+            outputs_last = node.op_type == "MatMul" or (node.op_type == "Gemm" and not attribute(node, "transB", 0))
             if outputs_last:
                 weight = weight.transposed()
             elif node.op_type == "ConvTranspose":
@@ -333,79 +279,15 @@ class _Reader:
     def _add(self, node: onnx.NodeProto) -> None:
         self._nodes.append(node)
         data = node.input if node.op_type in _READS_ALL else node.input[:1]
-        overshoots = node.op_type == "Resize" and _attribute(node, "mode", b"nearest") == b"cubic"
-        keeps = node.op_type in _KEEPS_SIGN.split() and not overshoots and self._pads_with_zeros(node)
+        overshoots = node.op_type == "Resize" and attribute(node, "mode", b"nearest") == b"cubic"
+        keeps = node.op_type in _KEEPS_SIGN.split() and not overshoots and self._constants.pads_with_zeros(node)
         keeps = keeps and all(map(self._is_never_negative, data))
-        lowest = self._bounds(node)[0] if node.op_type == "Clip" else None
+        lowest = self._constants.bounds(node)[0] if node.op_type == "Clip" else None
         if keeps or node.op_type in _NEVER_NEGATIVE.split() or (lowest is not None and lowest >= 0):
             self._never_negative.update(node.output)
 
     def _is_never_negative(self, name: str) -> bool:
         return name in self._never_negative or (name in self._constants and bool((self._constants[name] >= 0).all()))
-
-    def _pads_with_zeros(self, node: onnx.NodeProto) -> bool:
-        """Whether a Pad adds zeros, or what is there already; any other node adds nothing."""
-        if node.op_type != "Pad" or _attribute(node, "mode", b"constant") != b"constant":
-            return True
-        value = (
-            self._constants.get(node.input[2])
-            if len(node.input) > 2 and node.input[2]
-            else _attribute(node, "value", 0.0)
-        )
-        return value is not None and not np.any(value)
-
-    def _parameters(self, node: onnx.NodeProto) -> tuple[Floats, NDArray[Any]]:
-        """Scale and zero point, of the same shape."""
-        if _attribute(node, "block_size", 0):
-            raise self._error(
-                node, "is quantized in blocks; ncnn has one scale for each tensor or channel: quantize per channel"
-            )
-        given = [self._constants.get(name) for name in node.input[1:3] if name]
-        step = given[0] if given else None
-        if step is None or (len(given) > 1 and given[1] is None):
-            raise self._error(node, "computes its scale or zero point while running; quantize the model statically")
-        if step.ndim > 1 or not np.isfinite(step).all() or (step < 0).any():
-            raise self._error(
-                node, "has scales that are no list of positive numbers; quantize per tensor or per channel"
-            )
-        zero_point = given[1] if len(given) > 1 else None
-        if zero_point is None:
-            zero_point = np.zeros(step.shape, self._default_type(node))
-        return step.astype(np.float32), zero_point
-
-    def _default_type(self, node: onnx.NodeProto) -> np.dtype[Any]:
-        """That of a zero point which is not given."""
-        kind = _attribute(node, "output_dtype", 0)
-        if node.op_type == "QuantizeLinear":
-            return np.dtype(helper.tensor_dtype_to_np_dtype(kind)) if kind else np.dtype(np.uint8)
-        values = self._constants.get(node.input[0])
-        return np.dtype(np.int8) if values is None else values.dtype
-
-    def _along_axis(
-        self, node: onnx.NodeProto, step: Floats, zero_point: NDArray[Any], values: NDArray[Any]
-    ) -> tuple[Floats, NDArray[np.int32]]:
-        """Scales and zero points with as many axes as the values."""
-        shape = [1] * values.ndim
-        if step.size > 1:
-            axis = _attribute(node, "axis", 1)
-            if not -values.ndim <= axis < values.ndim or step.size != values.shape[axis]:
-                raise self._error(
-                    node, f"has {step.size} scales along axis {axis} of weights of shape {list(values.shape)}"
-                )
-            shape[axis] = step.size
-        return step.reshape(shape), zero_point.astype(np.int32).reshape(shape)
-
-    def _value(self, node: onnx.NodeProto) -> NDArray[Any]:
-        """Of a Constant."""
-        (attribute,) = node.attribute
-        value = helper.get_attribute_value(attribute)
-        if isinstance(value, onnx.TensorProto):
-            return numpy_helper.to_array(value, base_dir=str(self._path.parent))
-        if attribute.name in ("value_float", "value_floats"):
-            return np.array(value, np.float32)
-        if attribute.name in ("value_int", "value_ints"):
-            return np.array(value, np.int64)
-        raise self._error(node, f"holds {attribute.name}, which cannot be imported")
 
     def _float_model(self) -> onnx.ModelProto:
         """The nodes that the outputs need, and the constants that these need."""
@@ -415,7 +297,7 @@ class _Reader:
         for output in graph.output:
             if output.name in self._codes:
                 raise ModelError(
-                    f"{self._path}: output {output.name!r} is of integers; let a DequantizeLinear follow it"
+                    f"{self._constants.path}: output {output.name!r} is of integers; let a DequantizeLinear follow it"
                 )
             if output.name not in made and output.name in self._renamed:
                 nodes.append(
@@ -433,6 +315,3 @@ class _Reader:
         model.CopyFrom(self._model)
         model.graph.CopyFrom(helper.make_graph(kept[::-1], graph.name or "graph", inputs, graph.output, constants))
         return model
-
-    def _error(self, node: onnx.NodeProto, problem: str) -> ModelError:
-        return ModelError(f"{self._path}: {_title(node)}: {problem}")

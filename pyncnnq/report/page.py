@@ -30,7 +30,9 @@ def check_available() -> None:
     try:
         import jinja2  # noqa: F401
     except ImportError:
-        raise PyncnnqError("--report: needs Jinja2, which is not installed: pip install 'pyncnnq[report]'") from None
+        raise PyncnnqError(
+            "needs Jinja2, which is not installed: pip install 'pyncnnq[report]'", option="report"
+        ) from None
 
 
 def page(evaluation: Evaluation, analysis: Analysis, settings: Mapping[str, str], classes: Sequence[str] = ()) -> str:

@@ -535,7 +535,7 @@ DATA_FAULTS: dict[str, tuple[Callable[[Place], list[object]], list[str]]] = {
     "no-preprocessing": (images(), ["mean, norm, pixel not given", "--preset"]),
     "mean-of-4": (images("--mean=1,1,1,1", "--norm=1,1,1", "--pixel=RGB"), ["mean has 4 values", "3 channels"]),
     "gray-for-3-channels": (images("--mean=1", "--norm=1", "--pixel=GRAY"), ["the model takes 3 channels", "GRAY"]),
-    "size-of-words": (images(*OPTIONS, "--size=big"), ["--size 'big'"]),
+    "size-of-words": (images(*OPTIONS, "--size=big"), ["--size: 'big'"]),
     "unknown-preset": (images("--preset=imagenet"), ["imagenet-torch"]),
     "unknown-method": (images(*OPTIONS, "--method=kld"), ["unknown method 'kld'", "kl, minmax"]),
     "unknown-weight-bits": (images(*OPTIONS, "--weight-bits=7"), ["unknown weight bits '7'", "ncnn"]),

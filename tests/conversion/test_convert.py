@@ -117,7 +117,7 @@ def test_weights_are_not_rounded(tmp_path: Path) -> None:
 
 def test_lengths_that_pnnx_cannot_guess_are_given(tmp_path: Path) -> None:
     source = fixed_inside(tmp_path / "net.onnx")
-    pyncnnq.convert(source, tmp_path / "net", shapes=["1,3,20,20", "1,3,40,10"], workers=1)
+    pyncnnq.convert(source, tmp_path / "net", shape=["1,3,20,20", "1,3,40,10"], workers=1)
     image = random(3, 25, 16)
     found = run_ncnn(tmp_path / "net.param", tmp_path / "net.bin", {"in0": image}, ["out0"])["out0"]
     assert sqnr(run_onnx(source, image=image[None])[0], found) > 100
@@ -126,7 +126,7 @@ def test_lengths_that_pnnx_cannot_guess_are_given(tmp_path: Path) -> None:
 @pytest.mark.parametrize("shapes", [[], ["1,3,40,48", "1,3,64,32"], ["image=1,3,40,48", "in0=1,3,64,32"]])
 def test_height_and_width_that_are_not_fixed(tmp_path: Path, shapes: list[str]) -> None:
     source = classifier(tmp_path / "dynamic.onnx", height="h", width="w", batch="n")
-    converted = pyncnnq.convert(source, tmp_path / "net", shapes=shapes, workers=1)
+    converted = pyncnnq.convert(source, tmp_path / "net", shape=shapes, workers=1)
     assert str(converted.original.inputs[0]) == "1,3,?,?"
     for height, width in ((24, 56), (61, 35)):
         image = random(3, height, width)
@@ -136,7 +136,7 @@ def test_height_and_width_that_are_not_fixed(tmp_path: Path, shapes: list[str]) 
 
 def test_a_sequence_whose_length_is_not_fixed(tmp_path: Path) -> None:
     source = lstm(tmp_path / "lstm.onnx", "t")
-    pyncnnq.convert(source, tmp_path / "net", shapes=["12,1,10", "7,1,10"], workers=1)
+    pyncnnq.convert(source, tmp_path / "net", shape=["12,1,10", "7,1,10"], workers=1)
     for length in (12, 7, 20):
         x = random(length, 10)
         found = run_ncnn(tmp_path / "net.param", tmp_path / "net.bin", {"in0": x}, ["out0"])["out0"]
@@ -242,7 +242,7 @@ FAULTS: dict[str, tuple[Callable[[Path], list[object]], list[str]]] = {
         ["1,3,32,32", "1,4,32,32"],
     ),
     "axes": (lambda folder: [classifier(folder / "a.onnx"), "--shape", "3,32,32"], ["4 axes", "batch axis"]),
-    "no shape": (lambda folder: [classifier(folder / "a.onnx"), "--shape", "1,3,x"], ["--shape '1,3,x'"]),
+    "no shape": (lambda folder: [classifier(folder / "a.onnx"), "--shape", "1,3,x"], ["--shape: '1,3,x'"]),
     "unknown input": (
         lambda folder: [classifier(folder / "a.onnx"), "--shape", "picture=1,3,32,32"],
         ["'picture'", "image"],

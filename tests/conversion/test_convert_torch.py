@@ -92,7 +92,7 @@ def assert_agrees(module: Any, files: tuple[Path, Path], *shape: int) -> None:
 
 def test_a_module(tmp_path: Path) -> None:
     module = ResNet().train()
-    converted = pyncnnq.convert(module, tmp_path / "net", shapes=["1,3,64,64"], workers=1)
+    converted = pyncnnq.convert(module, tmp_path / "net", shape=["1,3,64,64"], workers=1)
     assert module.training  # as it was
     module.eval()
     assert converted.check is not None
@@ -156,5 +156,5 @@ def test_what_is_not_traced_torchscript(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="shape of each"):
         pyncnnq.convert(module, tmp_path / "net")
     with pytest.raises(InputError, match="cannot convert a value of OrderedDict"):
-        pyncnnq.convert(module.state_dict(), tmp_path / "net", shapes=["1,3,64,64"])
+        pyncnnq.convert(module.state_dict(), tmp_path / "net", shape=["1,3,64,64"])
     assert not list(tmp_path.glob("net*"))

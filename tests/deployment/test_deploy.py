@@ -206,7 +206,7 @@ def test_sequences_of_a_length_that_is_not_fixed(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for number in range(6):
         np.save(data / f"{number}.npy", rng.normal(0, 1, (8 + number, 10)).astype(np.float32))
-    result = pyncnnq.deploy(source, tmp_path / "out", data, shapes=["12,1,10", "9,1,10"], recipe="table", workers=1)
+    result = pyncnnq.deploy(source, tmp_path / "out", data, shape=["12,1,10", "9,1,10"], recipe="table", workers=1)
     assert result.converted.check is not None
     assert result.converted.check.outputs[0].sqnr > 100
     assert {layer.type for layer in result.optimized.int8.summary.quantized} >= {"LSTM"}

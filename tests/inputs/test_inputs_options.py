@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pyncnnq.commands.spelling import spell_error
 from pyncnnq.errors import InputError
 from pyncnnq.inputs import (
     PRESETS,
@@ -50,26 +51,27 @@ def config(tmp_path: Path, text: str) -> Path:
 
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=4))
 def test_values_round_trip(values: list[float]) -> None:
-    assert parse_values(",".join(map(repr, values)), "--mean") == tuple(values)
+    assert parse_values(",".join(map(repr, values)), "mean") == tuple(values)
 
 
 @given(st.text("0123456789,-.:abcdehiklnorst ", max_size=14))
 def test_any_text_is_parsed_or_refused_by_name(text: str) -> None:
     for parse, name in (
-        (parse_size, "--size"),
-        (parse_resize, "--resize"),
-        (lambda t: parse_values(t, "--mean"), "--mean"),
+        (parse_size, "size"),
+        (parse_resize, "resize"),
+        (lambda t: parse_values(t, "mean"), "mean"),
     ):
         try:
             parse(text)
         except InputError as error:
-            message = str(error)
-            assert message.startswith(f"{name} {text!r}")
+            option, message = error.option, str(error)
+            assert option == name
+            assert message.startswith(f"{name}: {text!r}: ")
 
 
 @pytest.mark.parametrize("text", ["", "224", "224,", "1,2,3", "a,b", "-1,5", "2.5,3"])
 def test_bad_sizes(text: str) -> None:
-    with pytest.raises(InputError, match="--size"):
+    with pytest.raises(InputError, match=r"^size: "):
         parse_size(text)
 
 
@@ -109,19 +111,19 @@ def test_values_that_do_not_fit_each_other(change: dict[str, object], message: s
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: InputOptions(pixel="CMYK"), "pixel 'CMYK': expected one of RGB"),  # type: ignore[arg-type]
-        (lambda: InputOptions(resize="crop"), r"resize 'crop': expected stretch, letterbox"),  # type: ignore[arg-type]
-        (lambda: InputOptions(resize=3), r"resize 3: expected stretch, letterbox"),  # type: ignore[arg-type]
-        (lambda: InputOptions(size=16), r"size 16: expected two whole numbers"),  # type: ignore[arg-type]
-        (lambda: InputOptions(size=(16.0, 16.0)), r"size \(16.0, 16.0\): expected two whole numbers"),  # type: ignore[arg-type]
-        (lambda: InputOptions(size=(16, 16, 3)), r"size \(16, 16, 3\): expected two"),  # type: ignore[arg-type]
-        (lambda: InputOptions(mean=104), r"mean 104: expected a number for each channel"),  # type: ignore[arg-type]
+        (lambda: InputOptions(pixel="CMYK"), "pixel: 'CMYK': expected one of RGB"),  # type: ignore[arg-type]
+        (lambda: InputOptions(resize="crop"), r"resize: 'crop': expected stretch, letterbox"),  # type: ignore[arg-type]
+        (lambda: InputOptions(resize=3), r"resize: 3: expected stretch, letterbox"),  # type: ignore[arg-type]
+        (lambda: InputOptions(size=16), r"size: 16: expected two whole numbers"),  # type: ignore[arg-type]
+        (lambda: InputOptions(size=(16.0, 16.0)), r"size: \(16.0, 16.0\): expected two whole numbers"),  # type: ignore[arg-type]
+        (lambda: InputOptions(size=(16, 16, 3)), r"size: \(16, 16, 3\): expected two"),  # type: ignore[arg-type]
+        (lambda: InputOptions(mean=104), r"mean: 104: expected a number for each channel"),  # type: ignore[arg-type]
         (lambda: Preprocessing((60000, 60000), (0.0,) * 3, (1.0,) * 3, "RGB"), "size 60000,60000 .* too large"),
         (lambda: Preprocessing((4, 4), (0.0,) * 3, (1.0,) * 3, "RGB", Resize("short-side", 10**11)), "too large"),
         (lambda: InputOptions(preset="caffe"), "preset 'caffe' is unknown"),
         (lambda: Resize("crop"), "resize 'crop': expected stretch, letterbox or short-side"),  # type: ignore[arg-type]
         (lambda: Resize("short-side"), "short-side needs a length of at least 1, not 0"),
-        (lambda: Preprocessing((1, 1), (0.0,), (1.0,), "gray"), "pixel 'gray': expected one of"),  # type: ignore[arg-type]
+        (lambda: Preprocessing((1, 1), (0.0,), (1.0,), "gray"), "pixel: 'gray': expected one of"),  # type: ignore[arg-type]
     ],
 )
 def test_python_users_get_errors_too(make: Callable[[], object], message: str) -> None:
@@ -178,12 +180,12 @@ def test_word_shapes_round_trip(shapes: list[list[int]]) -> None:
     ("words", "message"),
     [
         (["mean=[1,2"], r"mean=\[1,2: expected \[a,b,c\]"),
-        (["mean=[1,x]"], r"mean= '1,x': expected numbers"),
+        (["mean=[1,x]"], r"mean='1,x': expected numbers"),
         (["mean=[]"], r"mean=\[\]: expected"),
         (["mean="], r"mean=: expected"),
         (["shape=[2.5,1]"], r"expected whole numbers"),
         (["shape=[1,2,3,4,5]"], r"at most four"),
-        (["pixel=CMYK"], r"pixel= 'CMYK': expected one of RGB"),
+        (["pixel=CMYK"], r"pixel='CMYK': expected one of RGB"),
         (["pixel=RAW"], r"pixel=RAW: ncnn2table accepts the word"),
         (["type=2"], r"type=2: expected 0 \(images\) or 1"),
         (["thread=0"], r"thread=0: expected"),
@@ -250,7 +252,7 @@ def test_options_repeat_in_input_order_or_apply_to_all() -> None:
     ]
     with pytest.raises(InputError, match="the command line describes 3 inputs, the model has 2"):
         resolve(layers[:2], [IMAGES] * 2, ("the command line", rows))
-    with pytest.raises(InputError, match="--size is given for 2 inputs, --pixel for 3"):
+    with pytest.raises(InputError, match="`size=` is given for 2 inputs, `pixel=` for 3"):
         parse_options(pixel=["RGB"] * 3, size=["4,4"] * 2)
 
 
@@ -279,9 +281,9 @@ def test_what_is_missing_is_named_with_options_that_cure_it(
 ) -> None:
     with pytest.raises(InputError, match=f"input '{layer.name}': {', '.join(missing)} not given") as caught:
         one(layer, parse_options(**options))
-    message = str(caught.value)
+    message = spell_error(caught.value)
     assert ("--preset none" in message) == (missing != ["size"])
-    command = message.split("pyncnnq calibrate model.param model.bin images/ ")[1].split(";")[0].split()
+    command = message.split("trained with, such as ")[1].split(";")[0].split()
     cure = {option.removeprefix("--"): [value] for option, value in zip(command[::2], command[1::2], strict=True)}
     assert list(cure) == missing
     one(layer, parse_options(**options, **cure))
@@ -299,7 +301,7 @@ def test_what_is_missing_is_named_with_options_that_cure_it(
         (DATA, {**CAFFE, "mean": ["104"]}, "input 'data': mean has 1 value, pixel BGR has 3 channels"),
         (InputLayer("x", 299, 299, 3), {"preset": ["imagenet-torch"]}, "short-side:256 is too small to cut 299,299"),
         (DATA, {"preset": ["imagenet"]}, "preset 'imagenet' is unknown: there are imagenet-torch, imagenet-caffe, tf"),
-        (DATA, {"pixel": ["RGBB"]}, "--pixel 'RGBB': expected one of RGB, BGR, GRAY, RGBA, BGRA"),
+        (DATA, {"pixel": ["RGBB"]}, "pixel: 'RGBB': expected one of RGB, BGR, GRAY, RGBA, BGRA"),
     ],
 )
 def test_contradictions(layer: InputLayer, options: dict[str, list[str]], message: str) -> None:
@@ -389,8 +391,8 @@ def test_config_holds_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         ("[[input]]\nmean = [true]", r"mean: found \[True\], expected a list of numbers"),
         ("[[input]]\nnorm = []", r"norm: found \[\], expected"),
         ("[[input]]\npixel = 3", r"pixel: found 3, expected a string"),
-        ("[[input]]\npixel = 'X'", r"pixel 'X': expected one of RGB"),
-        ("[[input]]\nresize = 'crop'", r"resize 'crop': expected stretch"),
+        ("[[input]]\npixel = 'X'", r"pixel: 'X': expected one of RGB"),
+        ("[[input]]\nresize = 'crop'", r"resize: 'crop': expected stretch"),
         ("[[input]]\npreset = 'x'", r"preset 'x' is unknown"),
         ("[[input]]\ndata = 3", r"data: found 3, expected a path"),
         ("[input]\nsize = [1, 1]", r"input: expected a table for each model input, headed \[\[input\]\]"),
