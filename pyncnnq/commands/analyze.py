@@ -12,7 +12,8 @@ import click
 
 from pyncnnq.commands.data_request import DataRequest
 from pyncnnq.commands.options import PATH, data_options, model_arguments, output_options
-from pyncnnq.evaluation.analyze import MOST_SAMPLES, Analysis, LayerDiagnosis, analyze_on
+from pyncnnq.evaluation.analyze import MOST_SAMPLES, analyze_on
+from pyncnnq.evaluation.findings import Analysis, LayerDiagnosis
 from pyncnnq.inputs import pick
 from pyncnnq.model import load_model
 from pyncnnq.report.facts import finite
