@@ -180,14 +180,17 @@ def folded_demo() -> tuple[QuantizedModel, dict[str, float]]:
     folded, folded_table, blobs = fold_zero_points(model, table)
     assert blobs
     int8 = pyncnnq.quantize(folded, folded_table)
-    readers = {layer.bottoms[0]: layer.name for layer in folded.layers if needs_activation_scale(layer)}
-    zeros = {blob: 127 / float(folded_table[readers[blob]][0]) for blob in blobs}
-    # The sign is turned where a layer writes what is never above the zero point, by a Clip or a ReLU of weights < 0.
     exact = run(model)
     with TemporaryDirectory() as folder:
         stored = run(saved(pyncnnq.dequantize(int8), Path(folder), "floats"))
-    signs = {blob: np.sign(np.corrcoef(exact[blob].ravel(), stored[blob].ravel())[0, 1]) for blob in blobs}
-    storage = {blob: BlobStorage(np.array([signs[blob]]), np.array([zeros[blob]])) for blob in blobs}
+    known = [127 / float(folded_table[layer.name][0]) for layer in folded.layers if needs_activation_scale(layer)]
+    zeros, storage = {}, {}
+    for blob in blobs:
+        sign = np.sign(np.corrcoef(exact[blob].ravel(), stored[blob].ravel())[0, 1])
+        # Weights are rounded, so that the zero point is only nearly the difference.
+        difference = np.median(exact[blob] - sign * stored[blob])
+        zeros[blob] = min(known, key=lambda zero, near=difference: abs(zero - near))
+        storage[blob] = BlobStorage(np.array([sign]), np.array([zeros[blob]]))
     int8.manifest = Manifest(blobs=storage)
     return int8, zeros
 
