@@ -216,5 +216,5 @@ def _require_close(original: Original, outputs: Sequence[CheckedOutput], runtime
         )
         raise PyncnnqError(
             f"{original.source}: pnnx has not converted it faithfully: output {output} {told}, expected at least "
-            f"{LEAST_SQNR:g} dB; do --shape and --size fit the model? Else {_ADVICE}"
+            f"{LEAST_SQNR:g} dB; do `shape=` and `size=` fit the model? Else {_ADVICE}"
         )

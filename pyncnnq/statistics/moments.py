@@ -1,4 +1,4 @@
-"""Mean and variance of what the weights of a layer are multiplied with."""
+"""Mean and variance of the numbers that the weights of a layer are multiplied with."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _BINS = 4096
 
 @dataclass(frozen=True)
 class InputMoments:
-    """What is known of a layer's input.
+    """Mean and variance of a layer's input.
 
     Attributes:
-        means: E[x] of what each weight of an output is multiplied with, shape (groups, weights of an output).
+        means: E[x] for each weight of an output, shape (groups, weights of an output).
         variance: Var[x] around these, one number for all.
     """
 
@@ -29,10 +29,10 @@ class InputMoments:
 
 
 def input_moments(layer: Layer, blob: BlobStatistics) -> InputMoments:
-    """The moments of the input of a layer of ACTIVATION_TYPES; means of 0 where they are not known.
+    """Return the moments of the input of a layer of ACTIVATION_TYPES; means of 0 where they are not known.
 
-    The variance is the mean square of all values less that of the channels' means, and what rounding to int8 adds,
-    which keeps even a constant input from being exact.
+    The variance is the mean square of all values less that of the channels' means, plus the variance of rounding to
+    int8, which keeps even a constant input from being exact.
     """
     channels = input_channels(layer)
     groups = layer.params.get_int(7, 1) if layer.type == "ConvolutionDepthWise" else 1
@@ -46,7 +46,8 @@ def input_moments(layer: Layer, blob: BlobStatistics) -> InputMoments:
 
 
 def input_means(layer: Layer, channel_means: NDArray[np.float64]) -> NDArray[np.float64] | None:
-    """E[x] of each input channel (InnerProduct: element), shape (input channels,); None where they are not known."""
+    """Return E[x] of each input channel (InnerProduct: element), shape (input channels,); None where they are not
+    known."""
     channels = input_channels(layer)
     if channel_means.size == 0 or channels % channel_means.size != 0:
         return None

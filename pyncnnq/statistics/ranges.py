@@ -82,7 +82,7 @@ def channel_ranges(
         model, samples, inputs, pool, strict, progress: see `observe_samples`.
 
     Returns:
-        For each observed blob, by name, its ranges; siblings behind a Split are found under the blob that the Split
+        For each observed blob, by name, its ranges; copies behind a Split go by the name of the blob that the Split
         copies.  A blob whose number of channels changes from sample to sample is left out.
 
     Raises:
