@@ -65,7 +65,7 @@ def analyze_command(
 
 
 def _print(result: Analysis) -> None:
-    columns = ("layer", "type", "in float", "alone", "with all", "weights", "cut off", "range")
+    columns = ("layer", "type", "in float", "alone", "with all", "weights", "clipped", "range")
     print_table(columns, [_row(one) for one in result.layers], numeric=columns[2:])
     for step in result.curve:
         click.echo(f"{_all_but(step.in_float)}: {step.sqnr:.2f} dB, {step.int8_macs:.1f} % of multiplications in int8")

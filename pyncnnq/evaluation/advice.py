@@ -33,7 +33,7 @@ def faults(layer: LayerDiagnosis) -> tuple[str, ...]:
         )
     elif layer.saturation is not None and layer.saturation > _MUCH_CLIPPED and layer.local_sqnr < _BAD_LAYER:
         lines.append(
-            f"{layer.saturation:.1f} % of its input values are cut off: the activation scale is too large for this data"
+            f"{layer.saturation:.1f} % of its input values are clipped: the activation scale is too large for this data"
         )
     return tuple(lines)
 
