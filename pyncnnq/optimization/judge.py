@@ -147,7 +147,9 @@ class Judge:
         """
         with tempfile.TemporaryDirectory(prefix="pyncnnq-") as folder:
             made = [draft.finish(self._choices) for draft in drafts]
-            files = [one.int8.stored(Path(folder), str(index)).files for index, one in enumerate(made)]
+            files = [(Path(folder) / f"{index}.param", Path(folder) / f"{index}.bin") for index in range(len(made))]
+            for one, (param, bin_path) in zip(made, files, strict=True):
+                one.int8.save(param, bin_path)
             models = [self._reference, *files]
             found = compare_outputs(
                 models,
