@@ -23,7 +23,7 @@ from pyncnnq.model import Model
 from pyncnnq.quantization.manifest import manifest_of
 from pyncnnq.quantization.storage import PLAIN, BlobStorage, Floats
 from pyncnnq.runtime.protocol import Job
-from pyncnnq.statistics.ranges import by_channel
+from pyncnnq.statistics.channels import channel_rows
 
 AS_FLOAT, SHIFTED, CHANNELS_SHIFTED, CHANNELS_SCALED = "as in float", "shifted", "channels shifted", "channels scaled"
 
@@ -93,11 +93,11 @@ class _Summing:
 
 def blob_sums(exact: NDArray[np.float32], others: Sequence[NDArray[np.float32]]) -> BlobSums:
     """Return the sums of a blob of one sample in the float model and in others."""
-    x = by_channel(exact.astype(np.float64))
+    x = channel_rows(exact.astype(np.float64))
     y, yy, xy = [], [], []
     for other in others:
         if other.shape == exact.shape:
-            values = by_channel(other.astype(np.float64))
+            values = channel_rows(other.astype(np.float64))
             y.append(values.sum(axis=1))
             yy.append(np.square(values).sum(axis=1))
             xy.append((x * values).sum(axis=1))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pyncnnq.model import Layer, Model
 from pyncnnq.quantization.storage import BlobStorage, Floats
 from pyncnnq.runtime.protocol import Job
+from pyncnnq.statistics.channels import along_channels
 
 if TYPE_CHECKING:
     from pyncnnq.runtime.network import Network
@@ -121,18 +122,15 @@ def stored(blob: NDArray[np.float32], storage: BlobStorage) -> NDArray[np.float3
     """Return a blob of the float model as the int8 model stores it."""
     if storage.is_plain:
         return blob
-    return ((blob - _along(storage.offset, blob)) / _along(storage.gain, blob)).astype(np.float32)
+    gain, offset = along_channels(storage.gain, blob), along_channels(storage.offset, blob)
+    return ((blob - offset) / gain).astype(np.float32)
 
 
 def meant(blob: NDArray[np.float32], storage: BlobStorage) -> Floats:
     """Return the values of the float model that a blob of the int8 model stands for."""
-    values = blob.astype(np.float64)
-    return values if storage.is_plain else values * _along(storage.gain, blob) + _along(storage.offset, blob)
-
-
-def _along(values: Floats, blob: NDArray[np.float32]) -> Floats:
-    """Return values by channel in a shape that meets the channels of a blob: a matrix has its channels in columns."""
-    return values.reshape(-1, *[1] * (blob.ndim - 1)) if blob.ndim > 2 else values
+    if storage.is_plain:
+        return blob.astype(np.float64)
+    return blob * along_channels(storage.gain, blob) + along_channels(storage.offset, blob)
 
 
 def alone(layer: Layer) -> Model:

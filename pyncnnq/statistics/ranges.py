@@ -18,6 +18,7 @@ from pyncnnq.runtime.pool import WorkerPool
 from pyncnnq.runtime.progress import Update
 from pyncnnq.runtime.protocol import Job
 from pyncnnq.runtime.run import run_job
+from pyncnnq.statistics.channels import channel_rows
 from pyncnnq.statistics.observed import ObservedBlob, check_readers, not_finite, observed_blobs
 
 Floats = NDArray[np.float64]
@@ -25,7 +26,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class ChannelRanges:
-    """What the channels of one blob hold (see `by_channel`), in its own units; each array has shape (channels,).
+    """What the channels of one blob hold (see pyncnnq/statistics/channels.py), in its own units; each array has shape (channels,).
 
     Attributes:
         min, max: the smallest and the largest value.
@@ -160,18 +161,9 @@ class ChannelSums:
     zeros: Floats
 
 
-def by_channel(blob: Floats) -> Floats:
-    """Return the values of each channel of a blob of 1 to 4 dimensions, shape (channels, values).
-
-    A channel is what one input weight sees: the channel of a blob of 3 or 4 dimensions, the column of a matrix, the
-    element of a vector.
-    """
-    return blob.T if blob.ndim == 2 else blob.reshape(blob.shape[0], -1)
-
-
 def channel_sums(blob: Floats) -> ChannelSums:
     """Return what one sample's blob adds to the ranges of its channels."""
-    channels = by_channel(blob)
+    channels = channel_rows(blob)
     return ChannelSums(
         count=channels.shape[1],
         min=channels.min(axis=1),
