@@ -26,7 +26,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class ChannelRanges:
-    """What the channels of one blob hold (see pyncnnq/statistics/channels.py), in its own units; each array has shape (channels,).
+    """What the channels of one blob hold, in its own units; each array has shape (channels,).
 
     Attributes:
         min, max: the smallest and the largest value.
