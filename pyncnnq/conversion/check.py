@@ -209,12 +209,12 @@ def _require_close(original: Original, outputs: Sequence[CheckedOutput], runtime
     for output in outputs:
         if output.sqnr >= LEAST_SQNR:
             continue
-        told = (
+        distance = (
             f"is {output.sqnr:.1f} dB from that of {runtime}"
             if math.isfinite(output.sqnr)
             else f"is not finite, or not of the size it has in {runtime}"
         )
         raise PyncnnqError(
-            f"{original.source}: pnnx has not converted it faithfully: output {output} {told}, expected at least "
+            f"{original.source}: pnnx has not converted it faithfully: output {output} {distance}, expected at least "
             f"{LEAST_SQNR:g} dB; do `shape=` and `size=` fit the model? Else {_ADVICE}"
         )

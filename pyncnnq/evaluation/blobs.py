@@ -49,7 +49,7 @@ class BlobSumsJob(Job):
 
 @dataclass(frozen=True, kw_only=True)
 class BlobSums:
-    """Sums of one blob by channel, x in the float model, y in another; arrays of shape (channels,).
+    """Sums of a blob by channel, x in the float model, y in another; arrays of shape (channels,).
 
     Attributes:
         shape: of the blob, in NumPy's order.
@@ -81,11 +81,11 @@ class _Summing:
     def take(self, inputs: Sequence[tuple[str, Any]], _paths: Sequence[Path]) -> list[BlobSums]:
         # Blob by blob, so that no more than one of each model is held.
         blobs = zip(*(network.blobs(inputs, self._blobs, packed=False) for network in self._networks), strict=True)
-        found = []
+        sums = []
         with np.errstate(all="ignore"):
             for (_, exact), *others in blobs:
-                found.append(blob_sums(np.array(exact), [np.array(mat) for _, mat in others]))
-        return found
+                sums.append(blob_sums(np.array(exact), [np.array(mat) for _, mat in others]))
+        return sums
 
     def result(self) -> None:
         return None
@@ -168,8 +168,8 @@ def noise(sums: BlobSums, storage: BlobStorage, other: int) -> Floats:
     y, yy, xy = sums.y[other], sums.yy[other], sums.xy[other]
     with np.errstate(all="ignore"):
         squares = gain**2 * yy + 2 * gain * offset * y + offset**2 * sums.count
-        found = squares + sums.xx - 2 * gain * xy - 2 * offset * sums.x
-        return np.where(np.isfinite(found), np.where(found > _EXACT * (squares + sums.xx), found, 0.0), np.inf)
+        powers = squares + sums.xx - 2 * gain * xy - 2 * offset * sums.x
+        return np.where(np.isfinite(powers), np.where(powers > _EXACT * (squares + sums.xx), powers, 0.0), np.inf)
 
 
 def sqnr(sums: BlobSums, storage: BlobStorage, other: int) -> float:

@@ -90,7 +90,7 @@ class Evaluation:
 
     @property
     def figures(self) -> list[Figure]:
-        """Those of the task and of the metric."""
+        """The figures of the task and of the metric."""
         return [*(self.task.figures if self.task else ()), *([self.score] if self.score else ())]
 
 

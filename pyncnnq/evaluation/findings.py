@@ -41,8 +41,8 @@ class Histogram:
 
 @dataclass(frozen=True, kw_only=True)
 class WorstRow:
-    """The output of a layer whose weights suffer most: its number from 0, the SQNR of its weights in dB, and that of
-    the median output."""
+    """The output of a layer whose weights suffer most: its number from 0, and the SQNR of its weights and of the median
+    output's in dB."""
 
     output: int
     sqnr: float

@@ -100,12 +100,12 @@ def _look_up(path: Path, known: dict[str, int], folder: Path, source: str) -> in
         names.insert(0, absolute.relative_to(folder).as_posix())
     # A table may lie elsewhere than its files, and name them from any folder above them.
     names += ["/".join(absolute.parts[-count:]) for count in (2, 3)]
-    found = next((known[name] for name in names if name in known), None)
-    if found is None:
+    label = next((known[name] for name in names if name in known), None)
+    if label is None:
         raise InputError(
             f"--labels {source}: has no line for {path}; lines are `file,class`, the file as {names[0]} or {path.name}"
         )
-    return found
+    return label
 
 
 def _by_names(source: str, names: Sequence[str], paths: Sequence[Path]) -> list[int]:

@@ -57,15 +57,15 @@ class Classification(Task):
 
     def figures(self, records: Sequence[Rankings], labels: Sequence[int] | None, paths: Sequence[Path]) -> list[Figure]:
         outputs = [name for name in records[0] if all(name in record for record in records)]
-        found = []
+        figures = []
         for name in outputs:
-            found += _agreements([record[name] for record in records], f" of {name}" if len(outputs) > 1 else "")
+            figures += _agreements([record[name] for record in records], f" of {name}" if len(outputs) > 1 else "")
         if labels is None:
-            return found
+            return figures
         if not outputs:
             raise InputError("labels: none of the outputs is a vector of scores in all samples; give a metric instead")
         _check_labels(labels, paths, outputs[0], records[0][outputs[0]].size)
-        return found + _accuracies([record[outputs[0]] for record in records], labels)
+        return figures + _accuracies([record[outputs[0]] for record in records], labels)
 
 
 CLASSIFICATION = Classification()
@@ -96,11 +96,11 @@ def _top(values: NDArray[np.float32]) -> tuple[tuple[int, ...], tuple[float, ...
 def _agreements(rankings: Sequence[Ranking], of_output: str) -> list[Figure]:
     """Return in how many samples the int8 model has the float model's first place first, and among its first five."""
     first = percentage([ranking.agrees for ranking in rankings])
-    found = [Figure(name=f"top-1 agreement{of_output}", unit="%", values=(None, first))]
+    figures = [Figure(name=f"top-1 agreement{of_output}", unit="%", values=(None, first))]
     if _has_top5(rankings):
         among = percentage([ranking.places[0][0] in ranking.places[1] for ranking in rankings])
-        found.append(Figure(name=f"top-{TOP} agreement{of_output}", unit="%", values=(None, among)))
-    return found
+        figures.append(Figure(name=f"top-{TOP} agreement{of_output}", unit="%", values=(None, among)))
+    return figures
 
 
 def _accuracies(rankings: Sequence[Ranking], labels: Sequence[int]) -> list[Figure]:
@@ -108,11 +108,11 @@ def _accuracies(rankings: Sequence[Ranking], labels: Sequence[int]) -> list[Figu
     pairs = list(zip(rankings, labels, strict=True))
     right = [[ranking.places[model][:1] == (label,) for ranking, label in pairs] for model in range(2)]
     values = percentage(right[0]), percentage(right[1])
-    found = [Figure(name="top-1", unit="%", values=values, change=paired_difference(*right))]
+    figures = [Figure(name="top-1", unit="%", values=values, change=paired_difference(*right))]
     if _has_top5(rankings):
         among = [percentage([label in ranking.places[model] for ranking, label in pairs]) for model in range(2)]
-        found.append(Figure(name=f"top-{TOP}", unit="%", values=(among[0], among[1])))
-    return found
+        figures.append(Figure(name=f"top-{TOP}", unit="%", values=(among[0], among[1])))
+    return figures
 
 
 def _has_top5(rankings: Sequence[Ranking]) -> bool:
