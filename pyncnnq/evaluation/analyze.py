@@ -19,7 +19,7 @@ from pyncnnq.inputs import InputOptions, pick
 from pyncnnq.inputs.data import CalibrationData, Data, find_chosen
 from pyncnnq.inputs.resolve import InputSpec
 from pyncnnq.model import Model
-from pyncnnq.model.quantizable import is_int8, require_float
+from pyncnnq.model.checks import require_float
 from pyncnnq.quantization import dequantize
 from pyncnnq.quantization.storage import BlobStorage
 from pyncnnq.rewrites.fusing import fuse
@@ -78,7 +78,7 @@ def analyze_on(
     """Analyze an int8 model on data that `pyncnnq.inputs.data.find_data` returned; see `analyze`."""
     files_of(model, int8)
     require_float(model)
-    if not any(map(is_int8, int8.layers)):
+    if not any(layer.op.is_int8 for layer in int8.layers):
         raise ModelError(f"{int8.param_path}: has no int8 layer to analyze")
     inputs = list(zip(model.inputs, data.inputs, strict=True))
     with WorkerPool(workers, most=len(data.samples)) as pool, tempfile.TemporaryDirectory(prefix="pyncnnq-") as name:

@@ -17,7 +17,6 @@ from pyncnnq.evaluation.local import LocalError, LoneLayer, alone
 from pyncnnq.evaluation.weights import row_noise, weight_bits
 from pyncnnq.model import Layer, Model
 from pyncnnq.model.macs import macs
-from pyncnnq.model.quantizable import is_int8
 from pyncnnq.quantization.storage import BlobStorage, Floats
 from pyncnnq.statistics.observe import Statistics
 
@@ -60,7 +59,7 @@ class Int8Layers:
         complete = [layer for layer in int8.layers if all(blob in shapes for blob in (*layer.bottoms, *layer.tops))]
         self.macs = macs(complete, shapes)
         # Only where all that a layer reads and writes is known in both models can it be judged.
-        self._int8 = {layer.name: layer for layer in complete if is_int8(layer) and layer.name in self._exact}
+        self._int8 = {layer.name: layer for layer in complete if layer.op.is_int8 and layer.name in self._exact}
 
     def alone(self, unchained: Model, folder: Path) -> dict[str, LoneLayer]:
         """Write each of them, as it is in the int8 model without chains, into files of its own."""

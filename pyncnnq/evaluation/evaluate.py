@@ -19,7 +19,6 @@ from pyncnnq.inputs import InputOptions
 from pyncnnq.inputs.data import CalibrationData, Data, find_chosen
 from pyncnnq.model import Model
 from pyncnnq.model.macs import macs
-from pyncnnq.model.quantizable import is_int8
 from pyncnnq.runtime.pool import WorkerPool
 from pyncnnq.runtime.progress import Progress, silent
 from pyncnnq.runtime.run import run_job
@@ -185,7 +184,7 @@ def evaluate_on(
         speed=_speed(profiled, threads),
         bytes=(_size(models[0]), _size(models[1])),
         macs=sum(counts.values()),
-        int8_macs=sum(counts.get(layer.name, 0) for layer in int8.layers if is_int8(layer)),
+        int8_macs=sum(counts.get(layer.name, 0) for layer in int8.layers if layer.op.is_int8),
         samples=[
             _sample(path, truth[place] if truth else None, sample, chosen)
             for place, (path, sample) in enumerate(zip(paths, compared, strict=True))

@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from pyncnnq.model.macs import Shape
+from pyncnnq.model.ops import Shape
 from pyncnnq.runtime.protocol import Job
 
 _WARM_UP, _LEAST_RUNS, _MOST_RUNS = 3, 5, 30

@@ -6,16 +6,15 @@ import numpy as np
 
 from pyncnnq.evaluation.blobs import CHANNELS_SCALED, kind_of
 from pyncnnq.model import Layer
-from pyncnnq.model.quantizable import int8_weights, is_int8
 from pyncnnq.quantization.storage import BlobStorage, Floats
 
 
 def weight_bits(layer: Layer) -> int:
     """Return how many bits the largest int8 weight of a layer needs, its sign included; 32 for a layer without int8
     weights."""
-    if not is_int8(layer):
+    if not layer.op.is_int8:
         return 32
-    weights = [layer.weights[weight.weight] for weight in int8_weights(layer)]
+    weights = [layer.weights[weight.weight] for weight in layer.op.int8_weights()]
     numbers = [weight.data.view(np.int8).astype(np.int16) for weight in weights if weight.format == "int8"]
     largest = max((int(np.abs(values).max()) for values in numbers), default=0)
     return largest.bit_length() + 1 if largest else 32
@@ -37,7 +36,7 @@ def row_noise(exact: Layer, rough: Layer, bottom: BlobStorage, top: BlobStorage)
         return None
     sign = bottom.gain[0] * top.gain[0]  # -1 where one of the blobs is stored with the other sign
     signal, noise = [], []
-    for weight in int8_weights(exact):
+    for weight in exact.op.int8_weights():
         pair = exact.weights.get(weight.weight), rough.weights.get(weight.weight)
         if pair[0] is None or pair[1] is None or pair[0].data.size != pair[1].data.size:
             return None

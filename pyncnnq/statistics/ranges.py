@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pyncnnq.inputs.resolve import InputSpec
 from pyncnnq.model import Model
-from pyncnnq.model.quantizable import require_float
+from pyncnnq.model.checks import require_float
 from pyncnnq.runtime.pool import WorkerPool
 from pyncnnq.runtime.progress import Update
 from pyncnnq.runtime.protocol import Job

@@ -22,7 +22,6 @@ from pyncnnq.evaluation.findings import LayerDiagnosis
 from pyncnnq.inputs import Preprocessing, Resize, pick
 from pyncnnq.inputs.loading import load_image
 from pyncnnq.model import Layer, Weight
-from pyncnnq.model.quantizable import needs_activation_scale
 from pyncnnq.quantization import Manifest, QuantizedModel, manifest_of
 from pyncnnq.quantization.storage import BlobStorage
 from pyncnnq.rewrites.zero_point import fold_zero_points
@@ -103,7 +102,7 @@ def test_layers_alone_do_what_int8_arithmetic_does_to_float_inputs(found: Analys
     model, table = demo_table()
     exact = run(model)
     layers = by_name(found)
-    assert set(layers) == {layer.name for layer in model.layers if needs_activation_scale(layer)}
+    assert set(layers) == {layer.name for layer in model.layers if layer.op.needs_activation_scale}
     for layer in int8.layers:
         if layer.name not in layers:
             continue
@@ -183,7 +182,7 @@ def folded_demo() -> tuple[QuantizedModel, dict[str, float]]:
     exact = run(model)
     with TemporaryDirectory() as folder:
         stored = run(saved(pyncnnq.dequantize(int8), Path(folder), "floats"))
-    known = [127 / float(folded_table[layer.name][0]) for layer in folded.layers if needs_activation_scale(layer)]
+    known = [127 / float(folded_table[layer.name][0]) for layer in folded.layers if layer.op.needs_activation_scale]
     zeros, storage = {}, {}
     for blob in blobs:
         sign = np.sign(np.corrcoef(exact[blob].ravel(), stored[blob].ravel())[0, 1])
@@ -268,7 +267,7 @@ def test_a_planted_fault_in_a_real_model_is_ranked_first(name: str, fault: str, 
     model = pyncnnq.load_model(shared / "models" / f"{name}.param", shared / "models" / f"{name}.bin")
     statistics = pyncnnq.collect(model, shared / "data" / folder, options=options, samples=12)
     table = pyncnnq.calibrate(model, statistics, method="mse").table
-    layers = [layer for layer in model.layers if needs_activation_scale(layer)]
+    layers = [layer for layer in model.layers if layer.op.needs_activation_scale]
     broken = layers[7 * len(layers) // 10]
     if fault == "activation":
         table[broken.name] = table[broken.name] / 8
