@@ -22,7 +22,8 @@ from pathlib import Path
 
 from benchmarks.calibrate_speed import Case, cases, read_data
 from pyncnnq import calibrate, collect, load_model, quantize
-from pyncnnq.compare.outputs import Evaluating
+from pyncnnq.compare.comparison import ComparisonJob
+from pyncnnq.compare.tasks import TASKS
 from pyncnnq.inputs import InputSpec, parse_options
 from pyncnnq.model import Model
 from pyncnnq.runtime.pool import WorkerPool, available_cores
@@ -80,13 +81,14 @@ def plain(model: Model, spec: InputSpec, paths: list[Path], *, early: bool) -> f
 
 def evaluated(model: Model, int8: Model, spec: InputSpec, paths: list[Path]) -> float:
     """Seconds from the first to the last answer of the workers, the first image of each left out of both ends."""
-    assert model.param_path
-    assert model.bin_path
-    assert int8.param_path
-    assert int8.bin_path
-    pair = (model.param_path, model.bin_path), (int8.param_path, int8.bin_path)
     times: list[float] = []
-    job = Evaluating(pair, [(model.inputs[0], spec)], [(path,) for path in paths], model.outputs, None)
+    job = ComparisonJob(
+        inputs=[(model.inputs[0], spec)],
+        samples=[(path,) for path in paths],
+        models=[model.files, int8.files],
+        outputs=model.outputs,
+        tasks=list(TASKS.values()),
+    )
     with WorkerPool() as pool:
         run_job(job, pool, progress=lambda _done, _total: times.append(time.perf_counter()))
     cores = available_cores()

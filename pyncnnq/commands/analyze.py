@@ -12,7 +12,8 @@ import click
 
 from pyncnnq.commands.data_request import DataRequest
 from pyncnnq.commands.options import PATH, data_options, model_arguments, output_options
-from pyncnnq.evaluation.analyze import MOST_SAMPLES, Analysis, LayerDiagnosis, analyze_on
+from pyncnnq.evaluation.analyze import MOST_SAMPLES, analyze_on
+from pyncnnq.evaluation.findings import Analysis, LayerDiagnosis
 from pyncnnq.inputs import pick
 from pyncnnq.model import load_model
 from pyncnnq.report.facts import finite
@@ -64,7 +65,7 @@ def analyze_command(
 
 
 def _print(result: Analysis) -> None:
-    columns = ("layer", "type", "in float", "alone", "with all", "weights", "cut off", "range")
+    columns = ("layer", "type", "in float", "alone", "with all", "weights", "clipped", "range")
     print_table(columns, [_row(one) for one in result.layers], numeric=columns[2:])
     for step in result.curve:
         click.echo(f"{_all_but(step.in_float)}: {step.sqnr:.2f} dB, {step.int8_macs:.1f} % of multiplications in int8")

@@ -12,10 +12,11 @@ import click
 
 from pyncnnq.commands.data_request import DataRequest
 from pyncnnq.commands.options import OUTPUT_PATH, PATH, data_options, model_arguments, output_options
+from pyncnnq.compare.tasks import TASKS
+from pyncnnq.compare.tasks.class_labels import class_names
 from pyncnnq.errors import FailedGateError, PyncnnqError
 from pyncnnq.evaluation.analyze import MOST_SAMPLES, analyze_on
 from pyncnnq.evaluation.evaluate import Evaluation, evaluate_on
-from pyncnnq.evaluation.labels import class_names
 from pyncnnq.files import check_writable, write_files
 from pyncnnq.inputs import pick
 from pyncnnq.inputs.data import CalibrationData
@@ -42,6 +43,11 @@ from pyncnnq.report.progress import Update, progress
     help="A score of your own: a function of the outputs by name and the sample's files.",
 )
 @click.option(
+    "--task",
+    metavar="NAME",
+    help=f"What the outputs mean: {', '.join(TASKS)}.  [default: the first of them that fits]",
+)
+@click.option(
     "--threads", type=click.IntRange(min=1), default=1, help="Of one inference, where speed is measured.  [default: 1]"
 )
 @click.option("--fail-under-sqnr", type=float, metavar="DB", help="Exit with code 1 if an output's SQNR is below this.")
@@ -64,6 +70,7 @@ def evaluate_command(
     data: tuple[str, ...],
     labels: str | None,
     metric: str | None,
+    task: str | None,
     threads: int,
     fail_under_sqnr: float | None,
     fail_drop: float | None,
@@ -77,8 +84,8 @@ def evaluate_command(
     PARAM and BIN are the float model, INT8_PARAM and INT8_BIN the int8 model; DATA and the options from --preset on as
     for `pyncnnq calibrate`, best with images that were not calibrated on.
     """
-    if fail_drop is not None and not (labels or metric):
-        raise PyncnnqError("--fail-drop: there is nothing to drop; give --labels or --metric too")
+    if fail_drop is not None and not (labels or metric or task):
+        raise PyncnnqError("--fail-drop: there is nothing to drop; give --labels, --metric or --task too")
     request = DataRequest.read(data, options)
     if report is not None:
         check_available()
@@ -91,7 +98,16 @@ def evaluate_command(
         return progress(what, quiet=quiet or as_json)
 
     result = evaluate_on(
-        model, int8, chosen, workers, labels=labels, metric=metric, threads=threads, strict=strict, progress=show
+        model,
+        int8,
+        chosen,
+        workers,
+        labels=labels,
+        metric=metric,
+        task=task,
+        threads=threads,
+        strict=strict,
+        progress=show,
     )
     told = asdict(result)
     if report is not None:
@@ -134,12 +150,10 @@ def _failures(result: Evaluation, least_sqnr: float | None, most_drop: float | N
             if one.sqnr < least_sqnr
         ]
     if most_drop is not None:
-        changes = [("top-1", result.accuracy.top1_change)] if result.accuracy else []
-        changes += [(result.score.metric, result.score.change)] if result.score else []
         # Not `>`: a score that is not a number fails too.
         failures += [
-            f"{name} drops by {-one.estimate:.4g}, more than {most_drop:g}"
-            for name, one in changes
-            if not -one.estimate <= most_drop
+            f"{figure.name} drops by {-figure.change.estimate:.4g}, more than {most_drop:g}"
+            for figure in result.figures
+            if figure.change and not -figure.change.estimate <= most_drop
         ]
     return failures

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from pyncnnq.calibration.calibrate import calibrate, check_model
+from pyncnnq.compare.tasks.class_labels import class_names, find_labels
 from pyncnnq.conversion.convert import Converted, converting
 from pyncnnq.deployment.snippets import cpp_snippet, python_snippet
 from pyncnnq.errors import PyncnnqError
-from pyncnnq.evaluation.analyze import MOST_SAMPLES, Analysis, analyze_on
+from pyncnnq.evaluation.analyze import MOST_SAMPLES, analyze_on
 from pyncnnq.evaluation.evaluate import Evaluation, evaluate_on
-from pyncnnq.evaluation.labels import class_names, find_labels
+from pyncnnq.evaluation.findings import Analysis
 from pyncnnq.files import check_writable, write_files
 from pyncnnq.inputs import InputOptions, InputSpec, pick
 from pyncnnq.inputs.data import CalibrationData, Data, find_chosen

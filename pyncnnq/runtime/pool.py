@@ -1,4 +1,4 @@
-"""The worker processes of a collection.
+"""Worker processes, and what they are sent.
 
 Light on imports: a command starts its workers first and then imports what it needs itself, while they start up.
 """
@@ -25,7 +25,7 @@ _ENVIRONMENT = {
     # One process for each core, one thread in each: NumPy and OpenMP must not start more.
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
-    # What it says of damaged files, with the time of day, is in our own message.
+    # Our own message says what OpenCV says of damaged files, and OpenCV adds the time of day.
     "OPENCV_LOG_LEVEL": "SILENT",
     # glibc would give the memory of an image back to the system and fault it in again for the next one.
     "MALLOC_MMAP_THRESHOLD_": str(2**27),
@@ -40,7 +40,7 @@ _AHEAD = 2
 
 
 def available_cores() -> int:
-    """The number of cores that this process may use."""
+    """Return the number of cores that this process may use."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # macOS and Windows have no such call
@@ -48,18 +48,21 @@ def available_cores() -> int:
 
 
 class WorkerPool:
-    """Processes that run `pyncnnq.runtime.worker`, one job after the other; a context manager, on whose end they are
-    gone.
+    """Processes that run `pyncnnq.runtime.worker`, one job after the other; a context manager that ends them.
 
-    A job that was not taken to its end, by whatever exception, leaves them in the middle of it: the pool is of no use
-        then.
+    A job that was not taken to its end, by whatever exception, leaves the processes in the middle of it: the pool is of
+    no use then.
 
     Attributes:
         printed: the lines that ncnn printed, and how often each; complete when the pool has ended.
     """
 
     def __init__(self, workers: int | None = None, *, most: int | None = None) -> None:
-        """Start them: `workers`, or one for each core that this process may use, but no more than `most`.
+        """Start the processes.
+
+        Args:
+            workers: how many; default: one for each core that this process may use.
+            most: no more than these.
 
         Raises:
             PyncnnqError: fewer than one.
@@ -72,7 +75,7 @@ class WorkerPool:
 
     @property
     def size(self) -> int:
-        """How many processes there are."""
+        """The number of processes."""
         return len(self._workers)
 
     def resize(self, workers: int) -> None:
@@ -82,9 +85,10 @@ class WorkerPool:
         self._workers = self._workers[:workers] + [_Worker() for _ in range(workers - self.size)]
 
     def run(self, job: object, samples: int) -> Iterator[tuple[int | None, Any]]:
-        """Give a job and the numbers below `samples` to the workers; yield what they answer, and to which number.
+        """Give a job and the numbers below `samples` to the workers.
 
-        The last answer of a worker, on no number, is its result.
+        Yields:
+            A number and the answer to it; the last answer of a worker, to None, is its result.
 
         Raises:
             PyncnnqError: a worker ended before its result.
@@ -117,7 +121,7 @@ class WorkerPool:
             worker.tell(message)
 
     def ask(self, message: object) -> list[Any]:
-        """Send all workers a message, and wait for the answer of each.
+        """Send all workers a message, and return the answer of each.
 
         Raises:
             PyncnnqError: a worker has ended.
@@ -145,8 +149,8 @@ class _Worker:
     """One worker process, and a thread that counts what it prints."""
 
     def __init__(self) -> None:
-        # -P: a file in the user's folder must not be taken for a module.  The package is found where this process found
-        # it.
+        # -P: a file in the user's folder must not be taken for a module.  Our own package comes from where this process
+        # has it.
         paths = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "pyncnnq.runtime.worker"],
@@ -192,7 +196,7 @@ class _Worker:
             raise self._ended() from None
 
     def hear(self) -> Any:
-        """Wait for an answer; PyncnnqError when the process has ended."""
+        """Wait for an answer and return it; PyncnnqError when the process has ended."""
         try:
             return self._receive()
         except _STREAM_ERRORS:
@@ -225,5 +229,5 @@ class _Worker:
 def _end(status: int) -> str:
     if status >= 0:
         return f"ended with status {status}"
-    hint = "; is memory short? try fewer --workers" if -status == signal.SIGKILL else ""
+    hint = "; is memory short? give fewer `workers=`" if -status == signal.SIGKILL else ""
     return f"was ended by signal {-status} ({signal.strsignal(-status)}{hint})"

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pyncnnq.errors import InputError, PyncnnqError
 from pyncnnq.runtime.pool import WorkerPool
+from pyncnnq.runtime.progress import Update
 from pyncnnq.runtime.protocol import Failed, Job, Misfit, Unreadable
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Answers:
-    """What workers found: of each sample that could be read, in their order, and as their results.
+    """The answers of workers to the samples that could be read, in the order of the samples, and their results.
 
     Attributes:
         numbers: which samples these are.
-        samples: what was answered to them.
-        results: the results of the workers.
+        samples: the answer to each.
+        results: of the workers, in no order.
         skipped: the samples that could not be read, each with the reason.
     """
 
@@ -28,48 +28,69 @@ class Answers:
     skipped: list[str]
 
 
-def run_job(
-    job: Job,
-    pool: WorkerPool,
-    *,
-    strict: bool = False,
-    progress: Callable[[int, int], None] | None = None,
-) -> Answers:
+def run_job(job: Job, pool: WorkerPool, *, strict: bool = False, progress: Update | None = None) -> Answers:
     """Let workers do a job on each sample.
+
+    Args:
+        job: the job.
+        pool: the workers.
+        strict: an unreadable sample is an error instead of being skipped.
+        progress: called with (samples done, samples in all) after each sample.
 
     Raises:
         InputError: no sample could be read; with `strict`, any could not; or an array does not fit.
         PyncnnqError: ncnn cannot run a model on these samples.
     """
-    samples = job.samples
-    found: dict[int, Any] = {}
-    skipped: dict[int, str] = {}
-    results: list[Any] = []
-    misfits: dict[int, str] = {}
-    done: set[int] = set()
-    for index, answer in pool.run(job, len(samples)):
+    received = _Received(len(job.samples), strict)
+    for index, answer in pool.run(job, len(job.samples)):
         if isinstance(answer, Failed):
             pool.end()  # only then is all known that ncnn printed
             raise PyncnnqError(answer.reason + "".join(f" (printed last: {line})" for line in list(pool.printed)[-1:]))
         if index is None:
-            results.append(answer)
+            received.results.append(answer)
             continue
-        done.add(index)
-        if isinstance(answer, Unreadable):
-            if strict:
-                raise InputError(f"{answer.reason} (without --strict it would be skipped)")
-            skipped[index] = answer.reason
-        elif isinstance(answer, Misfit):
-            misfits[index] = answer.reason
-        else:
-            found[index] = answer
-        if misfits and done.issuperset(
-            range(min(misfits))
-        ):  # else an earlier one may still be found, and is the one to name
-            raise InputError(misfits[min(misfits)])
+        received.take(index, answer)
         if progress is not None:
-            progress(len(done), len(samples))
-    if not found:
-        raise InputError(f"none of the {len(samples)} samples could be read; the first one: {skipped[min(skipped)]}")
-    numbers = sorted(found)
-    return Answers(numbers, [found[index] for index in numbers], results, [skipped[index] for index in sorted(skipped)])
+            progress(len(received.done), len(job.samples))
+    return received.in_order()
+
+
+@dataclass
+class _Received:
+    """The answers so far, in the order in which workers happen to give them."""
+
+    count: int
+    strict: bool
+    answers: dict[int, Any] = field(default_factory=dict)
+    skipped: dict[int, str] = field(default_factory=dict)
+    misfits: dict[int, str] = field(default_factory=dict)
+    done: set[int] = field(default_factory=set)
+    results: list[Any] = field(default_factory=list)
+
+    def take(self, index: int, answer: Any) -> None:
+        """Take the answer to one sample; InputError where the job cannot go on."""
+        self.done.add(index)
+        if isinstance(answer, Unreadable):
+            if self.strict:
+                raise InputError(f"{answer.reason} (without `strict=True` it would be skipped)")
+            self.skipped[index] = answer.reason
+        elif isinstance(answer, Misfit):
+            self.misfits[index] = answer.reason
+        else:
+            self.answers[index] = answer
+        # An earlier sample may still turn out not to fit, and is the one to name then.
+        if self.misfits and self.done.issuperset(range(min(self.misfits))):
+            raise InputError(self.misfits[min(self.misfits)])
+
+    def in_order(self) -> Answers:
+        """Return all answers in the order of the samples; InputError if there are none."""
+        if not self.answers:
+            first = self.skipped[min(self.skipped)]
+            raise InputError(f"none of the {self.count} samples could be read; the first one: {first}")
+        numbers = sorted(self.answers)
+        return Answers(
+            numbers=numbers,
+            samples=[self.answers[index] for index in numbers],
+            results=self.results,
+            skipped=[self.skipped[index] for index in sorted(self.skipped)],
+        )

@@ -1,4 +1,4 @@
-"""One worker process: it loads samples and does with each what a job says, or answers the requests of a conversation.
+"""A worker process: it loads samples and does with each what a job says, or answers the requests of a conversation.
 
 Started as a program of its own and not by multiprocessing: it needs nothing of the caller's `__main__`, it is safe
 beside threads and OpenMP, and what ncnn prints to the C stderr, or a crash inside it, stays away from the user's
@@ -70,7 +70,7 @@ def _converse(conversation: Conversation, requests: BinaryIO, answers: BinaryIO)
 
 def main() -> None:
     """Serve jobs on the standard streams."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides, and ends us
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides, and ends this process
     cv2.setNumThreads(1)
     gc.disable()  # blobs are freed by their reference counts; looking for cycles takes time and finds none
     requests = sys.stdin.buffer
@@ -83,7 +83,8 @@ def main() -> None:
             free_pools()
     except FailureError as failure:
         _write(answers, Failed(str(failure)))
-        while requests.read(2**16):  # the parent may be sending: a broken pipe would hide our words from it; it ends us
+        # The parent may be sending, and a broken pipe would hide the reason from it; it ends this process.
+        while requests.read(2**16):
             pass
     except (EOFError, BrokenPipeError):
         pass  # the parent is gone

@@ -1,13 +1,14 @@
-"""From a model and what a user gives as calibration data to the statistics of its blobs."""
+"""Calibration data to statistics of a model's blobs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from pyncnnq.inputs.data import Data, find_chosen
 from pyncnnq.inputs.options import InputOptions
 from pyncnnq.model import Model
 from pyncnnq.runtime.pool import WorkerPool
+from pyncnnq.runtime.progress import Progress, silent
 from pyncnnq.statistics.observe import Statistics, observe_samples
 
 
@@ -18,9 +19,9 @@ def collect(
     samples: int | None = None,
     workers: int | None = None,
     strict: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = silent,
 ) -> Statistics:
-    """Run the model over calibration data in stock ncnn and gather what calibration needs.
+    """Run a float model over calibration data in stock ncnn and return the statistics that calibration needs.
 
     Args:
         model: the float model, as read from its files.
@@ -29,12 +30,12 @@ def collect(
         samples: take only so many, evenly spread.
         workers: the number of processes; default: one for each core that this process may use.
         strict: an unreadable sample is an error instead of being skipped.
-        progress: called with (samples done, samples in all) after each sample.
+        progress: shows how far the pass is.
 
     Raises:
         InputError: no data, data that does not fit the model, or preprocessing that is missing.
         PyncnnqError: ncnn cannot run the model on this data.
     """
-    found = find_chosen(model, data, options, samples)
-    with WorkerPool(workers) as pool:
-        return observe_samples(model, found.samples, found.inputs, pool, strict=strict, progress=progress)
+    chosen = find_chosen(model, data, options, samples)
+    with progress("calibrate") as update, WorkerPool(workers) as pool:
+        return observe_samples(model, chosen.samples, chosen.inputs, pool, strict=strict, progress=update)

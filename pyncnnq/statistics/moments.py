@@ -1,4 +1,4 @@
-"""Mean and variance of what the weights of a layer are multiplied with."""
+"""Mean and variance of the numbers that the weights of a layer are multiplied with."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _BINS = 4096
 
 @dataclass(frozen=True)
 class InputMoments:
-    """What is known of a layer's input.
+    """Mean and variance of a layer's input.
 
     Attributes:
-        means: E[x] of what each weight of an output is multiplied with, shape (groups, weights of an output).
+        means: E[x] for each weight of an output, shape (groups, weights of an output).
         variance: Var[x] around these, one number for all.
     """
 
@@ -31,8 +31,8 @@ class InputMoments:
 def input_moments(layer: Layer, blob: BlobStatistics) -> InputMoments:
     """Return the moments of the input of a calibrated layer; means of 0 where they are not known.
 
-    The variance is the mean square of all values less that of the channels' means, and what rounding to int8 adds,
-    which keeps even a constant input from being exact.
+    The variance is the mean square of all values less that of the channels' means, plus the variance of rounding to
+    int8, which keeps even a constant input from being exact.
     """
     op = layer.as_op(Calibrated)
     means = input_means(layer, blob.channel_means())

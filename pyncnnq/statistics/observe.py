@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from pyncnnq.inputs.resolve import InputSpec
 from pyncnnq.model import Model
 from pyncnnq.model.checks import require_float
 from pyncnnq.runtime.pool import WorkerPool
+from pyncnnq.runtime.progress import Update
 from pyncnnq.runtime.protocol import Job
 from pyncnnq.runtime.run import run_job
 from pyncnnq.statistics.observed import ObservedBlob, check_readers, not_finite, observed_blobs
@@ -20,10 +21,10 @@ from pyncnnq.statistics.observed import ObservedBlob, check_readers, not_finite,
 
 @dataclass
 class Statistics:
-    """What was learnt of a model's blobs.
+    """What was observed of a model's blobs.
 
     Attributes:
-        blobs: for each observed blob, by name, its statistics; siblings behind a Split are found under the blob that
+        blobs: for each observed blob, by name, its statistics; copies behind a Split go by the name of the blob that
             the Split copies.
         samples: how many samples went through the network.
         numbers: which of the data's samples these are.
@@ -45,10 +46,10 @@ def observe_samples(
     pool: WorkerPool,
     *,
     strict: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Update | None = None,
 ) -> Statistics:
-    """Run the model over all samples in stock ncnn, each sample read once, and observe the blobs that feed quantizable
-    layers.
+    """Run a float model over all samples in stock ncnn, each sample read once, and return the statistics of the blobs
+    that feed quantizable layers.
 
     The result is the same to the bit for any order of the samples and any number of workers.
 

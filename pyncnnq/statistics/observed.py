@@ -13,7 +13,7 @@ from pyncnnq.runtime.protocol import FailureError
 
 @dataclass(frozen=True)
 class Reader:
-    """What a quantizable layer takes.
+    """A quantizable layer that reads a blob.
 
     Attributes:
         layer: the layer, for messages.
@@ -40,7 +40,7 @@ class ObservedBlob:
 
 
 def observed_blobs(model: Model, layers: Iterable[Layer] | None = None) -> list[ObservedBlob]:
-    """The blobs that feed quantizable layers, each once, in the order in which the network computes them.
+    """Return the blobs that feed quantizable layers, each once, in the order in which the network computes them.
 
     Siblings behind a Split read the same numbers, so the blob that the Split copies stands for all of them.  The order
     matters: with light mode on, ncnn frees a blob when its last consumer has run, and a blob's consumers all come after
@@ -69,23 +69,23 @@ def check_readers(blob: ObservedBlob, mat: Any) -> None:
     for reader in blob.readers:
         # ncnn itself checks no shape: a reader would compute garbage from whatever lies behind its input.
         if dims == 1:
-            found = w * elempack
+            channels = w * elempack
         elif dims == 2:
             # InnerProduct takes each row of a matrix as a vector, unless only the matrix as a whole is as long as it
             # needs.
-            found = w if w == reader.channels else w * h * elempack
+            channels = w if w == reader.channels else w * h * elempack
         else:
-            found = c * elempack * (w * h * d if reader.flattened else 1)
-        if found != reader.channels:
-            what = f"{w}x{h}x{d}x{c * elempack}" if dims >= 3 else f"{w * h * elempack}"
+            channels = c * elempack * (w * h * d if reader.flattened else 1)
+        if channels != reader.channels:
+            shape = f"{w}x{h}x{d}x{c * elempack}" if dims >= 3 else f"{w * h * elempack}"
             raise FailureError(
-                f"{reader.layer} takes {reader.channels} input channels, but finds {found} in its input "
-                f"({what}); check --size"
+                f"{reader.layer} takes {reader.channels} input channels, but finds {channels} in its input "
+                f"({shape}); check `size=`"
             )
 
 
 def not_finite(blob: ObservedBlob) -> FailureError:
     """Return the error for a blob that holds an infinity or a NaN."""
     return FailureError(
-        f"blob {blob.name} holds an infinity or a NaN; do the weights, --mean and --norm fit this model?"
+        f"blob {blob.name} holds an infinity or a NaN; do the weights, `mean=` and `norm=` fit this model?"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import pickle
-import time
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +13,7 @@ from blobs import Floats, collected, fingerprint, magnitude_fingerprint, merged,
 
 import pyncnnq
 from pyncnnq._core import BlobStatistics
-from pyncnnq.inputs.data import find_data
-from pyncnnq.runtime.pool import WorkerPool
-from pyncnnq.runtime.protocol import Failed
-from pyncnnq.statistics.observe import observe_samples
-from pyncnnq.statistics.shapes import ShapesJob, blob_shapes
+from pyncnnq.runtime.progress import Update
 
 SHAPES = [(48,), (16, 7), (32, 3, 5), (16, 1, 1), (16, 3, 4, 5), (16, 50, 61)]
 CHANNEL_AXES = {1: (), 2: (0,), 3: (1, 2), 4: (1, 2, 3)}
@@ -156,7 +152,14 @@ def split_model(shared: Path) -> pyncnnq.Model:
 def test_collecting_shares_siblings_and_counts_samples(shared: Path, split_model: pyncnnq.Model) -> None:
     calls: list[tuple[int, int]] = []
     data = shared / "golden/split/inputs"
-    statistics = pyncnnq.collect(split_model, data, samples=5, progress=lambda done, total: calls.append((done, total)))
+    names: list[str] = []
+
+    def progress(name: str) -> AbstractContextManager[Update]:
+        names.append(name)
+        return nullcontext(lambda done, total: calls.append((done, total)))
+
+    statistics = pyncnnq.collect(split_model, data, samples=5, progress=progress)
+    assert names == ["calibrate"]
     assert calls == [(done, 5) for done in range(1, 6)]
     assert statistics.samples == 5
     assert statistics.skipped == []
@@ -184,20 +187,6 @@ def test_neither_workers_nor_order_change_a_bit(shared: Path, split_model: pyncn
     }
 
 
-def test_workers_do_one_job_after_the_other(shared: Path, split_model: pyncnnq.Model) -> None:
-    """What a job leaves in a worker must not change the next one."""
-    data = find_data(split_model, [shared / "golden/split/inputs"])
-    expected = pyncnnq.collect(split_model, shared / "golden/split/inputs").blobs
-    with WorkerPool(2) as pool:
-        for _ in range(2):
-            found = observe_samples(split_model, data.samples, data.inputs, pool)
-            shapes = blob_shapes(split_model, data.samples, data.inputs, ["in0"], pool)
-            assert {name: fingerprint(blob) for name, blob in found.blobs.items()} == {
-                name: fingerprint(blob) for name, blob in expected.items()
-            }
-            assert shapes == [{"in0": np.load(path).shape} for (path,) in data.samples]
-
-
 def test_more_workers_than_samples(shared: Path, split_model: pyncnnq.Model) -> None:
     paths = sorted((shared / "golden/split/inputs").iterdir())[:1]
     assert pyncnnq.collect(split_model, paths, workers=8).samples == 1
@@ -208,23 +197,10 @@ def test_an_exception_in_the_callers_progress_ends_the_workers(shared: Path, spl
         raise RuntimeError(f"{done} of {total}")
 
     with pytest.raises(RuntimeError, match="1 of 8"):
-        pyncnnq.collect(split_model, shared / "golden/split/inputs", progress=fail)
+        pyncnnq.collect(split_model, shared / "golden/split/inputs", progress=lambda _name: nullcontext(fail))
 
 
 def test_a_model_that_is_not_in_files_cannot_be_run(shared: Path, split_model: pyncnnq.Model) -> None:
     model = pyncnnq.Model(split_model.copy().layers)
     with pytest.raises(pyncnnq.ModelError, match="save"):
         pyncnnq.collect(model, shared / "golden/split/inputs")
-
-
-def test_a_worker_that_failed_can_still_be_written_to(tmp_path: Path) -> None:
-    """Else its words are lost whenever the next message to it is on its way: that one finds a broken pipe."""
-    param, bin_path = tmp_path / "model.param", tmp_path / "model.bin"
-    param.write_text("7767517\n2 2\nInput in0 0 1 in0\nMyLayer mine 1 1 in0 out0\n")
-    bin_path.touch()
-    with WorkerPool(1) as pool:
-        pool.tell([ShapesJob(inputs=[], samples=[], model=(param, bin_path), blobs=["out0"])])
-        time.sleep(2)  # by then it has failed
-        [answer] = pool.ask(0)
-    assert isinstance(answer, Failed)
-    assert "ncnn cannot load" in answer.reason
