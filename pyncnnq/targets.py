@@ -6,16 +6,16 @@ from pyncnnq._core import active_kernels, supported_targets
 
 
 def targets() -> list[str]:
-    """The kernel targets that this CPU runs, best first: "avx512_vnni", "avx512", "avx2", "sse41", "neon_dotprod",
-    "neon", "scalar".
+    """Return the kernel targets that this CPU runs, best first.
 
-    All give the same bits.  The first is in use unless the environment variable PYNCNNQ_TARGET names another.
+    They are "avx512_vnni", "avx512", "avx2", "sse41", "neon_dotprod", "neon" and "scalar"; all give the same bits. The
+    first is in use unless the environment variable PYNCNNQ_TARGET names another.
     """
     return supported_targets()
 
 
 def active_target() -> str:
-    """The kernel target in use.
+    """Return the kernel target in use.
 
     Raises:
         ValueError: PYNCNNQ_TARGET names a target that is unknown or that this CPU does not run.

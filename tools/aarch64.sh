@@ -2,7 +2,7 @@
 # Builds the wheel for 64-bit ARM on an x86-64 Debian 12, and runs the tests with it in qemu, as CPUs without and with dot products.
 #
 #   tools/aarch64.sh                        all tests
-#   tools/aarch64.sh tests/test_kernels.py  what pytest is given
+#   tools/aarch64.sh tests/csrc             what pytest is given
 #   tools/aarch64.sh --run pyncnnq demo     a command in place of pytest; its python, pytest and pyncnnq are the ARM ones
 #
 # QEMU_CPU=max tools/aarch64.sh ... takes one CPU instead of both. Everything is kept in build/aarch64; delete it to start anew.
@@ -110,7 +110,7 @@ fi
 processes=()
 # test_build.py tries compilers, which are those of this machine: it is for a run without emulation.
 for cpu in "${cpus[@]}"; do
-    QEMU_CPU=$cpu pytest -p no:cacheprovider --ignore=tests/test_build.py "$@" 2>&1 | tee "$here/$cpu.log" | sed -u "s/^/$cpu: /" &
+    QEMU_CPU=$cpu pytest -p no:cacheprovider --ignore=tests/csrc/test_build.py "$@" 2>&1 | tee "$here/$cpu.log" | sed -u "s/^/$cpu: /" &
     processes+=($!)
 done
 status=0

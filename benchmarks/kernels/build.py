@@ -16,7 +16,7 @@ HERE = Path(__file__).parent
 
 
 def load_timer() -> ModuleType:
-    """The compiled module."""
+    """Compile timer.cpp and return the module."""
     try:
         import pybind11
     except ImportError:

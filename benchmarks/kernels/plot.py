@@ -8,7 +8,7 @@ from typing import Any
 
 
 def plot(rows: Sequence[dict[str, Any]], path: Path) -> None:
-    """Bytes a second of each target, NumPy, ncnn and the limit, by kernel, size and kind of data; the scale is logarithmic."""
+    """Draw bytes a second of each target, NumPy, ncnn and the limit, by kernel, size and kind of data."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -15,15 +15,8 @@ from pyncnnq.calibration.weight_scales import WEIGHT_BITS, weight_rows, weight_s
 from pyncnnq.calibration.winograd import bound_weight_scales
 from pyncnnq.errors import PyncnnqError
 from pyncnnq.model import Layer, Model
-from pyncnnq.model.quantizable import (
-    ACTIVATION_TYPES,
-    WEIGHT_ONLY_TYPES,
-    ScaledWeight,
-    has_dynamic_weight,
-    needs_activation_scale,
-    require_float,
-    scaled_weights,
-)
+from pyncnnq.model.checks import require_float
+from pyncnnq.model.ops import Calibrated, Int8Op, ScaledWeight
 from pyncnnq.runtime.pool import available_cores
 from pyncnnq.statistics.observe import Statistics
 
@@ -110,18 +103,22 @@ def calibrate(
     bounded = bound_weight_scales(model, result.table) if widths.bounded else {}
     for entry in inputs:
         _add_activation_row(result, entry, thresholds[entry.blob], bits, bounded)
-    for layer_type in WEIGHT_ONLY_TYPES:
-        for layer in model.layers:
-            if layer.type == layer_type:
-                for index, weight in enumerate(scaled_weights(layer)):
-                    dead += _add_weight_row(result.table, layer, index, *weight_scales(layer, weight, 8))
+    for layer in _weight_only(model):
+        for index, weight in enumerate(layer.op.scaled_weights()):
+            dead += _add_weight_row(result.table, layer, index, *weight_scales(layer, weight, 8))
     result.warnings += _warnings_of_dead(dead)
     for layer in model.layers:
-        if layer.type in ACTIVATION_TYPES and has_dynamic_weight(layer):
+        if isinstance(layer.op, Calibrated) and layer.op.has_dynamic_weight:
             result.warnings.append(f"{layer} takes its weights from a blob and stays in float")
     if not any(result.table.rows()):
         result.warnings.append("the table is empty: no layer of this model has scales in a table")
     return result
+
+
+def _weight_only(model: Model) -> list[Layer]:
+    """Return the layers with weight rows and no activation row, in the order of their rows."""
+    views = [op for layer in model.layers if isinstance(op := layer.op, Int8Op) and not isinstance(op, Calibrated)]
+    return [op.layer for op in sorted(views, key=lambda op: op.table_order)]
 
 
 def check_choices(method: str, weight_bits: str | None) -> None:
@@ -147,8 +144,8 @@ def check_model(model: Model) -> None:
     check_row_names(model)
     model.check_finite()
     for layer in model.layers:
-        if layer.type in ACTIVATION_TYPES + WEIGHT_ONLY_TYPES and not has_dynamic_weight(layer):
-            for weight in scaled_weights(layer):
+        if not layer.op.has_dynamic_weight:
+            for weight in layer.op.scaled_weights():
                 weight_rows(layer, weight)
 
 
@@ -166,7 +163,7 @@ def _inputs(model: Model, statistics: Statistics | None) -> list[_Input]:
     graph = model.graph()
     blobs = statistics.blobs if statistics is not None else {}
     inputs = []
-    for layer in filter(needs_activation_scale, model.layers):
+    for layer in (layer for layer in model.layers if layer.op.needs_activation_scale):
         blob = graph.split_root(layer.bottoms[0])
         if blob not in blobs:
             raise PyncnnqError(f"{layer} needs calibration data: its input was not observed; give images or .npy files")
@@ -176,7 +173,7 @@ def _inputs(model: Model, statistics: Statistics | None) -> list[_Input]:
 
 def _observed_weight_scales(entry: _Input, method: Method, bits: int) -> tuple[Scales, int]:
     """Return the weight scales of a layer, and how many of its rows are all zero and got 1."""
-    (weight,) = scaled_weights(entry.layer)
+    (weight,) = entry.layer.op.scaled_weights()
     return method.weight_scales(entry.layer, weight, bits, entry.statistics)
 
 
@@ -191,7 +188,7 @@ class _Dead:
 
 def _add_weight_row(table: Table, layer: Layer, index: int, scales: Scales, zeros: int) -> list[_Dead]:
     table[weight_key(layer.name, index)] = scales
-    return [_Dead(layer, scaled_weights(layer)[index], zeros)] if zeros else []
+    return [_Dead(layer, layer.op.scaled_weights()[index], zeros)] if zeros else []
 
 
 def _warnings_of_dead(dead: Sequence[_Dead]) -> list[str]:

@@ -16,48 +16,10 @@ from numpy.typing import NDArray
 from pyncnnq._core import quantize_rows
 from pyncnnq.calibration.table import Table, weight_key
 from pyncnnq.model import Graph, Layer, Model
-from pyncnnq.model.quantizable import pads_with_value
+from pyncnnq.model.ops import NO_WINOGRAD
 
 LARGEST_SUM = 2**31 // 576
 """The largest magnitude of a sum of int8 products that comes out right."""
-
-NO_WINOGRAD = 64
-"""The bit of a layer's feature mask that forbids winograd (ncnn's src/net.cpp)."""
-
-_SHAPE_KEYS = (
-    (1, 0),
-    (2, 1),
-    (3, 1),
-)  # kernel, dilation, stride: the width's key and default; the height's is ten more
-_RELU, _CLIP, _SIGMOID = 1, 3, 4  # activation_type (src/layer/fused_activation.h)
-_KEEPS_VALUES = (
-    "Split",
-    "Slice",
-    "Concat",
-    "ShuffleChannel",
-    "Reshape",
-    "Flatten",
-    "Permute",
-    "Squeeze",
-    "ExpandDims",
-    "Crop",
-    "Pooling",
-)
-
-
-def may_use_winograd(layer: Layer) -> bool:
-    """Whether ncnn may take winograd for the layer in int8, on any CPU.
-
-    It is a Convolution, 3x3, neither strided nor dilated, whose feature mask (key 31) allows it.
-    """
-    params = layer.params
-    kernel, dilation, stride = (
-        (w := params.get_int(key, default), params.get_int(key + 10, w)) for key, default in _SHAPE_KEYS
-    )
-    forbidden = params.get_int(31, 0) & NO_WINOGRAD
-    return (
-        layer.type == "Convolution" and not forbidden and kernel == (3, 3) and dilation == (1, 1) and stride == (1, 1)
-    )
 
 
 def is_non_negative(graph: Graph, blob: str) -> bool:
@@ -65,18 +27,10 @@ def is_non_negative(graph: Graph, blob: str) -> bool:
     layer = graph.producer(blob)
     if layer is None:
         return False
-    if layer.type in _KEEPS_VALUES:
+    proof = layer.op.is_non_negative
+    if proof is None:
         return bool(layer.bottoms) and all(is_non_negative(graph, bottom) for bottom in layer.bottoms)
-    params = layer.params
-    if layer.type in ("Convolution", "ConvolutionDepthWise", "InnerProduct"):
-        kind = params.get_int(9, 0)
-        bounds = params.get_array(10)
-        return kind in (_RELU, _SIGMOID) or (kind == _CLIP and len(bounds) == 2 and bounds[0] >= 0)
-    if layer.type == "ReLU":
-        return params.get_float(0, 0.0) == 0
-    if layer.type == "Clip":
-        return params.get_float(0, -np.inf) >= 0
-    return layer.type in ("Sigmoid", "HardSigmoid", "AbsVal", "Softmax")
+    return proof
 
 
 def largest_sums(weights: NDArray[np.int8], non_negative: bool) -> NDArray[np.int64]:
@@ -132,7 +86,7 @@ def forbid_where_sums_overflow(model: Model, table: Table) -> list[str]:
     for layer, weights, non_negative in _layers_with_winograd(model, table):
         sums = largest_sums(quantize_rows(weights, table[weight_key(layer.name)]), non_negative)
         if layer.name in table and (sums > LARGEST_SUM).any():
-            layer.params.set(31, layer.params.get_int(31, 0) | NO_WINOGRAD)
+            layer.op.feature_mask |= NO_WINOGRAD
             forbidden.append(layer.name)
     return forbidden
 
@@ -162,7 +116,7 @@ def _layers_with_winograd(model: Model, table: Table) -> Iterator[tuple[Layer, N
     graph = model.graph()
     for layer in model.layers:
         key = weight_key(layer.name)
-        if key in table and may_use_winograd(layer):
+        if key in table and layer.op.may_use_winograd:
             # The number that a layer pads with may be below zero.
-            non_negative = is_non_negative(graph, layer.bottoms[0]) and not pads_with_value(layer)
+            non_negative = is_non_negative(graph, layer.bottoms[0]) and not layer.op.pads_with_value
             yield layer, layer.weights["weight_data"].float32().reshape(table[key].size, -1), non_negative

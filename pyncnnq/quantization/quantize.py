@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from pyncnnq.calibration.table import Table
-from pyncnnq.model import Layer, Model, dimensions, takes_vector
-from pyncnnq.model.quantizable import input_channels, require_sound_float
+from pyncnnq.model import Layer, Model, dimensions
+from pyncnnq.model.checks import require_sound_float
+from pyncnnq.model.ops import ConvolutionDepthWise
 from pyncnnq.quantization.chaining import Chain, chain
 from pyncnnq.quantization.layers import (
     as_inner_product,
@@ -82,7 +83,7 @@ def _quantize_layers(model: Model, table: Table, in_float: Mapping[str, str]) ->
     warnings = []
     for layer in candidates(model):
         if layer.name not in in_float:
-            is_vector = takes_vector(layer, known)
+            is_vector = layer.op.takes_vector(known)
             if is_vector:
                 as_inner_product(layer)
             elif is_vector is None:
@@ -123,8 +124,7 @@ def _breaks_on_x86(layer: Layer) -> bool:
     outputs is expected in packs of another size than the group's convolution writes.  Depthwise and chained
     convolutions go other ways.
     """
-    if layer.type != "ConvolutionDepthWise" or layer.params.get_int(8, 0) != 1:
+    op = layer.op
+    if not isinstance(op, ConvolutionDepthWise) or op.int8_scale_term != op.int8_term:
         return False
-    outputs, group = layer.params.get_int(0, 0), layer.params.get_int(7, 1)
-    depthwise = outputs == group == input_channels(layer)
-    return not depthwise and outputs // group % 8 == 0
+    return not op.is_depthwise and op.num_output // op.groups % 8 == 0

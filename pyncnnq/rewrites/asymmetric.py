@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 
 from pyncnnq.calibration.table import Table
 from pyncnnq.model import Graph, Layer, Model
-from pyncnnq.model.quantizable import ACTIVATION_TYPES, has_dynamic_weight, pads, require_sound_float
+from pyncnnq.model.checks import require_sound_float
+from pyncnnq.model.ops import Calibrated
 from pyncnnq.quantization.quantizer import Quantizer
 from pyncnnq.quantization.selection import prevented
 from pyncnnq.rewrites.linear import bias, set_bias, turn
@@ -83,7 +84,7 @@ def fold_asymmetric(
     shifts = _shifts(model, table, floats, ranges, smallest_gain)
     model, table = model.copy(), copy.deepcopy(table)
     for layer in model.layers:
-        if layer.type in ACTIVATION_TYPES and layer.bottoms[0] in shifts:
+        if isinstance(layer.op, Calibrated) and layer.bottoms[0] in shifts:
             _fold_into_reader(layer, shifts[layer.bottoms[0]], table, floats)
         if layer.type != "Split" and layer.tops and layer.tops[0] in shifts:
             _fold_into_producer(layer, shifts[layer.tops[0]])
@@ -117,7 +118,7 @@ def _shifts(
         if (
             scales
             and all(map(can_read_shifted, readers))
-            and any(map(pads, readers))
+            and any(layer.op.pads for layer in readers)
             and all(map(graph.consumers, blobs))
         ):
             shift = _shift(*ranges[layer.tops[0]], scales, smallest_gain)
@@ -128,7 +129,7 @@ def _shifts(
 def _is_linear(layer: Layer) -> bool:
     if layer.type == "Scale":
         return len(layer.bottoms) == 1
-    return layer.type in ACTIVATION_TYPES and not has_dynamic_weight(layer) and layer.params.get_int(9, 0) == 0
+    return isinstance(layer.op, Calibrated) and not layer.op.has_dynamic_weight and layer.params.get_int(9, 0) == 0
 
 
 def _copies(blob: str, graph: Graph) -> list[str]:
@@ -158,7 +159,7 @@ def _fold_into_reader(layer: Layer, shift: _Shift, table: Table, floats: Collect
     _set(layer, shift.sign, bias(layer) + shift.middle * sums)
     if layer.name not in floats:
         table[layer.name] = shift.scale
-    if pads(layer):
+    if layer.op.pads:
         layer.params.set(18, abs(shift.middle))
 
 

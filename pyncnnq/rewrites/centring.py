@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyncnnq.model import Layer, Model
-from pyncnnq.model.quantizable import needs_activation_scale, pads, require_sound_float
+from pyncnnq.model.checks import require_sound_float
 from pyncnnq.model.shapes import dimensions
 from pyncnnq.rewrites.linear import bias, set_bias, takes_channels, weights_by_channel
 from pyncnnq.statistics.ranges import ChannelRanges
@@ -76,7 +76,7 @@ class _Centred:
     def change_of_bias(self, layer: Layer) -> Floats | None:
         """What to add to the bias of a layer, shape (outputs,); None if it stays as it is."""
         changes = []
-        if needs_activation_scale(layer) and layer.bottoms[0] in self.offsets:
+        if layer.op.needs_activation_scale and layer.bottoms[0] in self.offsets:
             offsets = self.offsets[layer.bottoms[0]]
             weights = weights_by_channel(layer, offsets.size).sum(axis=3)
             changes.append(-(weights * offsets.reshape(weights.shape[0], 1, -1)).sum(axis=2).ravel())
@@ -134,8 +134,8 @@ class _Centred:
         return bool(readers) and all(_copies(reader) or self._makes_up(reader, blob, channels) for reader in readers)
 
     def _makes_up(self, reader: Layer, blob: str, channels: int) -> bool:
-        if needs_activation_scale(reader):
-            return not pads(reader) and takes_channels(reader, channels)
+        if reader.op.needs_activation_scale:
+            return not reader.op.pads and takes_channels(reader, channels)
         addition = self._by_sum.get(reader.tops[0]) if reader.tops else None
         return addition is not None and blob != addition.term and self._outputs(reader.tops[0]) == channels
 
@@ -151,7 +151,7 @@ class _Addition:
 def _is_linear(layer: Layer) -> bool:
     if layer.type == "Scale":
         return len(layer.bottoms) == 1 and layer.params.get_int(0, 0) > 0
-    return needs_activation_scale(layer) and layer.params.get_int(9, 0) == 0
+    return layer.op.needs_activation_scale and layer.params.get_int(9, 0) == 0
 
 
 def _is_addition(layer: Layer) -> bool:

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyncnnq.model import Layer, Model
-from pyncnnq.model.quantizable import needs_activation_scale, pads_with_value
 from pyncnnq.model.shapes import dimensions
 from pyncnnq.rewrites.linear import groups, is_depthwise, takes_channels
 from pyncnnq.statistics.observed import observed_blobs
@@ -99,7 +98,7 @@ class _Walk:
 
     def _tops(self, layer: Layer, bottoms: Sequence[Ids | None]) -> list[Ids] | None:
         """The channels that a layer writes; None if they cannot be told from those that it reads."""
-        if needs_activation_scale(layer):
+        if layer.op.needs_activation_scale:
             return [self._of_quantizable(layer, bottoms[0])]
         known = [ids for ids in bottoms if ids is not None]
         if layer.type == "Scale" and len(bottoms) == 1:
@@ -131,7 +130,7 @@ class _Walk:
 
     def _of_quantizable(self, layer: Layer, ids: Ids | None) -> Ids:
         shares_scales = groups(layer) > 1 and not is_depthwise(layer)
-        if shares_scales or pads_with_value(layer) or (ids is not None and not takes_channels(layer, ids.size)):
+        if shares_scales or layer.op.pads_with_value or (ids is not None and not takes_channels(layer, ids.size)):
             self._lock(layer.bottoms[0])
         locked = shares_scales or layer.params.get_int(9, 0) not in _HOMOGENEOUS_ACTIVATIONS
         return self._new(layer.params.get_int(0, 0), locked=locked)

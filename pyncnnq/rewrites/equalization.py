@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyncnnq.model import Layer, Model, Weight
-from pyncnnq.model.quantizable import needs_activation_scale, require_sound_float
+from pyncnnq.model.checks import require_sound_float
 from pyncnnq.quantization.layers import set_weights
 from pyncnnq.rewrites.channel_classes import ChannelClasses, channel_classes
 from pyncnnq.rewrites.linear import bias, groups, is_depthwise, set_bias, weights_by_channel
@@ -173,7 +173,7 @@ def _readers(
         _reader(layer, classes.of[blob], ranges[blob])
         for blob in blobs
         for layer in graph.readers(blob)
-        if needs_activation_scale(layer)
+        if layer.op.needs_activation_scale
     ]
 
 
@@ -228,7 +228,7 @@ def _root_power(ratios: Floats, quarters: int) -> Floats:
 
 def _apply(layer: Layer, classes: ChannelClasses, factors: Floats) -> None:
     """Let the layer read and write multiplied channels."""
-    if not (needs_activation_scale(layer) or (layer.type == "Scale" and len(layer.bottoms) == 1)):
+    if not (layer.op.needs_activation_scale or (layer.type == "Scale" and len(layer.bottoms) == 1)):
         return
     outputs = layer.params.get_int(0, 0)
     after = classes.by_channel(layer.tops[0], factors, outputs)

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyncnnq.model import Graph, Layer, Weight
+from pyncnnq.model.ops import Calibrated
 from pyncnnq.model.params import FLOAT_LIMIT
-from pyncnnq.model.quantizable import ACTIVATION_TYPES, input_channels
 from pyncnnq.quantization.layers import set_weights
 
 Floats = NDArray[np.float64]
@@ -34,7 +34,7 @@ _KEEPING = (*BENDING, "BatchNorm", "BinaryOp", "Clip", "PReLU", "ReLU", "Scale",
 def channels_from(layer: Layer | None, graph: Graph) -> Layer | None:
     """The quantizable layer that tells how many channels a layer writes: itself, or one before it; None if there is
     none."""
-    while layer is not None and layer.type not in ACTIVATION_TYPES:
+    while layer is not None and not isinstance(layer.op, Calibrated):
         layer = graph.producer(layer.bottoms[0]) if layer.type in _KEEPING and len(layer.bottoms) == 1 else None
     return layer
 
@@ -49,14 +49,14 @@ def is_depthwise(layer: Layer) -> bool:
     return (
         layer.type == "ConvolutionDepthWise"
         and groups(layer) == outputs_of(layer)
-        and input_channels(layer) == groups(layer)
+        and layer.as_op(Calibrated).input_channels() == groups(layer)
     )
 
 
 def takes_channels(layer: Layer, channels: int) -> bool:
     """Whether a quantizable layer can read a blob of so many channels; an InnerProduct may take several elements of
     each."""
-    inputs = input_channels(layer)
+    inputs = layer.as_op(Calibrated).input_channels()
     return channels > 0 and (inputs % channels == 0 if layer.type == "InnerProduct" else inputs == channels)
 
 

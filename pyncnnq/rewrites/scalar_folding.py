@@ -13,14 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from pyncnnq.model import Graph, Layer, Model, dimensions
+from pyncnnq.model.checks import require_float
+from pyncnnq.model.ops import Calibrated
 from pyncnnq.model.params import FLOAT_LIMIT
-from pyncnnq.model.quantizable import (
-    ACTIVATION_TYPES,
-    has_dynamic_weight,
-    input_channels,
-    needs_activation_scale,
-    require_float,
-)
 from pyncnnq.rewrites.linear import channels_from, multiply_and_add, outputs_of, turn_into_scale
 
 _AFFINE: Mapping[int, Callable[[float], tuple[float, float]]] = {
@@ -108,7 +103,7 @@ def _composed(chain: Sequence[Layer]) -> tuple[float, float]:
 
 
 def _is_linear(layer: Layer) -> bool:
-    return layer.type in ACTIVATION_TYPES and not has_dynamic_weight(layer) and layer.params.get_int(9, 0) == 0
+    return isinstance(layer.op, Calibrated) and not layer.op.has_dynamic_weight and layer.params.get_int(9, 0) == 0
 
 
 def _channels(chain: Sequence[Layer], graph: Graph) -> int | None:
@@ -120,10 +115,10 @@ def _channels(chain: Sequence[Layer], graph: Graph) -> int | None:
     readers = [
         layer
         for layer in graph.readers(chain[-1].tops[0])
-        if needs_activation_scale(layer) and layer.type != "InnerProduct"
+        if layer.op.needs_activation_scale and layer.type != "InnerProduct"
     ]
     if readers:
-        return input_channels(readers[0])
+        return readers[0].as_op(Calibrated).input_channels()
     producer = channels_from(graph.producer(chain[0].bottoms[0]), graph)
     if len(chain) == 1 or producer is None or producer.type == "InnerProduct":
         return None

@@ -17,7 +17,7 @@ from collections.abc import Collection
 import numpy as np
 
 from pyncnnq.model import Layer, Model, dimensions
-from pyncnnq.model.quantizable import ACTIVATION_TYPES, has_dynamic_weight
+from pyncnnq.model.ops import Calibrated
 from pyncnnq.rewrites.linear import BENDING, channels_from, outputs_of, turn_into_scale
 
 _BENDING_FUSED = (4, 5, 6)
@@ -99,6 +99,6 @@ def _unused(name: str, taken: set[str]) -> str:
 
 
 def _bends(layer: Layer) -> bool:
-    if layer.type in ACTIVATION_TYPES:
-        return layer.params.get_int(9, 0) in _BENDING_FUSED and not has_dynamic_weight(layer)
+    if isinstance(layer.op, Calibrated):
+        return layer.params.get_int(9, 0) in _BENDING_FUSED and not layer.op.has_dynamic_weight
     return layer.type in BENDING and len(layer.bottoms) == len(layer.tops) == 1

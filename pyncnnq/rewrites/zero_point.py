@@ -34,14 +34,8 @@ from pyncnnq._core import quantize_rows
 from pyncnnq.calibration.table import Table, weight_key
 from pyncnnq.calibration.weight_scales import weight_rows
 from pyncnnq.model import Graph, Layer, Model
-from pyncnnq.model.quantizable import (
-    ACTIVATION_TYPES,
-    has_dynamic_weight,
-    pads,
-    pads_with_value,
-    require_sound_float,
-    scaled_weights,
-)
+from pyncnnq.model.checks import require_sound_float
+from pyncnnq.model.ops import Calibrated
 from pyncnnq.quantization.layers import store_as_float16
 from pyncnnq.quantization.quantizer import Quantizer
 from pyncnnq.quantization.selection import prevented
@@ -107,7 +101,7 @@ def fold_zero_points(
     shifts = _shifts(model, table, floats, readers)
     model, table = model.copy(), copy.deepcopy(table)
     for layer in model.layers:
-        if layer.type in ACTIVATION_TYPES:
+        if isinstance(layer.op, Calibrated):
             if layer.bottoms[0] in shifts:
                 _fold_into_reader(layer, shifts[layer.bottoms[0]], table, floats)
             if layer.tops[0] in shifts:
@@ -236,8 +230,8 @@ def _is_free(blob: str, graph: Graph) -> bool:
     writer = graph.producer(blob)
     linear = (
         writer is not None
-        and writer.type in ACTIVATION_TYPES
-        and not has_dynamic_weight(writer)
+        and isinstance(writer.op, Calibrated)
+        and not writer.op.has_dynamic_weight
         and writer.params.get_int(9, 0) == 0
     )
     return linear and len(graph.consumers(blob)) == 1
@@ -291,7 +285,7 @@ def _averages_values_alone(layer: Layer) -> bool:
 
 def _ends_at_zero(layer: Layer) -> bool:
     """Whether it is a layer with weights and an activation whose lower bound is 0."""
-    if layer.type not in ACTIVATION_TYPES or has_dynamic_weight(layer):
+    if not isinstance(layer.op, Calibrated) or layer.op.has_dynamic_weight:
         return False
     kind, bounds = layer.params.get_int(9, 0), layer.params.get_array(10)
     return kind == _RELU or (kind == _CLIP and len(bounds) == 2 and bounds[0] == 0 and bounds[1] > 0)
@@ -299,7 +293,7 @@ def _ends_at_zero(layer: Layer) -> bool:
 
 def _sign(readers: Sequence[Layer], between: Sequence[Layer]) -> int | None:
     """-1 where a reader pads, else 1; None if it cannot be turned, since the maxima would become minima."""
-    if not any(map(pads, readers)):
+    if not any(layer.op.pads for layer in readers):
         return 1
     return None if any(map(_is_max_pooling, between)) else -1
 
@@ -319,7 +313,7 @@ def _zero_point(readers: Sequence[Layer], graph: Graph, table: Table) -> float |
 
 def can_read_shifted(layer: Layer) -> bool:
     """Whether a bias can make up for a shift of what the layer reads."""
-    return layer.type in ACTIVATION_TYPES and not has_dynamic_weight(layer) and not pads_with_value(layer)
+    return isinstance(layer.op, Calibrated) and not layer.op.has_dynamic_weight and not layer.op.pads_with_value
 
 
 def sums_of_weights(layer: Layer, table: Table, floats: Collection[str]) -> Floats:
@@ -332,7 +326,7 @@ def sums_of_weights(layer: Layer, table: Table, floats: Collection[str]) -> Floa
         store_as_float16(layer)
         weights = layer.weights["weight_data"].float32().astype(np.float64)
     else:
-        (scaled,) = scaled_weights(layer)
+        (scaled,) = layer.op.scaled_weights()
         rows, absmax = weight_rows(layer, scaled)
         key = weight_key(layer.name)
         table[key] = scales = np.where(absmax == 0, np.float32(1), table[key])
@@ -347,7 +341,7 @@ def _fold_into_reader(layer: Layer, shift: _Shift, table: Table, floats: Collect
     _set(layer, shift.sign, bias(layer) + shift.zero_point * sums)
     if layer.name not in floats:
         table[layer.name] = 127 / shift.zero_point
-    if pads(layer):
+    if layer.op.pads:
         layer.params.set(18, shift.zero_point)
 
 

@@ -12,7 +12,7 @@ from pyncnnq._core import BlobStatistics
 from pyncnnq.calibration.methods.method import Method
 from pyncnnq.calibration.weight_scales import scales_of, weight_rows
 from pyncnnq.model import Layer
-from pyncnnq.model.quantizable import ScaledWeight
+from pyncnnq.model.ops import ScaledWeight
 
 _CLIP = {6: 3.28691474, 8: 3.92403714}
 """By bits: how many standard deviations of a normal distribution to keep, for the least mean squared error."""

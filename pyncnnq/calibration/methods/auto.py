@@ -12,7 +12,7 @@ from pyncnnq.calibration.methods.mse import BINS, mse
 from pyncnnq.calibration.weight_scales import weight_scales
 from pyncnnq.calibration.weight_search import least_error_scales
 from pyncnnq.model import Layer
-from pyncnnq.model.quantizable import ScaledWeight
+from pyncnnq.model.ops import ScaledWeight
 
 
 def important_mse(blob: Observation) -> np.float32:

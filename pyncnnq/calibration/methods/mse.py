@@ -32,14 +32,15 @@ def mse(statistics: BlobStatistics, importance: NDArray[np.float64] | None = Non
     # In units of absmax, so that nothing over- or underflows.
     middles = ((np.arange(BINS) + 0.5) / BINS).astype(np.float32)
 
-    def errors(thresholds: NDArray[np.float64]) -> NDArray[np.float64]:
+    def errors_of(thresholds: NDArray[np.float64]) -> NDArray[np.float64]:
         scales = (127 / thresholds).astype(np.float32)
-        return active_kernels().quantization_errors_f32(middles, scales, counts) / scales.astype(np.float64) ** 2
+        errors = active_kernels().weighted_quantization_errors_f32(middles, counts, scales)
+        return errors / scales.astype(np.float64) ** 2
 
     coarse = np.geomspace(LEAST, 1, CANDIDATES)
-    best = int(np.argmin(errors(coarse)))
+    best = int(np.argmin(errors_of(coarse)))
     fine = np.linspace(coarse[max(0, best - 1)], coarse[min(best + 1, CANDIDATES - 1)], CANDIDATES)
-    return np.float32(fine[np.argmin(errors(fine))] * absmax)
+    return np.float32(fine[np.argmin(errors_of(fine))] * absmax)
 
 
 MSE = Method(help="the least mean squared error", threshold=lambda blob: mse(blob.statistics))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pyncnnq.model import Layer, takes_vector
-from pyncnnq.model.quantizable import has_dynamic_weight
+from pyncnnq.model import Layer
 
 _PADDING_KEYS = (2, 3, 0, 1)
 _CONVOLUTION_KEYS = (4, 15, 14, 16)
@@ -31,12 +30,12 @@ def widen_border(convolution: Layer, added: tuple[int, ...], dims: Mapping[str, 
         dims: how many dimensions blobs have, where that is known: ncnn does not pad a vector for a 1x1 convolution.
     """
     params = convolution.params
-    if convolution.type not in ("Convolution", "ConvolutionDepthWise") or has_dynamic_weight(convolution):
+    if convolution.type not in ("Convolution", "ConvolutionDepthWise") or convolution.op.has_dynamic_weight:
         return False
     left = params.get_int(4, 0)
     right, top = params.get_int(15, left), params.get_int(14, left)
     own = (left, right, top, params.get_int(16, top))
-    if min(own) < 0 or params.get_float(18, 0.0) != 0 or takes_vector(convolution, dict(dims)) is not False:
+    if min(own) < 0 or params.get_float(18, 0.0) != 0 or convolution.op.takes_vector(dict(dims)) is not False:
         return False
     for key, size, more in zip(_CONVOLUTION_KEYS, own, added, strict=True):
         params.set(key, size + more)

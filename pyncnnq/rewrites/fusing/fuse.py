@@ -9,8 +9,8 @@ import numpy as np
 
 from pyncnnq.errors import ModelError
 from pyncnnq.model import Layer, Model, dimensions
+from pyncnnq.model.checks import require_sound_float
 from pyncnnq.model.params import FLOAT_LIMIT
-from pyncnnq.model.quantizable import ACTIVATION_TYPES, has_dynamic_weight, require_sound_float
 from pyncnnq.rewrites.fusing.activations import as_activation, set_activation
 from pyncnnq.rewrites.fusing.affine import Affine, as_affine, as_operation
 from pyncnnq.rewrites.fusing.borders import border, widen_border
@@ -19,7 +19,7 @@ from pyncnnq.rewrites.linear import multiply_and_add, outputs_of, turn_into_scal
 _MULTIPLY = 2  # op_type of a BinaryOp (src/layer/binaryop.h)
 _GATED = {"Sigmoid": "Swish", "HardSigmoid": "HardSwish"}
 """What computes x * gate(x), with the parameters of the gate."""
-_WEIGHTED = (*ACTIVATION_TYPES, "Deconvolution", "DeconvolutionDepthWise")
+_WEIGHTED = ("Convolution", "ConvolutionDepthWise", "InnerProduct", "Deconvolution", "DeconvolutionDepthWise")
 
 
 @dataclass(frozen=True)
@@ -196,7 +196,7 @@ class _Fusion:
 
 def _is_linear(layer: Layer) -> bool:
     """Whether it has weights of its own and no activation."""
-    if layer.type not in _WEIGHTED or "weight_data" not in layer.weights or has_dynamic_weight(layer):
+    if layer.type not in _WEIGHTED or "weight_data" not in layer.weights or layer.op.has_dynamic_weight:
         return False
     return layer.params.get_int(9, 0) == 0 and len(layer.bottoms) == 1
 

@@ -1,0 +1,12 @@
+#include <immintrin.h>
+
+#include "kernels/kernels.hpp"
+
+namespace {
+#include "kernels/vec/avx2.hpp"
+
+#include "kernels/kernels_impl.hpp"
+}  // namespace
+
+extern "C" const pyncnnq::KernelTable pyncnnq_kernels_avx2;
+const pyncnnq::KernelTable pyncnnq_kernels_avx2 = make_table("avx2");

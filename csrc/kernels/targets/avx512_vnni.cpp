@@ -1,0 +1,12 @@
+#include <immintrin.h>
+
+#include "kernels/kernels.hpp"
+
+namespace {
+#include "kernels/vec/avx512.hpp"
+
+#include "kernels/kernels_impl.hpp"
+}  // namespace
+
+extern "C" const pyncnnq::KernelTable pyncnnq_kernels_avx512_vnni;
+const pyncnnq::KernelTable pyncnnq_kernels_avx512_vnni = make_table("avx512_vnni");

@@ -1,0 +1,12 @@
+#include <arm_neon.h>
+
+#include "kernels/kernels.hpp"
+
+namespace {
+#include "kernels/vec/neon.hpp"
+
+#include "kernels/kernels_impl.hpp"
+}  // namespace
+
+extern "C" const pyncnnq::KernelTable pyncnnq_kernels_neon_dotprod;
+const pyncnnq::KernelTable pyncnnq_kernels_neon_dotprod = make_table("neon_dotprod");

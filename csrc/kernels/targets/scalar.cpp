@@ -1,0 +1,10 @@
+#include "kernels/kernels.hpp"
+
+namespace {
+#include "kernels/vec/scalar.hpp"
+
+#include "kernels/kernels_impl.hpp"
+}  // namespace
+
+extern "C" const pyncnnq::KernelTable pyncnnq_kernels_scalar;
+const pyncnnq::KernelTable pyncnnq_kernels_scalar = make_table("scalar");
