@@ -46,8 +46,8 @@ def squared_weights(layer: Layer) -> Floats:
 
     The channels of an InnerProduct's input are its elements.
     """
-    groups = layer.params.get_int(7, 1) if layer.type == "ConvolutionDepthWise" else 1
+    op = layer.as_op(Calibrated)
     squares = layer.weights["weight_data"].float32().astype(np.float64) ** 2
-    outputs = layer.params.get_int(0, 0)
-    by_group = squares.reshape(groups, outputs // groups, layer.as_op(Calibrated).input_channels() // groups, -1)
+    shape = op.groups, op.num_output // op.groups, op.input_channels() // op.groups, -1
+    by_group = squares.reshape(shape)
     return np.add.accumulate(by_group.sum(axis=1), axis=2)[:, :, -1].ravel()  # in this order on every CPU

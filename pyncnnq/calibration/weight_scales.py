@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyncnnq._core import absmax_rows
-from pyncnnq.calibration.winograd import may_use_winograd
 from pyncnnq.errors import ModelError
 from pyncnnq.model import Layer
 from pyncnnq.model.ops import ScaledWeight
@@ -36,7 +35,7 @@ def ncnn_weight_bits(layer: Layer) -> int:
 
     Source: `quant_6bit` in ncnn's tools/quantize/ncnn2table.cpp.
     """
-    return 6 if may_use_winograd(layer) else 8
+    return 6 if layer.op.may_use_winograd else 8
 
 
 WEIGHT_BITS: Mapping[str, WeightBits] = {

@@ -16,47 +16,10 @@ from numpy.typing import NDArray
 from pyncnnq._core import quantize_rows
 from pyncnnq.calibration.table import Table, weight_key
 from pyncnnq.model import Graph, Layer, Model
+from pyncnnq.model.ops import NO_WINOGRAD
 
 LARGEST_SUM = 2**31 // 576
 """The largest magnitude of a sum of int8 products that comes out right."""
-
-NO_WINOGRAD = 64
-"""The bit of a layer's feature mask that forbids winograd (ncnn's src/net.cpp)."""
-
-_SHAPE_KEYS = (
-    (1, 0),
-    (2, 1),
-    (3, 1),
-)  # kernel, dilation, stride: the width's key and default; the height's is ten more
-_RELU, _CLIP, _SIGMOID = 1, 3, 4  # activation_type (src/layer/fused_activation.h)
-_KEEPS_VALUES = (
-    "Split",
-    "Slice",
-    "Concat",
-    "ShuffleChannel",
-    "Reshape",
-    "Flatten",
-    "Permute",
-    "Squeeze",
-    "ExpandDims",
-    "Crop",
-    "Pooling",
-)
-
-
-def may_use_winograd(layer: Layer) -> bool:
-    """Whether ncnn may take winograd for the layer in int8, on any CPU.
-
-    It is a Convolution, 3x3, neither strided nor dilated, whose feature mask (key 31) allows it.
-    """
-    params = layer.params
-    kernel, dilation, stride = (
-        (w := params.get_int(key, default), params.get_int(key + 10, w)) for key, default in _SHAPE_KEYS
-    )
-    forbidden = params.get_int(31, 0) & NO_WINOGRAD
-    return (
-        layer.type == "Convolution" and not forbidden and kernel == (3, 3) and dilation == (1, 1) and stride == (1, 1)
-    )
 
 
 def is_non_negative(graph: Graph, blob: str) -> bool:
@@ -64,18 +27,10 @@ def is_non_negative(graph: Graph, blob: str) -> bool:
     layer = graph.producer(blob)
     if layer is None:
         return False
-    if layer.type in _KEEPS_VALUES:
+    proof = layer.op.is_non_negative
+    if proof is None:
         return bool(layer.bottoms) and all(is_non_negative(graph, bottom) for bottom in layer.bottoms)
-    params = layer.params
-    if layer.type in ("Convolution", "ConvolutionDepthWise", "InnerProduct"):
-        kind = params.get_int(9, 0)
-        bounds = params.get_array(10)
-        return kind in (_RELU, _SIGMOID) or (kind == _CLIP and len(bounds) == 2 and bounds[0] >= 0)
-    if layer.type == "ReLU":
-        return params.get_float(0, 0.0) == 0
-    if layer.type == "Clip":
-        return params.get_float(0, -np.inf) >= 0
-    return layer.type in ("Sigmoid", "HardSigmoid", "AbsVal", "Softmax")
+    return proof
 
 
 def largest_sums(weights: NDArray[np.int8], non_negative: bool) -> NDArray[np.int64]:

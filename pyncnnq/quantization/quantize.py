@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pyncnnq.calibration.table import Table
 from pyncnnq.model import Layer, Model, dimensions
 from pyncnnq.model.checks import require_sound_float
-from pyncnnq.model.ops import Calibrated
+from pyncnnq.model.ops import ConvolutionDepthWise
 from pyncnnq.quantization.chaining import Chain, chain
 from pyncnnq.quantization.layers import (
     as_inner_product,
@@ -124,8 +124,7 @@ def _breaks_on_x86(layer: Layer) -> bool:
     outputs is expected in packs of another size than the group's convolution writes.  Depthwise and chained
     convolutions go other ways.
     """
-    if layer.type != "ConvolutionDepthWise" or layer.params.get_int(8, 0) != 1:
+    op = layer.op
+    if not isinstance(op, ConvolutionDepthWise) or op.int8_scale_term != op.int8_term:
         return False
-    outputs, group = layer.params.get_int(0, 0), layer.params.get_int(7, 1)
-    depthwise = outputs == group == layer.as_op(Calibrated).input_channels()
-    return not depthwise and outputs // group % 8 == 0
+    return not op.is_depthwise and op.num_output // op.groups % 8 == 0

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from pyncnnq.calibration.table import Table, weight_key
 from pyncnnq.errors import PyncnnqError
 from pyncnnq.model import Layer, Model
+from pyncnnq.model.ops import Convolution
 from pyncnnq.quantization.options import QuantizeOptions
 
 
@@ -39,14 +40,15 @@ def prevented(model: Model, table: Table) -> dict[str, str]:
 
 def _what_prevents(layer: Layer, table: Table) -> str:
     """Return why the layer cannot be int8; empty if it can."""
-    if layer.op.has_dynamic_weight:
+    op = layer.op
+    if op.has_dynamic_weight:
         return "its weights come from a blob"
-    if layer.op.forbids_int8:
-        return f"its feature mask 31={layer.params.get_int(31, 0)} forbids int8"
-    if layer.op.pads_with_value and layer.params.get_float(18, 0.0) < 0:
+    if op.forbids_int8:
+        return f"its feature mask 31={op.feature_mask} forbids int8"
+    if isinstance(op, Convolution) and op.pads_with_value and op.pad_value < 0:
         return "it pads with a negative value, which ncnn's int8 convolutions get wrong"
-    rows = [weight_key(layer.name, index) for index in range(len(layer.op.scaled_weights()))]
-    rows += [layer.name] if layer.op.needs_activation_scale else []
+    rows = [weight_key(layer.name, index) for index in range(len(op.scaled_weights()))]
+    rows += [layer.name] if op.needs_activation_scale else []
     missing = [row for row in rows if row not in table]
     if missing:
         return f"the table has no row {', '.join(missing)}"

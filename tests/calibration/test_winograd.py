@@ -16,7 +16,7 @@ from small_models import run_ncnn
 
 from pyncnnq import Model, Table, quantize
 from pyncnnq._core import quantize_rows
-from pyncnnq.calibration.winograd import LARGEST_SUM, bounded_scales, is_non_negative, largest_sums, may_use_winograd
+from pyncnnq.calibration.winograd import LARGEST_SUM, bounded_scales, is_non_negative, largest_sums
 from pyncnnq.model import Graph, Layer, Params, Weight
 
 Floats = NDArray[np.float32]
@@ -141,7 +141,7 @@ def test_largest_sum_is_that_of_an_exhaustive_search(row: list[int], non_negativ
     ],
 )
 def test_which_layers_may_use_winograd(kind: str, params: str, expected: bool) -> None:
-    assert may_use_winograd(Layer(kind, "it", ["a"], ["b"], Params(params))) is expected
+    assert Layer(kind, "it", ["a"], ["b"], Params(params)).op.may_use_winograd is expected
 
 
 @pytest.mark.parametrize(

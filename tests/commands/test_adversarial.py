@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from small_models import convolution, model_of, run_model
 
 from pyncnnq import InputOptions, Model, calibrate, collect, load_model
-from pyncnnq.calibration.winograd import LARGEST_SUM, is_non_negative, largest_sums, may_use_winograd
+from pyncnnq.calibration.winograd import LARGEST_SUM, is_non_negative, largest_sums
 from pyncnnq.inputs import Resize
 from pyncnnq.model import Graph, Layer, Params, Weight
 from pyncnnq.optimization.draft import Draft
@@ -138,7 +138,7 @@ def is_of_winograd_shape(layer: Layer) -> bool:
     """Whether ncnn could take winograd for it, but for its feature mask."""
     unmasked = layer.copy()
     unmasked.params.set(31, 0)
-    return may_use_winograd(unmasked)
+    return unmasked.op.may_use_winograd
 
 
 @pytest.mark.parametrize("make", [squeezenet, resnet18, wide])
@@ -147,7 +147,8 @@ def test_no_layer_overflows(make: Callable[[Path, Path], Model], shared: Path, t
     graph: Graph = model.graph()
     layers = [layer for layer in model.layers if is_of_winograd_shape(layer) and layer.op.is_int8]
     assert len(layers) >= 3
-    assert make is wide or any(map(may_use_winograd, layers))  # a proof forbids it to some layers of real models alone
+    # Of real models a proof forbids winograd to some layers alone.
+    assert make is wide or any(layer.op.may_use_winograd for layer in layers)
     assert any(layer.op.pads_with_value for layer in layers)
     for layer in layers:
         weights = weights_of(layer)
