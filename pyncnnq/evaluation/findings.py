@@ -71,8 +71,8 @@ class LayerDiagnosis:
         range_ratio: by how much the largest range of a channel of its input exceeds the median one.
         wide_channels: how many channels exceed the median more than eightfold.
         channels: of its input.
-        gain: by how much the outputs (see `Step`) gain, in dB, if this layer alone is in float; None where it was not
-            tried.
+        gain: what the outputs gain, in dB, if this layer alone is in float, by its share of their error (see
+            `pyncnnq.evaluation.ranking.rank`); None where it was not tried.
         faults: scales that do not fit, in plain words.
         advice: what else could make it better.
         histogram: of its input; None where there is none.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
@@ -14,9 +13,6 @@ from pyncnnq.quantization.layers import set_weights
 from pyncnnq.quantization.storage import BlobStorage
 from pyncnnq.runtime.pool import WorkerPool
 from pyncnnq.runtime.progress import Update
-
-LARGEST_RATIO = 100.0
-"""In dB: better than this is as good as equal; -100 dB is as bad as can be."""
 
 _AT_ONCE = 8
 """How many models a worker holds."""
@@ -57,9 +53,8 @@ class Hybrids:
         """
         self._model, self._int8, self._folder, self._pool = model, int8, folder, pool
         exact, roots = {layer.name: layer for layer in model.layers}, int8.graph()
-        self._judged = list(
-            map(roots.before_saturation, model.outputs)
-        )  # where that is fused into another layer, there is nothing before
+        # Where the Softmax or Sigmoid is fused into another layer, there is nothing before it.
+        self._judged = list(map(roots.before_saturation, model.outputs))
         self._float: dict[str, Layer] = {}
         for layer in dequantized.layers:
             blobs = map(roots.split_root, (*layer.bottoms, *layer.tops))
@@ -81,23 +76,22 @@ class Hybrids:
         samples: Sequence[tuple[Path, ...]],
         inputs: Sequence[tuple[str, InputSpec]],
         progress: Update | None,
-    ) -> list[float]:
-        """Return the mean SQNR of the outputs in dB, for each choice of layers in float; where a Softmax or Sigmoid
-        writes an output, of what that reads.
+    ) -> list[list[float]]:
+        """Return the SQNR of each output in dB, for each choice of layers in float; where a Softmax or Sigmoid writes
+        an output, of what that reads.
 
         Probabilities that are nearly 0 and 1 would tell little of few samples.
 
         Raises:
             PyncnnqError: ncnn cannot run a model on these samples.
         """
-        means: list[float] = []
+        ratios: list[list[float]] = []
         for first in range(0, len(choices), _AT_ONCE):
             files = [self._write(number, names) for number, names in enumerate(choices[first : first + _AT_ONCE])]
-            likeness = compare_outputs([self._model.files, *files], samples, inputs, self._judged, self._pool)
-            means += map(_mean, likeness.ratios)
+            ratios += compare_outputs([self._model.files, *files], samples, inputs, self._judged, self._pool).ratios
             if progress is not None:
                 progress(min(first + _AT_ONCE, len(choices)), len(choices))
-        return means
+        return ratios
 
     def _write(self, number: int, in_float: Collection[str]) -> tuple[Path, Path]:
         model = self._int8.copy()
@@ -107,7 +101,3 @@ class Hybrids:
                 other.bottoms, other.tops = layer.bottoms, layer.tops
                 model.layers[place] = other
         return model.stored(self._folder, f"hybrid{number}").files
-
-
-def _mean(ratios: Sequence[float]) -> float:
-    return math.fsum(min(max(ratio, -LARGEST_RATIO), LARGEST_RATIO) for ratio in ratios) / len(ratios)
