@@ -30,7 +30,11 @@ unpack_debian() {
     rm -rf "$root" "$apt"
     mkdir -p "$root" "$apt/lists/partial" "$apt/cache/archives/partial"
     touch "$apt/status"
-    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian bookworm main" >"$apt/sources.list"
+    # The mirror is the one that this machine takes its own packages from.
+    local mirror
+    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Codename: bookworm' | head -n 1)
+    [ -n "$mirror" ] || { echo "apt-get indextargets names no mirror of Debian bookworm; run apt-get update" >&2; exit 1; }
+    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror bookworm main" >"$apt/sources.list"
     local options=(-q -o "Dir::State=$apt" -o "Dir::State::status=$apt/status" -o "Dir::Cache=$apt/cache"
         -o "Dir::Etc::sourcelist=$apt/sources.list" -o Dir::Etc::sourceparts=/dev/null
         -o APT::Architecture=arm64 -o APT::Architectures=arm64 -o APT::Sandbox::User=)
