@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pyncnnq import Table
 from pyncnnq.model import Layer, Model, Params, Weight
-from pyncnnq.model.quantizable import ACTIVATION_TYPES
+from pyncnnq.model.ops import Calibrated
 
 Array = NDArray[np.float32]
 
@@ -112,7 +112,7 @@ def absmax_table(model: Model, blobs: Mapping[str, Array]) -> Table:
     """A table whose scales are 127 divided by the largest magnitudes of weights (by output or group) and of `blobs`."""
     table = Table()
     for layer in model.layers:
-        if layer.type in ACTIVATION_TYPES:
+        if isinstance(layer.op, Calibrated):
             rows = layer.params.get_int(7, 1) if layer.type == "ConvolutionDepthWise" else layer.params.get_int(0, 0)
             absmax = np.abs(layer.weights["weight_data"].float32().reshape(rows, -1)).max(axis=1)
             table[f"{layer.name}_param_0"] = 127 / absmax

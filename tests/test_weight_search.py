@@ -14,7 +14,6 @@ from pyncnnq import calibrate
 from pyncnnq._core import BlobStatistics
 from pyncnnq.calibration.weight_search import RATIOS, least_error_scales
 from pyncnnq.model import Layer, Weight
-from pyncnnq.model.quantizable import scaled_weights
 from pyncnnq.statistics.moments import input_moments
 from pyncnnq.statistics.observe import Statistics
 
@@ -50,7 +49,7 @@ def observed(x: Floats) -> BlobStatistics:
 
 
 def found_scales(layer: Layer, blob: BlobStatistics) -> tuple[Floats, int]:
-    (weight,) = scaled_weights(layer)
+    (weight,) = layer.op.scaled_weights()
     return least_error_scales(layer, weight, blob)
 
 
@@ -58,7 +57,7 @@ def weights_by_output(layer: Layer) -> tuple[NDArray[np.float64], int]:
     """Weights, shape (outputs, elements), and how many outputs share a scale."""
     outputs = layer.params.get_int(0, 0)
     weights = layer.weights["weight_data"].float32().astype(np.float64).reshape(outputs, -1)
-    return weights, outputs // scaled_weights(layer)[0].rows
+    return weights, outputs // layer.op.scaled_weights()[0].rows
 
 
 def errors_by_definition(layer: Layer, x: Floats, output: int, scales: Floats) -> NDArray[np.float64]:

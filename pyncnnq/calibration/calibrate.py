@@ -19,16 +19,8 @@ from pyncnnq.calibration.weight_search import least_error_scales
 from pyncnnq.calibration.winograd import bounded_scales, is_non_negative, may_use_winograd
 from pyncnnq.errors import PyncnnqError
 from pyncnnq.model import Layer, Model
-from pyncnnq.model.quantizable import (
-    ACTIVATION_TYPES,
-    WEIGHT_ONLY_TYPES,
-    ScaledWeight,
-    has_dynamic_weight,
-    needs_activation_scale,
-    pads_with_value,
-    require_float,
-    scaled_weights,
-)
+from pyncnnq.model.checks import require_float
+from pyncnnq.model.ops import Calibrated, Int8Op, ScaledWeight
 from pyncnnq.statistics.observe import Statistics
 
 LISTED = 4
@@ -105,7 +97,7 @@ def calibrate(
     weight_bits = weight_bits or ("proven" if method == "auto" else "ncnn")
     check_model(model)
     result = Calibration(Table())
-    observed = [layer for layer in model.layers if needs_activation_scale(layer)]
+    observed = [layer for layer in model.layers if layer.op.needs_activation_scale]
     inputs = _inputs(model, observed, statistics)
     bits = {layer.name: WEIGHT_BITS[weight_bits](layer) for layer in observed}
     dead: list[_Dead] = []
@@ -119,18 +111,22 @@ def calibrate(
         thresholds = _thresholds(observed, inputs, statistics or Statistics(), method, pool)
     bounded = _bound_weight_scales(result.table, model, observed) if weight_bits == "proven" else {}
     _add_activation_rows(result, observed, inputs, thresholds, bits, bounded)
-    for layer_type in WEIGHT_ONLY_TYPES:
-        for layer in model.layers:
-            if layer.type == layer_type:
-                for index, weight in enumerate(scaled_weights(layer)):
-                    dead += _add_weight_row(result.table, layer, index, *weight_scales(layer, weight, 8))
+    for layer in _weight_only(model):
+        for index, weight in enumerate(layer.op.scaled_weights()):
+            dead += _add_weight_row(result.table, layer, index, *weight_scales(layer, weight, 8))
     result.warnings += _warnings_of_dead(dead)
     for layer in model.layers:
-        if layer.type in ACTIVATION_TYPES and has_dynamic_weight(layer):
+        if isinstance(layer.op, Calibrated) and layer.op.has_dynamic_weight:
             result.warnings.append(f"{layer} takes its weights from a blob and stays in float")
     if not any(result.table.rows()):
         result.warnings.append("the table is empty: no layer of this model has scales in a table")
     return result
+
+
+def _weight_only(model: Model) -> list[Layer]:
+    """Return the layers with weight rows and no activation row, in the order of their rows."""
+    views = [op for layer in model.layers if isinstance(op := layer.op, Int8Op) and not isinstance(op, Calibrated)]
+    return [op.layer for op in sorted(views, key=lambda op: op.table_order)]
 
 
 def check_choices(method: str, weight_bits: str | None) -> None:
@@ -156,8 +152,8 @@ def check_model(model: Model) -> None:
     check_row_names(model)
     model.check_finite()
     for layer in model.layers:
-        if layer.type in ACTIVATION_TYPES + WEIGHT_ONLY_TYPES and not has_dynamic_weight(layer):
-            for weight in scaled_weights(layer):
+        if not layer.op.has_dynamic_weight:
+            for weight in layer.op.scaled_weights():
                 weight_rows(layer, weight)
 
 
@@ -184,7 +180,7 @@ def _inputs(model: Model, layers: Sequence[Layer], statistics: Statistics | None
 
 def _observed_weight_scales(layer: Layer, blob: BlobStatistics, method: str, bits: int) -> tuple[Scales, int]:
     """Weight scales of a layer that reads this blob, and how many of its rows are all zero and got 1."""
-    (weight,) = scaled_weights(layer)
+    (weight,) = layer.op.scaled_weights()
     if method == "auto" and bits == 8:
         return least_error_scales(layer, weight, blob)
     return (aciq_weight_scales if method == "aciq" else weight_scales)(layer, weight, bits)
@@ -201,7 +197,7 @@ class _Dead:
 
 def _add_weight_row(table: Table, layer: Layer, index: int, scales: Scales, zeros: int) -> list[_Dead]:
     table[weight_key(layer.name, index)] = scales
-    return [_Dead(layer, scaled_weights(layer)[index], zeros)] if zeros else []
+    return [_Dead(layer, layer.op.scaled_weights()[index], zeros)] if zeros else []
 
 
 def _warnings_of_dead(dead: Sequence[_Dead]) -> list[str]:
@@ -226,10 +222,10 @@ def _bound_weight_scales(table: Table, model: Model, layers: Sequence[Layer]) ->
     bounded = {}
     for layer in layers:
         if may_use_winograd(layer):
-            (weight,) = scaled_weights(layer)
+            (weight,) = layer.op.scaled_weights()
             key = weight_key(layer.name, 0)
             # Where it pads with a number, that may be a negative one.
-            non_negative = is_non_negative(graph, layer.bottoms[0]) and not pads_with_value(layer)
+            non_negative = is_non_negative(graph, layer.bottoms[0]) and not layer.op.pads_with_value
             scales = bounded_scales(weight_rows(layer, weight)[0], table[key], non_negative)
             bounded[layer.name] = int(np.count_nonzero(scales != table[key]))
             table[key] = scales

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyncnnq.model import Layer
-from pyncnnq.model.quantizable import input_channels
+from pyncnnq.model.ops import Calibrated
 
 Floats = NDArray[np.float64]
 
@@ -43,5 +43,5 @@ def squared_weights(layer: Layer) -> Floats:
     groups = layer.params.get_int(7, 1) if layer.type == "ConvolutionDepthWise" else 1
     squares = layer.weights["weight_data"].float32().astype(np.float64) ** 2
     outputs = layer.params.get_int(0, 0)
-    by_group = squares.reshape(groups, outputs // groups, input_channels(layer) // groups, -1)
+    by_group = squares.reshape(groups, outputs // groups, layer.as_op(Calibrated).input_channels() // groups, -1)
     return np.add.accumulate(by_group.sum(axis=1), axis=2)[:, :, -1].ravel()  # in this order on every CPU

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from pyncnnq.errors import TableError
 from pyncnnq.files import write_files
 from pyncnnq.model import Layer, Model
-from pyncnnq.model.quantizable import ScaledWeight, has_dynamic_weight, needs_activation_scale, scaled_weights
+from pyncnnq.model.ops import ScaledWeight
 from pyncnnq.model.text import decode, encode
 
 Scales = NDArray[np.float32]
@@ -228,12 +228,12 @@ def _meanings(model: Model) -> dict[str, tuple[Layer, ScaledWeight | None]]:
     """What each row that the model can have stands for: a weight array of a layer, or (None) its input."""
     meanings: dict[str, tuple[Layer, ScaledWeight | None]] = {}
     for layer in model.layers:
-        if has_dynamic_weight(layer):
+        if layer.op.has_dynamic_weight:
             continue
         rows: dict[str, ScaledWeight | None] = {
-            weight_key(layer.name, i): weight for i, weight in enumerate(scaled_weights(layer))
+            weight_key(layer.name, i): weight for i, weight in enumerate(layer.op.scaled_weights())
         }
-        if needs_activation_scale(layer):
+        if layer.op.needs_activation_scale:
             rows[layer.name] = None
         for key, weight in rows.items():
             if key.startswith("#"):

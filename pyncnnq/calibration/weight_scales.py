@@ -12,7 +12,7 @@ from pyncnnq.calibration.methods.aciq import gaussian_clip
 from pyncnnq.calibration.winograd import may_use_winograd
 from pyncnnq.errors import ModelError
 from pyncnnq.model import Layer
-from pyncnnq.model.quantizable import ScaledWeight
+from pyncnnq.model.ops import ScaledWeight
 
 WeightBits = Callable[[Layer], int]
 """Chooses how many bits the weights of a layer get at most."""

@@ -9,7 +9,7 @@ from pyncnnq._core import BlobStatistics
 from pyncnnq._core import least_error_scales as search_scales
 from pyncnnq.calibration.weight_scales import scales_of, weight_rows
 from pyncnnq.model import Layer
-from pyncnnq.model.quantizable import ScaledWeight
+from pyncnnq.model.ops import ScaledWeight
 from pyncnnq.statistics.moments import InputMoments, input_moments
 
 RATIOS = np.append(1.0, np.linspace(1.2, 0.6, 96))

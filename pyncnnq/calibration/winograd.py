@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from pyncnnq._core import quantize_rows
 from pyncnnq.calibration.table import Table, weight_key
 from pyncnnq.model import Graph, Layer, Model
-from pyncnnq.model.quantizable import pads_with_value
 
 LARGEST_SUM = 2**31 // 576
 """The largest magnitude of a sum of int8 products that comes out right."""
@@ -128,7 +127,7 @@ def forbid_where_sums_overflow(model: Model, table: Table) -> list[str]:
         if key not in table or layer.name not in table or not may_use_winograd(layer):
             continue
         # Where it pads with a number, that may be a negative one.
-        non_negative = is_non_negative(graph, layer.bottoms[0]) and not pads_with_value(layer)
+        non_negative = is_non_negative(graph, layer.bottoms[0]) and not layer.op.pads_with_value
         rows = layer.weights["weight_data"].float32().reshape(len(table[key]), -1)
         if (largest_sums(quantize_rows(rows, table[key]), non_negative) > LARGEST_SUM).any():
             layer.params.set(31, layer.params.get_int(31, 0) | NO_WINOGRAD)

@@ -18,7 +18,7 @@ from pyncnnq.files import check_writable
 from pyncnnq.inputs import pick
 from pyncnnq.inputs.data import CalibrationData
 from pyncnnq.model import load_model
-from pyncnnq.model.quantizable import needs_data
+from pyncnnq.model.checks import needs_data
 from pyncnnq.report.progress import progress
 from pyncnnq.report.tables import print_table
 from pyncnnq.rewrites.fusing import Fused

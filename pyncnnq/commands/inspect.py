@@ -12,13 +12,7 @@ import click
 from pyncnnq.commands.options import model_arguments
 from pyncnnq.inputs.data import input_layer
 from pyncnnq.model import Layer, Model, load_model
-from pyncnnq.model.quantizable import (
-    has_dynamic_weight,
-    input_channels,
-    is_int8,
-    needs_activation_scale,
-    quantized_weights,
-)
+from pyncnnq.model.ops import Calibrated
 from pyncnnq.report.tables import print_table
 from pyncnnq.targets import active_target, targets
 
@@ -66,7 +60,11 @@ def inspect_command(param: Path, bin: Path, as_json: bool) -> None:
     """Show a model's inputs, outputs, quantizable layers with their shapes, and weight formats."""
     model = load_model(param, bin)
     inputs = {layer.tops[0]: _input_shape(model, layer) for layer in model.input_layers}
-    layers = [_inspect(layer) for layer in model.layers if quantized_weights(layer) or layer.type == "SDPA"]
+    layers = [
+        _inspect(layer)
+        for layer in model.layers
+        if [weight.weight for weight in layer.op.int8_weights()] or layer.type == "SDPA"
+    ]
     formats = Counter[str]()
     for layer in model.layers:
         for weight in layer.weights.values():
@@ -100,23 +98,25 @@ def _input_shape(model: Model, layer: Layer) -> str:
 
 
 def _inspect(layer: Layer) -> InspectedLayer:
-    weights = [layer.weights[name] for name in quantized_weights(layer) if name in layer.weights]
+    weights = [
+        layer.weights[name] for name in [weight.weight for weight in layer.op.int8_weights()] if name in layer.weights
+    ]
     formats = dict.fromkeys(weight.format for weight in weights)
-    if is_int8(layer):
+    if layer.op.is_int8:
         scales = "in the model"
-    elif has_dynamic_weight(layer):
+    elif layer.op.has_dynamic_weight:
         scales = "none: weights from a blob"
     else:
-        scales = "table" if needs_activation_scale(layer) else "weights only"
+        scales = "table" if layer.op.needs_activation_scale else "weights only"
     parameters = sum(weight.data.size for weight in layer.weights.values())
     return InspectedLayer(layer.name, layer.type, _shape(layer), parameters, ", ".join(formats), scales)
 
 
 def _shape(layer: Layer) -> str:
     params = layer.params
-    if not needs_activation_scale(layer):
+    if not layer.op.needs_activation_scale:
         return ""
-    shape = f"{input_channels(layer)} -> {params.get_int(0, 0)}"
+    shape = f"{layer.as_op(Calibrated).input_channels()} -> {params.get_int(0, 0)}"
     if layer.type == "InnerProduct":
         return shape
     kernel_w, stride_w, group = params.get_int(1, 0), params.get_int(3, 1), params.get_int(7, 1)

@@ -21,7 +21,7 @@ from pyncnnq.files import check_writable, write_files
 from pyncnnq.inputs import ArraySpec, InputOptions
 from pyncnnq.inputs.data import CalibrationData, Data, find_chosen, input_layer
 from pyncnnq.model import Model, load_model, load_param
-from pyncnnq.model.layouts import is_known
+from pyncnnq.model.ops import LAYER_TYPES, Input
 from pyncnnq.model.text import encode
 
 Progress = Callable[[int, int], None]
@@ -264,7 +264,7 @@ def _run(source: Path, given: Sequence[GivenShape], folder: Path, names: Callabl
 def _check_types(source: Path, model: Model) -> None:
     unknown: dict[str, str] = {}
     for layer in model.layers:
-        if not is_known(layer.type):
+        if layer.type not in LAYER_TYPES:
             unknown.setdefault(layer.type, f"{layer.type} (layer {layer.name})")
     if len(unknown) > 1:  # what it computes are sizes and numbers for the others, which are the ones to name
         unknown.pop("pnnx.Expression", None)
@@ -287,10 +287,8 @@ def _state_sizes(model: Model, output: Output) -> None:
     """Write the fixed sizes into the Input layers: pnnx leaves them out, and what runs the model has to know them."""
     for layer, tensor, axis in zip(model.input_layers, output.inputs, output.batch_axes, strict=True):
         lengths = _without(tensor.lengths, axis)
-        keys = {1: (0,), 2: (1, 0), 3: (2, 1, 0), 4: (2, 11, 1, 0)}.get(len(lengths))
-        if keys is not None and None not in lengths:
-            for key, length in sorted(zip(keys, lengths, strict=True)):
-                layer.params.set(key, int(length or 0))
+        if 1 <= len(lengths) <= 4 and None not in lengths:
+            layer.as_op(Input).state_shape(tuple(int(length or 0) for length in lengths))
 
 
 def _without(lengths: Sequence[int | None], axis: int | None) -> list[int | None]:

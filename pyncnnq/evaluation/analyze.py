@@ -22,8 +22,8 @@ from pyncnnq.evaluation.weights import row_noise, weight_bits
 from pyncnnq.inputs import InputOptions, pick
 from pyncnnq.inputs.data import CalibrationData, Data, find_chosen
 from pyncnnq.model import Layer, Model
+from pyncnnq.model.checks import require_float
 from pyncnnq.model.macs import macs
-from pyncnnq.model.quantizable import is_int8, require_float
 from pyncnnq.quantization import dequantize
 from pyncnnq.rewrites.fusing import fuse
 from pyncnnq.runtime.pool import WorkerPool
@@ -214,7 +214,7 @@ def analyze_on(
     each pass."""
     files_of(model, int8)
     require_float(model)
-    if not any(map(is_int8, int8.layers)):
+    if not any(layer.op.is_int8 for layer in int8.layers):
         raise ModelError(f"{int8.param_path}: has no int8 layer to analyze")
     inputs = list(zip(model.inputs, data.inputs, strict=True))
     with WorkerPool(workers, most=len(data.samples)) as pool, tempfile.TemporaryDirectory(prefix="pyncnnq-") as name:
@@ -316,7 +316,7 @@ class _Layers:
         complete = [layer for layer in int8.layers if all(blob in shapes for blob in (*layer.bottoms, *layer.tops))]
         self.macs = macs(complete, shapes)
         # Only where all that a layer reads and writes is known in both models can it be judged.
-        self._int8 = {layer.name: layer for layer in complete if is_int8(layer) and layer.name in self._exact}
+        self._int8 = {layer.name: layer for layer in complete if layer.op.is_int8 and layer.name in self._exact}
 
     def alone(self, folder: Path) -> dict[str, LoneLayer]:
         """Each of them, in files of its own."""

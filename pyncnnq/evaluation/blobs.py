@@ -23,6 +23,7 @@ from pyncnnq.compare.decibels import decibels
 from pyncnnq.inputs import InputSpec
 from pyncnnq.model import Model
 from pyncnnq.runtime.protocol import Work
+from pyncnnq.statistics.channels import channel_rows
 
 Floats = NDArray[np.float64]
 
@@ -84,21 +85,13 @@ class Sums:
     xy: tuple[Floats, ...]
 
 
-def channels(blob: NDArray[np.float32]) -> Floats:
-    """The values of each channel, shape (channels, values): the columns of a matrix, the elements of a vector."""
-    values = blob.astype(np.float64)
-    if values.ndim == 1:
-        return values[:, None]
-    return values.T if values.ndim == 2 else values.reshape(values.shape[0], -1)
-
-
 def sums(exact: NDArray[np.float32], others: Sequence[NDArray[np.float32]]) -> Sums:
     """Of one sample."""
-    x = channels(exact)
+    x = channel_rows(exact.astype(np.float64))
     y, yy, xy = [], [], []
     for other in others:
         if other.shape == exact.shape:
-            values = channels(other)
+            values = channel_rows(other.astype(np.float64))
             y.append(values.sum(axis=1))
             yy.append(np.square(values).sum(axis=1))
             xy.append((x * values).sum(axis=1))

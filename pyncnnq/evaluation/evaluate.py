@@ -18,7 +18,6 @@ from pyncnnq.inputs import InputOptions
 from pyncnnq.inputs.data import CalibrationData, Data, find_chosen
 from pyncnnq.model import Model
 from pyncnnq.model.macs import macs
-from pyncnnq.model.quantizable import is_int8
 from pyncnnq.runtime.pool import WorkerPool
 from pyncnnq.runtime.run import run_job
 
@@ -155,7 +154,7 @@ def evaluate_on(
         Speed(threads, profiled.runs, *(1000 * seconds for seconds in profiled.seconds)),
         (_size(models[0]), _size(models[1])),
         sum(counts.values()),
-        sum(counts.get(layer.name, 0) for layer in int8.layers if is_int8(layer)),
+        sum(counts.get(layer.name, 0) for layer in int8.layers if layer.op.is_int8),
         [
             _sample(paths[0], chosen[place] if chosen else None, one.outputs, ranking)
             for place, (paths, one) in enumerate(zip(taken, evaluated, strict=True))

@@ -11,7 +11,8 @@ from pyncnnq.evaluation.blobs import Reading
 from pyncnnq.evaluation.local import write
 from pyncnnq.inputs import InputSpec
 from pyncnnq.model import Layer, Model
-from pyncnnq.quantization.layers import CHAINED, set_weights
+from pyncnnq.model.ops import Convolution
+from pyncnnq.quantization.layers import set_weights
 from pyncnnq.runtime.pool import WorkerPool
 
 LARGEST_RATIO = 100.0
@@ -25,8 +26,9 @@ def unchained(int8: Model) -> Model:
     """The same int8 model with float blobs between all layers: convolutions hand nothing on as int8."""
     result = int8.copy()
     for layer in result.layers:
-        if layer.type in ("Convolution", "ConvolutionDepthWise") and layer.params.get_int(8, 0) > CHAINED:
-            layer.params.set(8, layer.params.get_int(8, 0) - CHAINED)
+        op = layer.op
+        if isinstance(op, Convolution) and op.is_chained:
+            op.unchain()
             set_weights(layer, layer.weights)
     return result
 

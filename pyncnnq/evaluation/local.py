@@ -14,6 +14,7 @@ from pyncnnq.inputs import InputSpec
 from pyncnnq.model import Layer, Model
 from pyncnnq.model.text import encode
 from pyncnnq.runtime.protocol import Work
+from pyncnnq.statistics.channels import along_channels
 
 
 @dataclass(frozen=True)
@@ -80,18 +81,17 @@ def stored(blob: NDArray[np.float32], reading: Reading) -> NDArray[np.float32]:
     """A blob of the float model as the int8 model stores it."""
     if reading.is_plain:
         return blob
-    return ((blob - _along(reading.offset, blob)) / _along(reading.gain, blob)).astype(np.float32)
+    return ((blob - along_channels(reading.offset, blob)) / along_channels(reading.gain, blob)).astype(np.float32)
 
 
 def meant(blob: NDArray[np.float32], reading: Reading) -> Floats:
     """What a blob of the int8 model stands for, in the float model's terms."""
     values = blob.astype(np.float64)
-    return values if reading.is_plain else values * _along(reading.gain, blob) + _along(reading.offset, blob)
-
-
-def _along(values: Floats, blob: NDArray[np.float32]) -> Floats:
-    """Values by channel, so that they meet those of a blob: a matrix has its channels in columns."""
-    return values.reshape(-1, *[1] * (blob.ndim - 1)) if blob.ndim > 2 else values
+    return (
+        values
+        if reading.is_plain
+        else values * along_channels(reading.gain, blob) + along_channels(reading.offset, blob)
+    )
 
 
 def alone(layer: Layer, folder: Path, name: str) -> tuple[Path, Path]:

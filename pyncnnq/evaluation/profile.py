@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pyncnnq.inputs import InputSpec
-from pyncnnq.model.macs import Shape
+from pyncnnq.model.ops import Shape
 from pyncnnq.runtime.protocol import Work
 
 

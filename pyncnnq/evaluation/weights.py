@@ -6,14 +6,13 @@ import numpy as np
 
 from pyncnnq.evaluation.blobs import CHANNELS_SCALED, Floats, Reading
 from pyncnnq.model import Layer
-from pyncnnq.model.quantizable import int8_weights, is_int8
 
 
 def weight_bits(layer: Layer) -> int:
     """How many bits the largest int8 weight of a layer needs, its sign included; 32 for one without int8 weights."""
-    if not is_int8(layer):
+    if not layer.op.is_int8:
         return 32
-    found = [layer.weights[weight.weight] for weight in int8_weights(layer)]
+    found = [layer.weights[weight.weight] for weight in layer.op.int8_weights()]
     largest = max(
         (int(np.abs(one.data.view(np.int8).astype(np.int16)).max()) for one in found if one.format == "int8"), default=0
     )
@@ -35,7 +34,7 @@ def row_noise(exact: Layer, rough: Layer, bottom: Reading, top: Reading) -> tupl
         return None
     sign = bottom.gain[0] * top.gain[0]  # -1 where one of them is stored with the other sign
     found = []
-    for weight in int8_weights(exact):
+    for weight in exact.op.int8_weights():
         pair = [layer.weights.get(weight.weight) for layer in (exact, rough)]
         if (
             pair[0] is None

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from pyncnnq.errors import InputError
 from pyncnnq.inputs import InputLayer, InputOptions, InputSpec, find_samples, pair_samples, pick, resolve
-from pyncnnq.model import Layer, Model, takes_vector
-from pyncnnq.model.quantizable import ACTIVATION_TYPES, has_dynamic_weight, input_channels
+from pyncnnq.model import Layer, Model
+from pyncnnq.model.ops import Convolution, Embed, Input
 
 Data = str | Path | Sequence[str | Path]
 
@@ -51,18 +51,16 @@ def find_data(model: Model, data: Sequence[Data], *sources: tuple[str, Sequence[
 def input_layer(model: Model, layer: Layer) -> InputLayer:
     """What the model says of an input: its Input layer, or else the convolution that reads it, by the size of its
     weights."""
-    w, h, c, d = (layer.params.get_int(key, 0) for key in (0, 1, 2, 11))
+    stated = layer.as_op(Input)
+    w, h, c, d = stated.w, stated.h, stated.c, stated.d
     readers = model.graph().readers(layer.tops[0])
-    convolution = next(
-        (reader for reader in readers if reader.type in ACTIVATION_TYPES[:2] and not has_dynamic_weight(reader)), None
-    )
+    views = [reader.op for reader in readers]
+    convolution = next((op for op in views if isinstance(op, Convolution) and not op.has_dynamic_weight), None)
     may_be_vector = False
     if not c and convolution is not None and not (w and not h):  # with a width alone it is a vector
-        c = input_channels(convolution)
-        may_be_vector = not w and takes_vector(convolution, {}) is None
-    return InputLayer(
-        layer.tops[0], w, h, c, d, may_be_vector, integers=any(reader.type == "Embed" for reader in readers)
-    )
+        c = convolution.input_channels()
+        may_be_vector = not w and convolution.takes_vector({}) is None
+    return InputLayer(layer.tops[0], w, h, c, d, may_be_vector, integers=any(isinstance(op, Embed) for op in views))
 
 
 def find_chosen(

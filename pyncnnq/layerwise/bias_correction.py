@@ -9,7 +9,6 @@ from pyncnnq._core import quantize_rows
 from pyncnnq.calibration.table import Table, weight_key
 from pyncnnq.calibration.weight_scales import weight_rows
 from pyncnnq.model import Layer, Model
-from pyncnnq.model.quantizable import has_dynamic_weight, needs_activation_scale, scaled_weights
 from pyncnnq.rewrites.linear import bias, set_bias
 from pyncnnq.statistics.moments import input_means
 from pyncnnq.statistics.observe import Statistics
@@ -36,8 +35,8 @@ def correct_biases(model: Model, table: Table, statistics: Statistics) -> tuple[
     names = []
     for layer in corrected.layers:
         if (
-            not needs_activation_scale(layer)
-            or has_dynamic_weight(layer)
+            not layer.op.needs_activation_scale
+            or layer.op.has_dynamic_weight
             or not all(key in table for key in (layer.name, weight_key(layer.name, 0)))
         ):
             continue
@@ -51,7 +50,7 @@ def correct_biases(model: Model, table: Table, statistics: Statistics) -> tuple[
 
 def _mean_error(layer: Layer, scales: NDArray[np.float32], means: NDArray[np.float64]) -> NDArray[np.float64]:
     """By how much rounding the weights moves the mean of each output, shape (outputs,)."""
-    (weight,) = scaled_weights(layer)
+    (weight,) = layer.op.scaled_weights()
     rows, _ = weight_rows(layer, weight)
     error = quantize_rows(rows, scales) / scales[:, None].astype(np.float64) - rows
     outputs = layer.params.get_int(0, 0)

@@ -22,10 +22,10 @@ from pyncnnq.layerwise.layer_walk import LayerWalk, segments
 from pyncnnq.layerwise.protocol import UNITS, Differences, Moments, Window
 from pyncnnq.layerwise.refitting import covariance, refit_weights
 from pyncnnq.model import Layer, Model
-from pyncnnq.model.quantizable import input_channels, scaled_weights
+from pyncnnq.model.ops import Calibrated
 from pyncnnq.quantization.quantizer import Quantizer
 from pyncnnq.quantization.selection import prevented
-from pyncnnq.rewrites.linear import bias, groups, outputs_of, set_bias, set_weights_and_bias
+from pyncnnq.rewrites.linear import bias, outputs_of, set_bias, set_weights_and_bias
 from pyncnnq.runtime.pool import WorkerPool
 from pyncnnq.statistics.observe import Statistics
 
@@ -135,7 +135,7 @@ class _Seen:
         self._walk, self._layer, self._outputs = walk, layer, outputs
         self.quantizer = quantizer
         self.window = window_of(layer)
-        self.size = input_channels(layer) // self.window.groups * math.prod(self.window.kernel)
+        self.size = layer.as_op(Calibrated).input_channels() // self.window.groups * math.prod(self.window.kernel)
 
     def moments(self, *, part: bool | None = None, crosses: bool = False) -> Moments | None:
         return self._walk.look(self._layer, self.window, self.quantizer, self._outputs, crosses=crosses, part=part)
@@ -144,7 +144,7 @@ class _Seen:
 def window_of(layer: Layer) -> Window:
     """What one output of a quantizable layer sees of its input."""
     params = layer.params
-    channels = input_channels(layer)
+    channels = layer.as_op(Calibrated).input_channels()
     if layer.type == "InnerProduct":
         return Window((1, 1), (1, 1), (1, 1), (0, 0, 0, 0), 0.0, 1, channels, flattened=True)
     kernel, dilation, stride = (
@@ -154,13 +154,20 @@ def window_of(layer: Layer) -> Window:
     right, top = params.get_int(15, left), params.get_int(14, left)
     padding = (left, right, top, params.get_int(16, top))
     return Window(
-        kernel, dilation, stride, padding, params.get_float(18, 0.0), groups(layer), channels, flattened=False
+        kernel,
+        dilation,
+        stride,
+        padding,
+        params.get_float(18, 0.0),
+        layer.as_op(Calibrated).groups,
+        channels,
+        flattened=False,
     )
 
 
 def _round_layer(layer: Layer, table: Table, seen: _Seen, *, refits: bool) -> None:
     """Replace the layer's weights and bias, and the scales of its weights in the table."""
-    (scaled,) = scaled_weights(layer)
+    (scaled,) = layer.op.scaled_weights()
     rows, absmax = weight_rows(layer, scaled)
     key = weight_key(layer.name)
     if seen.size > LARGEST_SIZE:

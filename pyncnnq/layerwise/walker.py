@@ -28,6 +28,7 @@ from pyncnnq.layerwise.protocol import (
 from pyncnnq.quantization.quantizer import Quantizer
 from pyncnnq.runtime.network import Network
 from pyncnnq.runtime.protocol import FailureError
+from pyncnnq.statistics.channels import channel_rows
 
 Floats = NDArray[np.float32]
 
@@ -94,11 +95,7 @@ class Walker:
             exact, rough = (np.asarray(one) for one in (mat, self._quantized[request.blob][number]))
             inside = (exact > request.low) & (exact < request.high)
             differences = np.where(inside, np.rint((exact.astype(np.float64) - rough) * UNITS), 0).astype(np.int64)
-            if exact.ndim == 1:
-                yield Differences(inside.astype(np.int64), differences)
-            else:  # a channel is a channel of a 3-D blob, but a column of a 2-D one
-                others = (0,) if exact.ndim == 2 else tuple(range(1, exact.ndim))
-                yield Differences(inside.sum(axis=others), differences.sum(axis=others))
+            yield Differences(channel_rows(inside).sum(axis=1), channel_rows(differences).sum(axis=1))
 
     def _step(self, request: Step) -> None:
         same = request.quantized is None and all(

@@ -2,10 +2,10 @@
 
 from pyncnnq.model.graph import Graph
 from pyncnnq.model.layer import Layer
-from pyncnnq.model.layouts import Expected
 from pyncnnq.model.model import Model, load_model, load_param
+from pyncnnq.model.ops import Expected
 from pyncnnq.model.params import Params
-from pyncnnq.model.shapes import dimensions, takes_vector
+from pyncnnq.model.shapes import dimensions
 from pyncnnq.model.weights import Weight
 
 __all__ = [
@@ -18,5 +18,4 @@ __all__ = [
     "dimensions",
     "load_model",
     "load_param",
-    "takes_vector",
 ]

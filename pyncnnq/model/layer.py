@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from pyncnnq.errors import ModelError
-from pyncnnq.model.layouts import Expected, expected_weights
+from pyncnnq.model.ops import LAYER_TYPES, Expected, Op
 from pyncnnq.model.params import Params
 from pyncnnq.model.weights import Weight
 
 Head = tuple[str, str, tuple[str, ...], tuple[str, ...]]
+OpType = TypeVar("OpType", bound=Op)
+OpClass = type[OpType]
 
 
 @dataclass(frozen=True)
@@ -57,16 +60,36 @@ class Layer:
         where = f", line {self.line}" if self.line else ""
         return f"layer {self.name!r} ({self.type}{where})"
 
+    @property
+    def op(self) -> Op:
+        """A typed view of the layer as it is now; a plain `Op` for a type that ncnn does not have."""
+        return (LAYER_TYPES.get(self.type) or Op)(self)
+
+    def as_op(self, kind: OpClass[OpType]) -> OpType:
+        """Return the view of a layer that is of a known kind, such as `Calibrated`.
+
+        Raises:
+            ModelError: the layer is of another kind.
+        """
+        op = self.op
+        if not isinstance(op, kind):
+            raise ModelError(f"{self}: expected a layer of the kind {kind.__name__}")
+        return op
+
     def expected_weights(self) -> list[Expected]:
-        """Name, size in elements and storage of each array that ncnn reads for this type with these parameters.
+        """Return name, size in elements and storage of each array that ncnn reads for the layer, in file order.
 
         Raises:
             ModelError: parameters that ncnn cannot load.
         """
         try:
-            return expected_weights(self.type, self.params)
+            expected = list(self.op.weights())
         except ValueError as error:
             raise ModelError(f"{self}: {error}") from None
+        for name, size, _ in expected:
+            if not 0 < size < 2**31:
+                raise ModelError(f"{self}: its parameters give {name} an impossible size of {size}")
+        return expected
 
     def check_weights(self) -> None:
         """Make sure that the weights are those which ncnn will read back.

@@ -13,7 +13,7 @@ from pyncnnq.errors import ModelError
 from pyncnnq.files import write_files
 from pyncnnq.model.graph import Graph, check_graph
 from pyncnnq.model.layer import Layer
-from pyncnnq.model.layouts import is_known
+from pyncnnq.model.ops import LAYER_TYPES
 from pyncnnq.model.text import MAGIC, ParamText, encode, parse_param
 from pyncnnq.model.weights import TruncatedError, Weight, read_weight
 
@@ -249,7 +249,7 @@ def _read_weights(layers: list[Layer], data: bytes) -> None:
 
 
 def _advice(model: Model) -> str:
-    unknown = next((layer for layer in model.layers if not is_known(layer.type)), None)
+    unknown = next((layer for layer in model.layers if layer.type not in LAYER_TYPES), None)
     if unknown:
         return f"{unknown} is of a type that ncnn does not have: if it has weights, the file cannot be read"
     return f"the file is damaged, or not the one that belongs to {model.param_path}"

@@ -94,7 +94,10 @@ class Params:
         return "".join(text for _, text in self._words) + self._tail
 
     def copy(self) -> Params:
-        return Params(self.text())
+        """Return a copy that can be changed on its own."""
+        copy = Params()
+        copy._words, copy._values, copy._tail = list(self._words), dict(self._values), self._tail
+        return copy
 
     def _put(self, key: int, word: str) -> None:
         _, self._values[key] = _parse_word(word)

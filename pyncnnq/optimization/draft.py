@@ -12,7 +12,6 @@ from pyncnnq.calibration.calibrate import Calibration
 from pyncnnq.calibration.table import Table, weight_key
 from pyncnnq.calibration.winograd import forbid_where_sums_overflow
 from pyncnnq.model import Model
-from pyncnnq.model.quantizable import scaled_weights
 from pyncnnq.optimization.techniques import MIXED_PRECISION
 from pyncnnq.quantization import QuantizedModel, quantize
 from pyncnnq.quantization.quantizer import Quantizer
@@ -120,7 +119,7 @@ def without_rows(table: Table, model: Model, layers: Collection[str]) -> Table:
     """A copy of a table without the rows of some layers."""
     table = copy.deepcopy(table)
     for layer in map(model.layer, layers):
-        for key in (layer.name, *(weight_key(layer.name, index) for index in range(len(scaled_weights(layer))))):
+        for key in (layer.name, *(weight_key(layer.name, index) for index in range(len(layer.op.scaled_weights())))):
             if key in table:
                 del table[key]
     return table

@@ -16,7 +16,6 @@ from pyncnnq.layerwise.bias_correction import correct_biases
 from pyncnnq.layerwise.rounding import round_weights, samples_in_memory
 from pyncnnq.model import Model
 from pyncnnq.model.macs import macs
-from pyncnnq.model.quantizable import INT8_TYPES
 from pyncnnq.optimization.draft import Draft
 from pyncnnq.optimization.judge import Judge, Judged, Progress
 from pyncnnq.optimization.mixed_precision import ALLOWANCE, Budget, MixedPrecision, leave_in_float, meet
@@ -214,7 +213,7 @@ class Search:
     @cached_property
     def _work(self) -> dict[str, float]:
         """How many multiplications each layer that may be int8 takes for a sample, by its name."""
-        layers = [layer for layer in self._model.layers if layer.type in INT8_TYPES]
+        layers = [layer for layer in self._model.layers if layer.op.runs_int8]
         touched = {blob for layer in layers for blob in (*layer.bottoms, *layer.tops)}
         blobs = [top for layer in self._model.layers for top in layer.tops if top in touched]
         samples = pick(self._data.samples, _MEASURED_SAMPLES)

@@ -17,7 +17,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from pyncnnq.model.quantizable import needs_activation_scale
 from pyncnnq.optimization.draft import Draft
 from pyncnnq.optimization.judge import Judge, Judged, noise
 
@@ -120,7 +119,7 @@ def _groups(start: Judged) -> list[list[str]]:
     quantized = {layer.name for layer in start.made.int8.summary.quantized}
     groups: dict[str, list[str]] = {}
     for layer in start.draft.model.layers:
-        if layer.name in quantized and needs_activation_scale(layer):
+        if layer.name in quantized and layer.op.needs_activation_scale:
             groups.setdefault(graph.split_root(layer.bottoms[0]), []).append(layer.name)
     return list(groups.values())
 

@@ -17,7 +17,7 @@ from pyncnnq.calibration.winograd import forbid_where_sums_overflow, is_non_nega
 from pyncnnq.conversion.convert import converting
 from pyncnnq.errors import ModelError, PyncnnqError
 from pyncnnq.model import Graph, Model
-from pyncnnq.model.quantizable import input_channels
+from pyncnnq.model.ops import Calibrated
 from pyncnnq.qdq.mapping import Pair, match
 from pyncnnq.qdq.quantizers import ActivationQuantizer, QdqLayer
 from pyncnnq.qdq.scales import LARGEST, describe_coarser, fit_weights, shifted_range
@@ -185,7 +185,7 @@ def _fold(model: Model, table: Table, quantizers: dict[str, ActivationQuantizer]
         table[name] = LARGEST / max(-low, high)
         if len(alike[_original(graph, blob)]) == 1:  # what fits one reader would make the numbers of another too large
             ranges[graph.split_root(blob)] = low, high
-            centred[blob] = _constant_ranges(low, high, input_channels(model.layer(name)))
+            centred[blob] = _constant_ranges(low, high, model.layer(name).as_op(Calibrated).input_channels())
     by_channel = centre(model, centred)
     for name, blob in blobs.items():
         if blob in centred and blob in by_channel.storage:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pyncnnq.model import Layer
-from pyncnnq.model.quantizable import needs_activation_scale
+from pyncnnq.model.ops import Calibrated
 from pyncnnq.qdq.quantizers import Floats, QdqLayer, QuantizedWeight
 
 _ROUNDING = 1e-5
@@ -47,7 +47,7 @@ def match(layers: Sequence[Layer], sources: Sequence[QdqLayer]) -> list[Pair]:
     pairs: dict[str, Pair] = {}
     for may_differ in (False, True):
         for layer in layers:
-            if not needs_activation_scale(layer) or layer.name in pairs:
+            if not layer.op.needs_activation_scale or layer.name in pairs:
                 continue
             for source, weight in left:
                 factors = _factors(layer, weight, may_differ=may_differ)
@@ -62,7 +62,7 @@ def _factors(layer: Layer, weight: QuantizedWeight, *, may_differ: bool) -> Floa
     """By what each output's weights were multiplied, shape (outputs, 1); None if they are not these weights at all."""
     expected = weight.values
     found = layer.weights["weight_data"].float32()
-    if found.size != expected.size or layer.params.get_int(0, 0) != len(expected):
+    if found.size != expected.size or layer.as_op(Calibrated).num_output != len(expected):
         return None
     found = found.reshape(expected.shape)
     if np.array_equal(found, expected):

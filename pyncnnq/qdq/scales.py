@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from pyncnnq._core import quantize_rows
 from pyncnnq.calibration.weight_scales import weight_rows
 from pyncnnq.model import Weight
-from pyncnnq.model.quantizable import scaled_weights
 from pyncnnq.qdq.mapping import Pair
 from pyncnnq.qdq.quantizers import ActivationQuantizer
 
@@ -29,7 +28,7 @@ def fit_weights(pair: Pair) -> tuple[NDArray[np.float32], list[str]]:
         One scale for each output, or group of a ConvolutionDepthWise; and a line for each thing that could not be kept.
     """
     layer = pair.layer
-    (scaled,) = scaled_weights(layer)
+    (scaled,) = layer.op.scaled_weights()
     rows, absmax = weight_rows(layer, scaled)
     steps = pair.steps.reshape(rows.shape).astype(np.float64)
     step = steps.max(axis=1)

@@ -3,10 +3,9 @@ computes the same."""
 
 from __future__ import annotations
 
-from pyncnnq.model import Layer, Params, Weight
+from pyncnnq.model import Layer, Weight
+from pyncnnq.model.ops import Gemm, InnerProduct
 
-_DEFAULTS = ((0, 1.0), (1, 1.0), (2, 0), (4, 0), (11, 0), (14, 0), (18, 0))
-"""Keys and values of alpha, beta, transA, constant A, output_N1M, output_transpose and int8 in a plain one."""
 _EACH_OUTPUT = 4  # broadcast type of C
 
 
@@ -16,18 +15,26 @@ def inner_product(layer: Layer) -> Layer | None:
 
     Of a matrix, ncnn's InnerProduct takes each row.
     """
-    params = layer.params
-    plain = all(params.get_float(key, value) == value for key, value in _DEFAULTS) and "B_data" in layer.weights
-    has_bias = "C_data" in layer.weights
-    fits = not has_bias or params.get_int(10, 0) == _EACH_OUTPUT
-    if layer.type != "Gemm" or len(layer.bottoms) != 1 or not (plain and fits):
+    gemm = layer.op
+    if not isinstance(gemm, Gemm) or "B_data" not in layer.weights or len(layer.bottoms) != 1 or not _is_plain(gemm):
         return None
-    outputs, inputs = params.get_int(8, 0), params.get_int(9, 0)
+    has_bias = "C_data" in layer.weights
+    if has_bias and gemm.broadcast_c != _EACH_OUTPUT:
+        return None
+    outputs, inputs = gemm.n, gemm.k
     weights = layer.weights["B_data"].float32()
-    if not params.get_int(3, 0):
+    if not gemm.transpose_b:
         weights = weights.reshape(inputs, outputs).T
     arrays = {"weight_data": Weight.tagged_float32("weight_data", weights)}
     if has_bias:
         arrays["bias_data"] = Weight.raw("bias_data", layer.weights["C_data"].float32())
-    text = f" 0={outputs} 1={int(has_bias)} 2={outputs * inputs}"
-    return Layer("InnerProduct", layer.name, list(layer.bottoms), list(layer.tops), Params(text), arrays)
+    result = Layer("InnerProduct", layer.name, list(layer.bottoms), list(layer.tops), weights=arrays)
+    product = result.as_op(InnerProduct)
+    product.num_output, product.bias_term, product.weight_data_size = outputs, has_bias, outputs * inputs
+    return result
+
+
+def _is_plain(gemm: Gemm) -> bool:
+    """Return whether a Gemm in float multiplies its rows by a matrix, and nothing else."""
+    turned = gemm.transpose_a or gemm.constant_a or gemm.output_n1m or gemm.output_transpose
+    return (gemm.alpha, gemm.beta) == (1.0, 1.0) and not turned and not gemm.is_int8

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from pyncnnq.calibration.table import Scales
 from pyncnnq.model import Graph, Layer
-from pyncnnq.model.quantizable import has_dynamic_weight, is_int8
 from pyncnnq.quantization.layers import chain_layer
 
 _CONVOLUTIONS = ("Convolution", "ConvolutionDepthWise")
@@ -64,7 +63,7 @@ def _int8_consumers(layer: Layer, graph: Graph) -> list[Layer]:
 
 
 def _is_int8_convolution(layer: Layer) -> bool:
-    return layer.type in _CONVOLUTIONS and is_int8(layer) and not has_dynamic_weight(layer)
+    return layer.type in _CONVOLUTIONS and layer.op.is_int8 and not layer.op.has_dynamic_weight
 
 
 def _input_scale(layer: Layer) -> Scales:

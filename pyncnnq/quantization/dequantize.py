@@ -6,7 +6,7 @@ import numpy as np
 
 from pyncnnq.errors import ModelError
 from pyncnnq.model import Layer, Model, Weight
-from pyncnnq.model.quantizable import int8_term_key, int8_weights, is_int8, pads_with_value
+from pyncnnq.model.ops import Convolution, Int8Op
 from pyncnnq.quantization.layers import set_weights
 
 
@@ -22,13 +22,14 @@ def dequantize(model: Model) -> Model:
     """
     result = model.copy()
     for layer in result.layers:
-        if is_int8(layer):
+        if layer.op.is_int8:
             _dequantize_layer(layer)
     return result
 
 
 def _dequantize_layer(layer: Layer) -> None:
-    for weight in int8_weights(layer):
+    op = layer.as_op(Int8Op)
+    for weight in op.int8_weights():
         stored = layer.weights[weight.weight]
         if stored.format == "packed":
             raise ModelError(f"{layer}: {weight.weight} is quantized in blocks; only int8 weights can be turned back")
@@ -39,7 +40,7 @@ def _dequantize_layer(layer: Layer) -> None:
             numbers = stored.float32().reshape(scales.size, -1)
             values = np.divide(numbers, scales[:, None], out=np.zeros_like(numbers), where=scales[:, None] != 0)
             layer.weights[weight.weight] = Weight.tagged_float32(weight.weight, values)
-    if pads_with_value(layer):
-        layer.params.set(18, layer.params.get_float(18, 0.0) / float(layer.weights["bottom_blob_int8_scales"].data[0]))
-    layer.params.remove(int8_term_key(layer.type))
+    if isinstance(op, Convolution) and op.pads_with_value:
+        op.pad_value /= float(layer.weights["bottom_blob_int8_scales"].data[0])
+    del op.int8_scale_term
     set_weights(layer, layer.weights)

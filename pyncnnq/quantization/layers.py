@@ -11,19 +11,10 @@ from pyncnnq._core import quantize_rows
 from pyncnnq.calibration.table import Scales, Table, weight_key
 from pyncnnq.calibration.weight_scales import scales_of, weight_rows
 from pyncnnq.model import Layer, Weight
+from pyncnnq.model.ops import Convolution, Gemm, InnerProduct, Int8Op, ScaledWeight
 from pyncnnq.model.params import Params
-from pyncnnq.model.quantizable import (
-    ScaledWeight,
-    int8_term_key,
-    int8_weights,
-    needs_activation_scale,
-    pads_with_value,
-    scaled_weights,
-)
 
 FLOAT16_LIMIT = 65504.0
-CHAINED = 100  # added to a convolution's int8_scale_term: it writes int8 by its own top scale
-
 
 GemmScale = Literal["ncnn", "absmax"]
 """What the one scale of a Gemm's constant B comes from: `absmax`, all of B; `ncnn`, what ncnn2int8 looks at.
@@ -38,12 +29,13 @@ def quantize_layer(layer: Layer, table: Table, gemm_scale: GemmScale) -> list[st
 
     Model and table have been checked, and the table has the layer's rows.  Returns warnings.
     """
-    first_row_only = layer.type == "Gemm" and layer.params.get_int(3, 0) == 1 and gemm_scale == "ncnn"
-    _straighten(layer)
-    rows = scaled_weights(layer)
+    op = layer.as_op(Int8Op)
+    first_row_only = isinstance(op, Gemm) and op.transpose_b and gemm_scale == "ncnn"
+    op.straighten()
+    rows = op.scaled_weights()
     arrays: dict[str, Weight] = {}
     warnings = []
-    for index, weight in enumerate(int8_weights(layer)):
+    for index, weight in enumerate(op.int8_weights()):
         given = table[weight_key(layer.name, index)] if rows else None
         if first_row_only and weight.weight == "B_data":
             given, clipped = _scale_of_first_row(layer)
@@ -55,22 +47,20 @@ def quantize_layer(layer: Layer, table: Table, gemm_scale: GemmScale) -> list[st
                 )
         scales = _quantize_weight(layer, weight, given)
         arrays[weight.scales] = Weight.raw(weight.scales, scales)
-    if needs_activation_scale(layer):
+    if op.needs_activation_scale:
         scale = table[layer.name]
         arrays["bottom_blob_int8_scales"] = Weight.raw("bottom_blob_int8_scales", scale)
-        if pads_with_value(layer):
+        if isinstance(op, Convolution) and op.pads_with_value:
             # ncnn pads after quantizing: the value stands among int8 numbers.
-            pad_value = np.full((1, 1), layer.params.get_float(18, 0.0), np.float32)
-            layer.params.set(18, float(quantize_rows(pad_value, scale)[0, 0]))
-    # ConvolutionDepthWise tells by its term how many weight scales it has: 1 is one for each group.
-    layer.params.set(int8_term_key(layer.type), 1 if layer.type == "ConvolutionDepthWise" else 2)
+            op.pad_value = float(quantize_rows(np.full((1, 1), op.pad_value, np.float32), scale)[0, 0])
+    op.int8_scale_term = op.int8_term
     set_weights(layer, {**layer.weights, **arrays})
     return warnings
 
 
 def chain_layer(layer: Layer, scale: Scales) -> None:
     """Let an int8 convolution write int8, quantized by `scale`, instead of float."""
-    layer.params.set(8, layer.params.get_int(8, 0) + CHAINED)
+    layer.as_op(Convolution).chain()
     set_weights(layer, {**layer.weights, "top_blob_int8_scales": Weight.raw("top_blob_int8_scales", scale)})
 
 
@@ -84,18 +74,13 @@ def as_inner_product(layer: Layer) -> None:
 
     In int8, ncnn's Convolution does not make that exception and returns garbage of the wrong shape.
     """
-    old = layer.params
-    params = Params()
-    params.set(0, old.get_int(0, 0))
-    params.set(1, old.get_int(5, 0))
-    params.set(2, old.get_int(6, 0))
-    for key in (9, 31):
-        if key in old:
-            params.set(key, old.get_int(key, 0))
-    for key in (10, 30):
-        if key in old:
-            params.set_array(key, old.get_array(key))
-    layer.type, layer.params = "InnerProduct", params
+    convolution = layer.copy().as_op(Convolution)
+    layer.type, layer.params = "InnerProduct", Params()
+    product = layer.as_op(InnerProduct)
+    product.num_output = convolution.num_output
+    product.bias_term = convolution.bias_term
+    product.weight_data_size = convolution.weight_data_size
+    product.take_over(convolution, "activation_type", "feature_mask", "activation_params", "shape_hints")
 
 
 def store_as_float16(layer: Layer) -> None:
@@ -137,19 +122,7 @@ def _scale_of_first_row(layer: Layer) -> tuple[Scales | None, int]:
     """The scale of a Gemm's B by its first row, None if that is all zero, and how many of the other weights it
     clips."""
     magnitudes = np.abs(layer.weights["B_data"].float32())
-    absmax = magnitudes[: layer.params.get_int(9, 0)].max(keepdims=True)
+    absmax = magnitudes[: layer.as_op(Gemm).k].max(keepdims=True)
     if absmax[0] == 0:
         return None, 0
     return scales_of(absmax, 8)[0], int(np.count_nonzero(magnitudes > absmax))
-
-
-def _straighten(layer: Layer) -> None:
-    """Turn the constant matrices of a Gemm so that what shares a scale lies together: A by rows, B transposed."""
-    if layer.type != "Gemm":
-        return
-    m, n, k = (layer.params.get_int(key, 0) for key in (7, 8, 9))
-    for name, constant, transposed, columns, wanted in (("A_data", 4, 2, m, 0), ("B_data", 5, 3, n, 1)):
-        if layer.params.get_int(constant, 0) == 1 and layer.params.get_int(transposed, 0) != wanted:
-            turned = layer.weights[name].float32().reshape(k, columns).T
-            layer.weights[name] = Weight.tagged_float32(name, turned)
-            layer.params.set(transposed, wanted)

@@ -7,8 +7,9 @@ from typing import get_args
 
 from pyncnnq.calibration.table import Table
 from pyncnnq.errors import PyncnnqError
-from pyncnnq.model import Layer, Model, dimensions, takes_vector
-from pyncnnq.model.quantizable import input_channels, require_sound_float
+from pyncnnq.model import Layer, Model, dimensions
+from pyncnnq.model.checks import require_sound_float
+from pyncnnq.model.ops import Calibrated
 from pyncnnq.quantization.chaining import chain
 from pyncnnq.quantization.layers import (
     GemmScale,
@@ -70,7 +71,7 @@ def quantize(
     result = model.copy()
     for layer in candidates(result):
         if layer.name not in reasons:
-            is_vector = takes_vector(layer, known)
+            is_vector = layer.op.takes_vector(known)
             if is_vector:
                 as_inner_product(layer)
             elif is_vector is None:
@@ -123,5 +124,5 @@ def _breaks_on_x86(layer: Layer) -> bool:
     if layer.type != "ConvolutionDepthWise" or layer.params.get_int(8, 0) != 1:
         return False
     outputs, group = layer.params.get_int(0, 0), layer.params.get_int(7, 1)
-    depthwise = outputs == group == input_channels(layer)
+    depthwise = outputs == group == layer.as_op(Calibrated).input_channels()
     return not depthwise and outputs // group % 8 == 0

@@ -8,19 +8,11 @@ from fnmatch import fnmatchcase
 from pyncnnq.calibration.table import Table, weight_key
 from pyncnnq.errors import PyncnnqError
 from pyncnnq.model import Layer, Model
-from pyncnnq.model.quantizable import (
-    INT8_TYPES,
-    forbids_int8,
-    has_dynamic_weight,
-    needs_activation_scale,
-    pads_with_value,
-    scaled_weights,
-)
 
 
 def candidates(model: Model) -> list[Layer]:
     """The layers that are of a type that ncnn runs in int8, in model order."""
-    return [layer for layer in model.layers if layer.type in INT8_TYPES]
+    return [layer for layer in model.layers if layer.op.runs_int8]
 
 
 def left_out(model: Model, *, exclude: Sequence[str], only: Sequence[str], keep_first_last: bool) -> dict[str, str]:
@@ -50,14 +42,14 @@ def prevented(model: Model, table: Table) -> dict[str, str]:
 
 def _what_prevents(layer: Layer, table: Table) -> str:
     """Why the layer cannot be int8; empty if it can."""
-    if has_dynamic_weight(layer):
+    if layer.op.has_dynamic_weight:
         return "its weights come from a blob"
-    if forbids_int8(layer):
+    if layer.op.forbids_int8:
         return f"its feature mask 31={layer.params.get_int(31, 0)} forbids int8"
-    if pads_with_value(layer) and layer.params.get_float(18, 0.0) < 0:
+    if layer.op.pads_with_value and layer.params.get_float(18, 0.0) < 0:
         return "it pads with a negative value, which ncnn's int8 convolutions get wrong"
-    rows = [weight_key(layer.name, index) for index in range(len(scaled_weights(layer)))]
-    rows += [layer.name] if needs_activation_scale(layer) else []
+    rows = [weight_key(layer.name, index) for index in range(len(layer.op.scaled_weights()))]
+    rows += [layer.name] if layer.op.needs_activation_scale else []
     missing = [row for row in rows if row not in table]
     if missing:
         return f"the table has no row {', '.join(missing)}"

@@ -15,7 +15,7 @@ import numpy as np
 
 from pyncnnq.calibration.table import Table
 from pyncnnq.model import Model
-from pyncnnq.model.quantizable import pads, require_sound_float
+from pyncnnq.model.checks import require_sound_float
 from pyncnnq.quantization.quantizer import Quantizer
 from pyncnnq.quantization.selection import prevented
 from pyncnnq.rewrites.channel_flow import copies_of
@@ -85,7 +85,7 @@ def _shifts(
         if (
             scales
             and all(map(can_read_shifted, readers))
-            and any(map(pads, readers))
+            and any(reader.op.pads for reader in readers)
             and all(map(graph.consumers, copies))  # no output of the model
         ):
             shift = _shift(*ranges[layer.tops[0]], scales, smallest_gain)

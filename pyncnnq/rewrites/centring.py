@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyncnnq.model import Layer, Model
-from pyncnnq.model.quantizable import needs_activation_scale, pads, require_sound_float
+from pyncnnq.model.checks import require_sound_float
 from pyncnnq.model.shapes import dimensions
 from pyncnnq.quantization.storage import BlobStorage
-from pyncnnq.rewrites.channel_flow import copies_of, is_addition, keeps_constants
+from pyncnnq.rewrites.channel_flow import copies_of, is_sum, keeps_constants
 from pyncnnq.rewrites.linear import bias, is_linear_or_scale, outputs_of, set_bias, takes_channels, weights_by_channel
 from pyncnnq.rewrites.rewritten import Rewritten
 from pyncnnq.statistics.ranges import ChannelRanges
@@ -93,7 +93,7 @@ class _Plan:
     def change_of_bias(self, layer: Layer) -> Floats | None:
         """Return what to add to the bias of a layer, shape (outputs,); None to leave the bias as it is."""
         changes = []
-        if needs_activation_scale(layer) and layer.bottoms[0] in self.shifts:
+        if layer.op.needs_activation_scale and layer.bottoms[0] in self.shifts:
             shift = self.shifts[layer.bottoms[0]]
             weights = weights_by_channel(layer, shift.size).sum(axis=3)
             changes.append(-(weights * shift.reshape(weights.shape[0], 1, -1)).sum(axis=2).ravel())
@@ -112,7 +112,7 @@ class _Plan:
 
     def _free_term(self, layer: Layer) -> str | None:
         """Return the term of an addition whose bias can shift the sum, and make up for shifts of the other term."""
-        if not is_addition(layer) or self._dimensions.get(layer.bottoms[0]) != self._dimensions.get(layer.bottoms[1]):
+        if not is_sum(layer) or self._dimensions.get(layer.bottoms[0]) != self._dimensions.get(layer.bottoms[1]):
             return None
         for term in layer.bottoms:
             writer = self._graph.producer(term)
@@ -153,7 +153,7 @@ class _Plan:
 
     def _makes_up(self, reader: Layer, blob: str, channels: int) -> bool:
         """Return whether a reader's bias, or that of a term that it adds to the blob, can make up for a shift."""
-        if needs_activation_scale(reader):
-            return not pads(reader) and takes_channels(reader, channels)
+        if reader.op.needs_activation_scale:
+            return not reader.op.pads and takes_channels(reader, channels)
         addition = self._by_sum.get(reader.tops[0]) if reader.tops else None
         return addition is not None and blob != addition.term and self._outputs(reader.tops[0]) == channels

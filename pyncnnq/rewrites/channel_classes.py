@@ -15,19 +15,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyncnnq.model import Layer, Model
-from pyncnnq.model.quantizable import needs_activation_scale, pads_with_value
+from pyncnnq.model.ops import (
+    UNSET,
+    BinaryOp,
+    Calibrated,
+    Concat,
+    Dropout,
+    Eltwise,
+    Flatten,
+    Interp,
+    Pooling,
+    PReLU,
+    ReLU,
+    Reshape,
+    Scale,
+    ShuffleChannel,
+    Slice,
+    Split,
+)
+from pyncnnq.model.ops.arithmetic import EltwiseOperation
 from pyncnnq.model.shapes import dimensions
-from pyncnnq.rewrites.channel_flow import HOMOGENEOUS, is_addition, is_product
-from pyncnnq.rewrites.linear import groups, is_depthwise, outputs_of, takes_channels
+from pyncnnq.rewrites.channel_flow import is_sum
+from pyncnnq.rewrites.linear import takes_channels
 from pyncnnq.statistics.observed import observed_blobs
 from pyncnnq.statistics.ranges import ChannelRanges
 
 Ids = NDArray[np.intp]
 
-_HOMOGENEOUS_ACTIVATIONS = (0, 1, 2)
-"""Activations of quantizable layers that write a positive multiple of each channel if the channel is multiplied: none,
-ReLU, leaky ReLU (activation_type in src/layer/fused_activation.h)."""
-_REST = -233  # "what is left", among sizes
+_HOMOGENEOUS = (ReLU, PReLU, Dropout, Interp, Pooling)
+"""Layers that write a positive multiple of each channel if they read one."""
 
 
 @dataclass(frozen=True)
@@ -102,43 +118,47 @@ class _Walk:
 
     def _tops(self, layer: Layer, bottoms: Sequence[Ids | None]) -> list[Ids] | None:
         """Return the channels that a layer writes; None if the channels that it reads do not tell."""
-        if needs_activation_scale(layer):
+        if layer.op.needs_activation_scale:
             return [self._of_quantizable(layer, bottoms[0])]
         known = [ids for ids in bottoms if ids is not None]
-        if layer.type == "Scale" and len(bottoms) == 1:
-            size = layer.params.get_int(0, 0)
+        if isinstance(layer.op, Scale) and len(bottoms) == 1:
+            size = layer.op.scale_data_size
             return [self._new(size)] if size > 0 and all(ids.size == size for ids in known) else None
-        if is_product(layer):
+        if isinstance(layer.op, BinaryOp) and layer.op.is_multiplication:
             return self._of_product(layer, bottoms)
         if len(known) < len(bottoms) or not known:
             return None
+        return self._moved(layer, known, [self._dimensions[bottom] for bottom in layer.bottoms])
+
+    def _moved(self, layer: Layer, known: list[Ids], dims: list[int]) -> list[Ids] | None:
+        """Return the channels that a layer without weights writes, given those of all blobs that it reads."""
         first = known[0]
-        dims = [self._dimensions[bottom] for bottom in layer.bottoms]
-        if layer.type == "Split":
-            return [first] * len(layer.tops)
-        if layer.type in HOMOGENEOUS and len(known) == 1:
-            return [first]
-        if layer.type == "Concat" and _axis(layer, 0, dims[0]) == 0:
-            return [np.concatenate(known)]
-        if layer.type == "Slice" and _axis(layer, 1, dims[0]) == 0:
-            return _slices(layer, first)
-        if layer.type == "ShuffleChannel" and dims == [3]:
-            return _shuffled(layer, first)
-        if _adds(layer) and len(set(dims)) == 1 and len({ids.size for ids in known}) == 1:
-            for ids in known[1:]:
-                self._tie(first, ids)
-            return [first]
-        if layer.type in ("Flatten", "Reshape") and len(known) == 1:
-            return self._flattened(layer, first, dims[0])
+        match layer.op:
+            case Split():
+                return [first] * len(layer.tops)
+            case op if isinstance(op, _HOMOGENEOUS) and len(known) == 1:
+                return [first]
+            case Concat(axis=axis) if axis in (0, -dims[0]):
+                return [np.concatenate(known)]
+            case Slice(axis=axis) as op if axis in (0, -dims[0]):
+                return _slices(op, first)
+            case ShuffleChannel() as op if dims == [3]:
+                return _shuffled(op, first)
+            case op if _adds(layer) and len(set(dims)) == 1 and len({ids.size for ids in known}) == 1:
+                for ids in known[1:]:
+                    self._tie(first, ids)
+                return [first]
+            case Flatten() | Reshape() if len(known) == 1:
+                return self._flattened(layer, first, dims[0])
         return None
 
     def _of_quantizable(self, layer: Layer, ids: Ids | None) -> Ids:
         """Return new classes for the outputs of a quantizable layer."""
-        shares_scales = groups(layer) > 1 and not is_depthwise(layer)
-        if shares_scales or pads_with_value(layer) or (ids is not None and not takes_channels(layer, ids.size)):
+        op = layer.as_op(Calibrated)
+        shares_scales = op.groups > 1 and not op.is_depthwise
+        if shares_scales or op.pads_with_value or (ids is not None and not takes_channels(layer, ids.size)):
             self._lock(layer.bottoms[0])
-        locked = shares_scales or layer.params.get_int(9, 0) not in _HOMOGENEOUS_ACTIVATIONS
-        return self._new(outputs_of(layer), locked=locked)
+        return self._new(op.num_output, locked=shares_scales or not op.activation.is_homogeneous)
 
     def _of_product(self, layer: Layer, bottoms: Sequence[Ids | None]) -> list[Ids] | None:
         """Return the channels of the only factor that can have multiplied channels; lock those of the other factor.
@@ -161,7 +181,7 @@ class _Walk:
 
         The ranges of the vector tell how many elements a channel has.
         """
-        if self._dimensions.get(layer.tops[0]) != 1 or layer.params.get_int(3, 0):  # permute, in old versions
+        if self._dimensions.get(layer.tops[0]) != 1 or (isinstance(layer.op, Reshape) and layer.op.permute):
             return None
         if dims == 1:
             return [ids]
@@ -200,35 +220,29 @@ class _Walk:
             self._locked[self._root(number)] = True
 
 
-def _axis(layer: Layer, key: int, dims: int) -> int:
-    """Return an axis parameter of a layer, from the front."""
-    axis = layer.params.get_int(key, 0)
-    return axis + dims if axis < 0 else axis
-
-
-def _slices(layer: Layer, ids: Ids) -> list[Ids] | None:
+def _slices(op: Slice, ids: Ids) -> list[Ids] | None:
     """Return the channels of each output of a Slice; None if it does not give a size for each.
 
     As in ncnn's src/layer/slice.cpp the rest is divided among the outputs without a size that are yet to come.
     """
-    sizes = layer.params.get_array(0)
-    if len(sizes) != len(layer.tops) or layer.params.get_array(2):  # 2: places to cut at
+    sizes = op.slices
+    if len(sizes) != len(op.layer.tops) or op.indices:
         return None
     ends = [0]
-    for index, size in enumerate(map(int, sizes)):
-        ends.append(ends[-1] + ((ids.size - ends[-1]) // (len(sizes) - index) if size == _REST else size))
+    for index, size in enumerate(sizes):
+        ends.append(ends[-1] + ((ids.size - ends[-1]) // (len(sizes) - index) if size == UNSET else size))
     return [ids[start:end] for start, end in itertools.pairwise(ends)]
 
 
-def _shuffled(layer: Layer, ids: Ids) -> list[Ids] | None:
+def _shuffled(op: ShuffleChannel, ids: Ids) -> list[Ids] | None:
     """Return the channels of the output of a ShuffleChannel (ncnn's src/layer/shufflechannel.cpp)."""
-    group = layer.params.get_int(0, 1)
-    if group < 1 or ids.size % group:
+    if op.group < 1 or ids.size % op.group:
         return None
-    rows = ids.size // group if layer.params.get_int(1, 0) else group  # 1: reverse
+    rows = ids.size // op.group if op.reverse else op.group
     return [ids.reshape(rows, -1).T.ravel()]
 
 
 def _adds(layer: Layer) -> bool:
-    """Return whether a layer adds blobs."""
-    return is_addition(layer) or (layer.type == "Eltwise" and layer.params.get_int(0, 0) == 1)
+    """Return whether a layer adds blobs, each perhaps with a factor."""
+    op = layer.op
+    return is_sum(layer) or (isinstance(op, Eltwise) and op.op_type == EltwiseOperation.SUM)

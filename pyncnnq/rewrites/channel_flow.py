@@ -1,41 +1,29 @@
-"""What layers do with the channels that they read: copy, add, multiply, keep or rearrange them."""
+"""What layers do with the channels that they read: copy or keep them, and how many they write."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from pyncnnq.model import Graph, Layer
-from pyncnnq.model.quantizable import ACTIVATION_TYPES
+from pyncnnq.model.ops import ActivationOp, BatchNorm, BinaryOp, Calibrated, Interp, Scale, Split
 
-NON_LINEAR = ("CELU", "ELU", "GELU", "HardSigmoid", "HardSwish", "Mish", "SELU", "Sigmoid", "Softplus", "Swish", "TanH")
-"""Non-linear activation layers, through which no factor of a channel goes."""
-HOMOGENEOUS = ("ReLU", "PReLU", "Dropout", "Interp", "Pooling")
-"""Layers that write a positive multiple of each channel if they read one."""
-REARRANGING = ("Split", "Slice", "Concat", "ShuffleChannel", "Reshape", "Flatten", "Permute", "Squeeze", "ExpandDims")
-"""Layers that only move values."""
-_KEEPING = (*NON_LINEAR, "BatchNorm", "BinaryOp", "Clip", "PReLU", "ReLU", "Scale", "Split")
+_KEEPING = (ActivationOp, BatchNorm, BinaryOp, Scale, Split)
 """Layers that write as many channels as they read, if they read one blob."""
-_ADD, _MULTIPLY = 0, 2  # op_type of a BinaryOp
 
 
-def is_addition(layer: Layer) -> bool:
+def is_sum(layer: Layer) -> bool:
     """Return whether a layer is a BinaryOp that adds two blobs."""
-    return layer.type == "BinaryOp" and layer.params.get_int(0, 0) == _ADD and len(set(layer.bottoms)) == 2
-
-
-def is_product(layer: Layer) -> bool:
-    """Return whether a layer is a BinaryOp that multiplies two blobs."""
-    return layer.type == "BinaryOp" and layer.params.get_int(0, 0) == _MULTIPLY and len(layer.bottoms) == 2
+    return isinstance(layer.op, BinaryOp) and layer.op.is_addition
 
 
 def is_split(layer: Layer) -> bool:
-    """Return whether a layer copies what it reads."""
-    return layer.type == "Split"
+    """Return whether a layer copies the blob that it reads."""
+    return isinstance(layer.op, Split)
 
 
 def keeps_constants(layer: Layer) -> bool:
     """Return whether a constant added to all values of a channel comes out as it is: a Split or an Interp."""
-    return layer.type == "Split" or (layer.type == "Interp" and len(layer.bottoms) == 1)
+    return isinstance(layer.op, Split) or (isinstance(layer.op, Interp) and len(layer.bottoms) == 1)
 
 
 def copies_of(blob: str, graph: Graph, copies: Callable[[Layer], bool] = is_split) -> list[str]:
@@ -48,6 +36,7 @@ def copies_of(blob: str, graph: Graph, copies: Callable[[Layer], bool] = is_spli
 
 def channels_from(layer: Layer | None, graph: Graph) -> Layer | None:
     """Return the quantizable layer whose outputs are the channels that a layer writes: itself, or one before it."""
-    while layer is not None and layer.type not in ACTIVATION_TYPES:
-        layer = graph.producer(layer.bottoms[0]) if layer.type in _KEEPING and len(layer.bottoms) == 1 else None
+    while layer is not None and not isinstance(layer.op, Calibrated):
+        keeps = isinstance(layer.op, _KEEPING) and len(layer.bottoms) == 1
+        layer = graph.producer(layer.bottoms[0]) if keeps else None
     return layer

@@ -23,11 +23,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyncnnq.model import Layer, Model, Weight
-from pyncnnq.model.quantizable import needs_activation_scale, require_sound_float
+from pyncnnq.model.checks import require_sound_float
+from pyncnnq.model.ops import Calibrated, Scale
 from pyncnnq.quantization.layers import set_weights
 from pyncnnq.quantization.storage import BlobStorage
 from pyncnnq.rewrites.channel_classes import ChannelClasses, channel_classes
-from pyncnnq.rewrites.linear import bias, groups, is_depthwise, outputs_of, set_bias, weights_by_channel
+from pyncnnq.rewrites.linear import bias, outputs_of, set_bias, weights_by_channel
 from pyncnnq.rewrites.rewritten import Rewritten
 from pyncnnq.statistics.observed import observed_blobs
 from pyncnnq.statistics.ranges import ChannelRanges
@@ -194,13 +195,13 @@ def _readers(
         _reader(layer, classes.of[blob], ranges[blob])
         for blob in blobs
         for layer in graph.readers(blob)
-        if needs_activation_scale(layer)
+        if layer.op.needs_activation_scale
     ]
 
 
 def _reader(layer: Layer, ids: NDArray[np.intp], ranges: ChannelRanges) -> _Reader:
     """Return a quantizable layer as a reader of a blob with these classes and ranges."""
-    depthwise = is_depthwise(layer)
+    depthwise = layer.as_op(Calibrated).is_depthwise
     weights = weights_by_channel(layer, ids.size)
     weights = weights[:, 0, 0] if depthwise else weights[0].transpose(1, 0, 2)  # channels first
     squares = np.square(weights).reshape(ids.size, -1).sum(axis=1)
@@ -254,20 +255,22 @@ def _root_power(ratios: Floats, quarters: int) -> Floats:
 
 def _apply(layer: Layer, classes: ChannelClasses, factors: Floats) -> None:
     """Let a layer read and write multiplied channels."""
-    if not (needs_activation_scale(layer) or (layer.type == "Scale" and len(layer.bottoms) == 1)):
+    op = layer.op
+    is_scale = isinstance(op, Scale) and len(layer.bottoms) == 1
+    if not (op.needs_activation_scale or is_scale):
         return
     outputs = outputs_of(layer)
     after = classes.by_channel(layer.tops[0], factors, outputs)
     before = classes.by_channel(layer.bottoms[0], factors, 1)
     if (before == 1).all() and (after == 1).all():
         return
-    if layer.type == "Scale":
+    if is_scale:
         weights = layer.weights["scale_data"].float32() * after / before
         set_weights(layer, {**layer.weights, "scale_data": Weight.raw("scale_data", weights)})
     else:
         weights = layer.weights["weight_data"].float32().reshape(outputs, -1) * after[:, None]
         if (before != 1).any():
-            count = groups(layer)
+            count = layer.as_op(Calibrated).groups
             weights = weights.reshape(count, outputs // count, before.size // count, -1) / before.reshape(
                 count, 1, -1, 1
             )

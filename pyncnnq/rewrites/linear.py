@@ -8,54 +8,46 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyncnnq.model import Layer, Weight
+from pyncnnq.model.ops import Calibrated, Deconvolution, Linear, Op, Scale
 from pyncnnq.model.params import FLOAT_LIMIT
-from pyncnnq.model.quantizable import input_channels, needs_activation_scale
 from pyncnnq.quantization.layers import set_weights
 
 Floats = NDArray[np.float64]
 
-_BIAS_TERM = {
-    "Convolution": 5,
-    "ConvolutionDepthWise": 5,
-    "Deconvolution": 5,
-    "DeconvolutionDepthWise": 5,
-    "InnerProduct": 1,
-    "Scale": 1,
-}
-"""The key of ncnn's `bias_term`."""
-
 
 def is_linear(layer: Layer) -> bool:
     """Return whether a layer is quantizable and has no activation."""
-    return needs_activation_scale(layer) and layer.params.get_int(9, 0) == 0
+    return layer.op.needs_activation_scale and layer.op.activation.kind == "none"
 
 
 def is_linear_or_scale(layer: Layer) -> bool:
     """Return whether a bias shifts the channels that a layer writes: a linear layer, or a Scale with own weights."""
-    return is_linear(layer) or (layer.type == "Scale" and len(layer.bottoms) == 1)
+    return is_linear(layer) or (isinstance(layer.op, Scale) and len(layer.bottoms) == 1)
 
 
-def groups(layer: Layer) -> int:
-    """Return how many groups of channels a quantizable layer keeps apart."""
-    return layer.params.get_int(7, 1) if layer.type == "ConvolutionDepthWise" else 1
+def takes_affine(layer: Layer) -> bool:
+    """Return whether `multiply_and_add` can change a layer: one with its own weights and without an activation.
 
-
-def is_depthwise(layer: Layer) -> bool:
-    """Return whether each output of a quantizable layer reads one input channel, and no two outputs the same."""
+    These are linear layers and deconvolutions.
+    """
+    op = layer.op
     return (
-        layer.type == "ConvolutionDepthWise"
-        and groups(layer) == outputs_of(layer)
-        and input_channels(layer) == groups(layer)
+        isinstance(op, (Calibrated, Deconvolution))
+        and not op.has_dynamic_weight
+        and op.activation.kind == "none"
+        and "weight_data" in layer.weights
+        and len(layer.bottoms) == 1
     )
 
 
 def takes_channels(layer: Layer, channels: int) -> bool:
     """Return whether a quantizable layer can read a blob of so many channels.
 
-    An InnerProduct may read several elements of each.
+    An InnerProduct may read several elements of each channel.
     """
-    inputs = input_channels(layer)
-    return channels > 0 and (inputs % channels == 0 if layer.type == "InnerProduct" else inputs == channels)
+    op = layer.as_op(Calibrated)
+    inputs = op.input_channels()
+    return channels > 0 and (inputs % channels == 0 if op.flattens else inputs == channels)
 
 
 def weights_by_channel(layer: Layer, channels: int) -> Floats:
@@ -65,8 +57,8 @@ def weights_by_channel(layer: Layer, channels: int) -> Floats:
         An array of shape (groups, outputs of a group, channels of a group, elements of a channel).
     """
     weights = layer.weights["weight_data"].float32().astype(np.float64)
-    count = groups(layer)
-    return weights.reshape(count, outputs_of(layer) // count, channels // count, -1)
+    op = layer.as_op(Calibrated)
+    return weights.reshape(op.groups, op.num_output // op.groups, channels // op.groups, -1)
 
 
 def bias(layer: Layer) -> Floats:
@@ -78,18 +70,24 @@ def bias(layer: Layer) -> Floats:
 
 def set_bias(layer: Layer, values: Floats) -> None:
     """Set the bias of a quantizable layer, a deconvolution or a Scale, also of a layer without a bias."""
-    layer.params.set(_BIAS_TERM[layer.type], 1)
+    _biased(layer).bias_term = True
     set_weights(layer, {**layer.weights, "bias_data": Weight.raw("bias_data", values)})
 
 
 def outputs_of(layer: Layer) -> int:
-    """Return the number of outputs of a quantizable layer, a deconvolution or a Scale (ncnn's `num_output`)."""
-    return layer.params.get_int(0, 0)
+    """Return the number of outputs of a quantizable layer, a deconvolution or a Scale."""
+    op = _biased(layer)
+    return op.scale_data_size if isinstance(op, Scale) else op.num_output
+
+
+def _biased(layer: Layer) -> Linear | Scale:
+    """Return the view of a layer that can have a bias."""
+    return layer.op if isinstance(layer.op, Scale) else layer.as_op(Linear)
 
 
 def turn(layer: Layer, sign: int) -> None:
     """Multiply the weights of a quantizable layer or a Scale by a sign."""
-    name = "scale_data" if layer.type == "Scale" else "weight_data"
+    name = "scale_data" if isinstance(layer.op, Scale) else "weight_data"
     weight = layer.weights[name]
     if sign < 0:
         exact = weight.format in ("float32", "float16")
@@ -134,11 +132,11 @@ def turn_into_scale(layer: Layer, factors: Floats, offsets: Floats) -> None:
 
     Keys that all layers may have stay.
     """
-    for key in set(layer.params.keys()) - {30, 31}:  # shape hints, feature mask
+    for key in set(layer.params.keys()) - {Op.shape_hints.key, Op.feature_mask.key}:
         layer.params.remove(key)
     layer.type = "Scale"
-    layer.params.set(0, factors.size)
-    layer.params.set(1, 1)
+    scale = layer.as_op(Scale)
+    scale.scale_data_size, scale.bias_term = factors.size, True
     layer.weights = {
         name: Weight.raw(name, values) for name, values in (("scale_data", factors), ("bias_data", offsets))
     }

@@ -13,21 +13,21 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from pyncnnq.model import Graph, Layer, Model, dimensions
+from pyncnnq.model.checks import require_float
+from pyncnnq.model.ops import BinaryOp, Calibrated, InnerProduct, Operation
 from pyncnnq.model.params import FLOAT_LIMIT
-from pyncnnq.model.quantizable import input_channels, needs_activation_scale, require_float
 from pyncnnq.rewrites.channel_flow import channels_from
 from pyncnnq.rewrites.linear import is_linear, multiply_and_add, outputs_of, turn_into_scale
 from pyncnnq.rewrites.rewritten import Rewritten
 
-_AFFINE: Mapping[int, Callable[[float], tuple[float, float]]] = {
-    0: lambda number: (1.0, number),
-    1: lambda number: (1.0, -number),
-    2: lambda number: (number, 0.0),
-    3: lambda number: (1 / number if number else math.inf, 0.0),
-    7: lambda number: (-1.0, number),
+_AFFINE: Mapping[Operation, Callable[[float], tuple[float, float]]] = {
+    Operation.ADD: lambda number: (1.0, number),
+    Operation.SUB: lambda number: (1.0, -number),
+    Operation.MUL: lambda number: (number, 0.0),
+    Operation.DIV: lambda number: (1 / number if number else math.inf, 0.0),
+    Operation.RSUB: lambda number: (-1.0, number),
 }
-"""m and a of x * m + a, by ncnn's op_type of a BinaryOp: add, subtract, multiply, divide, subtract from
-(src/layer/binaryop.h)."""
+"""m and a of x * m + a, by the operation of x and a number."""
 
 
 def fold_scalars(model: Model) -> Rewritten:
@@ -81,24 +81,25 @@ def _chains(layers: Sequence[Layer], graph: Graph) -> list[list[Layer]]:
     """Return the chains of BinaryOps with a number, in model order: each but the first alone reads the one before."""
     chains: dict[str, list[Layer]] = {}  # by the blob that the last layer writes
     for layer in layers:
-        if _is_affine(layer):
+        if _affine(layer) is not None:
             bottom = layer.bottoms[0]
             before = chains.pop(bottom) if bottom in chains and graph.consumers(bottom) == [layer] else []
             chains[layer.tops[0]] = [*before, layer]
     return list(chains.values())
 
 
-def _is_affine(layer: Layer) -> bool:
-    """Return whether a layer computes x * m + a."""
-    with_scalar = layer.params.get_int(1, 0) != 0 and len(layer.bottoms) == 1
-    return layer.type == "BinaryOp" and with_scalar and layer.params.get_int(0, 0) in _AFFINE
+def _affine(layer: Layer) -> tuple[float, float] | None:
+    """Return m and a of a layer that computes x * m + a; None for another layer."""
+    op = layer.op
+    if not isinstance(op, BinaryOp) or not op.with_scalar or len(layer.bottoms) != 1 or op.op_type not in _AFFINE:
+        return None
+    return _AFFINE[op.op_type](op.b)
 
 
 def _composed(chain: Sequence[Layer]) -> tuple[float, float]:
     """Return m and a of all layers after one another."""
     factor, offset = 1.0, 0.0
-    for layer in chain:
-        m, a = _AFFINE[layer.params.get_int(0, 0)](layer.params.get_float(2, 0.0))
+    for m, a in filter(None, map(_affine, chain)):
         factor, offset = m * factor, m * offset + a
     return factor, offset
 
@@ -112,11 +113,11 @@ def _channels(chain: Sequence[Layer], graph: Graph) -> int | None:
     readers = [
         layer
         for layer in graph.readers(chain[-1].tops[0])
-        if needs_activation_scale(layer) and layer.type != "InnerProduct"
+        if layer.op.needs_activation_scale and not isinstance(layer.op, InnerProduct)
     ]
     if readers:
-        return input_channels(readers[0])
+        return readers[0].as_op(Calibrated).input_channels()
     producer = channels_from(graph.producer(chain[0].bottoms[0]), graph)
-    if len(chain) == 1 or producer is None or producer.type == "InnerProduct":
+    if len(chain) == 1 or producer is None or isinstance(producer.op, InnerProduct):
         return None
     return outputs_of(producer)

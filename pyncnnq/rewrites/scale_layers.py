@@ -17,16 +17,10 @@ from collections.abc import Collection
 import numpy as np
 
 from pyncnnq.model import Layer, Model, dimensions
-from pyncnnq.model.quantizable import ACTIVATION_TYPES, has_dynamic_weight
-from pyncnnq.rewrites.channel_flow import NON_LINEAR, channels_from
+from pyncnnq.model.ops import Calibrated
+from pyncnnq.rewrites.channel_flow import channels_from
 from pyncnnq.rewrites.linear import outputs_of, turn_into_scale
 from pyncnnq.rewrites.rewritten import Rewritten
-
-_NON_LINEAR_FUSED = (4, 5, 6)
-"""Sigmoid, Mish and HardSwish (activation_type in src/layer/fused_activation.h).
-
-Not a Clip: behind a ReLU6 nothing was gained, and there one int8 layer feeds the next, which a Scale would end.
-"""
 
 
 def insert_scales(model: Model) -> Rewritten:
@@ -97,7 +91,11 @@ def _unused(name: str, taken: set[str]) -> str:
 
 
 def _is_non_linear(layer: Layer) -> bool:
-    """Return whether a layer ends in a non-linear activation, other than one with straight pieces."""
-    if layer.type in ACTIVATION_TYPES:
-        return layer.params.get_int(9, 0) in _NON_LINEAR_FUSED and not has_dynamic_weight(layer)
-    return layer.type in NON_LINEAR and len(layer.bottoms) == len(layer.tops) == 1
+    """Return whether a layer ends in a non-linear activation.
+
+    A Clip is none: behind a ReLU6 nothing was gained, and there one int8 layer feeds the next, which a Scale would end.
+    """
+    if isinstance(layer.op, Calibrated):
+        return layer.op.activation.is_nonlinear and not layer.op.has_dynamic_weight
+    activation = layer.op.as_activation()
+    return activation is not None and activation.is_nonlinear and len(layer.bottoms) == len(layer.tops) == 1

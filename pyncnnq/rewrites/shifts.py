@@ -25,6 +25,7 @@ efficient integer-arithmetic-only inference", CVPR 2018, section 2.3.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
@@ -35,17 +36,15 @@ from pyncnnq._core import quantize_rows
 from pyncnnq.calibration.table import Table, weight_key
 from pyncnnq.calibration.weight_scales import weight_rows
 from pyncnnq.model import Layer, Model
-from pyncnnq.model.quantizable import ACTIVATION_TYPES, has_dynamic_weight, pads, pads_with_value, scaled_weights
+from pyncnnq.model.ops import RELU, Activation, BinaryOp, Calibrated, Clip, Convolution, Linear, Operation
 from pyncnnq.quantization.layers import store_as_float16
 from pyncnnq.quantization.quantizer import Quantizer
 from pyncnnq.quantization.storage import BlobStorage
-from pyncnnq.rewrites.channel_flow import is_addition
+from pyncnnq.rewrites.channel_flow import is_sum
 from pyncnnq.rewrites.linear import bias, is_linear_or_scale, outputs_of, set_bias, turn
 from pyncnnq.rewrites.rewritten import RewrittenWithTable
 
-_RELU, _CLIP = 1, 3  # activation_type (src/layer/fused_activation.h)
 _UNBOUNDED = 1e30  # far beyond any value; ncnn has no activation with one bound but the ReLU
-_SUBTRACT, _SUBTRACT_FROM = 1, 7  # op_type of a BinaryOp: a - b, b - a
 
 Floats = NDArray[np.float64]
 
@@ -85,14 +84,14 @@ def fold_shifts(model: Model, table: Table, shifts: Mapping[str, Shift], floats:
     """
     model, table = model.copy(), copy.deepcopy(table)
     for layer in model.layers:
-        if layer.type in ACTIVATION_TYPES and layer.bottoms[0] in shifts:
+        if isinstance(layer.op, Calibrated) and layer.bottoms[0] in shifts:
             _fold_into_reader(layer, shifts[layer.bottoms[0]], table, floats)
-        if layer.type in ACTIVATION_TYPES or is_linear_or_scale(layer):
+        if isinstance(layer.op, Calibrated) or is_linear_or_scale(layer):
             if layer.tops[0] in shifts:
                 _fold_into_writer(layer, shifts[layer.tops[0]])
         elif rectifies(layer) and layer.tops[0] in shifts:
             _fold_into_rectifier(layer, shifts[layer.tops[0]])
-        elif is_addition(layer) and shifts.keys() & {*layer.bottoms, *layer.tops}:
+        elif is_sum(layer) and shifts.keys() & {*layer.bottoms, *layer.tops}:
             _fold_into_addition(layer, shifts)
     storage = {
         blob: BlobStorage(np.full(1, float(shift.sign)), np.full(1, shift.middle)) for blob, shift in shifts.items()
@@ -107,22 +106,18 @@ def quantizers_of(shifts: Mapping[str, Shift]) -> dict[str, Quantizer]:
 
 def can_read_shifted(layer: Layer) -> bool:
     """Return whether a bias can make up for a shift of the blob that a layer reads."""
-    return layer.type in ACTIVATION_TYPES and not has_dynamic_weight(layer) and not pads_with_value(layer)
+    return layer.op.needs_activation_scale and not layer.op.pads_with_value
 
 
 def ends_at_zero(layer: Layer) -> bool:
     """Return whether a layer has weights and an activation whose lower bound is 0."""
-    if layer.type not in ACTIVATION_TYPES or has_dynamic_weight(layer):
-        return False
-    kind, bounds = layer.params.get_int(9, 0), layer.params.get_array(10)
-    return kind == _RELU or (kind == _CLIP and len(bounds) == 2 and bounds[0] == 0 and bounds[1] > 0)
+    return layer.op.needs_activation_scale and layer.op.activation.rectifies
 
 
 def rectifies(layer: Layer) -> bool:
     """Return whether a layer is a ReLU, or a Clip with the lower bound 0."""
-    if layer.type == "Clip":
-        return layer.params.get_float(0, -_UNBOUNDED) == 0 and layer.params.get_float(1, _UNBOUNDED) > 0
-    return layer.type == "ReLU" and layer.params.get_float(0, 0.0) == 0
+    activation = layer.op.as_activation()
+    return activation is not None and activation.rectifies
 
 
 def _fold_into_reader(layer: Layer, shift: Shift, table: Table, floats: Collection[str]) -> None:
@@ -132,8 +127,8 @@ def _fold_into_reader(layer: Layer, shift: Shift, table: Table, floats: Collecti
     if layer.name not in floats:
         assert shift.scale is not None
         table[layer.name] = shift.scale
-    if pads(layer):
-        layer.params.set(18, abs(shift.middle))
+    if isinstance(layer.op, Convolution) and layer.op.pads:
+        layer.op.pad_value = abs(shift.middle)
 
 
 def _sums_of_weights(layer: Layer, table: Table, floats: Collection[str]) -> Floats:
@@ -145,7 +140,7 @@ def _sums_of_weights(layer: Layer, table: Table, floats: Collection[str]) -> Flo
         store_as_float16(layer)
         weights = layer.weights["weight_data"].float32().astype(np.float64)
     else:
-        (scaled,) = scaled_weights(layer)
+        (scaled,) = layer.op.scaled_weights()
         rows, absmax = weight_rows(layer, scaled)
         key = weight_key(layer.name)
         table[key] = scales = np.where(absmax == 0, np.float32(1), table[key])
@@ -162,17 +157,16 @@ def _fold_into_writer(layer: Layer, shift: Shift) -> None:
     """
     _set(layer, shift.sign, shift.sign * (bias(layer) - shift.middle))
     if not is_linear_or_scale(layer):
-        kind = layer.params.get_int(9, 0)
-        layer.params.set_array(10, _bounds(shift, layer.params.get_array(10)[1] if kind == _CLIP else _UNBOUNDED))
-        layer.params.set(9, _CLIP)
+        op = layer.as_op(Linear)
+        op.activation = Activation("clip", _bounds(shift, op.activation))
 
 
 def _fold_into_rectifier(layer: Layer, shift: Shift) -> None:
     """Let a ReLU or a Clip of a shifted blob write its output shifted."""
-    top = layer.params.get_float(1, _UNBOUNDED) if layer.type == "Clip" else _UNBOUNDED
+    bounds = _bounds(shift, layer.op.as_activation() or RELU)
     layer.type = "Clip"
-    for key, bound in enumerate(_bounds(shift, top)):
-        layer.params.set(key, bound)
+    clip = layer.as_op(Clip)
+    clip.min, clip.max = bounds
 
 
 def _fold_into_addition(layer: Layer, shifts: Mapping[str, Shift]) -> None:
@@ -183,12 +177,14 @@ def _fold_into_addition(layer: Layer, shifts: Mapping[str, Shift]) -> None:
     sign = shifts.get(layer.tops[0], UNSHIFTED).sign
     turned = [shifts.get(bottom, UNSHIFTED).sign != sign for bottom in layer.bottoms]
     if any(turned):
-        layer.params.set(0, _SUBTRACT if turned[1] else _SUBTRACT_FROM)
+        layer.as_op(BinaryOp).op_type = Operation.SUB if turned[1] else Operation.RSUB
 
 
-def _bounds(shift: Shift, top: float) -> list[float]:
-    """Return the lowest and the highest number with which values from 0 to `top` are stored."""
-    return sorted([shift.sign * -shift.middle, shift.sign * (top - shift.middle)])
+def _bounds(shift: Shift, activation: Activation) -> tuple[float, ...]:
+    """Return the lowest and the highest number with which the values are stored that an activation at 0 writes."""
+    top = activation.bounds[1]
+    top = top if math.isfinite(top) else _UNBOUNDED
+    return tuple(sorted([shift.sign * -shift.middle, shift.sign * (top - shift.middle)]))
 
 
 def _set(layer: Layer, sign: int, values: Floats) -> None:

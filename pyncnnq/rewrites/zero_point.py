@@ -17,10 +17,11 @@ import numpy as np
 
 from pyncnnq.calibration.table import Table
 from pyncnnq.model import Graph, Layer, Model
-from pyncnnq.model.quantizable import pads, require_sound_float
+from pyncnnq.model.checks import require_sound_float
+from pyncnnq.model.ops import Arranging, Dropout, Pooling, Reduction, ReductionType
 from pyncnnq.quantization.quantizer import Quantizer
 from pyncnnq.quantization.selection import prevented
-from pyncnnq.rewrites.channel_flow import REARRANGING, is_addition
+from pyncnnq.rewrites.channel_flow import is_sum
 from pyncnnq.rewrites.linear import is_linear
 from pyncnnq.rewrites.rewritten import RewrittenWithTable
 from pyncnnq.rewrites.shifts import (
@@ -32,8 +33,6 @@ from pyncnnq.rewrites.shifts import (
     quantizers_of,
     rectifies,
 )
-
-_MEAN = 3  # operation of a Reduction
 
 
 def fold_zero_points(model: Model, table: Table, readers: Collection[str] | None = None) -> RewrittenWithTable:
@@ -161,7 +160,7 @@ def _rectified_sums(model: Model) -> list[_RectifiedSum]:
         if rectifies(layer):
             (blob,) = layer.bottoms
             writer = graph.producer(blob)
-            terms = writer.bottoms if writer is not None and is_addition(writer) else [blob]
+            terms = writer.bottoms if writer is not None and is_sum(writer) else [blob]
             free = tuple(term for term in terms if _is_free(term, graph))
             if free and len(graph.consumers(blob)) == 1:
                 others = tuple(term for term in terms if term not in free)
@@ -177,7 +176,7 @@ def _is_free(blob: str, graph: Graph) -> bool:
 
 def _adds_up(layer: Layer, sums: Sequence[_RectifiedSum]) -> bool:
     """Return whether a layer is an addition whose sum is rectified."""
-    return is_addition(layer) and layer.tops[0] in {total.blob for total in sums}
+    return is_sum(layer) and layer.tops[0] in {total.blob for total in sums}
 
 
 def _connected(sets: Iterable[set[str]], links: Iterable[set[str]]) -> list[set[str]]:
@@ -196,37 +195,23 @@ def _tied_blobs(layer: Layer) -> set[str]:
 
 def _is_between(layer: Layer) -> bool:
     """Return whether a layer only moves or averages values, or takes the largest."""
-    if layer.type == "Dropout":
-        return layer.params.get_float(0, 1.0) == 1
-    if layer.type == "Reduction":  # 2 is a factor
-        return layer.params.get_int(0, 0) == _MEAN and layer.params.get_float(2, 1.0) == 1
-    return layer.type in REARRANGING or (
-        layer.type == "Pooling" and (_is_max_pooling(layer) or _averages_values_alone(layer))
-    )
-
-
-def _is_max_pooling(layer: Layer) -> bool:
-    """Return whether a layer is a max pooling."""
-    return layer.type == "Pooling" and layer.params.get_int(0, 0) == 0
-
-
-def _averages_values_alone(layer: Layer) -> bool:
-    """Return whether no zeros of a border go into the averages of a Pooling (ncnn's src/layer/pooling.cpp)."""
-    params = layer.params
-    if params.get_int(4, 0) or params.get_int(7, 0):  # global, adaptive
-        return True
-    border = any(params.get_int(key, 0) for key in (3, 13, 14, 15))
-    pad_mode = params.get_int(5, 0)
-    if params.get_int(6, 0):  # avgpool_count_include_pad: of pad modes, 1 alone adds nothing at the far ends
-        return pad_mode == 1 and not border
-    return pad_mode in (0, 1)  # the others count their border whatever key 6 says
+    match layer.op:
+        case Arranging():
+            return True
+        case Pooling() as op:
+            return op.is_max or op.averages_values_alone
+        case Dropout() as op:
+            return op.scale == 1
+        case Reduction() as op:
+            return op.operation == ReductionType.MEAN and op.coeff == 1
+    return False
 
 
 def _sign(readers: Sequence[Layer], between: Sequence[Layer]) -> int | None:
     """Return -1 where a reader pads, else 1; None if the sign cannot be turned, as maxima would become minima."""
-    if not any(map(pads, readers)):
+    if not any(reader.op.pads for reader in readers):
         return 1
-    return None if any(map(_is_max_pooling, between)) else -1
+    return None if any(isinstance(layer.op, Pooling) and layer.op.is_max for layer in between) else -1
 
 
 def _zero_point(readers: Sequence[Layer], graph: Graph, table: Table) -> float | None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pyncnnq._core import BlobStatistics
 from pyncnnq.model import Layer
-from pyncnnq.model.quantizable import input_channels
+from pyncnnq.model.ops import Calibrated
 
 _BINS = 4096
 
@@ -34,23 +34,21 @@ def input_moments(layer: Layer, blob: BlobStatistics) -> InputMoments:
     The variance is the mean square of all values less that of the channels' means, and what rounding to int8 adds,
     which keeps even a constant input from being exact.
     """
-    channels = input_channels(layer)
-    groups = layer.params.get_int(7, 1) if layer.type == "ConvolutionDepthWise" else 1
-    kernel_w = layer.params.get_int(1, 0)
-    kernel = 1 if layer.type == "InnerProduct" else kernel_w * layer.params.get_int(11, kernel_w)
+    op = layer.as_op(Calibrated)
     means = input_means(layer, blob.channel_means())
-    means = np.zeros(channels) if means is None else means
+    means = np.zeros(op.input_channels()) if means is None else means
     rounding = (blob.absmax / 127) ** 2 / 12
     spread = max(0.0, _mean_square(blob) - math.fsum(means**2) / means.size)
-    return InputMoments(np.repeat(means.reshape(groups, -1), kernel, axis=1), spread + rounding)
+    return InputMoments(np.repeat(means.reshape(op.groups, -1), op.kernel_size, axis=1), spread + rounding)
 
 
 def input_means(layer: Layer, channel_means: NDArray[np.float64]) -> NDArray[np.float64] | None:
     """E[x] of each input channel (InnerProduct: element), shape (input channels,); None where they are not known."""
-    channels = input_channels(layer)
+    op = layer.as_op(Calibrated)
+    channels = op.input_channels()
     if channel_means.size == 0 or channels % channel_means.size != 0:
         return None
-    if layer.type != "InnerProduct" and channel_means.size != channels:
+    if not op.flattens and channel_means.size != channels:
         return None
     # An InnerProduct reads a blob of three dimensions channel after channel.
     return np.repeat(channel_means, channels // channel_means.size)

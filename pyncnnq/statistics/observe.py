@@ -11,7 +11,7 @@ from typing import Any
 from pyncnnq._core import BlobStatistics
 from pyncnnq.inputs.resolve import InputSpec
 from pyncnnq.model import Model
-from pyncnnq.model.quantizable import require_float
+from pyncnnq.model.checks import require_float
 from pyncnnq.runtime.pool import WorkerPool
 from pyncnnq.runtime.protocol import Job
 from pyncnnq.runtime.run import run_job

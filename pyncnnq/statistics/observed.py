@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pyncnnq.model import Layer, Model
-from pyncnnq.model.quantizable import input_channels, needs_activation_scale
+from pyncnnq.model.ops import Calibrated
 from pyncnnq.runtime.protocol import FailureError
 
 
@@ -48,9 +48,12 @@ def observed_blobs(model: Model, layers: Iterable[Layer] | None = None) -> list[
     """
     graph = model.graph()
     wanted: dict[str, list[Reader]] = {}
-    for layer in filter(needs_activation_scale, model.layers if layers is None else layers):
+    for layer in model.layers if layers is None else layers:
+        op = layer.op
+        if not isinstance(op, Calibrated) or not op.needs_activation_scale:
+            continue
         name = graph.split_root(layer.bottoms[0])
-        wanted.setdefault(name, []).append(Reader(str(layer), input_channels(layer), layer.type == "InnerProduct"))
+        wanted.setdefault(name, []).append(Reader(str(layer), op.input_channels(), op.flattens))
     return [ObservedBlob(top, tuple(wanted[top])) for layer in model.layers for top in layer.tops if top in wanted]
 
 

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from pyncnnq.inputs.resolve import InputSpec
 from pyncnnq.model import Model
-from pyncnnq.model.quantizable import require_float
+from pyncnnq.model.checks import require_float
 from pyncnnq.runtime.pool import WorkerPool
 from pyncnnq.runtime.protocol import Job
 from pyncnnq.runtime.run import run_job
+from pyncnnq.statistics.channels import channel_rows
 from pyncnnq.statistics.observed import ObservedBlob, check_readers, not_finite, observed_blobs
 
 Floats = NDArray[np.float64]
@@ -164,7 +165,7 @@ class ChannelSums:
 
 def channel_sums(blob: Floats) -> ChannelSums:
     """Those of one blob of 1 to 4 dimensions."""
-    channels = blob.T if blob.ndim == 2 else blob.reshape(blob.shape[0], -1)
+    channels = channel_rows(blob)
     return ChannelSums(
         channels.shape[1],
         channels.min(axis=1),

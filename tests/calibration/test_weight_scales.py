@@ -13,8 +13,8 @@ import pyncnnq
 from pyncnnq.calibration.calibrate import LISTED, calibrate, check_choices
 from pyncnnq.calibration.weight_scales import aciq_weight_scales, ncnn_weight_bits, weight_scales
 from pyncnnq.model import Layer, Model
+from pyncnnq.model.ops import ScaledWeight
 from pyncnnq.model.params import Params
-from pyncnnq.model.quantizable import ScaledWeight, scaled_weights
 from pyncnnq.model.weights import Weight
 
 F32 = np.float32
@@ -50,7 +50,7 @@ def test_6_bits_for_3x3_convolutions_that_winograd_takes(kind: str, params: str,
 
 
 def scales(layer: Layer, bits: int = 8) -> tuple[NDArray[np.float32], int]:
-    (weight,) = scaled_weights(layer)
+    (weight,) = layer.op.scaled_weights()
     return weight_scales(layer, weight, bits)
 
 
@@ -97,7 +97,7 @@ def test_aciq_clips_each_output_as_if_its_weights_were_normal(bits: int, largest
     weights = np.random.default_rng(0).standard_normal((3, 50)).astype(np.float32)
     weights[1] = 0
     layer = convolution("0=3 1=5 6=150", weights)
-    found, zeros = aciq_weight_scales(layer, scaled_weights(layer)[0], bits)
+    found, zeros = aciq_weight_scales(layer, layer.op.scaled_weights()[0], bits)
     spread = 0.35 * (1 + np.sqrt(np.pi * np.log(4))) / np.sqrt(2 * np.log(50))
     expected = largest / (deviations * spread * np.abs(weights[[0, 2]]).max(1))
     np.testing.assert_allclose(found, [expected[0], 1, expected[1]], rtol=1e-6)
@@ -107,7 +107,7 @@ def test_aciq_clips_each_output_as_if_its_weights_were_normal(bits: int, largest
 def test_aciq_of_one_weight_for_each_output_keeps_it() -> None:
     """ncnn2table writes a scale of 0 for it: of one number no spread can be guessed."""
     layer = convolution("0=4 1=1 6=4 7=4", [0.5, -2, 0, 1e-3], "ConvolutionDepthWise")
-    found, zeros = aciq_weight_scales(layer, scaled_weights(layer)[0], 8)
+    found, zeros = aciq_weight_scales(layer, layer.op.scaled_weights()[0], 8)
     np.testing.assert_array_equal(found, np.array([254, 63.5, 1, F32(127) / F32(1e-3)], np.float32))
     assert zeros == 1
 

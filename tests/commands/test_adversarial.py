@@ -20,7 +20,6 @@ from pyncnnq import InputOptions, Model, calibrate, collect, load_model
 from pyncnnq.calibration.winograd import LARGEST_SUM, is_non_negative, largest_sums, may_use_winograd
 from pyncnnq.inputs import Resize
 from pyncnnq.model import Graph, Layer, Params, Weight
-from pyncnnq.model.quantizable import is_int8, pads_with_value
 from pyncnnq.optimization.draft import Draft
 
 Int8 = NDArray[np.int8]
@@ -146,13 +145,13 @@ def is_of_winograd_shape(layer: Layer) -> bool:
 def test_no_layer_overflows(make: Callable[[Path, Path], Model], shared: Path, tmp_path: Path) -> None:
     model = make(shared, tmp_path)
     graph: Graph = model.graph()
-    layers = [layer for layer in model.layers if is_of_winograd_shape(layer) and is_int8(layer)]
+    layers = [layer for layer in model.layers if is_of_winograd_shape(layer) and layer.op.is_int8]
     assert len(layers) >= 3
     assert make is wide or any(map(may_use_winograd, layers))  # a proof forbids it to some layers of real models alone
-    assert any(map(pads_with_value, layers))
+    assert any(layer.op.pads_with_value for layer in layers)
     for layer in layers:
         weights = weights_of(layer)
-        non_negative = is_non_negative(graph, layer.bottoms[0]) and not pads_with_value(layer)
+        non_negative = is_non_negative(graph, layer.bottoms[0]) and not layer.op.pads_with_value
         images = adversarial_inputs(weights, non_negative)
         expected = np.stack([exact_sums(layer, image) for image in images])
         largest = int(np.abs(expected).max())

@@ -21,7 +21,6 @@ from pyncnnq.evaluation.analyze import LayerDiagnosis
 from pyncnnq.inputs import Preprocessing, Resize, pick
 from pyncnnq.inputs.loading import load_image
 from pyncnnq.model import Weight
-from pyncnnq.model.quantizable import needs_activation_scale
 from pyncnnq.rewrites.zero_point import fold_zero_points
 
 Cli = Callable[..., CompletedProcess[str]]
@@ -100,7 +99,7 @@ def test_layers_alone_do_what_int8_arithmetic_does_to_float_inputs(found: Analys
     model, table = demo_table()
     exact = run(model)
     layers = by_name(found)
-    assert set(layers) == {layer.name for layer in model.layers if needs_activation_scale(layer)}
+    assert set(layers) == {layer.name for layer in model.layers if layer.op.needs_activation_scale}
     for layer in int8.layers:
         if layer.name not in layers:
             continue
@@ -180,7 +179,7 @@ def test_a_blob_with_a_zero_point_is_read_as_what_it_stands_for(tmp_path: Path) 
     found = analyze(model, int8, DEMO.images, options=OPTIONS, samples=SAMPLES)
     errors = {one.name: one for one in found.blobs}
     assert {name for name, one in errors.items() if one.reading == "shifted"} == set(blobs)
-    consumers = {layer.bottoms[0]: layer for layer in folded.layers if needs_activation_scale(layer)}
+    consumers = {layer.bottoms[0]: layer for layer in folded.layers if layer.op.needs_activation_scale}
     scales = {
         top: layer.weights["top_blob_int8_scales"].float32()[0]
         for layer in int8.layers
@@ -244,7 +243,7 @@ def test_a_planted_fault_in_a_real_model_is_ranked_first(name: str, fault: str, 
     model = pyncnnq.load_model(shared / "models" / f"{name}.param", shared / "models" / f"{name}.bin")
     statistics = pyncnnq.collect(model, shared / "data" / folder, options=options, samples=12)
     table = pyncnnq.calibrate(model, statistics, method="mse").table
-    layers = [layer for layer in model.layers if needs_activation_scale(layer)]
+    layers = [layer for layer in model.layers if layer.op.needs_activation_scale]
     broken = layers[7 * len(layers) // 10]
     if fault == "activation":
         table[broken.name] = table[broken.name] / 8

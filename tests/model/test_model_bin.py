@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from pyncnnq.errors import ModelError, PyncnnqError
 from pyncnnq.model import Expected, Layer, Model, Params, Weight, load_model
-from pyncnnq.model.layouts import LAYOUTS, WEIGHTLESS, is_known
+from pyncnnq.model.ops import BUILT_IN, LAYER_TYPES, Op
 from pyncnnq.model.weights import BFLOAT16_TAG, CODEBOOK_TAG, SCALED_FLOAT32_TAG
 
 # Layer type, number of inputs, parameters.  Int8 weights where the parameters ask for them.
@@ -212,7 +212,9 @@ def variants() -> list[tuple[str, list[str], str]]:
 
 
 def test_the_variants_cover_every_weighted_type() -> None:
-    assert set(LAYOUTS) <= {layer_type for layer_type, _, _ in variants()}
+    weighted = {name for name, op_type in BUILT_IN.items() if op_type.weights is not Op.weights}
+    assert weighted <= {layer_type for layer_type, _, _ in variants()}
+    assert len(weighted) == 34
 
 
 @pytest.mark.parametrize("tag", ["float32", "float16", "bfloat16", "codebook", "scaled"])
@@ -297,17 +299,16 @@ def test_ncnn_reads_random_models_like_us(layers: list[Layer], tmp_path_factory:
 
 
 def test_every_layer_type_of_the_wheel_is_known() -> None:
-    indices = {ncnn.layer_to_index(name) for name in {*LAYOUTS, *WEIGHTLESS}}
-    assert indices == set(range(len(LAYOUTS) + len(WEIGHTLESS))), (
-        "a type is listed that the wheel does not have, or one is missing"
-    )
+    indices = {ncnn.layer_to_index(name) for name in BUILT_IN}
+    assert indices == set(range(len(BUILT_IN))), "a type is listed that the wheel does not have, or one is missing"
     assert ncnn.create_layer(len(indices)) is None, "the wheel has more layer types than are listed"
-    assert not is_known("MyLayer")
+    assert "MyLayer" not in LAYER_TYPES
 
 
 def test_weightless_types_read_nothing(tmp_path: Path) -> None:
     pairs = []
-    for layer_type in sorted(WEIGHTLESS - {"Input"}):
+    weightless = {name for name, op_type in BUILT_IN.items() if op_type.weights is Op.weights}
+    for layer_type in sorted(weightless - {"Input"}):
         for bottoms in (1, 2, 3):
             pair = (tmp_path / f"{layer_type}{bottoms}.param", tmp_path / f"{layer_type}{bottoms}.bin")
             make_model(Layer(layer_type, "layer", ["a", "b", "c"][:bottoms], ["top"])).save(*pair)

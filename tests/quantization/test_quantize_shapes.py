@@ -10,7 +10,7 @@ import pytest
 from small_models import model_of, plain, run_model, run_ncnn
 
 from pyncnnq import load_model
-from pyncnnq.model import Layer, Model, Params, dimensions, takes_vector
+from pyncnnq.model import Layer, Model, Params, dimensions
 
 MODELS = (
     "PP_OCRv5_mobile_det.ncnn",
@@ -46,7 +46,7 @@ def test_dimensions_of_real_models(shared: Path, name: str) -> None:
     found = check(model, inputs)
     vectors = [layer.name for layer in model.layers if layer.type == "Convolution" and found[layer.bottoms[0]] == 1]
     claimed = dimensions(model.layers)
-    assert [layer.name for layer in model.layers if takes_vector(layer, claimed)] == vectors, (
+    assert [layer.name for layer in model.layers if layer.op.takes_vector(claimed)] == vectors, (
         "all of them are found, and no other"
     )
     assert len(vectors) == (20 if name.startswith("PP_OCR") else 0)
@@ -167,10 +167,10 @@ def test_single_layers_in_ncnn(line: str, shape: tuple[int, ...], tmp_path: Path
 )
 def test_which_convolutions_take_a_vector(text: str, expected: bool) -> None:
     """ncnn adds a border to a vector too, and then computes something else than an InnerProduct."""
-    assert takes_vector(Layer("Convolution", "c", ["v"], ["c"], Params(f" 0=4 {text}")), {"v": 1}) == expected
-    assert not takes_vector(Layer("Convolution", "c", ["v"], ["c"], Params(f" 0=4 {text}")), {"v": 3})
+    assert Layer("Convolution", "c", ["v"], ["c"], Params(f" 0=4 {text}")).op.takes_vector({"v": 1}) == expected
+    assert not Layer("Convolution", "c", ["v"], ["c"], Params(f" 0=4 {text}")).op.takes_vector({"v": 3})
 
 
 def test_which_convolutions_may_take_a_vector() -> None:
-    assert takes_vector(Layer("Convolution", "c", ["v"], ["c"], Params(" 0=4 1=1")), {}) is None
-    assert takes_vector(Layer("Convolution", "c", ["v"], ["c"], Params(" 0=4 1=3")), {}) is False
+    assert Layer("Convolution", "c", ["v"], ["c"], Params(" 0=4 1=1")).op.takes_vector({}) is None
+    assert Layer("Convolution", "c", ["v"], ["c"], Params(" 0=4 1=3")).op.takes_vector({}) is False

@@ -1,0 +1,151 @@
+"""Arithmetic of blobs, element by element: with numbers, with other blobs, with a factor and an offset per channel
+(ncnn's src/layer/binaryop.cpp, eltwise.cpp, scale.cpp, bias.cpp, dropout.cpp, ...)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from pyncnnq.model.ops.base import Expected, Keeping, Op, layer_types, raw
+from pyncnnq.model.ops.fields import UNSET, Choice, Flag, Float, FloatArray, Int, Numbered
+
+
+class Operation(Numbered):
+    """What a BinaryOp computes of a and b; R: of b and a."""
+
+    OTHER = -1
+    ADD = 0
+    SUB = 1
+    MUL = 2
+    DIV = 3
+    MAX = 4
+    MIN = 5
+    POW = 6
+    RSUB = 7
+    RDIV = 8
+    RPOW = 9
+    ATAN2 = 10
+    RATAN2 = 11
+
+
+class _Broadcasting(Op):
+    """A layer of several blobs whose output has the most dimensions of them."""
+
+    __slots__ = ()
+
+    def output_dims(self, inputs: Sequence[int | None]) -> int | None:
+        known = [dims for dims in inputs if dims is not None]
+        return max(known) if len(known) == len(inputs) else None
+
+    @property
+    def is_addition(self) -> bool:
+        """Whether the layer adds two blobs, which are not one and the same."""
+        return False
+
+    @property
+    def is_multiplication(self) -> bool:
+        """Whether the layer multiplies two blobs, which may be one and the same."""
+        return False
+
+
+@layer_types("BinaryOp")
+class BinaryOp(_Broadcasting):
+    """An operation of two blobs, or of a blob and a number."""
+
+    __slots__ = ()
+
+    op_type = Choice(0, Operation.ADD)
+    with_scalar = Flag(1)
+    b = Float(2)
+    """The number, if there is no second blob."""
+
+    @property
+    def is_addition(self) -> bool:
+        return self.op_type == Operation.ADD and len(set(self.layer.bottoms)) == 2
+
+    @property
+    def is_multiplication(self) -> bool:
+        return self.op_type == Operation.MUL and len(self.layer.bottoms) == 2
+
+
+class EltwiseOperation(Numbered):
+    """What an Eltwise computes of all its blobs."""
+
+    OTHER = -1
+    PROD = 0
+    SUM = 1
+    MAX = 2
+
+
+@layer_types("Eltwise")
+class Eltwise(_Broadcasting):
+    """An operation of two or more blobs of one shape."""
+
+    __slots__ = ()
+
+    op_type = Choice(0, EltwiseOperation.PROD)
+    coeffs = FloatArray(1)
+    """The factor of each blob in a sum; 1 if there are none."""
+
+    @property
+    def is_addition(self) -> bool:
+        plain = self.op_type == EltwiseOperation.SUM and all(factor == 1 for factor in self.coeffs)
+        return plain and len(self.layer.bottoms) == len(set(self.layer.bottoms)) == 2
+
+
+@layer_types("Scale")
+class Scale(Keeping):
+    """factor * x + offset, by channel."""
+
+    __slots__ = ()
+
+    scale_data_size = Int(0)
+    bias_term = Flag(1)
+
+    def weights(self) -> Iterator[Expected]:
+        size = self.scale_data_size
+        if size == UNSET:  # the scale is an input blob; ncnn reads no bias either
+            return
+        yield raw("scale_data", size)
+        if self.bias_term:
+            yield raw("bias_data", size)
+
+
+@layer_types("Bias")
+class Bias(Keeping):
+    """x + offset, by channel."""
+
+    __slots__ = ()
+
+    bias_data_size = Int(0)
+
+    def weights(self) -> Iterator[Expected]:
+        yield raw("bias_data", self.bias_data_size)
+
+
+@layer_types("Dropout")
+class Dropout(Keeping):
+    """x times one number."""
+
+    __slots__ = ()
+
+    scale = Float(0, 1.0)
+
+
+@layer_types("AbsVal")
+class AbsVal(Keeping):
+    """The magnitude of x."""
+
+    __slots__ = ()
+
+    @property
+    def is_non_negative(self) -> bool:
+        return True
+
+
+@layer_types("UnaryOp")
+class UnaryOp(Keeping):
+    """A function of x, by number."""
+
+    __slots__ = ()
+
+    op_type = Int(0)

@@ -1,0 +1,244 @@
+"""Convolutions in one, two and three dimensions (ncnn's src/layer/convolution*.cpp, deformableconv2d.cpp)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import ClassVar
+
+from pyncnnq.model.ops.base import NO_WINOGRAD, Expected, Op, ScaledWeight, Shape, layer_types, raw
+from pyncnnq.model.ops.fields import Flag, Float, Int
+from pyncnnq.model.ops.linear import Calibrated, Linear
+
+CHAINED = 100
+"""Added to a convolution's int8_scale_term: it writes int8 by a top scale of its own instead of float."""
+
+
+class Sliding(Op):
+    """A kernel that goes over the width of a blob, its border and its steps."""
+
+    __slots__ = ()
+
+    kernel_w = Int(1)
+    dilation_w = Int(2, 1)
+    stride_w = Int(3, 1)
+    pad_left = Int(4)
+    pad_right = Int(15, "pad_left")
+
+
+class Sliding2D(Sliding):
+    """A kernel that goes over width and height."""
+
+    __slots__ = ()
+
+    kernel_h = Int(11, "kernel_w")
+    dilation_h = Int(12, "dilation_w")
+    stride_h = Int(13, "stride_w")
+    pad_top = Int(14, "pad_left")
+    pad_bottom = Int(16, "pad_top")
+
+
+class Sliding3D(Sliding2D):
+    """A kernel that goes over width, height and depth."""
+
+    __slots__ = ()
+
+    kernel_d = Int(21, "kernel_w")
+    dilation_d = Int(22, "dilation_w")
+    stride_d = Int(23, "stride_w")
+    pad_front = Int(24, "pad_left")
+    pad_behind = Int(17, "pad_front")
+
+
+class _Convolving(Linear):
+    """The border, dimensions and MACs of all convolutions.
+
+    Attributes:
+        dims: the number of dimensions of the output.
+    """
+
+    __slots__ = ()
+
+    pad_value = Float(18)
+    """What the border holds; in an int8 layer an int8 number."""
+
+    dims: ClassVar[int] = 3
+
+    def output_dims(self, inputs: Sequence[int | None]) -> int | None:
+        return self.dims
+
+    def macs(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
+        weights = self.weight_data_size or math.prod(bottoms[1])
+        return weights * math.prod(tops[0][1:])
+
+
+@layer_types("Convolution")
+class Convolution(_Convolving, Calibrated, Sliding2D):
+    """A convolution of a blob with channels; every output takes all of them."""
+
+    __slots__ = ()
+
+    dynamic_weight = Flag(19)
+
+    @property
+    def has_dynamic_weight(self) -> bool:
+        return self.dynamic_weight
+
+    @property
+    def kernel_size(self) -> int:
+        return self.kernel_w * self.kernel_h
+
+    @property
+    def border(self) -> tuple[int, int, int, int]:
+        """The width of the border at the left, right, top and bottom; negative numbers stand for modes of ncnn."""
+        return self.pad_left, self.pad_right, self.pad_top, self.pad_bottom
+
+    @border.setter
+    def border(self, sizes: tuple[int, int, int, int]) -> None:
+        self.pad_left, self.pad_right, self.pad_top, self.pad_bottom = sizes
+
+    @property
+    def pads(self) -> bool:
+        return any(self.border)
+
+    @property
+    def pads_with_value(self) -> bool:
+        return self.pad_value != 0 and self.pads
+
+    def weights(self) -> Iterator[Expected]:
+        yield from super().weights()
+        if self.is_int8 and not self.has_dynamic_weight:
+            yield from self.int8_scales(self.stored_scales())
+            if self.is_chained:
+                yield raw("top_blob_int8_scales", 1)
+
+    def stored_scales(self) -> int:
+        """Return the number of weight scales that the int8 layer stores.
+
+        Raises:
+            ValueError: an int8 scale term that ncnn does not have.
+        """
+        return self.num_output
+
+    @property
+    def is_chained(self) -> bool:
+        """Whether the int8 layer writes int8, by a top scale of its own."""
+        return self.int8_scale_term > CHAINED
+
+    def chain(self) -> None:
+        """Let the int8 layer write int8; it needs a weight `top_blob_int8_scales` then."""
+        self.int8_scale_term += CHAINED
+
+    def unchain(self) -> None:
+        """Let the chained int8 layer write float, without its weight `top_blob_int8_scales`."""
+        self.int8_scale_term -= CHAINED
+
+    @property
+    def _is_1x1(self) -> bool:
+        return self.kernel_w == 1 and self.kernel_h == 1
+
+    def takes_vector(self, dims: Mapping[str, int]) -> bool | None:
+        if self.pads or not self._is_1x1 or len(self.layer.bottoms) != 1:
+            return False
+        found = dims.get(self.layer.bottoms[0])
+        return None if found is None else found == 1
+
+    def output_dims(self, inputs: Sequence[int | None]) -> int | None:
+        first = inputs[0]
+        if first == 1 and self._is_1x1:
+            return 1
+        return None if first is None and self._is_1x1 else 3
+
+    @property
+    def may_use_winograd(self) -> bool:
+        """Whether it is 3x3, neither strided nor dilated, and its feature mask allows winograd."""
+        sizes = (self.kernel_w, self.kernel_h, self.dilation_w, self.dilation_h, self.stride_w, self.stride_h)
+        return sizes == (3, 3, 1, 1, 1, 1) and not self.feature_mask & NO_WINOGRAD
+
+
+@layer_types("ConvolutionDepthWise")
+class ConvolutionDepthWise(Convolution):
+    """A convolution in groups of channels, not only of one channel each."""
+
+    __slots__ = ()
+
+    groups = Int(7, 1)
+
+    int8_term = 1  # a scale for each group; 2 would be one for all
+
+    @property
+    def is_depthwise(self) -> bool:
+        return self.num_output == self.groups == self.input_channels()
+
+    def scaled_weights(self) -> list[ScaledWeight]:
+        return [ScaledWeight.by_rows("weight_data", self.groups)]
+
+    def stored_scales(self) -> int:
+        term = self.int8_scale_term
+        if term not in (1, 2, CHAINED + 1, CHAINED + 2):
+            raise ValueError(
+                f"{type(self).int8_scale_term.key}={term} is no int8 scale term of it; ncnn has 1, 2, 101 and 102"
+            )
+        return self.groups if term in (1, CHAINED + 1) else 1
+
+    def takes_vector(self, dims: Mapping[str, int]) -> bool | None:
+        return False
+
+    def output_dims(self, inputs: Sequence[int | None]) -> int | None:
+        return 3
+
+    @property
+    def may_use_winograd(self) -> bool:
+        return False
+
+
+@layer_types("Convolution1D")
+class Convolution1D(_Convolving, Sliding):
+    """A convolution along the rows of a matrix; ncnn has no int8 form of it."""
+
+    __slots__ = ()
+
+    dynamic_weight = Flag(19)
+
+    dims = 2
+
+    @property
+    def has_dynamic_weight(self) -> bool:
+        return self.dynamic_weight
+
+
+@layer_types("ConvolutionDepthWise1D")
+class ConvolutionDepthWise1D(Convolution1D):
+    """A Convolution1D in groups of channels."""
+
+    __slots__ = ()
+
+    groups = Int(7, 1)
+
+
+@layer_types("Convolution3D")
+class Convolution3D(_Convolving, Sliding3D):
+    """A convolution of a blob of four dimensions; ncnn has no int8 form of it."""
+
+    __slots__ = ()
+
+    dims = 4
+
+
+@layer_types("ConvolutionDepthWise3D")
+class ConvolutionDepthWise3D(Convolution3D):
+    """A Convolution3D in groups of channels."""
+
+    __slots__ = ()
+
+    groups = Int(7, 1)
+
+
+@layer_types("DeformableConv2D")
+class DeformableConv2D(Linear, Sliding2D):
+    """A convolution whose kernel elements are moved by another blob."""
+
+    __slots__ = ()
+
+    def output_dims(self, inputs: Sequence[int | None]) -> int | None:
+        return 3

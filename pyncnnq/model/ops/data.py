@@ -1,0 +1,60 @@
+"""Where blobs come from: model inputs and constants (ncnn's src/layer/input.cpp, memorydata.cpp)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from pyncnnq.model.ops.base import Expected, Op, Shape, layer_types
+from pyncnnq.model.ops.fields import Int
+from pyncnnq.model.weights import Storage
+
+
+class Sized(Op):
+    """A layer whose line states the sizes of its output, 0 for axes that it does not have."""
+
+    __slots__ = ()
+
+    w = Int(0)
+    h = Int(1)
+    c = Int(2)
+    d = Int(11)
+
+    def output_dims(self, inputs: Sequence[int | None]) -> int | None:
+        return 4 if self.d else 3 if self.c else 2 if self.h else 1 if self.w else None
+
+    def state_shape(self, shape: Shape) -> None:
+        """State the sizes of the output: 1 to 4 of them, in NumPy's order."""
+        sizes = dict(zip("whdc" if len(shape) == 4 else "whc", reversed(shape), strict=False))
+        for name in sorted(sizes, key="whcd".index):  # in the order of their keys
+            setattr(self, name, sizes[name])
+
+
+@layer_types("Input")
+class Input(Sized):
+    """A blob that is filled from outside."""
+
+    __slots__ = ()
+
+
+_STORAGES: dict[int, Storage] = {0: "tagged", 1: "raw", 3: "packed", 4: "packed", 6: "packed", 8: "packed"}
+"""How the elements are stored, by load type."""
+
+
+@layer_types("MemoryData")
+class MemoryData(Sized):
+    """A constant."""
+
+    __slots__ = ()
+
+    load_type = Int(21, 1)
+
+    def weights(self) -> Iterator[Expected]:
+        sizes = [(self.w,), (self.w, self.h), (self.w, self.h, self.c), (self.w, self.h, self.d, self.c)]
+        dims = self.output_dims([None])
+        if dims is None:
+            return
+        if self.load_type not in _STORAGES:
+            known = ", ".join(map(str, _STORAGES))
+            raise ValueError(f"{MemoryData.load_type.key}={self.load_type} is no load type; ncnn has {known}")
+        yield Expected("data", math.prod(sizes[dims - 1]), _STORAGES[self.load_type])

@@ -1,0 +1,134 @@
+"""Layers over sequences: recurrent ones and the table of word vectors (ncnn's src/layer/rnn.cpp, lstm.cpp, gru.cpp,
+embed.cpp)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import ClassVar
+
+from pyncnnq.model.ops.base import Expected, Int8Op, ScaledWeight, Shape, layer_types, raw, tagged
+from pyncnnq.model.ops.fields import Flag, Int
+
+_BOTH_WAYS = 2
+
+
+class Recurrent(Int8Op):
+    """A layer that goes through a sequence, and reads what it wrote for the element before.
+
+    Attributes:
+        gates: the number of vectors that it computes for each element.
+        biases: the number of bias vectors.
+    """
+
+    __slots__ = ()
+
+    num_output = Int(0)
+    weight_data_size = Int(1)
+    direction = Int(2)
+    """0: forwards, 1: backwards, 2: both ways."""
+
+    gates: ClassVar[int]
+    biases: ClassVar[int]
+
+    @property
+    def hidden(self) -> int:
+        """The length of the vector that each gate computes."""
+        return self.num_output
+
+    @property
+    def directions(self) -> int:
+        return 2 if self.direction == _BOTH_WAYS else 1
+
+    @property
+    def rows(self) -> int:
+        """The number of rows of both matrices, in all directions."""
+        return self.hidden * self.gates * self.directions
+
+    def weights(self) -> Iterator[Expected]:
+        outputs, hidden, directions, rows = self.num_output, self.hidden, self.directions, self.rows
+        size = self.weight_data_size
+        if rows <= 0 or size % rows:
+            raise ValueError(f"1={size} weights do not divide into {rows} rows")
+        yield tagged("weight_xc_data", size)
+        yield tagged("bias_c_data", hidden * self.biases * directions)
+        yield tagged("weight_hc_data", outputs * rows)
+        if hidden != outputs:
+            yield tagged("weight_hr_data", hidden * outputs * directions)
+        yield from self.scale_arrays()
+
+    def output_dims(self, inputs: Sequence[int | None]) -> int | None:
+        return 2
+
+    def macs(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
+        outputs, hidden = self.num_output, self.hidden
+        projection = hidden * outputs * self.directions if hidden != outputs else 0
+        return bottoms[0][0] * (self.weight_data_size + outputs * self.rows + projection)
+
+    def scaled_weights(self) -> list[ScaledWeight]:
+        return [ScaledWeight.by_rows(name, self.rows) for name in ("weight_xc_data", "weight_hc_data")]
+
+
+@layer_types("RNN")
+class RNN(Recurrent):
+    """Without gates."""
+
+    __slots__ = ()
+
+    gates = 1
+    biases = 1
+    table_order = 2
+
+
+@layer_types("LSTM")
+class LSTM(Recurrent):
+    """With four gates, and a projection where the hidden size differs."""
+
+    __slots__ = ()
+
+    hidden_size = Int(3, "num_output")
+
+    gates = 4
+    biases = 4
+    table_order = 3
+
+    @property
+    def hidden(self) -> int:
+        return self.hidden_size
+
+
+@layer_types("GRU")
+class GRU(Recurrent):
+    """With three gates."""
+
+    __slots__ = ()
+
+    gates = 3
+    biases = 4
+    table_order = 4
+
+
+@layer_types("Embed")
+class Embed(Int8Op):
+    """The vector of each word."""
+
+    __slots__ = ()
+
+    num_output = Int(0)
+    input_dim = Int(1)
+    bias_term = Flag(2)
+    weight_data_size = Int(3)
+    int8_scale_term = Int(18)
+
+    table_order = 0
+
+    def weights(self) -> Iterator[Expected]:
+        yield tagged("weight_data", self.weight_data_size)
+        if self.bias_term:
+            yield raw("bias_data", self.num_output)
+        yield from self.scale_arrays()
+
+    def output_dims(self, inputs: Sequence[int | None]) -> int | None:
+        return 2
+
+    def scaled_weights(self) -> list[ScaledWeight]:
+        return [ScaledWeight.whole("weight_data")]
