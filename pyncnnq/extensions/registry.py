@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from importlib.metadata import entry_points
 from typing import Generic, TypeVar
 
 from pyncnnq.errors import PyncnnqError
@@ -68,6 +67,8 @@ class Registry(Mapping[str, T], Generic[T]):
         if self._complete:
             return
         self._complete = True
+        from importlib.metadata import entry_points  # here, as it takes longer to import than all layer types
+
         for point in entry_points(group=f"pyncnnq.{self.group}"):
             origin = f"entry point {point.name} = {point.value} of {point.dist.name if point.dist else 'a package'}"
             if point.name in self._known:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from pyncnnq.errors import ModelError
 from pyncnnq.model.layer import Layer
+from pyncnnq.model.ops import Calibrated, Split
 
 _SATURATING = ("Softmax", "Sigmoid")
-"""Layers whose output tells little of its errors where it is nearly 0 or 1."""
-_READING = ("Convolution", "ConvolutionDepthWise", "InnerProduct", "Split")
+"""Layer types whose output hides the errors of their input where it is nearly 0 or 1."""
 
 
 class Graph:
@@ -23,19 +23,19 @@ class Graph:
                 self._consumers.setdefault(bottom, []).append(layer)
 
     def producer(self, blob: str) -> Layer | None:
-        """The layer that writes `blob`; None when there is no such blob."""
+        """Return the layer that writes `blob`; None when there is no such blob."""
         return self._producers.get(blob)
 
     def consumers(self, blob: str) -> list[Layer]:
-        """The layers that read `blob`, in model order, each once."""
+        """Return the layers that read `blob`, in model order, each once."""
         return list(self._consumers.get(blob, ()))
 
     def outputs(self) -> list[str]:
-        """The blobs that nothing reads, in model order."""
+        """Return the blobs that nothing reads, in model order."""
         return [blob for blob in self._producers if blob not in self._consumers]
 
     def split_root(self, blob: str) -> str:
-        """The blob that `blob` is a copy of through Split layers; itself when it comes from no Split.
+        """Return the blob that `blob` is a copy of through Split layers; itself when it comes from no Split.
 
         Siblings behind a Split, and behind Splits of its outputs, have one root.
         """
@@ -46,19 +46,19 @@ class Graph:
         return blob
 
     def before_saturation(self, output: str) -> str:
-        """What a Softmax or a Sigmoid makes this blob of; the blob itself if none of them writes it."""
+        """Return the input of the Softmax or Sigmoid that writes a blob; the blob itself if another layer does."""
         producer = self._producers.get(output)
         return producer.bottoms[0] if producer is not None and producer.type in _SATURATING else output
 
     def readers(self, blob: str) -> list[Layer]:
-        """The layers that read `blob` directly or through Split layers; no Split is among them."""
-        found = []
+        """Return the layers that read `blob` directly or through Split layers; no Split is among them."""
+        readers = []
         for layer in self.consumers(blob):
             if layer.type == "Split":
-                found += [reader for top in layer.tops for reader in self.readers(top)]
+                readers += [reader for top in layer.tops for reader in self.readers(top)]
             else:
-                found.append(layer)
-        return found
+                readers.append(layer)
+        return readers
 
 
 def check_graph(layers: Sequence[Layer]) -> None:
@@ -75,7 +75,7 @@ def check_graph(layers: Sequence[Layer]) -> None:
         names[layer.name] = layer
         if layer.type == "Input" and len(layer.tops) != 1:
             raise ModelError(f"{layer}: writes {len(layer.tops)} blobs, an Input writes one")
-        if layer.type in _READING and not layer.bottoms:
+        if not layer.bottoms and isinstance(layer.op, Calibrated | Split):
             raise ModelError(f"{layer}: reads no blob")
         for bottom in layer.bottoms:
             if bottom not in producers:

@@ -92,7 +92,7 @@ class Layer:
         return expected
 
     def check_weights(self) -> None:
-        """Make sure that the weights are those which ncnn will read back.
+        """Make sure that the weights are the arrays that ncnn will read back.
 
         Raises:
             ModelError: a missing, superfluous or wrongly sized or stored array.
@@ -105,7 +105,7 @@ class Layer:
             )
 
     def text(self) -> str:
-        """The layer as it stands in the `.param` file: its line, and blank or comment lines kept above it."""
+        """Return the layer as it stands in the `.param` file: its line, and blank or comment lines kept above it."""
         head = (self.type, self.name, tuple(self.bottoms), tuple(self.tops))
         if self.source and self.source.head == head:
             line = self.source.text
@@ -118,7 +118,7 @@ class Layer:
         return before + line + blank + params + end
 
     def copy(self) -> Layer:
-        """A copy that can be edited on its own; the arrays themselves are shared, they are never changed in place."""
+        """Return a copy that can be edited on its own; it shares the arrays, which are never changed in place."""
         lists = (list(self.bottoms), list(self.tops))
         return Layer(self.type, self.name, *lists, self.params.copy(), dict(self.weights), self.line, self.source)
 

@@ -60,7 +60,7 @@ class Model:
 
     @property
     def files(self) -> tuple[Path, Path]:
-        """The pair of files that ncnn can run it from: those that it was read from, or see `stored`.
+        """The pair of files that ncnn can run the model from: the files that it was read from, or see `stored`.
 
         Raises:
             ModelError: there are none, as for a copy.
@@ -70,11 +70,11 @@ class Model:
         return self._files
 
     def graph(self) -> Graph:
-        """The connections of the layers as they are now."""
+        """Return the connections of the layers as they are now."""
         return Graph(self.layers)
 
     def layer(self, name: str) -> Layer:
-        """The layer of that name.
+        """Return the layer of that name.
 
         Raises:
             ModelError: there is none.
@@ -85,7 +85,7 @@ class Model:
         raise ModelError(f"{self._place()}there is no layer {name!r}")
 
     def copy(self) -> Model:
-        """A copy that can be edited on its own; it shares the arrays, which are never changed in place."""
+        """Return a copy that can be edited on its own; it shares the arrays, which are never changed in place."""
         layers = [layer.copy() for layer in self.layers]
         paths = {"param_path": self.param_path, "bin_path": self.bin_path}
         return Model(layers, header=self._header, trailer=self._trailer, **paths)
@@ -113,11 +113,11 @@ class Model:
             raise ModelError(f"{place}{layer}: {found}; export the model again from sound weights")
 
     def param_text(self) -> str:
-        """The `.param` file: untouched lines as they were read."""
+        """Return the `.param` file: untouched lines as they were read."""
         return self._header_text() + "".join(layer.text() for layer in self.layers) + self._trailer
 
     def bin_bytes(self) -> bytes:
-        """The `.bin` file.
+        """Return the `.bin` file.
 
         Raises:
             ModelError: a layer whose weights are not those that its parameters ask for.
@@ -143,7 +143,7 @@ class Model:
         write_files({param_path: encode(self.param_text()), bin_path: self.bin_bytes()})
 
     def stored(self, folder: Path, name: str) -> Model:
-        """A copy in files of a folder, for ncnn to run; messages go on naming the files that this one was read from.
+        """Return a copy in files of a folder, for ncnn to run; messages go on naming the files of this model.
 
         Raises:
             ModelError, PyncnnqError: see `save`.

@@ -55,7 +55,7 @@ class Params:
         return f"Params({self.text()!r})"
 
     def keys(self) -> list[int]:
-        """The keys in the order of the line."""
+        """Return the keys in the order of the line."""
         return list(dict.fromkeys(key for key, _ in self._words))
 
     def get_int(self, key: int, default: int) -> int:
@@ -71,7 +71,7 @@ class Params:
         return value if isinstance(value, str) else default
 
     def get_array(self, key: int) -> tuple[int, ...] | tuple[float, ...]:
-        """The array under `key`; empty when there is none."""
+        """Return the array under `key`; empty when there is none."""
         value = self._values.get(key)
         return value if isinstance(value, tuple) else ()
 
@@ -90,7 +90,7 @@ class Params:
         self._values.pop(key, None)
 
     def text(self) -> str:
-        """The words as they stand on the line, with the blanks before and after them."""
+        """Return the words as they stand on the line, with the blanks before and after them."""
         return "".join(text for _, text in self._words) + self._tail
 
     def copy(self) -> Params:

@@ -37,7 +37,7 @@ class ParamText:
 
 
 def decode(data: bytes) -> str:
-    """Text of a `.param` file; bytes that are no UTF-8 survive until they are encoded again."""
+    """Return the text of a `.param` file; bytes that are no UTF-8 survive until they are encoded again."""
     return data.decode("utf-8", "surrogateescape")
 
 

@@ -91,7 +91,7 @@ class Weight:
 
     @classmethod
     def raw(cls, name: str, values: ArrayLike) -> Weight:
-        """Float32 without a tag: biases, scales, slopes."""
+        """Return an array of float32 without a tag: biases, scales, slopes."""
         return cls(name, _flat(values, "float32"), "raw")
 
     @classmethod
@@ -104,7 +104,7 @@ class Weight:
         return storage_format(self.storage, self.tag)
 
     def float32(self) -> NDArray[np.float32]:
-        """The elements as float32, flat; int8 elements are not divided by any scale.
+        """Return the elements as float32, flat; int8 elements are not divided by any scale.
 
         Raises:
             ValueError: packed k-bit data, which has no values without its layer's parameters.
@@ -118,7 +118,7 @@ class Weight:
         return self.data.astype(np.float32, copy=False)
 
     def pieces(self) -> list[bytes | memoryview]:
-        """The array as it stands in a `.bin`, in pieces to be joined."""
+        """Return the array as it stands in a `.bin`, in pieces to be joined."""
         pieces: list[bytes | memoryview] = []
         if self.storage == "tagged":
             pieces.append(self.tag.to_bytes(4, "little"))
@@ -131,14 +131,14 @@ class Weight:
 
 
 def storage_format(storage: Storage, tag: int) -> Format:
-    """How an element is stored; for ncnn, any tag that it does not know is the old codebook."""
+    """Return how an element is stored; for ncnn, any tag that it does not know is the old codebook."""
     if storage == "packed":
         return "packed"
     return "float32" if storage == "raw" else _TAG_FORMATS.get(tag, "codebook")
 
 
 def read_weight(buffer: bytes, offset: int, name: str, size: int, storage: Storage) -> tuple[Weight, int]:
-    """Read an array of `size` elements at `offset`; returns it and the offset after it.
+    """Read an array of `size` elements at `offset`; return the array and the offset after it.
 
     The data is a read-only view of `buffer`, not a copy.
 

@@ -29,7 +29,7 @@ class InputMoments:
 
 
 def input_moments(layer: Layer, blob: BlobStatistics) -> InputMoments:
-    """The moments of the input of a layer of ACTIVATION_TYPES; means of 0 where they are not known.
+    """Return the moments of the input of a calibrated layer; means of 0 where they are not known.
 
     The variance is the mean square of all values less that of the channels' means, and what rounding to int8 adds,
     which keeps even a constant input from being exact.
@@ -43,7 +43,7 @@ def input_moments(layer: Layer, blob: BlobStatistics) -> InputMoments:
 
 
 def input_means(layer: Layer, channel_means: NDArray[np.float64]) -> NDArray[np.float64] | None:
-    """E[x] of each input channel (InnerProduct: element), shape (input channels,); None where they are not known."""
+    """Return E[x] of each input channel (InnerProduct: element), shape (input channels,); None where it is unknown."""
     op = layer.as_op(Calibrated)
     channels = op.input_channels()
     if channel_means.size == 0 or channels % channel_means.size != 0:

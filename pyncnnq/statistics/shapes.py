@@ -9,11 +9,10 @@ from typing import Any
 
 from pyncnnq.inputs.resolve import InputSpec
 from pyncnnq.model import Model
+from pyncnnq.model.ops import Shape
 from pyncnnq.runtime.pool import WorkerPool
 from pyncnnq.runtime.protocol import Job
 from pyncnnq.runtime.run import run_job
-
-Shape = tuple[int, ...]
 
 
 def blob_shapes(

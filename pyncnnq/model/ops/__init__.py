@@ -27,7 +27,7 @@ from pyncnnq.model.ops.attention import SDPA, MultiHeadAttention
 from pyncnnq.model.ops.base import BUILT_IN, NO_WINOGRAD, Expected, Int8Op, Keeping, Op, ScaledWeight, Shape
 from pyncnnq.model.ops.convolution import CHAINED, Convolution, ConvolutionDepthWise
 from pyncnnq.model.ops.data import Input, MemoryData
-from pyncnnq.model.ops.deconvolution import Deconvolution, DeconvolutionDepthWise
+from pyncnnq.model.ops.deconvolution import Deconvolution
 from pyncnnq.model.ops.fields import UNSET, Choice, Flag, Float, FloatArray, Int, IntArray, Str
 from pyncnnq.model.ops.inner_product import InnerProduct
 from pyncnnq.model.ops.linear import Calibrated, Linear
@@ -66,7 +66,6 @@ __all__ = [
     "ConvolutionDepthWise",
     "Crop",
     "Deconvolution",
-    "DeconvolutionDepthWise",
     "Dropout",
     "Eltwise",
     "Embed",

@@ -7,25 +7,34 @@ from typing import ClassVar
 
 from pyncnnq.model.ops.activation import Activation, Kind
 from pyncnnq.model.ops.base import Expected, Keeping, layer_types, raw
-from pyncnnq.model.ops.fields import Flag, Float, Int
+from pyncnnq.model.ops.fields import Float, Int
 
 FLT_MAX = 3.4028234663852886e38
 """The bound of a Clip that has none."""
 
 
-class ActivationOp(Keeping):
-    """A layer that is an activation.
+_PLAIN: dict[str, Kind] = {
+    "CELU": "celu",
+    "ELU": "elu",
+    "GELU": "gelu",
+    "Mish": "mish",
+    "SELU": "selu",
+    "Sigmoid": "sigmoid",
+    "Softplus": "softplus",
+    "Swish": "swish",
+    "TanH": "tanh",
+}
+"""Activations of whose parameters, if there are any, nothing is asked."""
 
-    Attributes:
-        kind: the activation's name.
-    """
+
+@layer_types(*_PLAIN)
+class ActivationOp(Keeping):
+    """A layer that is an activation."""
 
     __slots__ = ()
 
-    kind: ClassVar[Kind]
-
     def as_activation(self) -> Activation:
-        return Activation(self.kind)
+        return Activation(_PLAIN[self.layer.type])
 
 
 @layer_types("ReLU")
@@ -48,8 +57,6 @@ class PReLU(ActivationOp):
 
     num_slope = Int(0)
 
-    kind = "prelu"
-
     def weights(self) -> Iterator[Expected]:
         yield raw("slope_data", self.num_slope)
 
@@ -57,7 +64,7 @@ class PReLU(ActivationOp):
         slopes = self.layer.weights.get("slope_data")
         if self.num_slope == 1 and slopes is not None:
             return Activation("leaky_relu", (float(slopes.float32()[0]),))
-        return super().as_activation()
+        return Activation("prelu")
 
 
 @layer_types("Clip")
@@ -81,6 +88,8 @@ class _Ramp(ActivationOp):
     alpha = Float(0, 0.2)
     beta = Float(1, 0.5)
 
+    kind: ClassVar[Kind]
+
     def as_activation(self) -> Activation:
         return Activation(self.kind, (self.alpha, self.beta))
 
@@ -101,93 +110,3 @@ class HardSwish(_Ramp):
     __slots__ = ()
 
     kind = "hard_swish"
-
-
-@layer_types("ELU")
-class ELU(ActivationOp):
-    """x, or alpha * (exp(x) - 1) where x is negative."""
-
-    __slots__ = ()
-
-    alpha = Float(0, 0.1)
-
-    kind = "elu"
-
-
-@layer_types("CELU")
-class CELU(ActivationOp):
-    """x, or alpha * (exp(x / alpha) - 1) where x is negative."""
-
-    __slots__ = ()
-
-    alpha = Float(0, 1.0)
-
-    kind = "celu"
-
-
-@layer_types("SELU")
-class SELU(ActivationOp):
-    """lambda times the ELU of alpha."""
-
-    __slots__ = ()
-
-    alpha = Float(0, 1.67326324)
-    lambda_ = Float(1, 1.050700987)
-
-    kind = "selu"
-
-
-@layer_types("GELU")
-class GELU(ActivationOp):
-    """x times the normal distribution function of x."""
-
-    __slots__ = ()
-
-    fast_gelu = Flag(0)
-
-    kind = "gelu"
-
-
-@layer_types("Sigmoid")
-class Sigmoid(ActivationOp):
-    """1 / (1 + exp(-x))."""
-
-    __slots__ = ()
-
-    kind = "sigmoid"
-
-
-@layer_types("Mish")
-class Mish(ActivationOp):
-    """x * tanh(log(1 + exp(x)))."""
-
-    __slots__ = ()
-
-    kind = "mish"
-
-
-@layer_types("Swish")
-class Swish(ActivationOp):
-    """x / (1 + exp(-x))."""
-
-    __slots__ = ()
-
-    kind = "swish"
-
-
-@layer_types("Softplus")
-class Softplus(ActivationOp):
-    """log(1 + exp(x))."""
-
-    __slots__ = ()
-
-    kind = "softplus"
-
-
-@layer_types("TanH")
-class TanH(ActivationOp):
-    """The hyperbolic tangent."""
-
-    __slots__ = ()
-
-    kind = "tanh"

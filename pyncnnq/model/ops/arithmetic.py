@@ -140,12 +140,3 @@ class AbsVal(Keeping):
     @property
     def is_non_negative(self) -> bool:
         return True
-
-
-@layer_types("UnaryOp")
-class UnaryOp(Keeping):
-    """A function of x, by number."""
-
-    __slots__ = ()
-
-    op_type = Int(0)

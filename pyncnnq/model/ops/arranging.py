@@ -72,8 +72,6 @@ class Permute(Arranging, Keeping):
 
     __slots__ = ()
 
-    order_type = Int(0)
-
 
 @layer_types("Flatten")
 class Flatten(Arranging):
@@ -113,8 +111,6 @@ class Squeeze(Arranging):
 
     __slots__ = ()
 
-    axes = IntArray(3)
-
     def output_dims(self, inputs: Sequence[int | None]) -> int | None:
         return 1 if inputs[0] == 1 else None  # of other blobs it depends on their sizes
 
@@ -145,8 +141,6 @@ class Tile(Op):
 
     __slots__ = ()
 
-    axis = Int(0)
-    tiles = Int(1, 1)
     repeats = IntArray(2)
 
     def output_dims(self, inputs: Sequence[int | None]) -> int | None:

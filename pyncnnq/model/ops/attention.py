@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from pyncnnq.model.ops.base import Expected, Int8Op, ScaledWeight, Shape, layer_types, raw, tagged
 from pyncnnq.model.ops.blocks import blocks_of
-from pyncnnq.model.ops.fields import Flag, Float, Int
+from pyncnnq.model.ops.fields import Int
 
 
 @layer_types("MultiHeadAttention")
@@ -21,8 +21,6 @@ class MultiHeadAttention(Int8Op):
     """The number of weights of q."""
     kdim = Int(3, "embed_dim")
     vdim = Int(4, "embed_dim")
-    attn_mask = Flag(5)
-    kv_cache = Flag(7)
     int8_scale_term = Int(18)
 
     table_order = 1
@@ -78,9 +76,6 @@ class SDPA(Int8Op):
 
     __slots__ = ()
 
-    attn_mask = Flag(5)
-    scale = Float(6)
-    kv_cache = Flag(7)
     int8_scale_term = Int(18)
 
     def macs(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:

@@ -97,6 +97,11 @@ class Op:
         for name in filter(other.states, names):
             setattr(self, name, getattr(other, name))
 
+    def clear(self) -> None:
+        """Drop the parameters of the layer's type; those that every type has, feature mask and shape hints, stay."""
+        for key in set(self.params.keys()) - {Op.feature_mask.key, Op.shape_hints.key}:
+            self.params.remove(key)
+
     def weights(self) -> Iterable[Expected]:
         """Return the arrays that ncnn's `load_model` reads, in file order.
 

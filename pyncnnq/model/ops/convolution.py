@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
-from pyncnnq.model.ops.base import NO_WINOGRAD, Expected, Op, ScaledWeight, Shape, layer_types, raw
+from pyncnnq.model.ops.base import NO_WINOGRAD, Expected, ScaledWeight, Shape, layer_types, raw
 from pyncnnq.model.ops.fields import Flag, Float, Int
 from pyncnnq.model.ops.linear import Calibrated, Linear
 
@@ -14,44 +14,8 @@ CHAINED = 100
 """Added to a convolution's int8_scale_term: it writes int8 by a top scale of its own instead of float."""
 
 
-class Sliding(Op):
-    """A kernel that goes over the width of a blob, its border and its steps."""
-
-    __slots__ = ()
-
-    kernel_w = Int(1)
-    dilation_w = Int(2, 1)
-    stride_w = Int(3, 1)
-    pad_left = Int(4)
-    pad_right = Int(15, "pad_left")
-
-
-class Sliding2D(Sliding):
-    """A kernel that goes over width and height."""
-
-    __slots__ = ()
-
-    kernel_h = Int(11, "kernel_w")
-    dilation_h = Int(12, "dilation_w")
-    stride_h = Int(13, "stride_w")
-    pad_top = Int(14, "pad_left")
-    pad_bottom = Int(16, "pad_top")
-
-
-class Sliding3D(Sliding2D):
-    """A kernel that goes over width, height and depth."""
-
-    __slots__ = ()
-
-    kernel_d = Int(21, "kernel_w")
-    dilation_d = Int(22, "dilation_w")
-    stride_d = Int(23, "stride_w")
-    pad_front = Int(24, "pad_left")
-    pad_behind = Int(17, "pad_front")
-
-
 class _Convolving(Linear):
-    """The border, dimensions and MACs of all convolutions.
+    """The dimensions and MACs of all convolutions.
 
     Attributes:
         dims: the number of dimensions of the output.
@@ -59,10 +23,7 @@ class _Convolving(Linear):
 
     __slots__ = ()
 
-    pad_value = Float(18)
-    """What the border holds; in an int8 layer an int8 number."""
-
-    dims: ClassVar[int] = 3
+    dims: ClassVar[int]
 
     def output_dims(self, inputs: Sequence[int | None]) -> int | None:
         return self.dims
@@ -73,12 +34,26 @@ class _Convolving(Linear):
 
 
 @layer_types("Convolution")
-class Convolution(_Convolving, Calibrated, Sliding2D):
+class Convolution(_Convolving, Calibrated):
     """A convolution of a blob with channels; every output takes all of them."""
 
     __slots__ = ()
 
+    kernel_w = Int(1)
+    kernel_h = Int(11, "kernel_w")
+    dilation_w = Int(2, 1)
+    dilation_h = Int(12, "dilation_w")
+    stride_w = Int(3, 1)
+    stride_h = Int(13, "stride_w")
+    pad_left = Int(4)
+    pad_top = Int(14, "pad_left")
+    pad_right = Int(15, "pad_left")
+    pad_bottom = Int(16, "pad_top")
+    pad_value = Float(18)
+    """What the border holds; in an int8 layer an int8 number."""
     dynamic_weight = Flag(19)
+
+    dims = 3
 
     @property
     def has_dynamic_weight(self) -> bool:
@@ -162,9 +137,13 @@ class ConvolutionDepthWise(Convolution):
 
     __slots__ = ()
 
-    groups = Int(7, 1)
+    group = Int(7, 1)
 
     int8_term = 1  # a scale for each group; 2 would be one for all
+
+    @property
+    def groups(self) -> int:
+        return self.group
 
     @property
     def is_depthwise(self) -> bool:
@@ -192,8 +171,8 @@ class ConvolutionDepthWise(Convolution):
         return False
 
 
-@layer_types("Convolution1D")
-class Convolution1D(_Convolving, Sliding):
+@layer_types("Convolution1D", "ConvolutionDepthWise1D")
+class Convolution1D(_Convolving):
     """A convolution along the rows of a matrix; ncnn has no int8 form of it."""
 
     __slots__ = ()
@@ -207,17 +186,8 @@ class Convolution1D(_Convolving, Sliding):
         return self.dynamic_weight
 
 
-@layer_types("ConvolutionDepthWise1D")
-class ConvolutionDepthWise1D(Convolution1D):
-    """A Convolution1D in groups of channels."""
-
-    __slots__ = ()
-
-    groups = Int(7, 1)
-
-
-@layer_types("Convolution3D")
-class Convolution3D(_Convolving, Sliding3D):
+@layer_types("Convolution3D", "ConvolutionDepthWise3D")
+class Convolution3D(_Convolving):
     """A convolution of a blob of four dimensions; ncnn has no int8 form of it."""
 
     __slots__ = ()
@@ -225,17 +195,8 @@ class Convolution3D(_Convolving, Sliding3D):
     dims = 4
 
 
-@layer_types("ConvolutionDepthWise3D")
-class ConvolutionDepthWise3D(Convolution3D):
-    """A Convolution3D in groups of channels."""
-
-    __slots__ = ()
-
-    groups = Int(7, 1)
-
-
 @layer_types("DeformableConv2D")
-class DeformableConv2D(Linear, Sliding2D):
+class DeformableConv2D(Linear):
     """A convolution whose kernel elements are moved by another blob."""
 
     __slots__ = ()

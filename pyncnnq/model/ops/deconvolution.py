@@ -7,21 +7,18 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from pyncnnq.model.ops.base import Shape, layer_types
-from pyncnnq.model.ops.convolution import Sliding, Sliding2D, Sliding3D
-from pyncnnq.model.ops.fields import Flag, Int
+from pyncnnq.model.ops.fields import Flag
 from pyncnnq.model.ops.linear import Linear
 
 
 class _Deconvolving(Linear):
-    """The fields, dimensions and MACs of all deconvolutions.
+    """The dimensions and MACs of all deconvolutions.
 
     Attributes:
         dims: the number of dimensions of the output.
     """
 
     __slots__ = ()
-
-    output_pad_right = Int(18)
 
     dims: ClassVar[int]
 
@@ -32,15 +29,12 @@ class _Deconvolving(Linear):
         return self.weight_data_size * math.prod(bottoms[0][1:])
 
 
-@layer_types("Deconvolution")
-class Deconvolution(_Deconvolving, Sliding2D):
+@layer_types("Deconvolution", "DeconvolutionDepthWise")
+class Deconvolution(_Deconvolving):
     """A deconvolution of a blob with channels."""
 
     __slots__ = ()
 
-    output_pad_bottom = Int(19, "output_pad_right")
-    output_w = Int(20)
-    output_h = Int(21, "output_w")
     dynamic_weight = Flag(28)
 
     dims = 3
@@ -50,22 +44,12 @@ class Deconvolution(_Deconvolving, Sliding2D):
         return self.dynamic_weight
 
 
-@layer_types("DeconvolutionDepthWise")
-class DeconvolutionDepthWise(Deconvolution):
-    """A deconvolution in groups of channels."""
-
-    __slots__ = ()
-
-    groups = Int(7, 1)
-
-
-@layer_types("Deconvolution1D")
-class Deconvolution1D(_Deconvolving, Sliding):
+@layer_types("Deconvolution1D", "DeconvolutionDepthWise1D")
+class Deconvolution1D(_Deconvolving):
     """A deconvolution along the rows of a matrix."""
 
     __slots__ = ()
 
-    output_w = Int(20)
     dynamic_weight = Flag(28)
 
     dims = 2
@@ -75,34 +59,10 @@ class Deconvolution1D(_Deconvolving, Sliding):
         return self.dynamic_weight
 
 
-@layer_types("DeconvolutionDepthWise1D")
-class DeconvolutionDepthWise1D(Deconvolution1D):
-    """A Deconvolution1D in groups of channels."""
-
-    __slots__ = ()
-
-    groups = Int(7, 1)
-
-
-@layer_types("Deconvolution3D")
-class Deconvolution3D(_Deconvolving, Sliding3D):
+@layer_types("Deconvolution3D", "DeconvolutionDepthWise3D")
+class Deconvolution3D(_Deconvolving):
     """A deconvolution of a blob of four dimensions; its weights are never a blob."""
 
     __slots__ = ()
 
-    output_pad_bottom = Int(19, "output_pad_right")
-    output_pad_behind = Int(20, "output_pad_right")
-    output_w = Int(25)
-    output_h = Int(26, "output_w")
-    output_d = Int(27, "output_w")
-
     dims = 4
-
-
-@layer_types("DeconvolutionDepthWise3D")
-class DeconvolutionDepthWise3D(Deconvolution3D):
-    """A Deconvolution3D in groups of channels."""
-
-    __slots__ = ()
-
-    groups = Int(7, 1)

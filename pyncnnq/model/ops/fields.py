@@ -6,7 +6,6 @@ it.  The names and defaults are those of `load_param` in ncnn's src/layer/*.cpp.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from enum import IntEnum
 from typing import Generic, Protocol, Self, TypeVar, overload
 
@@ -14,6 +13,8 @@ from pyncnnq.model.params import Params
 
 UNSET = -233
 """What stands for no value in an int parameter of ncnn: the rest, the input's own size, or another blob."""
+
+T = TypeVar("T")
 
 
 class HasParams(Protocol):
@@ -23,143 +24,129 @@ class HasParams(Protocol):
     def params(self) -> Params: ...
 
 
-class Field:
-    """A parameter: its key, and how to drop it.
+class Field(Generic[T]):
+    """A parameter.
 
     Attributes:
         key: ncnn's integer key.
+        default: the value where the line has none, of the right type.
     """
 
-    __slots__ = ("key",)
+    __slots__ = ("default", "key")
 
-    def __init__(self, key: int) -> None:
+    def __init__(self, key: int, default: T) -> None:
         self.key = key
+        self.default = default
+
+    @overload
+    def __get__(self, op: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, op: HasParams, owner: type) -> T: ...
+    def __get__(self, op: HasParams | None, owner: type) -> Self | T:
+        return self if op is None else self._read(op)
+
+    def __set__(self, op: HasParams, value: T) -> None:
+        self._write(op.params, value)
 
     def __delete__(self, op: HasParams) -> None:
         op.params.remove(self.key)
 
+    def _read(self, op: HasParams) -> T:
+        raise NotImplementedError
 
-class Int(Field):
-    """An int; its default may be the name of another field."""
+    def _write(self, params: Params, value: T) -> None:
+        raise NotImplementedError
 
-    __slots__ = ("default",)
+
+class Int(Field[int]):
+    """An int; its default may be the value of another field, given by name."""
+
+    __slots__ = ("same_as",)
 
     def __init__(self, key: int, default: int | str = 0) -> None:
-        super().__init__(key)
-        self.default = default
+        super().__init__(key, default if isinstance(default, int) else 0)
+        self.same_as = default if isinstance(default, str) else None
 
-    @overload
-    def __get__(self, op: None, owner: type) -> Self: ...
-    @overload
-    def __get__(self, op: HasParams, owner: type) -> int: ...
-    def __get__(self, op: HasParams | None, owner: type) -> Self | int:
-        if op is None:
-            return self
-        default = self.default
-        return op.params.get_int(self.key, getattr(op, default) if isinstance(default, str) else default)
+    def _read(self, op: HasParams) -> int:
+        return op.params.get_int(self.key, getattr(op, self.same_as) if self.same_as else self.default)
 
-    def __set__(self, op: HasParams, value: int) -> None:
-        op.params.set(self.key, int(value))
+    def _write(self, params: Params, value: int) -> None:
+        params.set(self.key, int(value))
 
 
-class One(Int):
-    """An int that a layer type does not have, and that is 1 for its likes; it cannot be set."""
+class Flag(Field[bool]):
+    """An int that is true unless it is 0."""
 
     __slots__ = ()
 
-    def __init__(self) -> None:
-        super().__init__(-1, 1)
-
-    def __set__(self, op: HasParams, value: int) -> None:
-        raise AttributeError(f"{type(op).__name__} has no such parameter")
-
-
-class Flag(Field):
-    """An int that is true unless it is 0."""
-
-    __slots__ = ("default",)
-
     def __init__(self, key: int, default: bool = False) -> None:
-        super().__init__(key)
-        self.default = default
+        super().__init__(key, default)
 
-    @overload
-    def __get__(self, op: None, owner: type) -> Self: ...
-    @overload
-    def __get__(self, op: HasParams, owner: type) -> bool: ...
-    def __get__(self, op: HasParams | None, owner: type) -> Self | bool:
-        return self if op is None else op.params.get_int(self.key, self.default) != 0
+    def _read(self, op: HasParams) -> bool:
+        return op.params.get_int(self.key, self.default) != 0
 
-    def __set__(self, op: HasParams, value: bool) -> None:
-        op.params.set(self.key, int(value))
+    def _write(self, params: Params, value: bool) -> None:
+        params.set(self.key, int(value))
 
 
-class Float(Field):
+class Float(Field[float]):
     """A float32."""
 
-    __slots__ = ("default",)
+    __slots__ = ()
 
     def __init__(self, key: int, default: float = 0.0) -> None:
-        super().__init__(key)
-        self.default = default
+        super().__init__(key, default)
 
-    @overload
-    def __get__(self, op: None, owner: type) -> Self: ...
-    @overload
-    def __get__(self, op: HasParams, owner: type) -> float: ...
-    def __get__(self, op: HasParams | None, owner: type) -> Self | float:
-        return self if op is None else op.params.get_float(self.key, self.default)
+    def _read(self, op: HasParams) -> float:
+        return op.params.get_float(self.key, self.default)
 
-    def __set__(self, op: HasParams, value: float) -> None:
-        op.params.set(self.key, float(value))
+    def _write(self, params: Params, value: float) -> None:
+        params.set(self.key, float(value))
 
 
-class IntArray(Field):
+class IntArray(Field[tuple[int, ...]]):
     """An array of ints, empty by default."""
 
     __slots__ = ()
 
-    @overload
-    def __get__(self, op: None, owner: type) -> Self: ...
-    @overload
-    def __get__(self, op: HasParams, owner: type) -> tuple[int, ...]: ...
-    def __get__(self, op: HasParams | None, owner: type) -> Self | tuple[int, ...]:
-        return self if op is None else tuple(map(int, op.params.get_array(self.key)))
+    def __init__(self, key: int) -> None:
+        super().__init__(key, ())
 
-    def __set__(self, op: HasParams, values: Sequence[int]) -> None:
-        op.params.set_array(self.key, [int(value) for value in values])
+    def _read(self, op: HasParams) -> tuple[int, ...]:
+        return tuple(map(int, op.params.get_array(self.key)))
+
+    def _write(self, params: Params, value: tuple[int, ...]) -> None:
+        params.set_array(self.key, [int(number) for number in value])
 
 
-class FloatArray(Field):
+class FloatArray(Field[tuple[float, ...]]):
     """An array of float32, empty by default."""
 
     __slots__ = ()
 
-    @overload
-    def __get__(self, op: None, owner: type) -> Self: ...
-    @overload
-    def __get__(self, op: HasParams, owner: type) -> tuple[float, ...]: ...
-    def __get__(self, op: HasParams | None, owner: type) -> Self | tuple[float, ...]:
-        return self if op is None else tuple(map(float, op.params.get_array(self.key)))
+    def __init__(self, key: int) -> None:
+        super().__init__(key, ())
 
-    def __set__(self, op: HasParams, values: Sequence[float]) -> None:
-        op.params.set_array(self.key, [float(value) for value in values])
+    def _read(self, op: HasParams) -> tuple[float, ...]:
+        return tuple(map(float, op.params.get_array(self.key)))
+
+    def _write(self, params: Params, value: tuple[float, ...]) -> None:
+        params.set_array(self.key, [float(number) for number in value])
 
 
-class Str(Field):
+class Str(Field[str]):
     """A text, empty by default."""
 
     __slots__ = ()
 
-    @overload
-    def __get__(self, op: None, owner: type) -> Self: ...
-    @overload
-    def __get__(self, op: HasParams, owner: type) -> str: ...
-    def __get__(self, op: HasParams | None, owner: type) -> Self | str:
-        return self if op is None else op.params.get_str(self.key, "")
+    def __init__(self, key: int) -> None:
+        super().__init__(key, "")
 
-    def __set__(self, op: HasParams, value: str) -> None:
-        op.params.set(self.key, value)
+    def _read(self, op: HasParams) -> str:
+        return op.params.get_str(self.key, self.default)
+
+    def _write(self, params: Params, value: str) -> None:
+        params.set(self.key, value)
 
 
 class Numbered(IntEnum):
@@ -173,21 +160,13 @@ class Numbered(IntEnum):
 E = TypeVar("E", bound=Numbered)
 
 
-class Choice(Field, Generic[E]):
+class Choice(Field[E]):
     """A number that stands for a member of an enumeration."""
 
-    __slots__ = ("default",)
+    __slots__ = ()
 
-    def __init__(self, key: int, default: E) -> None:
-        super().__init__(key)
-        self.default = default
+    def _read(self, op: HasParams) -> E:
+        return type(self.default)(op.params.get_int(self.key, self.default))
 
-    @overload
-    def __get__(self, op: None, owner: type) -> Self: ...
-    @overload
-    def __get__(self, op: HasParams, owner: type) -> E: ...
-    def __get__(self, op: HasParams | None, owner: type) -> Self | E:
-        return self if op is None else type(self.default)(op.params.get_int(self.key, self.default))
-
-    def __set__(self, op: HasParams, value: E) -> None:
-        op.params.set(self.key, int(value))
+    def _write(self, params: Params, value: E) -> None:
+        params.set(self.key, int(value))

@@ -9,7 +9,7 @@ from typing import ClassVar
 from pyncnnq.errors import ModelError
 from pyncnnq.model.ops.activation import FUSED, Activation
 from pyncnnq.model.ops.base import Expected, Int8Op, Op, ScaledWeight, raw, tagged
-from pyncnnq.model.ops.fields import Flag, FloatArray, Int, One
+from pyncnnq.model.ops.fields import Flag, FloatArray, Int
 
 
 class Linear(Op):
@@ -22,8 +22,6 @@ class Linear(Op):
     weight_data_size = Int(6)
     activation_type = Int(9)
     activation_params = FloatArray(10)
-    groups: Int = One()
-    """How many groups of channels the layer keeps apart."""
 
     @property
     def activation(self) -> Activation:
@@ -54,6 +52,11 @@ class Calibrated(Linear, Int8Op):
 
     flattens: ClassVar[bool] = False
     """Whether the layer takes a blob of three dimensions as one vector, so that each element is a channel."""
+
+    @property
+    def groups(self) -> int:
+        """The number of groups of channels that the layer keeps apart."""
+        return 1
 
     @property
     def kernel_size(self) -> int:

@@ -30,8 +30,6 @@ class Gemm(Int8Op):
     broadcast_c = Int(10)
     """What C is: -1: nothing, 0: a number, 1, 2: one for each of M, 3: M x N, 4: one for each of N."""
     output_n1m = Flag(11)
-    output_elempack = Int(12)
-    output_elemtype = Int(13)
     output_transpose = Flag(14)
     int8_scale_term = Int(18)
 

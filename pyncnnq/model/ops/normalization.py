@@ -97,8 +97,6 @@ class Softmax(Keeping):
 
     __slots__ = ()
 
-    axis = Int(0)
-
     @property
     def is_non_negative(self) -> bool:
         return True

@@ -24,14 +24,11 @@ class _Pooling(Op):
     __slots__ = ()
 
     pooling_type = Choice(0, PoolingType.MAX)
-    kernel_w = Int(1)
-    stride_w = Int(2, 1)
     pad_left = Int(3)
     global_pooling = Flag(4)
     pad_mode = Int(5)
     avgpool_count_include_pad = Flag(6)
     adaptive_pooling = Flag(7)
-    out_w = Int(8)
     pad_right = Int(14, "pad_left")
 
     def output_dims(self, inputs: Sequence[int | None]) -> int | None:
@@ -44,11 +41,8 @@ class Pooling(_Pooling, Moving):
 
     __slots__ = ()
 
-    kernel_h = Int(11, "kernel_w")
-    stride_h = Int(12, "stride_w")
     pad_top = Int(13, "pad_left")
     pad_bottom = Int(15, "pad_top")
-    out_h = Int(18, "out_w")
 
     @property
     def is_max(self) -> bool:
@@ -115,8 +109,6 @@ class Interp(Op):
     """Resizing."""
 
     __slots__ = ()
-
-    resize_type = Int(0)
 
     def output_dims(self, inputs: Sequence[int | None]) -> int | None:
         return {1: 3, 2: 2, 3: 3}.get(inputs[0] or 0)

@@ -114,7 +114,6 @@ class Embed(Int8Op):
     __slots__ = ()
 
     num_output = Int(0)
-    input_dim = Int(1)
     bias_term = Flag(2)
     weight_data_size = Int(3)
     int8_scale_term = Int(18)
