@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyncnnq.model import Layer, Weight
-from pyncnnq.model.ops import Calibrated, Deconvolution, Linear, Op, Scale
+from pyncnnq.model.ops import Calibrated, Deconvolution, Linear, Scale
 from pyncnnq.model.params import FLOAT_LIMIT
 from pyncnnq.quantization.layers import set_weights
 
@@ -130,10 +130,9 @@ def multiply_and_add(layer: Layer, factor: Floats | float, offset: Floats | floa
 def turn_into_scale(layer: Layer, factors: Floats, offsets: Floats) -> None:
     """Turn a layer, in place, into the Scale that computes factor * x + offset by channel.
 
-    Keys that all layers may have stay.
+    Parameters that all layer types have stay: feature mask and shape hints.
     """
-    for key in set(layer.params.keys()) - {Op.shape_hints.key, Op.feature_mask.key}:
-        layer.params.remove(key)
+    layer.op.clear()
     layer.type = "Scale"
     scale = layer.as_op(Scale)
     scale.scale_data_size, scale.bias_term = factors.size, True
