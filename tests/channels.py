@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from small_models import Array, run_model
 
 from pyncnnq.model import Layer, Model, Weight
+from pyncnnq.quantization.storage import PLAIN, BlobStorage
 from pyncnnq.statistics.observed import observed_blobs
 from pyncnnq.statistics.ranges import ChannelRanges
 
@@ -51,6 +53,23 @@ def assert_same_outputs(found: Mapping[str, Array], expected: Mapping[str, Array
     for blob in outputs:
         tolerance = 1e-4 * np.abs(expected[blob]).max(initial=1e-3)
         np.testing.assert_allclose(found[blob], expected[blob], rtol=0, atol=tolerance, err_msg=blob)
+
+
+def assert_stored(
+    found: Mapping[str, Array], expected: Mapping[str, Array], storage: Mapping[str, BlobStorage], least: float = 80.0
+) -> None:
+    """Check that all common blobs, listed or not, are stored as said: value = gain * stored + offset, to so many dB."""
+    assert storage.keys() <= expected.keys()
+    for blob in found.keys() & expected.keys():
+        stored, values = (_channels_last(blobs[blob].astype(np.float64)) for blobs in (found, expected))
+        kept = storage.get(blob, PLAIN)
+        np.testing.assert_equal(stored.shape, values.shape, err_msg=blob)
+        noise = np.square(kept.gain * stored + kept.offset - values).sum()
+        assert noise <= np.square(values).sum() * 10 ** (-least / 10) + 1e-12 * values.size, blob
+
+
+def _channels_last(blob: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.moveaxis(blob, 0, -1) if blob.ndim >= 3 else blob
 
 
 def uneven(rng: np.random.Generator, layer: Layer, *, shift: float = 0.0) -> Layer:

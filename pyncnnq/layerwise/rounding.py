@@ -25,7 +25,7 @@ from pyncnnq.model import Layer, Model
 from pyncnnq.model.ops import Calibrated
 from pyncnnq.quantization.quantizer import Quantizer
 from pyncnnq.quantization.selection import prevented
-from pyncnnq.rewrites.linear import bias, groups, outputs_of, set_bias, set_weights_and_bias
+from pyncnnq.rewrites.linear import bias, outputs_of, set_bias, set_weights_and_bias
 from pyncnnq.runtime.pool import WorkerPool
 from pyncnnq.statistics.observe import Statistics
 
@@ -154,7 +154,14 @@ def window_of(layer: Layer) -> Window:
     right, top = params.get_int(15, left), params.get_int(14, left)
     padding = (left, right, top, params.get_int(16, top))
     return Window(
-        kernel, dilation, stride, padding, params.get_float(18, 0.0), groups(layer), channels, flattened=False
+        kernel,
+        dilation,
+        stride,
+        padding,
+        params.get_float(18, 0.0),
+        layer.as_op(Calibrated).groups,
+        channels,
+        flattened=False,
     )
 
 

@@ -82,9 +82,9 @@ class Draft:
                 model.layer(name).params = self.uncorrected.layer(name).params.copy()
         folded: list[str] = []
         if self.folds:
-            model, table, folded = zero_point.fold_zero_points(model, table)
-            model, table, others = asymmetric.fold_asymmetric(model, table, self.ranges)
-            folded += others
+            shifted = zero_point.fold_zero_points(model, table)
+            centred = asymmetric.fold_asymmetric(shifted.model, shifted.table, self.ranges)
+            model, table, folded = centred.model, centred.table, [*shifted.changed, *centred.changed]
         no_winograd = forbid_where_sums_overflow(model, table)
         exclude = choices.get("exclude", ())
         choices = {

@@ -34,7 +34,8 @@ from pyncnnq.optimization.threshold_search import LEAST_SAMPLES, SAMPLES, WORK, 
 from pyncnnq.quantization import QuantizeOptions
 from pyncnnq.quantization.selection import left_out
 from pyncnnq.rewrites.centring import centre
-from pyncnnq.rewrites.equalization import EqualizedGroup, equalize
+from pyncnnq.rewrites.equalization import equalize
+from pyncnnq.rewrites.rewritten import stored_ranges
 from pyncnnq.rewrites.scalar_folding import fold_scalars
 from pyncnnq.rewrites.scale_layers import insert_scales, remove_idle
 from pyncnnq.runtime.pool import WorkerPool
@@ -225,23 +226,29 @@ class Search:
     def _rewrite(self, techniques: Collection[str]) -> tuple[Model, tuple[str, ...]]:
         """A model that computes the same in float and has blobs that fit int8 better, saved; and what was done to
         it."""
-        model, removed = fold_scalars(self._model) if SCALARS in techniques else (self._model, [])
-        inserted: list[str] = []
-        centred: list[str] = []
-        equalized: list[EqualizedGroup] = []
+        model, changes = self._model, dict[str, tuple[str, ...]]()
+        if SCALARS in techniques:
+            scalars = fold_scalars(model)
+            model, changes[SCALARS] = scalars.model, scalars.changed
         if CENTRING in techniques or EQUALIZATION in techniques:
+            inserted: tuple[str, ...] = ()
             if SCALES in techniques:
-                model, inserted = insert_scales(model)
+                scales = insert_scales(model)
+                model, inserted = scales.model, scales.changed
             model = model.stored(self._folder, "scalars")
             with self._progress("measure channels") as update:
                 ranges = channel_ranges(model, self._data.samples, self._data.inputs, self._pool, progress=update)
+            changes[SCALES] = ()  # comes first in reports
             if CENTRING in techniques:
-                model, ranges, centred = centre(model, ranges)
+                centred = centre(model, ranges)
+                model, ranges = centred.model, stored_ranges(ranges, centred.storage)
+                changes[CENTRING] = centred.changed
             if EQUALIZATION in techniques:
-                model, _, equalized = equalize(model, ranges)
-            model, inserted = remove_idle(model, inserted)
-        changes = ((SCALARS, removed), (SCALES, inserted), (CENTRING, centred), (EQUALIZATION, equalized))
-        done = tuple(technique for technique, changed in changes if changed)
+                equalized = equalize(model, ranges)
+                model, changes[EQUALIZATION] = equalized.model, equalized.changed
+            kept = remove_idle(model, inserted)
+            model, changes[SCALES] = kept.model, kept.changed
+        done = tuple(technique for technique, changed in changes.items() if changed)
         return (model.stored(self._folder, "rewritten") if done else model), done
 
     def _uncorrected(self, draft: Draft) -> Draft:

@@ -26,6 +26,7 @@ from pyncnnq.quantization import QuantizedModel, quantize
 from pyncnnq.quantization.selection import candidates
 from pyncnnq.rewrites.asymmetric import fold_asymmetric
 from pyncnnq.rewrites.centring import centre
+from pyncnnq.rewrites.rewritten import stored_ranges
 from pyncnnq.rewrites.zero_point import fold_zero_points
 from pyncnnq.statistics.ranges import ChannelRanges
 
@@ -186,18 +187,16 @@ def _fold(model: Model, table: Table, quantizers: dict[str, ActivationQuantizer]
         if len(alike[_original(graph, blob)]) == 1:  # what fits one reader would make the numbers of another too large
             ranges[graph.split_root(blob)] = low, high
             centred[blob] = _constant_ranges(low, high, model.layer(name).as_op(Calibrated).input_channels())
-    model, shifted, folded = centre(model, centred)
+    by_channel = centre(model, centred)
     for name, blob in blobs.items():
-        if blob in shifted and shifted[blob] is not centred[blob]:
-            table[name] = LARGEST / shifted[blob].absmax.max()
+        if blob in centred and blob in by_channel.storage:
+            table[name] = LARGEST / stored_ranges(centred, by_channel.storage)[blob].absmax.max()
             ranges.pop(graph.split_root(blob), None)
-    model, changed, others = fold_zero_points(model, table, unsigned)
-    folded += others
-    model, changed, others = fold_asymmetric(model, changed, ranges, smallest_gain=1)
-    folded += others
+    zero_points = fold_zero_points(by_channel.model, table, unsigned)
+    asymmetric = fold_asymmetric(zero_points.model, zero_points.table, ranges, smallest_gain=1)
     for name in quantizers:
-        table[name] = changed[name]
-    return model, folded
+        table[name] = asymmetric.table[name]
+    return asymmetric.model, [*by_channel.changed, *zero_points.changed, *asymmetric.changed]
 
 
 def _original(graph: Graph, blob: str) -> str:

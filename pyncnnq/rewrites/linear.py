@@ -1,4 +1,4 @@
-"""The weights of layers that are linear in their input, channel by channel, and how rewrites change them."""
+"""Layers that are linear in their input: their weights by channel, their bias, and changes of their output."""
 
 from __future__ import annotations
 
@@ -7,91 +7,87 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pyncnnq.model import Graph, Layer, Weight
-from pyncnnq.model.ops import Calibrated
+from pyncnnq.model import Layer, Weight
+from pyncnnq.model.ops import Calibrated, Deconvolution, Linear, Scale
 from pyncnnq.model.params import FLOAT_LIMIT
 from pyncnnq.quantization.layers import set_weights
 
 Floats = NDArray[np.float64]
 
-_BIAS_TERM = {
-    "Convolution": 5,
-    "ConvolutionDepthWise": 5,
-    "Deconvolution": 5,
-    "DeconvolutionDepthWise": 5,
-    "InnerProduct": 1,
-    "Scale": 1,
-}
-"""The key of ncnn's `bias_term`."""
+
+def is_linear(layer: Layer) -> bool:
+    """Return whether a layer is quantizable and has no activation."""
+    return layer.op.needs_activation_scale and layer.op.activation.kind == "none"
 
 
-BENDING = ("CELU", "ELU", "GELU", "HardSigmoid", "HardSwish", "Mish", "SELU", "Sigmoid", "Softplus", "Swish", "TanH")
-"""Activations through which no factor of a channel goes."""
-_KEEPING = (*BENDING, "BatchNorm", "BinaryOp", "Clip", "PReLU", "ReLU", "Scale", "Split")
-"""Layers that write as many channels as they read, if they read one blob."""
+def is_linear_or_scale(layer: Layer) -> bool:
+    """Return whether a bias shifts the channels that a layer writes: a linear layer, or a Scale with own weights."""
+    return is_linear(layer) or (isinstance(layer.op, Scale) and len(layer.bottoms) == 1)
 
 
-def channels_from(layer: Layer | None, graph: Graph) -> Layer | None:
-    """The quantizable layer that tells how many channels a layer writes: itself, or one before it; None if there is
-    none."""
-    while layer is not None and not isinstance(layer.op, Calibrated):
-        layer = graph.producer(layer.bottoms[0]) if layer.type in _KEEPING and len(layer.bottoms) == 1 else None
-    return layer
+def takes_affine(layer: Layer) -> bool:
+    """Return whether `multiply_and_add` can change a layer: one with its own weights and without an activation.
 
-
-def groups(layer: Layer) -> int:
-    """How many groups of channels a quantizable layer keeps apart."""
-    return layer.params.get_int(7, 1) if layer.type == "ConvolutionDepthWise" else 1
-
-
-def is_depthwise(layer: Layer) -> bool:
-    """Whether each output of a quantizable layer takes one input channel, and each channel goes into one output."""
+    These are linear layers and deconvolutions.
+    """
+    op = layer.op
     return (
-        layer.type == "ConvolutionDepthWise"
-        and groups(layer) == outputs_of(layer)
-        and layer.as_op(Calibrated).input_channels() == groups(layer)
+        isinstance(op, (Calibrated, Deconvolution))
+        and not op.has_dynamic_weight
+        and op.activation.kind == "none"
+        and "weight_data" in layer.weights
+        and len(layer.bottoms) == 1
     )
 
 
 def takes_channels(layer: Layer, channels: int) -> bool:
-    """Whether a quantizable layer can read a blob of so many channels; an InnerProduct may take several elements of
-    each."""
-    inputs = layer.as_op(Calibrated).input_channels()
-    return channels > 0 and (inputs % channels == 0 if layer.type == "InnerProduct" else inputs == channels)
+    """Return whether a quantizable layer can read a blob of so many channels.
+
+    An InnerProduct may read several elements of each channel.
+    """
+    op = layer.as_op(Calibrated)
+    inputs = op.input_channels()
+    return channels > 0 and (inputs % channels == 0 if op.flattens else inputs == channels)
 
 
 def weights_by_channel(layer: Layer, channels: int) -> Floats:
-    """What each output of a quantizable layer takes of each channel of a blob that it reads (see `takes_channels`).
+    """Return the weights of a quantizable layer by output and channel of a blob that it reads (see `takes_channels`).
 
     Returns:
         An array of shape (groups, outputs of a group, channels of a group, elements of a channel).
     """
     weights = layer.weights["weight_data"].float32().astype(np.float64)
-    count = groups(layer)
-    return weights.reshape(count, outputs_of(layer) // count, channels // count, -1)
+    op = layer.as_op(Calibrated)
+    return weights.reshape(op.groups, op.num_output // op.groups, channels // op.groups, -1)
 
 
 def bias(layer: Layer) -> Floats:
-    """The bias of each output of a quantizable layer or a deconvolution, shape (outputs,): zeros if it has none."""
+    """Return the bias of a layer with outputs, shape (outputs,); zeros for a layer without a bias."""
     if "bias_data" in layer.weights:
         return layer.weights["bias_data"].float32().astype(np.float64)
     return np.zeros(outputs_of(layer))
 
 
 def set_bias(layer: Layer, values: Floats) -> None:
-    """Set the bias of a quantizable layer, a deconvolution or a Scale, which it need not have had."""
-    layer.params.set(_BIAS_TERM[layer.type], 1)
+    """Set the bias of a quantizable layer, a deconvolution or a Scale, also of a layer without a bias."""
+    _biased(layer).bias_term = True
     set_weights(layer, {**layer.weights, "bias_data": Weight.raw("bias_data", values)})
 
 
 def outputs_of(layer: Layer) -> int:
-    """The number of outputs of a quantizable layer or a deconvolution (ncnn's `num_output`)."""
-    return layer.params.get_int(0, 0)
+    """Return the number of outputs of a quantizable layer, a deconvolution or a Scale."""
+    op = _biased(layer)
+    return op.scale_data_size if isinstance(op, Scale) else op.num_output
+
+
+def _biased(layer: Layer) -> Linear | Scale:
+    """Return the view of a layer that can have a bias."""
+    return layer.op if isinstance(layer.op, Scale) else layer.as_op(Linear)
 
 
 def turn(layer: Layer, sign: int) -> None:
     """Multiply the weights of a quantizable layer or a Scale by a sign."""
-    name = "scale_data" if layer.type == "Scale" else "weight_data"
+    name = "scale_data" if isinstance(layer.op, Scale) else "weight_data"
     weight = layer.weights[name]
     if sign < 0:
         exact = weight.format in ("float32", "float16")
@@ -101,29 +97,27 @@ def turn(layer: Layer, sign: int) -> None:
 
 
 def set_weights_and_bias(layer: Layer, weights: NDArray[np.floating], values: Floats) -> None:
-    """Give a quantizable layer other weights, stored as float32, and a bias."""
+    """Set the weights of a quantizable layer, stored as float32, and its bias."""
     layer.weights["weight_data"] = Weight.tagged_float32("weight_data", weights)
     set_bias(layer, values)
 
 
 def multiply_and_add(layer: Layer, factor: Floats | float, offset: Floats | float) -> bool:
-    """Let a quantizable layer or a deconvolution, without activation, write factor * y + offset instead of y.
+    """Let a linear layer or a deconvolution without activation write factor * y + offset instead of y.
 
     Args:
         layer: is changed, unless a weight or a bias would be too large for float32.
         factor, offset: numbers, or arrays of shape (outputs,).
 
     Returns:
-        Whether it was changed.
+        Whether the layer was changed.
     """
     outputs = outputs_of(layer)
     weights = layer.weights["weight_data"]
     if np.any(factor != 1):  # float16 would round them once more
-        scaled = (
-            weights.float32().reshape(outputs, -1) * np.broadcast_to(np.asarray(factor, np.float64), outputs)[:, None]
-        )
+        factors = np.broadcast_to(np.asarray(factor, np.float64), outputs)[:, None]
         with np.errstate(over="ignore"):
-            weights = Weight.tagged_float32("weight_data", scaled)
+            weights = Weight.tagged_float32("weight_data", weights.float32().reshape(outputs, -1) * factors)
     moved = bias(layer) * factor + offset
     if not np.isfinite(weights.float32()).all() or not (np.abs(moved) < FLOAT_LIMIT).all():
         return False
@@ -134,13 +128,14 @@ def multiply_and_add(layer: Layer, factor: Floats | float, offset: Floats | floa
 
 
 def turn_into_scale(layer: Layer, factors: Floats, offsets: Floats) -> None:
-    """Turn a layer, in place, into the Scale that computes factor * x + offset by channel; keys that all layers may
-    have stay."""
-    for key in set(layer.params.keys()) - {30, 31}:  # shape hints, feature mask
-        layer.params.remove(key)
+    """Turn a layer, in place, into the Scale that computes factor * x + offset by channel.
+
+    Parameters that all layer types have stay: feature mask and shape hints.
+    """
+    layer.op.clear()
     layer.type = "Scale"
-    layer.params.set(0, factors.size)
-    layer.params.set(1, 1)
+    scale = layer.as_op(Scale)
+    scale.scale_data_size, scale.bias_term = factors.size, True
     layer.weights = {
         name: Weight.raw(name, values) for name, values in (("scale_data", factors), ("bias_data", offsets))
     }

@@ -1,7 +1,7 @@
 """Scalars folded: x * m + a, written as BinaryOp layers, becomes part of the layer before it, or one Scale layer.
 
-Some networks (PP-OCR's "learnable affine blocks") multiply whole blobs by a number and add another to them.  Such
-layers cost time, and stand in the way of whatever changes the channels of a blob one by one, such as cross-layer
+Some networks (PP-OCR's "learnable affine blocks") multiply whole blobs by a number and add another number.  Such layers
+cost time, and stand in the way of rewrites that change the channels of a blob each by itself, such as cross-layer
 equalization.
 """
 
@@ -14,40 +14,41 @@ import numpy as np
 
 from pyncnnq.model import Graph, Layer, Model, dimensions
 from pyncnnq.model.checks import require_float
-from pyncnnq.model.ops import Calibrated
+from pyncnnq.model.ops import BinaryOp, Calibrated, InnerProduct, Operation
 from pyncnnq.model.params import FLOAT_LIMIT
-from pyncnnq.rewrites.linear import channels_from, multiply_and_add, outputs_of, turn_into_scale
+from pyncnnq.rewrites.channel_flow import channels_from
+from pyncnnq.rewrites.linear import is_linear, multiply_and_add, outputs_of, turn_into_scale
+from pyncnnq.rewrites.rewritten import Rewritten
 
-_AFFINE: Mapping[int, Callable[[float], tuple[float, float]]] = {
-    0: lambda number: (1.0, number),
-    1: lambda number: (1.0, -number),
-    2: lambda number: (number, 0.0),
-    3: lambda number: (1 / number if number else math.inf, 0.0),
-    7: lambda number: (-1.0, number),
+_AFFINE: Mapping[Operation, Callable[[float], tuple[float, float]]] = {
+    Operation.ADD: lambda number: (1.0, number),
+    Operation.SUB: lambda number: (1.0, -number),
+    Operation.MUL: lambda number: (number, 0.0),
+    Operation.DIV: lambda number: (1 / number if number else math.inf, 0.0),
+    Operation.RSUB: lambda number: (-1.0, number),
 }
-"""m and a of x * m + a, by ncnn's op_type of a BinaryOp: add, subtract, multiply, divide, subtract from
-(src/layer/binaryop.h)."""
+"""m and a of x * m + a, by the operation of x and a number."""
 
 
-def fold_scalars(model: Model) -> tuple[Model, list[str]]:
-    """The model without BinaryOp layers that add, subtract, multiply or divide by a number, wherever something else can
-    do it.
+def fold_scalars(model: Model) -> Rewritten:
+    """Remove BinaryOp layers that add, subtract, multiply or divide by a number, wherever another layer can do it.
 
-    One or several in a row, of whose blobs the last alone is read by others, go
+    Chains of such layers, in which each blob but the last has one reader, go
 
     - into the weights and bias of a Convolution, ConvolutionDepthWise or InnerProduct without activation whose output
-        nothing else reads;
-    - or, if convolutions that can be int8 read the result, or if there are several, into one Scale with a factor and a
-      bias for each channel, in place of the last BinaryOp.  For this the blob must have 3 dimensions for certain; the
-      weights of a convolution that reads the result, or that the blob comes from, tell how many channels it has.
+      nothing else reads;
+    - or, if convolutions that can be int8 read the result, or if there are several layers, into one Scale with a factor
+      and a bias for each channel, in place of the last BinaryOp.  For this the blob must have 3 dimensions for certain;
+      the weights of a convolution that reads the result, or that the blob comes from, tell how many channels it has.
 
-    What the model computes in float stays as it is, to rounding, and its inputs and outputs keep their names.
+    What the model computes in float stays as it is, to rounding; its inputs and outputs keep their names, and all blobs
+    that are left keep their values.
 
     Args:
-        model: a float model; it is not changed.
+        model: a float model.
 
     Returns:
-        The new float model, and the names of the layers that it no longer has, in model order.
+        The new model; `changed` names the layers that were removed.
 
     Raises:
         ModelError: a model that is int8 already, or sizes that no layer can have.
@@ -63,7 +64,7 @@ def fold_scalars(model: Model) -> tuple[Model, list[str]]:
         producer = graph.producer(bottom)
         if not all(abs(number) < FLOAT_LIMIT for number in (factor, offset)):
             continue
-        if producer is not None and _is_linear(producer) and graph.consumers(bottom) == [chain[0]]:
+        if producer is not None and is_linear(producer) and graph.consumers(bottom) == [chain[0]]:
             if multiply_and_add(producer, factor, offset):
                 producer.tops = tops
                 removed.update(layer.name for layer in chain)
@@ -71,55 +72,52 @@ def fold_scalars(model: Model) -> tuple[Model, list[str]]:
             turn_into_scale(chain[-1], np.full(channels, factor), np.full(channels, offset))
             chain[-1].bottoms = [bottom]
             removed.update(layer.name for layer in chain[:-1])
-    names = [layer.name for layer in folded.layers if layer.name in removed]
+    names = tuple(layer.name for layer in folded.layers if layer.name in removed)
     folded.layers = [layer for layer in folded.layers if layer.name not in removed]
-    return folded, names
+    return Rewritten(folded, names, {})
 
 
 def _chains(layers: Sequence[Layer], graph: Graph) -> list[list[Layer]]:
-    """The BinaryOps with a number, in model order; those together of which each but the first alone reads the one
-    before it."""
-    chains: dict[str, list[Layer]] = {}  # by the blob that the last one writes
+    """Return the chains of BinaryOps with a number, in model order: each but the first alone reads the one before."""
+    chains: dict[str, list[Layer]] = {}  # by the blob that the last layer writes
     for layer in layers:
-        if _is_affine(layer):
+        if _affine(layer) is not None:
             bottom = layer.bottoms[0]
             before = chains.pop(bottom) if bottom in chains and graph.consumers(bottom) == [layer] else []
             chains[layer.tops[0]] = [*before, layer]
     return list(chains.values())
 
 
-def _is_affine(layer: Layer) -> bool:
-    with_scalar = layer.params.get_int(1, 0) != 0 and len(layer.bottoms) == 1
-    return layer.type == "BinaryOp" and with_scalar and layer.params.get_int(0, 0) in _AFFINE
+def _affine(layer: Layer) -> tuple[float, float] | None:
+    """Return m and a of a layer that computes x * m + a; None for another layer."""
+    op = layer.op
+    if not isinstance(op, BinaryOp) or not op.with_scalar or len(layer.bottoms) != 1 or op.op_type not in _AFFINE:
+        return None
+    return _AFFINE[op.op_type](op.b)
 
 
 def _composed(chain: Sequence[Layer]) -> tuple[float, float]:
-    """m and a of all layers one after another."""
+    """Return m and a of all layers after one another."""
     factor, offset = 1.0, 0.0
-    for layer in chain:
-        m, a = _AFFINE[layer.params.get_int(0, 0)](layer.params.get_float(2, 0.0))
+    for m, a in filter(None, map(_affine, chain)):
         factor, offset = m * factor, m * offset + a
     return factor, offset
 
 
-def _is_linear(layer: Layer) -> bool:
-    return isinstance(layer.op, Calibrated) and not layer.op.has_dynamic_weight and layer.params.get_int(9, 0) == 0
-
-
 def _channels(chain: Sequence[Layer], graph: Graph) -> int | None:
-    """How many channels the blob has, by convolutions; None if they do not tell, or a Scale would be of no use.
+    """Return how many channels the blob has, by convolutions; None if they do not tell, or a Scale would be of no use.
 
-    It is where a convolution reads the result (an InnerProduct knows the elements alone), or where there are layers
-    less with it.
+    A Scale is of use where a convolution reads the result (an InnerProduct knows the elements alone), or where it
+    replaces several layers.
     """
     readers = [
         layer
         for layer in graph.readers(chain[-1].tops[0])
-        if layer.op.needs_activation_scale and layer.type != "InnerProduct"
+        if layer.op.needs_activation_scale and not isinstance(layer.op, InnerProduct)
     ]
     if readers:
         return readers[0].as_op(Calibrated).input_channels()
     producer = channels_from(graph.producer(chain[0].bottoms[0]), graph)
-    if len(chain) == 1 or producer is None or producer.type == "InnerProduct":
+    if len(chain) == 1 or producer is None or isinstance(producer.op, InnerProduct):
         return None
     return outputs_of(producer)

@@ -177,7 +177,8 @@ def test_the_gain_of_a_layer_in_float_is_that_of_its_share_of_the_error(
 def folded_demo() -> tuple[QuantizedModel, dict[str, float]]:
     """The demo with zero points, with a manifest that says so, and the zero point of each blob that has one."""
     model, table = demo_table()
-    folded, folded_table, blobs = fold_zero_points(model, table)
+    rewritten = fold_zero_points(model, table)
+    folded, folded_table, blobs = rewritten.model, rewritten.table, rewritten.changed
     assert blobs
     int8 = pyncnnq.quantize(folded, folded_table)
     exact = run(model)

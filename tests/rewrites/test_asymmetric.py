@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from channels import assert_stored
 from small_models import Array, absmax_table, convolution, inner_product, model_of, plain, run_model, sqnr
 from test_zero_point import exact, image, thirds, without_bias
 
@@ -147,11 +148,13 @@ def test_int8_gains_and_float_stays(tmp_path: Path, case: str) -> None:
     x = image(np.random.default_rng(1))
     model, table, ranges = prepared(build(np.random.default_rng(2)), tmp_path, x)
     before = (model.param_text(), model.bin_bytes(), table.text())
-    folded, adjusted, names = fold_asymmetric(model, table, ranges)
+    rewritten = fold_asymmetric(model, table, ranges)
+    folded, adjusted, names = rewritten.model, rewritten.table, list(rewritten.changed)
     assert (model.param_text(), model.bin_bytes(), table.text()) == before
     assert names == blobs
     outputs = model.outputs
     floats, shifted = run_model(model, tmp_path, {"in0": x}), run_model(folded, tmp_path, {"in0": x})
+    assert_stored(shifted, floats, rewritten.storage)
     again = load_model(tmp_path / "model.param", tmp_path / "model.bin")
     assert (again.param_text(), again.bin_bytes()) == (folded.param_text(), folded.bin_bytes())
     for blob in outputs:
@@ -203,7 +206,8 @@ def test_what_cannot_be_folded_or_need_not_stays(tmp_path: Path, case: str) -> N
     model, table, ranges = prepared(
         NOT_FOLDABLE[case](np.random.default_rng(2)), tmp_path, image(np.random.default_rng(1))
     )
-    folded, adjusted, names = fold_asymmetric(model, table, ranges)
+    rewritten = fold_asymmetric(model, table, ranges)
+    folded, adjusted, names = rewritten.model, rewritten.table, list(rewritten.changed)
     assert names == []
     assert (folded.param_text(), folded.bin_bytes(), adjusted.text()) == (
         model.param_text(),
@@ -219,10 +223,10 @@ def two_layers(folder: Path) -> tuple[Model, Table, dict[str, tuple[float, float
 
 def test_layers_that_stay_in_float_and_unknown_ranges_prevent_it(tmp_path: Path) -> None:
     model, table, ranges = two_layers(tmp_path)
-    assert fold_asymmetric(model, table, {})[2] == []
+    assert list(fold_asymmetric(model, table, {}).changed) == []
     for key in ("out", "out_param_0"):
         del table[key]
-    assert fold_asymmetric(model, table, ranges)[2] == []
+    assert list(fold_asymmetric(model, table, ranges).changed) == []
 
 
 def test_a_reader_that_stays_in_float_reads_it_shifted(tmp_path: Path) -> None:
@@ -232,7 +236,8 @@ def test_a_reader_that_stays_in_float_reads_it_shifted(tmp_path: Path) -> None:
     model, table, ranges = prepared(layers, tmp_path, x)
     del table["b"]
     model.layer("b").weights["weight_data"] = thirds(16 * 8 * 9)
-    folded, adjusted, names = fold_asymmetric(model, table, ranges)
+    rewritten = fold_asymmetric(model, table, ranges)
+    folded, adjusted, names = rewritten.model, rewritten.table, list(rewritten.changed)
     assert names == ["first", "first_0", "first_1"]
     expected, without, with_ = (
         run_model(one, tmp_path, {"in0": x}) for one in (model, quantize(model, table), quantize(folded, adjusted))
@@ -246,16 +251,16 @@ def test_a_reader_that_stays_in_float_reads_it_shifted(tmp_path: Path) -> None:
 def test_ranges_that_are_nearly_symmetric_need_no_shift(tmp_path: Path) -> None:
     model, table, _ = two_layers(tmp_path)
     for low, high, names in ((-9.0, 9.5, []), (-8.0, 9.0, ["first"]), (-9.0, 8.0, ["first"]), (0.0, 0.0, [])):
-        assert fold_asymmetric(model, table, {"first": (low, high)})[2] == names
+        assert list(fold_asymmetric(model, table, {"first": (low, high)}).changed) == names
 
 
 def test_siblings_with_other_scales_prevent_it(tmp_path: Path) -> None:
     rng = np.random.default_rng(2)
     layers = [first(rng), convolution(rng, "a", "first", 16, 8, 3, text=PADS), convolution(rng, "b", "first", 16, 8)]
     model, table, ranges = prepared(layers, tmp_path, image(rng))
-    assert fold_asymmetric(model, table, ranges)[2] == ["first", "first_0", "first_1"]
+    assert list(fold_asymmetric(model, table, ranges).changed) == ["first", "first_0", "first_1"]
     table["b"] = table["b"] * 2
-    assert fold_asymmetric(model, table, ranges)[2] == []
+    assert list(fold_asymmetric(model, table, ranges).changed) == []
 
 
 @pytest.mark.parametrize("factor", [0.5, 2.0])
@@ -265,7 +270,8 @@ def test_clipping_and_headroom_stay_in_proportion(tmp_path: Path, factor: float)
     table["out"] = table["out"] / factor
     threshold = 127 / float(table["out"][0])
     low, high = min(0.0, ranges["first"][0]), max(0.0, ranges["first"][1])
-    folded, adjusted, names = fold_asymmetric(model, table, ranges)
+    rewritten = fold_asymmetric(model, table, ranges)
+    folded, adjusted, names = rewritten.model, rewritten.table, list(rewritten.changed)
     assert names == ["first"]
     middle = folded.layer("out").params.get_float(18, 0.0)
     half = 127 / float(adjusted["out"][0])
@@ -297,13 +303,14 @@ def test_a_real_model_gains(shared: Path, tmp_path: Path) -> None:
     name = "PP_OCRv5_mobile_det.ncnn"
     inputs = json.loads((shared / "models/models.json").read_text())[name]["inputs"]["in0"]
     options = InputOptions(None, (640, 640), inputs["mean"], inputs["norm"], inputs["pixel"], Resize("stretch"))
-    model, _ = fold_scalars(load_model(shared / f"models/{name}.param", shared / f"models/{name}.bin"))
+    model = fold_scalars(load_model(shared / f"models/{name}.param", shared / f"models/{name}.bin")).model
     model.save(tmp_path / "float.param", tmp_path / "float.bin")
     model = load_model(tmp_path / "float.param", tmp_path / "float.bin")
     statistics = collect(model, shared / "data/imagenet/calib", options=options, samples=8)
     table = calibrate(model, statistics, method="mse", weight_bits="proven").table
     ranges = {blob: (one.min, one.max) for blob, one in statistics.blobs.items()}
-    folded, adjusted, names = fold_asymmetric(model, table, ranges)
+    rewritten = fold_asymmetric(model, table, ranges)
+    folded, adjusted, names = rewritten.model, rewritten.table, list(rewritten.changed)
     assert len(names) > 15
     preprocessing = Preprocessing(
         (640, 640), tuple(inputs["mean"]), tuple(inputs["norm"]), inputs["pixel"], Resize("stretch")

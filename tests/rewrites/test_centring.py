@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from channels import assert_same_outputs, assert_same_ranges, measured, uneven
+from channels import assert_same_outputs, assert_same_ranges, assert_stored, measured, uneven
 from small_models import Array, absmax_table, convolution, inner_product, model_of, plain, run_model, sqnr
 
 from pyncnnq import quantize
 from pyncnnq.errors import ModelError
 from pyncnnq.model import Layer, Model, Params, Weight
 from pyncnnq.rewrites.centring import centre
+from pyncnnq.rewrites.rewritten import stored_ranges
 
 Rng = np.random.Generator
 Build = Callable[[Rng], list[Layer]]
@@ -230,13 +231,16 @@ def test_channels_are_centred_and_outputs_stay(case: str, tmp_path: Path) -> Non
     model, images = build_model(build)
     before = model.param_text(), model.bin_bytes()
     floats = run_model(model, tmp_path, images[0])
-    centred, ranges, found_names = centre(model, measured(model, tmp_path, images))
+    before_ranges = measured(model, tmp_path, images)
+    rewritten = centre(model, before_ranges)
+    centred, ranges = rewritten.model, stored_ranges(before_ranges, rewritten.storage)
     assert (model.param_text(), model.bin_bytes()) == before, "the model that was given is changed"
-    assert found_names == names
+    assert list(rewritten.changed) == names
     found = run_model(centred, tmp_path, images[0])
     assert_same_outputs(found, floats, model.outputs)
     changed = {blob for blob in floats if not np.allclose(found[blob], floats[blob], rtol=1e-3, atol=1e-3)}
-    assert changed == set(blobs)
+    assert changed == set(blobs) == rewritten.storage.keys()
+    assert_stored(found, floats, rewritten.storage)
     after = measured(centred, tmp_path, images)
     assert_same_ranges(ranges, after)
     for name in names:
@@ -248,9 +252,10 @@ def test_channels_are_centred_and_outputs_stay(case: str, tmp_path: Path) -> Non
 def test_what_cannot_be_centred_is_left_alone(case: str, tmp_path: Path) -> None:
     model, images = build_model(NOT_CENTRED[case])
     ranges = measured(model, tmp_path, images)
-    centred, same, names = centre(model, ranges)
-    assert names == []
-    assert same == ranges
+    rewritten = centre(model, ranges)
+    centred = rewritten.model
+    assert rewritten.changed == ()
+    assert rewritten.storage == {}
     assert (centred.param_text(), centred.bin_bytes()) == (model.param_text(), model.bin_bytes())
 
 
@@ -258,19 +263,19 @@ def test_a_blob_that_never_changed_is_left_alone(tmp_path: Path) -> None:
     """What it takes in another image, nobody knows: shifted, it would be all zeros here and get a scale that means
     nothing."""
     model, images = build_model(CENTRED["vectors"][0])
-    assert centre(model, measured(model, tmp_path, images[:1] * 2))[2] == []
+    assert centre(model, measured(model, tmp_path, images[:1] * 2)).changed == ()
 
 
 def test_a_blob_whose_ranges_are_not_known_is_left_alone(tmp_path: Path) -> None:
     model, images = build_model(CENTRED["convolutions"][0])
     ranges = measured(model, tmp_path, images)
-    assert centre(model, {"in0": ranges["in0"]})[2] == []
-    assert centre(model, {"a": ranges["in0"]})[2] == []
+    assert centre(model, {"in0": ranges["in0"]}).changed == ()
+    assert centre(model, {"a": ranges["in0"]}).changed == ()
 
 
 def test_int8_gains(tmp_path: Path) -> None:
     model, images = build_model(CENTRED["convolutions"][0])
-    centred, _, _ = centre(model, measured(model, tmp_path, images))
+    centred = centre(model, measured(model, tmp_path, images)).model
     floats = run_model(model, tmp_path, images[0])
     found = []
     for one in (model, centred):
@@ -295,7 +300,9 @@ def test_channels_of_zeros_and_constants(tmp_path: Path) -> None:
         "weight_data": Weight.tagged_float32("weight_data", weights),
         "bias_data": Weight.raw("bias_data", bias),
     }
-    centred, ranges, _ = centre(model, measured(model, tmp_path, images))
+    before = measured(model, tmp_path, images)
+    rewritten = centre(model, before)
+    centred, ranges = rewritten.model, stored_ranges(before, rewritten.storage)
     centred.check_finite()
     np.testing.assert_array_equal(ranges["a"].absmax[:4], 0)
     assert_same_outputs(run_model(centred, tmp_path, images[0]), run_model(model, tmp_path, images[0]), ["out"])

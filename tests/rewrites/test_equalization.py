@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from channels import assert_same_outputs, assert_same_ranges, measured, ranges_of, uneven
+from channels import assert_same_outputs, assert_same_ranges, assert_stored, measured, ranges_of, uneven
 from small_models import Array, absmax_table, convolution, inner_product, model_of, plain, run_model, sqnr
 
 from pyncnnq import quantize
 from pyncnnq.errors import ModelError
 from pyncnnq.model import Layer, Model, Params, Weight
 from pyncnnq.rewrites.equalization import LARGEST_FACTOR, equalize
+from pyncnnq.rewrites.rewritten import stored_ranges
 from pyncnnq.statistics.ranges import ChannelRanges
 
 Rng = np.random.Generator
@@ -270,13 +271,16 @@ def test_channels_are_multiplied_and_outputs_stay(case: str, tmp_path: Path) -> 
     model, x = build_model(build)
     before = model.param_text(), model.bin_bytes()
     floats = run_model(model, tmp_path, {"in0": x})
-    equalized, ranges, groups = equalize(model, measured(model, tmp_path, [{"in0": x}]))
+    before_ranges = measured(model, tmp_path, [{"in0": x}])
+    rewritten = equalize(model, before_ranges)
+    equalized, ranges = rewritten.model, stored_ranges(before_ranges, rewritten.storage)
     assert (model.param_text(), model.bin_bytes()) == before, "the model that was given is changed"
     found = run_model(equalized, tmp_path, {"in0": x})
     assert_same_outputs(found, floats, model.outputs)
     changed = {blob for blob in floats if not np.allclose(found[blob], floats[blob], rtol=1e-3, atol=1e-5)}
-    assert changed == expected
-    assert {blob for group in groups for blob in group.blobs} <= changed
+    assert changed == expected == rewritten.storage.keys()
+    assert {blob for group in rewritten.groups for blob in group.blobs} == set(rewritten.changed) <= changed
+    assert_stored(found, floats, rewritten.storage)
     assert_same_ranges(ranges, measured(equalized, tmp_path, [{"in0": x}]))
 
 
@@ -284,9 +288,11 @@ def test_channels_are_multiplied_and_outputs_stay(case: str, tmp_path: Path) -> 
 def test_what_cannot_be_multiplied_is_left_alone(case: str, tmp_path: Path) -> None:
     model, x = build_model(LOCKED[case])
     ranges = measured(model, tmp_path, [{"in0": x}])
-    equalized, same, groups = equalize(model, ranges)
-    assert groups == []
-    assert same.keys() == ranges.keys()
+    rewritten = equalize(model, ranges)
+    equalized = rewritten.model
+    assert rewritten.groups == ()
+    assert rewritten.changed == ()
+    assert rewritten.storage == {}
     assert (equalized.param_text(), equalized.bin_bytes()) == (model.param_text(), model.bin_bytes())
 
 
@@ -306,9 +312,9 @@ def test_weights_from_a_blob_prevent_it() -> None:
     ]
     first = conv(rng, "a", "in0", 3, 8)
     model = model_of(first, *memory, dynamic)
-    equalized, _, groups = equalize(model, {"in0": ranges_of([image(rng)])})
-    assert groups == []
-    assert equalized.bin_bytes() == model.bin_bytes()
+    rewritten = equalize(model, {"in0": ranges_of([image(rng)])})
+    assert rewritten.groups == ()
+    assert rewritten.model.bin_bytes() == model.bin_bytes()
 
 
 @pytest.mark.parametrize("missing", ["unknown", "other count"])
@@ -318,21 +324,21 @@ def test_a_blob_whose_channels_are_not_known_is_left_alone(missing: str, tmp_pat
     del ranges["a"]
     if missing == "other count":
         ranges["a"] = ranges["in0"]
-    equalized, _, groups = equalize(model, ranges)
-    assert groups == []
-    assert equalized.bin_bytes() == model.bin_bytes()
+    rewritten = equalize(model, ranges)
+    assert rewritten.groups == ()
+    assert rewritten.model.bin_bytes() == model.bin_bytes()
 
 
 def test_int8_gains(tmp_path: Path) -> None:
     model, x = build_model(FREE["depthwise"][0])
-    equalized, _, groups = equalize(model, measured(model, tmp_path, [{"in0": x}]))
+    rewritten = equalize(model, measured(model, tmp_path, [{"in0": x}]))
     floats = run_model(model, tmp_path, {"in0": x})
     found = []
-    for one in (model, equalized):
+    for one in (model, rewritten.model):
         table = absmax_table(one, run_model(one, tmp_path, {"in0": x}))
         found.append(sqnr(floats["out"], run_model(quantize(one, table), tmp_path, {"in0": x})["out"]))
     assert found[1] > found[0] + 2, found
-    assert all(group.gain > 0 for group in groups)
+    assert all(group.gain > 0 for group in rewritten.groups)
 
 
 def test_ranges_become_equal_where_weights_do_not_matter(tmp_path: Path) -> None:
@@ -340,9 +346,9 @@ def test_ranges_become_equal_where_weights_do_not_matter(tmp_path: Path) -> None
     factor."""
     model, x = build_model(FREE["depthwise"][0])
     before = measured(model, tmp_path, [{"in0": x}])["a"].absmax
-    equalized, _, groups = equalize(model, measured(model, tmp_path, [{"in0": x}]))
-    after = measured(equalized, tmp_path, [{"in0": x}])["a"].absmax
-    assert groups[0].power == 1
+    rewritten = equalize(model, measured(model, tmp_path, [{"in0": x}]))
+    after = measured(rewritten.model, tmp_path, [{"in0": x}])["a"].absmax
+    assert rewritten.groups[0].power == 1
     np.testing.assert_allclose(after, np.minimum(before.max(), before * LARGEST_FACTOR), rtol=1e-4)
 
 
@@ -357,11 +363,11 @@ def test_weights_that_would_suffer_hold_it_back() -> None:
     two = ChannelRanges(
         np.array([-1.0, -0.1]), np.array([1.0, 0.1]), np.zeros(2), np.array([1e-6, 1.0]), np.zeros(2), np.zeros(2)
     )
-    assert equalize(model, {"in0": one, "a": two})[2] == []
+    assert equalize(model, {"in0": one, "a": two}).groups == ()
     # With weights the other way round there is much to gain.
     last.weights["weight_data"] = Weight.tagged_float32("weight_data", [1e-3, 1.0])
     two = ChannelRanges(two.min, two.max, two.mean, np.array([1.0, 1e-4]), two.spread, two.zeros)
-    (group,) = equalize(model, {"in0": one, "a": two})[2]
+    (group,) = equalize(model, {"in0": one, "a": two}).groups
     assert group.gain > 10
 
 
@@ -376,7 +382,10 @@ def test_what_varies_from_image_to_image_is_multiplied_less() -> None:
     one = ChannelRanges(-ones[:1], ones[:1], zeros[:1], ones[:1], zeros[:1], zeros[:1])
     absmax, spread = np.array([4.0, 1.0, 1.0, 0.1]), np.array([1.0, 0.0, 0.5, 0.0])
     blob = ChannelRanges(-absmax, absmax, zeros, absmax**2 / 20, spread, zeros)
-    _, ranges, (group,) = equalize(model, {"in0": one, "a": blob})
+    before = {"in0": one, "a": blob}
+    rewritten = equalize(model, before)
+    (group,) = rewritten.groups
+    ranges = stored_ranges(before, rewritten.storage)
     assert group.power == 1
     np.testing.assert_allclose(ranges["a"].absmax / absmax, [1, 4, 4 / 2, LARGEST_FACTOR])
 
@@ -397,7 +406,9 @@ def test_channels_without_a_range(kind: str, tmp_path: Path) -> None:
         "bias_data": Weight.raw("bias_data", bias),
     }
     floats = run_model(model, tmp_path, {"in0": x})
-    equalized, ranges, _ = equalize(model, measured(model, tmp_path, [{"in0": x}]))
+    before = measured(model, tmp_path, [{"in0": x}])
+    rewritten = equalize(model, before)
+    equalized, ranges = rewritten.model, stored_ranges(before, rewritten.storage)
     equalized.check_finite()
     assert_same_outputs(run_model(equalized, tmp_path, {"in0": x}), floats, ["out"])
     assert_same_ranges(ranges, measured(equalized, tmp_path, [{"in0": x}]))

@@ -35,12 +35,12 @@ def assert_same(found: dict[str, Array], expected: dict[str, Array]) -> None:
 
 
 def check_outputs(model: Model, fused: Model, folder: Path, x: dict[str, Array]) -> None:
-    """The outputs have their names and values, and the new model survives being written and read."""
+    """Outputs have their names, all blobs that are left their values, and the new model is read as it was written."""
     assert (fused.inputs, sorted(fused.outputs)) == (model.inputs, sorted(model.outputs))
-    expected, found = (run_model(one, folder, x, model.outputs) for one in (model, fused))
+    expected, found = (run_model(one, folder, x) for one in (model, fused))
     again = load_model(folder / "model.param", folder / "model.bin")
     assert (again.param_text(), again.bin_bytes()) == (fused.param_text(), fused.bin_bytes())
-    assert_same(found, expected)
+    assert_same(found, {blob: expected[blob] for blob in found.keys() & expected.keys()})
 
 
 def numbers(rng: Rng, count: int) -> np.ndarray:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from channels import assert_same_outputs, assert_same_ranges, measured, uneven
+from channels import assert_same_outputs, assert_same_ranges, assert_stored, measured, uneven
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_models import Array, convolution, inner_product, model_of, plain, run_model
@@ -25,6 +25,7 @@ from pyncnnq.layerwise.bias_correction import correct_biases
 from pyncnnq.model import Layer, Model, Params, Weight
 from pyncnnq.rewrites.centring import centre
 from pyncnnq.rewrites.equalization import equalize
+from pyncnnq.rewrites.rewritten import Rewritten, composed, stored_ranges
 from pyncnnq.rewrites.scale_layers import insert_scales, remove_idle
 from pyncnnq.runtime.pool import WorkerPool
 from pyncnnq.statistics.observe import observe_samples
@@ -121,18 +122,23 @@ def graphs(draw: st.DrawFn) -> tuple[Model, list[dict[str, Array]]]:
 @given(graphs(), st.booleans())
 def test_random_graphs_keep_their_outputs(graph: tuple[Model, list[dict[str, Array]]], scale_layers: bool) -> None:
     original, images = graph
-    model, inserted = insert_scales(original) if scale_layers else (original, [])
+    inserted = insert_scales(original) if scale_layers else Rewritten(original, (), {})
+    model = inserted.model
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        floats = run_model(original, folder, images[0])
-        centred, shifted, _ = centre(model, measured(model, folder, images))
-        assert_same_ranges(shifted, measured(centred, folder, images))
-        equalized, ranges, _ = equalize(centred, shifted)
-        assert_same_outputs(run_model(equalized, folder, images[0]), floats, model.outputs)
-        assert_same_ranges(ranges, measured(equalized, folder, images))
-        equalized, _ = remove_idle(equalized, inserted)
-        assert_same_outputs(run_model(equalized, folder, images[0]), floats, model.outputs)
-    equalized.check_finite()
+        floats = run_model(model, folder, images[0])
+        assert_stored(floats, run_model(original, folder, images[0]), {})
+        before = measured(model, folder, images)
+        centred = centre(model, before)
+        shifted = stored_ranges(before, centred.storage)
+        assert_same_ranges(shifted, measured(centred.model, folder, images))
+        equalized = equalize(centred.model, shifted)
+        storage = composed(centred.storage, equalized.storage)
+        assert_stored(run_model(equalized.model, folder, images[0]), floats, storage)
+        assert_same_ranges(stored_ranges(before, storage), measured(equalized.model, folder, images))
+        kept = remove_idle(equalized.model, inserted.changed).model
+        assert_same_outputs(run_model(kept, folder, images[0]), floats, model.outputs)
+    kept.check_finite()
 
 
 def real_model(shared: Path, name: str) -> tuple[Model, dict[str, Any], InputOptions]:
@@ -173,21 +179,26 @@ def test_real_models_keep_their_outputs(
 ) -> None:
     model, _, options = real_model(shared, name)
     data = photographs(model, shared / "data" / ("cifar10" if "cifar10" in name else "imagenet") / "calib", options, 4)
-    centred, shifted, names = centre(model, measure(model, data))
-    equalized, ranges, groups = equalize(centred, shifted)
-    assert len(names) >= centred_blobs
-    assert len(groups) >= equalized_groups
-    assert_same_ranges(ranges, measure(reloaded(equalized, tmp_path, "equalized"), data))
+    before = measure(model, data)
+    centred = centre(model, before)
+    equalized = equalize(centred.model, stored_ranges(before, centred.storage))
+    assert len(centred.changed) >= centred_blobs
+    assert len(equalized.groups) >= equalized_groups
+    storage = composed(centred.storage, equalized.storage)
+    assert_same_ranges(stored_ranges(before, storage), measure(reloaded(equalized.model, tmp_path, "equalized"), data))
     x = np.array(load_sample(data.samples[0][0], data.inputs[0]))
-    floats, found = (run_model(one, tmp_path, {model.inputs[0]: x}, model.outputs) for one in (model, equalized))
+    floats, found = (run_model(one, tmp_path, {model.inputs[0]: x}) for one in (model, equalized.model))
+    assert_stored(found, floats, storage)
     assert_same_outputs(found, floats, model.outputs)
 
 
 def test_a_real_model_gains(shared: Path, tmp_path: Path) -> None:
     model, facts, options = real_model(shared, "nanodet_m")
     data = photographs(model, shared / "data/imagenet/calib", options, 48)
-    centred, shifted, _ = centre(model, measure(model, data))
-    equalized = reloaded(equalize(centred, shifted)[0], tmp_path, "equalized")
+    ranges = measure(model, data)
+    centred = centre(model, ranges)
+    rewritten = equalize(centred.model, stored_ranges(ranges, centred.storage))
+    equalized = reloaded(rewritten.model, tmp_path, "equalized")
     files: list[tuple[Path, Path]] = [(shared / "models/nanodet_m.param", shared / "models/nanodet_m.bin")]
     for index, one in enumerate((model, equalized)):
         files.append(int8_files(one, data, tmp_path, f"int8_{index}"))
@@ -216,7 +227,8 @@ def test_names_and_groups_are_the_same_for_any_number_of_workers(shared: Path) -
     for workers in (1, 2):
         with WorkerPool(workers) as pool:
             ranges = channel_ranges(model, data.samples, data.inputs, pool)
-        centred, shifted, names = centre(model, ranges)
-        equalized, _, groups = equalize(centred, shifted)
-        found.append((names, groups, equalized.param_text(), equalized.bin_bytes()))
+        centred = centre(model, ranges)
+        equalized = equalize(centred.model, stored_ranges(ranges, centred.storage))
+        files = equalized.model.param_text(), equalized.model.bin_bytes()
+        found.append((centred.changed, equalized.groups, *files))
     assert found[0] == found[1]

@@ -1,4 +1,4 @@
-"""Scale layers behind activations that bend: the same outputs in float, fewer errors in int8, and none that does
+"""Scale layers behind non-linear activations: the same outputs in float, fewer errors in int8, and none that does
 nothing."""
 
 from __future__ import annotations
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from channels import assert_same_outputs, measured
+from channels import assert_same_outputs, assert_stored, measured
 from numpy.typing import NDArray
 from small_models import Array, absmax_table, convolution, inner_product, model_of, plain, run_model, sqnr
 
@@ -15,6 +15,7 @@ from pyncnnq import quantize
 from pyncnnq.model import Layer, Model, Weight
 from pyncnnq.rewrites.centring import centre
 from pyncnnq.rewrites.equalization import equalize
+from pyncnnq.rewrites.rewritten import Rewritten, composed, stored_ranges
 from pyncnnq.rewrites.scale_layers import insert_scales, remove_idle
 
 SEPARATE = [
@@ -34,7 +35,7 @@ def images(count: int = 4) -> list[dict[str, Array]]:
     return [{"in0": rng.normal(0, 2, (3, 12, 12)).astype(np.float32)} for _ in range(count)]
 
 
-def bending(kind: str = "Swish", text: str = "", *, fused: str = "", pad: int = 0) -> Model:
+def non_linear(kind: str = "Swish", text: str = "", *, fused: str = "", pad: int = 0) -> Model:
     """A convolution with channels of very different ranges, an activation, and a convolution that makes them alike
     again."""
     rng = np.random.default_rng(1)
@@ -52,10 +53,18 @@ def multiplied(layer: Layer, factors: NDArray[np.float64]) -> Weight:
     return Weight.tagged_float32("weight_data", weights * factors)
 
 
-def rewritten(model: Model, folder: Path) -> tuple[Model, list[str]]:
-    model, inserted = insert_scales(model)
-    model, ranges, _ = centre(model, measured(model, folder, images()))
-    return remove_idle(equalize(model, ranges)[0], inserted)
+def rewritten(model: Model, folder: Path) -> Rewritten:
+    inserted = insert_scales(model)
+    ranges = measured(inserted.model, folder, images())
+    centred = centre(inserted.model, ranges)
+    equalized = equalize(centred.model, stored_ranges(ranges, centred.storage))
+    storage = composed(centred.storage, equalized.storage)
+    kept = remove_idle(equalized.model, inserted.changed)
+    return Rewritten(kept.model, kept.changed, {blob: storage[blob] for blob in storage if _has(model, blob)})
+
+
+def _has(model: Model, blob: str) -> bool:
+    return model.graph().producer(blob) is not None
 
 
 def int8_ratio(model: Model, folder: Path, expected: Array) -> float:
@@ -70,21 +79,24 @@ def int8_ratio(model: Model, folder: Path, expected: Array) -> float:
 @pytest.mark.parametrize("model", [(kind, text, "") for kind, text in SEPARATE] + [("", "", fused) for fused in FUSED])
 def test_outputs_stay_as_they_are(tmp_path: Path, model: tuple[str, str, str], pad: int) -> None:
     kind, text, fused = model
-    original = bending(kind, text, fused=fused, pad=pad)
-    new, names = rewritten(original, tmp_path)
-    assert names == ["first_scale" if fused else "act_scale"] or (
+    original = non_linear(kind, text, fused=fused, pad=pad)
+    new = rewritten(original, tmp_path)
+    assert list(new.changed) == ["first_scale" if fused else "act_scale"] or (
         kind == "TanH" and pad
     )  # all of its channels are of one range
-    found, expected = (run_model(one, tmp_path, images()[0], original.outputs) for one in (new, original))
+    found, expected = (run_model(one, tmp_path, images()[0]) for one in (new.model, original))
+    assert_stored(found, expected, new.storage)
     assert_same_outputs(found, expected, original.outputs)
 
 
 @pytest.mark.parametrize(("kind", "text"), SEPARATE[:3])
 def test_int8_gains(tmp_path: Path, kind: str, text: str) -> None:
-    model = bending(kind, text)
+    model = non_linear(kind, text)
     expected = run_model(model, tmp_path, images()[0], model.outputs)[model.outputs[0]]
-    without, _ = equalize(*centre(model, measured(model, tmp_path, images()))[:2])[::2]
-    before, after = (int8_ratio(one, tmp_path, expected) for one in (without, rewritten(model, tmp_path)[0]))
+    ranges = measured(model, tmp_path, images())
+    centred = centre(model, ranges)
+    without = equalize(centred.model, stored_ranges(ranges, centred.storage)).model
+    before, after = (int8_ratio(one, tmp_path, expected) for one in (without, rewritten(model, tmp_path).model))
     assert after > before + 3, (before, after)
 
 
@@ -100,46 +112,46 @@ def test_those_without_use_are_removed_again(tmp_path: Path) -> None:
         plain("Swish", "act", "conv"),
         plain("BinaryOp", "out", "act", "gate", text=" 0=2"),
     )
-    inserted, names = insert_scales(model)
-    assert names == ["act_scale"]
-    assert len(inserted.layers) == len(model.layers) + 1
-    new, names = rewritten(model, tmp_path)
-    assert names == []
-    assert new.param_text() == model.param_text()
+    inserted = insert_scales(model)
+    assert inserted.changed == ("act_scale",)
+    assert len(inserted.model.layers) == len(model.layers) + 1
+    new = rewritten(model, tmp_path)
+    assert new.changed == ()
+    assert new.model.param_text() == model.param_text()
     last = model_of(conv, plain("Swish", "act", "conv"))
-    assert insert_scales(last)[1] == []
+    assert insert_scales(last).changed == ()
 
 
 def test_where_the_number_of_channels_is_not_known_there_is_none() -> None:
     rng = np.random.default_rng(1)
-    assert insert_scales(model_of(plain("Swish", "act", "in0"), convolution(rng, "conv", "act", 3, 8, 3)))[1] == []
+    assert insert_scales(model_of(plain("Swish", "act", "in0"), convolution(rng, "conv", "act", 3, 8, 3))).changed == ()
     rows = [
         plain("Reshape", "rows", "in0", text=" 0=12 1=36"),
         inner_product(rng, "fc", "rows", 12, 8),
         plain("GELU", "act", "fc"),
     ]
     assert (
-        insert_scales(model_of(*rows, inner_product(rng, "out", "act", 8, 4)))[1] == []
+        insert_scales(model_of(*rows, inner_product(rng, "out", "act", 8, 4))).changed == ()
     )  # of a matrix a Scale counts rows
 
 
 def test_names_that_are_taken() -> None:
-    model = bending()
+    model = non_linear()
     model.layers[-1].name = "act_scale"
     model.layers[1].tops, model.layers[2].bottoms = ["act_bent"], ["act_bent"]
-    new, names = insert_scales(model)
-    assert names == ["act_scale_"]
-    assert [layer.tops for layer in new.layers] == [["in0"], ["act_bent"], ["act_bent_"], ["act"], ["second"]]
+    new = insert_scales(model)
+    assert new.changed == ("act_scale_",)
+    assert [layer.tops for layer in new.model.layers] == [["in0"], ["act_bent"], ["act_bent_"], ["act"], ["second"]]
 
 
 def test_behind_a_relu6_there_is_none() -> None:
-    assert insert_scales(bending(fused=" 9=3 -23310=2,0.0,6.0"))[1] == []
-    assert insert_scales(bending(fused=" 9=1"))[1] == []
-    assert insert_scales(bending("ReLU"))[1] == []
+    assert insert_scales(non_linear(fused=" 9=3 -23310=2,0.0,6.0")).changed == ()
+    assert insert_scales(non_linear(fused=" 9=1")).changed == ()
+    assert insert_scales(non_linear("ReLU")).changed == ()
 
 
 def test_a_model_is_left_as_it_is() -> None:
-    model = bending()
+    model = non_linear()
     text, layers = model.param_text(), list[Layer](model.layers)
     insert_scales(model)
     assert (model.param_text(), model.layers) == (text, layers)

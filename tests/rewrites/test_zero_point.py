@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from channels import assert_stored
 from small_models import Array, absmax_table, convolution, inner_product, model_of, plain, run_model, run_ncnn, sqnr
 
 from pyncnnq import Table, calibrate, collect, load_model, quantize
@@ -349,12 +350,15 @@ def test_int8_gains_and_float_stays(tmp_path: Path, case: str) -> None:
     x = image(rng)
     model, table = calibrated(build(rng), tmp_path, x)
     before = (model.param_text(), model.bin_bytes(), table.text())
-    folded, adjusted, names = fold_zero_points(model, table)
+    rewritten = fold_zero_points(model, table)
+    folded, adjusted, names = rewritten.model, rewritten.table, list(rewritten.changed)
     assert (model.param_text(), model.bin_bytes(), table.text()) == before
     assert names == blobs
     outputs = model.outputs
     floats = run_model(model, tmp_path, {"in0": x}, outputs)
     shifted = run_model(folded, tmp_path, {"in0": x})
+    assert_stored(shifted, run_model(model, tmp_path, {"in0": x}), rewritten.storage)
+    assert list(rewritten.storage) == blobs
     for blob in outputs:
         np.testing.assert_allclose(
             shifted[blob], floats[blob], rtol=1e-5, atol=1e-5 * np.abs(floats[blob]).max(), err_msg=blob
@@ -510,7 +514,8 @@ def test_what_cannot_be_folded_is_left_alone(tmp_path: Path, case: str) -> None:
 
 
 def assert_left_alone(model: Model, table: Table) -> None:
-    folded, adjusted, names = fold_zero_points(model, table)
+    rewritten = fold_zero_points(model, table)
+    folded, adjusted, names = rewritten.model, rewritten.table, list(rewritten.changed)
     assert names == []
     assert (folded.param_text(), folded.bin_bytes(), adjusted.text()) == (
         model.param_text(),
@@ -533,7 +538,8 @@ def test_a_reader_that_stays_in_float_reads_it_shifted(tmp_path: Path, row: str,
     model, table = calibrated(layers, tmp_path, x)
     del table[row]
     model.layer("b").weights["weight_data"] = thirds(16 * 8 * 9)
-    folded, adjusted, names = fold_zero_points(model, table)
+    rewritten = fold_zero_points(model, table)
+    folded, adjusted, names = rewritten.model, rewritten.table, list(rewritten.changed)
     assert names == ["first", "first_0", "first_1"]
     assert row not in adjusted
     expected, without, with_ = (
@@ -558,7 +564,8 @@ def test_a_producer_in_float_does_not(tmp_path: Path) -> None:
     model, table = calibrated([first(rng), convolution(rng, "out", "first", 16, 8, 3, text=" 4=1")], tmp_path, x)
     del table["first"]
     del table["first_param_0"]
-    folded, adjusted, names = fold_zero_points(model, table)
+    rewritten = fold_zero_points(model, table)
+    folded, adjusted, names = rewritten.model, rewritten.table, list(rewritten.changed)
     assert names == ["first"]
     expected, without, with_ = (
         run_model(one, tmp_path, {"in0": x})["out"]
@@ -571,9 +578,9 @@ def test_only_those_that_may_read_shifted_blobs_do(tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
     layers = [first(rng), convolution(rng, "a", "first", 16, 8, text=" 9=1"), convolution(rng, "b", "a", 8, 8)]
     model, table = calibrated(layers, tmp_path, image(rng))
-    assert fold_zero_points(model, table)[2] == ["first", "a"]
-    assert fold_zero_points(model, table, ["first", "b"])[2] == ["a"]
-    assert fold_zero_points(model, table, [])[2] == []
+    assert list(fold_zero_points(model, table).changed) == ["first", "a"]
+    assert list(fold_zero_points(model, table, ["first", "b"]).changed) == ["a"]
+    assert list(fold_zero_points(model, table, []).changed) == []
 
 
 def test_siblings_with_different_scales_prevent_it(tmp_path: Path) -> None:
@@ -590,7 +597,8 @@ def test_no_reader_gets_coarser_steps(tmp_path: Path, ratio: float, folds: bool)
     rng = np.random.default_rng(3)
     model, table = calibrated(build(rng), tmp_path, image(rng))
     table["a"] = ratio * table["b"]
-    _, adjusted, names = fold_zero_points(model, table)
+    rewritten = fold_zero_points(model, table)
+    adjusted, names = rewritten.table, list(rewritten.changed)
     assert names == (blobs if folds else [])
     if folds:
         # The larger of the thresholds counts for both, and twice as many steps are below it.
@@ -608,7 +616,7 @@ def test_a_blob_that_is_read_twice_without_a_split_is_not_shifted_for_one(tmp_pa
         *(convolution(rng, f"{blob}_out", blob, 16, 8) for blob in ("b", "relu")),
     ]
     model, table = calibrated(layers, tmp_path, image(rng))
-    assert "relu" in fold_zero_points(model, table)[2]
+    assert "relu" in fold_zero_points(model, table).changed
     model.layers.append(plain("Sigmoid", "last", shared))
     assert_left_alone(model, table)
 
@@ -639,7 +647,8 @@ def test_float_outputs_differ_by_the_rounding_of_weights(tmp_path: Path) -> None
     model = model_of(first(rng), convolution(rng, "out", "first", 16, 8, 3, text=" 4=1"))
     floats = run_model(model, tmp_path, {"in0": x})
     table = absmax_table(model, floats)
-    folded, _, _ = fold_zero_points(model, table)
+    rewritten = fold_zero_points(model, table)
+    folded = rewritten.model
     weights = model.layer("out").weights["weight_data"].float32().reshape(8, -1)
     scales = table["out_param_0"]
     errors = (quantize_rows(weights, scales) / scales[:, None] - weights).sum(axis=1)
@@ -656,7 +665,8 @@ def test_what_a_folded_chain_looks_like() -> None:
     ]
     table = Table()
     table["a_param_0"], table["a"], table["b_param_0"], table["b"] = [127, 254], 1, 127 / 4, 127 / 4
-    folded, adjusted, _ = fold_zero_points(model_of(*layers, shape=(1, 4, 4)), table)
+    rewritten = fold_zero_points(model_of(*layers, shape=(1, 4, 4)), table)
+    folded, adjusted = rewritten.model, rewritten.table
     a, b = folded.layer("a"), folded.layer("b")
     assert a.params.text().split() == ["0=2", "1=1", "6=2", "9=3", "-23310=2,-4.0,2.0", "5=1"]
     assert a.weights["weight_data"].format == "float16"
@@ -686,7 +696,8 @@ def test_sums_that_could_overflow_with_a_zero_point_are_not_for_winograd(tmp_pat
     x[:, 3:6, 3:6] = weights[0] > 0
     expected = run_model(model, tmp_path, {"in0": x})
     table = absmax_table(model, expected)
-    folded, adjusted, _ = fold_zero_points(model, table)
+    rewritten = fold_zero_points(model, table)
+    folded, adjusted = rewritten.model, rewritten.table
     overflowing = folded.copy()
     assert forbid_where_sums_overflow(model.copy(), table) == []
     assert forbid_where_sums_overflow(folded, adjusted) == ["out"]
@@ -706,7 +717,8 @@ def test_rows_of_zeros(tmp_path: Path) -> None:
     model.layer("out").weights["weight_data"] = Weight.tagged_float32("weight_data", weights)
     table["out_param_0"] = [np.inf, np.nan, 0, *table["out_param_0"][3:]]
     expected = run_model(model, tmp_path, {"in0": x})["out"]
-    folded, adjusted, names = fold_zero_points(model, table)
+    rewritten = fold_zero_points(model, table)
+    folded, adjusted, names = rewritten.model, rewritten.table, list(rewritten.changed)
     assert names == ["first"]
     assert sqnr(expected, run_model(quantize(folded, adjusted), tmp_path, {"in0": x})["out"]) > 40
 
@@ -737,7 +749,8 @@ def test_a_real_model_gains(shared: Path, tmp_path: Path) -> None:
     options = InputOptions(None, size, mean, norm, inputs["pixel"], resize)
     statistics = collect(model, shared / "data/imagenet/calib", options=options, samples=8)
     table = calibrate(model, statistics, method="minmax", weight_bits="proven").table
-    folded, adjusted, names = fold_zero_points(model, table)
+    rewritten = fold_zero_points(model, table)
+    folded, adjusted, names = rewritten.model, rewritten.table, list(rewritten.changed)
     assert len(names) > 40
     preprocessing = Preprocessing(size, mean, norm, inputs["pixel"], resize)
     images = [

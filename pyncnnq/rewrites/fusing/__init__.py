@@ -1,4 +1,4 @@
-"""Models that no one optimised yet: layers fused that ncnn computes as one, as ncnn's tool ncnnoptimize does."""
+"""Layers fused that ncnn computes as one, as ncnn's tool ncnnoptimize does: for models that were not optimized yet."""
 
 from pyncnnq.rewrites.fusing.fuse import Fused, fuse
 

@@ -1,5 +1,4 @@
-"""Fusing for a run on data: the fused model in files for ncnn, and proof by a few samples that its outputs are those of
-the model."""
+"""Fusing for a run on data: the fused model in files for ncnn, and proof by a few samples that its outputs stay."""
 
 from __future__ import annotations
 
@@ -15,23 +14,26 @@ from pyncnnq.runtime.pool import WorkerPool
 
 SAMPLES = 2
 LEAST_RATIO = 60.0
-"""In dB.  Rounding leaves 100 and more in real networks (docs/quantize.md), less where a BatchNorm enlarges a channel
-that hardly moves."""
+"""The least signal-to-noise ratio of fused outputs, in dB.
+
+Rounding leaves 100 and more in real networks (docs/quantize.md), less where a BatchNorm enlarges a channel that hardly
+moves.
+"""
 
 
 def fuse_for(model: Model, data: CalibrationData, folder: Path) -> Fused:
-    """Fuse a model, save it if it is another then, and make sure that its outputs in stock ncnn are those of the model.
+    """Fuse a model, save the fused model, and make sure that its outputs in stock ncnn are those of the model.
 
-    The first samples prove it, if they can be read.
+    The first samples prove it, if they can be read.  A model without layers to fuse is left as it is.
 
     Args:
         model: the float model, as read from its files.
-        data: samples and how they become its inputs.
-        folder: a folder that is there as long as the fused model is used.
+        data: samples, and how they become the model's inputs.
+        folder: where to save; it must last as long as the fused model is used.
 
     Raises:
         ModelError: see `fuse`.
-        PyncnnqError: the outputs differ, or ncnn cannot run the model.
+        PyncnnqError: the outputs differ by more than rounding, or ncnn cannot run the model.
     """
     fused = fuse(model)
     if fused.changes:
@@ -42,13 +44,12 @@ def fuse_for(model: Model, data: CalibrationData, folder: Path) -> Fused:
                 likeness = compare_outputs(
                     [model.files, fused.model.files], data.samples[:SAMPLES], inputs, model.outputs, pool
                 )
-        except InputError:  # of data: whoever reads all of it says what is wrong with it
+        except InputError:  # the pass that reads all samples says what is wrong
             return fused
         for output, ratio in zip(model.outputs, likeness.ratios[0], strict=True):
             if not ratio >= LEAST_RATIO:
                 raise PyncnnqError(
-                    f"{model.param_path}: fusing its layers changed the output {output} ({ratio:.0f} dB of what "
-                    "it was); "
-                    "give --no-fuse, and please report the model"
+                    f"{model.param_path}: fusing its layers changed the output {output} ({ratio:.0f} dB of what it "
+                    "was); give `fuse=False`, and please report the model"
                 )
     return fused

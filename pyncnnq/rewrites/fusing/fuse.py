@@ -10,16 +10,14 @@ import numpy as np
 from pyncnnq.errors import ModelError
 from pyncnnq.model import Layer, Model, dimensions
 from pyncnnq.model.checks import require_sound_float
+from pyncnnq.model.ops import BatchNorm, BinaryOp, Dropout, InnerProduct, Linear, MemoryData, Scale, Split
 from pyncnnq.model.params import FLOAT_LIMIT
-from pyncnnq.rewrites.fusing.activations import as_activation, set_activation
 from pyncnnq.rewrites.fusing.affine import Affine, as_affine, as_operation
 from pyncnnq.rewrites.fusing.borders import border, widen_border
-from pyncnnq.rewrites.linear import multiply_and_add, outputs_of, turn_into_scale
+from pyncnnq.rewrites.linear import multiply_and_add, outputs_of, takes_affine, turn_into_scale
 
-_MULTIPLY = 2  # op_type of a BinaryOp (src/layer/binaryop.h)
 _GATED = {"Sigmoid": "Swish", "HardSigmoid": "HardSwish"}
-"""What computes x * gate(x), with the parameters of the gate."""
-_WEIGHTED = ("Convolution", "ConvolutionDepthWise", "InnerProduct", "Deconvolution", "DeconvolutionDepthWise")
+"""The layer that computes x * gate(x), with the parameters of the gate."""
 
 
 @dataclass(frozen=True)
@@ -27,10 +25,11 @@ class Fused:
     """A model with fewer layers that computes the same.
 
     Attributes:
-        model: it; the very model that was given if nothing could be fused.
-        changes: what became of the layers that it no longer has, in words, by their names in model order.
-        reweighted: the layers whose weights or biases took in a factor or an offset; scales of the weights that they
-            had do not fit them.
+        model: the fused model; the very model that was given if nothing could be fused.  All blobs that are left have
+            the values that they had.
+        changes: what became of the layers that the fused model no longer has, in words, by their names in model order.
+        reweighted: the names of the layers whose weights or biases took in a factor or an offset: weight scales from
+            before do not fit them.
     """
 
     model: Model
@@ -81,7 +80,12 @@ def fuse(model: Model) -> Fused:
 
 
 class _Fusion:
-    """Visits layers in model order; of those that it has visited, `changes` has the ones that are to go."""
+    """A walk over the layers of a model, in their order.
+
+    Attributes:
+        changes: the layers to remove, and what becomes of each.
+        reweighted: the layers whose weights or biases changed.
+    """
 
     def __init__(self, model: Model) -> None:
         self.changes: dict[str, str] = {}
@@ -91,12 +95,12 @@ class _Fusion:
         self._dims = dimensions(model.layers)
 
     def visit(self, layer: Layer) -> None:
-        """Fuse the layer into those before it, or a Padding before it into the layer."""
+        """Fuse a layer into the layers before it, or a Padding before it into the layer."""
         if not layer.bottoms:
             return
         writers = [self._only_for(bottom) for bottom in layer.bottoms]
         before = writers[0]
-        if len(writers) == 2 and layer.type == "BinaryOp":
+        if len(writers) == 2 and isinstance(layer.op, BinaryOp):
             if self._fuse_gate(layer, writers):
                 self.visit(layer)  # a HardSwish may be the activation of the layer before it
                 return
@@ -112,17 +116,18 @@ class _Fusion:
                 self._replace(layer, before, "removed, it does nothing")
         elif (affine := as_affine(layer)) is not None:
             self._fuse_affine(layer, before, affine)
-        elif (activation := as_activation(layer)) is not None and _is_linear(before):
-            set_activation(before, *activation)
+        elif (activation := layer.op.as_activation()) and activation.is_fusible and takes_affine(before):
+            before.as_op(Linear).activation = activation
             self._replace(layer, before, f"now the activation of {before.name}")
 
     def _only_for(self, blob: str) -> Layer | None:
-        """The layer that writes a blob that is read once."""
+        """Return the layer that writes a blob; None if the blob is read more than once."""
         return self._writers[blob] if self._readers[blob] == 1 else None
 
     def _fuse_operation(self, layer: Layer, writers: list[Layer | None]) -> None:
+        """Fuse the addition or product of a blob and a MemoryData into the layer that writes the blob."""
         for before, data in (writers, reversed(writers)):
-            if before is not None and data is not None and data.type == "MemoryData":
+            if before is not None and data is not None and isinstance(data.op, MemoryData):
                 affine = as_operation(layer, data)
                 if affine is not None and self._take_in(before, affine):
                     layer.bottoms = [bottom for bottom in layer.bottoms if bottom in before.tops]
@@ -131,8 +136,8 @@ class _Fusion:
                     return
 
     def _fuse_gate(self, layer: Layer, writers: list[Layer | None]) -> bool:
-        """Turn the product of a blob with its own Sigmoid or HardSigmoid into one layer; whether it was one."""
-        if layer.params.get_int(0, 0) != _MULTIPLY:
+        """Turn the product of a blob with its own Sigmoid or HardSigmoid into one layer; return whether it was one."""
+        if not (isinstance(layer.op, BinaryOp) and layer.op.is_multiplication):
             return False
         for gate, blob in zip(writers, reversed(layer.bottoms), strict=True):
             if gate is None or gate.type not in _GATED or self._root(gate.bottoms[0]) != self._root(blob):
@@ -144,10 +149,10 @@ class _Fusion:
         return False
 
     def _without_copy(self, blob: str, unread: str) -> str:
-        """What to read in place of a blob, now that a copy of it, or one reader of it, is gone."""
+        """Return the blob to read in place of a blob, now that a copy or a reader of it is gone."""
         self._readers[unread] -= 1
         split = self._writers[unread]
-        if unread == blob or split.type != "Split":
+        if unread == blob or not isinstance(split.op, Split):
             return blob
         split.tops.remove(unread)
         if split.tops != [blob]:
@@ -156,15 +161,16 @@ class _Fusion:
         return split.bottoms[0]
 
     def _root(self, blob: str) -> str:
-        """The blob that this one is a copy of."""
-        while self._writers[blob].type == "Split":
+        """Return the blob that a blob is a copy of."""
+        while isinstance(self._writers[blob].op, Split):
             blob = self._writers[blob].bottoms[0]
         return blob
 
     def _fuse_affine(self, layer: Layer, before: Layer, affine: Affine) -> None:
+        """Fuse a layer that computes an affine function into the layer before it."""
         if self._take_in(before, affine):
             self._replace(layer, before, f"now part of the weights of {before.name}")
-        elif {layer.type, before.type} <= {"BatchNorm", "Scale"}:
+        elif isinstance(layer.op, (BatchNorm, Scale)) and isinstance(before.op, (BatchNorm, Scale)):
             first = as_affine(before)
             if first is None or first.factor.size != affine.factor.size:
                 return
@@ -174,11 +180,11 @@ class _Fusion:
                 self._replace(layer, before, f"now part of the Scale {before.name}")
 
     def _take_in(self, before: Layer, affine: Affine) -> bool:
-        """Let a layer with weights, and without activation, multiply and add too; whether it can."""
-        if not _is_linear(before) or affine.factor.size not in (1, outputs_of(before)):
+        """Let a layer with weights and without activation multiply and add too; return whether it can."""
+        if not takes_affine(before) or affine.factor.size not in (1, outputs_of(before)):
             return False
         dims = self._dims.get(before.tops[0])
-        possible = {dims} if dims else {1, 2 if before.type == "InnerProduct" else 3}
+        possible = {dims} if dims else {1, 2 if isinstance(before.op, InnerProduct) else 3}
         if not possible.issubset(affine.dims):
             return False
         if not multiply_and_add(before, affine.factor, affine.offset):
@@ -187,22 +193,15 @@ class _Fusion:
         return True
 
     def _replace(self, layer: Layer, before: Layer, words: str) -> None:
-        """Let the layer before write what the layer wrote."""
+        """Let the layer before a layer write the blob that the layer wrote, and note what becomes of the layer."""
         (bottom,), (top,) = layer.bottoms, layer.tops
         before.tops[before.tops.index(bottom)] = top
         self._writers[top] = before
         self.changes[layer.name] = f"{layer.type}: {words}"
 
 
-def _is_linear(layer: Layer) -> bool:
-    """Whether it has weights of its own and no activation."""
-    if layer.type not in _WEIGHTED or "weight_data" not in layer.weights or layer.op.has_dynamic_weight:
-        return False
-    return layer.params.get_int(9, 0) == 0 and len(layer.bottoms) == 1
-
-
 def _does_nothing(layer: Layer) -> bool:
-    """Whether a layer with one input and one output copies it."""
-    if layer.type == "Dropout":
-        return layer.params.get_float(0, 1.0) == 1
-    return layer.type in ("Noop", "Split") or border(layer) == (0, 0, 0, 0)
+    """Return whether a layer with one input and one output copies it."""
+    if isinstance(layer.op, Dropout):
+        return layer.op.scale == 1
+    return layer.type == "Noop" or isinstance(layer.op, Split) or border(layer) == (0, 0, 0, 0)
