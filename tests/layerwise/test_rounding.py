@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,8 @@ from pyncnnq.layerwise.rounding import round_weights, samples_in_memory, window_
 from pyncnnq.layerwise.walker import Walker
 from pyncnnq.model import Layer, Model, Params
 from pyncnnq.optimization.draft import Draft
+from pyncnnq.optimization.source import Source
+from pyncnnq.quantization.options import QuantizeOptions
 from pyncnnq.quantization.quantizer import Quantizer
 from pyncnnq.runtime.pool import WorkerPool
 from pyncnnq.statistics.observe import Statistics, observe_samples
@@ -254,12 +257,12 @@ def rounded_draft(
     prepared: tuple[Model, CalibrationData, Statistics], *, workers: int = 2, folds: bool = True, refits: bool = False
 ) -> Draft:
     model, data, statistics = prepared
-    draft = Draft("minmax", (), model, calibrate(model, statistics, method="minmax", weight_bits="8"), folds=folds)
+    draft = Draft(Source(model), "minmax", calibrate(model, statistics, method="minmax", weight_bits="8"), folds=folds)
     with WorkerPool(workers) as pool:
         new, table = round_weights(
-            model, draft.table, draft.quantizers(), data.samples, data.inputs, pool, refits=refits
+            model, draft.table, draft.quantizers, data.samples, data.inputs, pool, refits=refits
         )
-    return draft.with_technique("rounding", model=new, calibration=draft.calibration.with_table(table))
+    return replace(draft, adjusted=new, calibration=draft.calibration.with_table(table))
 
 
 def error(prepared: tuple[Model, CalibrationData, Statistics], int8: Model, folder: Path) -> float:
@@ -299,7 +302,7 @@ def test_errors_of_weights_cancel_where_inputs_depend_on_each_other(tmp_path: Pa
     nearest = calibrate(prepared[0], prepared[2], method="minmax", weight_bits="8")
     corrected, _ = correct_biases(prepared[0], nearest.table, prepared[2])
     before = error(prepared, quantize(corrected, nearest.table), tmp_path)
-    after = error(prepared, rounded_draft(prepared, folds=False).finish({}).int8, tmp_path)
+    after = error(prepared, rounded_draft(prepared, folds=False).finish(QuantizeOptions()).int8, tmp_path)
     assert after > before + 6
 
 
@@ -311,8 +314,8 @@ def test_a_whole_network_does_not_get_worse(
     model, _, statistics = prepared
     calibration = calibrate(model, statistics, method="minmax", weight_bits="8")
     corrected, _ = correct_biases(model, calibration.table, statistics)
-    before = error(prepared, Draft("minmax", (), corrected, calibration, folds=folds).finish({}).int8, tmp_path)
-    after = error(prepared, rounded_draft(prepared, folds=folds).finish({}).int8, tmp_path)
+    before = error(prepared, Draft(Source(corrected), "minmax", calibration, folds=folds).finish(QuantizeOptions()).int8, tmp_path)
+    after = error(prepared, rounded_draft(prepared, folds=folds).finish(QuantizeOptions()).int8, tmp_path)
     assert after > max(before, 40)
 
 

@@ -33,7 +33,7 @@ FLOORS = {
 def test_the_best_is_at_least_as_good_as_a_table(cli: Cli, shared: Path, tmp_path: Path, name: str) -> None:
     folder = shared / "golden" / name
     model = (folder / "model.param", folder / "model.bin")
-    done = cli("quantize", *model, *data_arguments(folder, tmp_path), "-o", tmp_path / "net", "--gemm-scale", "absmax")
+    done = cli("quantize", *model, *data_arguments(folder, tmp_path), "-o", tmp_path / "net")
     assert done.returncode == 0, done.stderr
     told = json.loads((tmp_path / "net.json").read_text())
     assert told["chosen"] == told["tried"][0]
