@@ -228,7 +228,9 @@ def test_rounded_weights_need_the_fewest_layers(fewest: int) -> None:
         return made(len(layers), 30.5 if len(layers) >= fewest else 29)
 
     steps = tuple(Step(names[:count], 1 - count / 8, made(count, 23 + count).candidate) for count in range(8))
-    found = MixedPrecision(budget=Budget(min_sqnr=30), best=made(7, 30), steps=steps).round_weights(made(0, 24), round_with)
+    found = MixedPrecision(budget=Budget(min_sqnr=30), best=made(7, 30), steps=steps).round_weights(
+        made(0, 24), round_with
+    )
     assert found.in_float == names[:fewest]
     assert found.warnings == []
     assert len(rounded) == len(set(rounded)) <= 4
