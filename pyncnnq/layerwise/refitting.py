@@ -60,7 +60,7 @@ def refit_weights(weights: Floats, look: Callable[..., Moments | None]) -> tuple
 
 
 def _validated(weights: Floats, fit: Moments, validation: Moments) -> float | None:
-    """Return the damping whose solution of one part leaves the least error in the other; None if no change is better."""
+    """Return the damping whose solution of one part leaves the least error in the other; None if none is of use."""
     before, after = covariance(fit), covariance(validation)
     crosses = _crosses(fit)
     wanted = np.matmul(weights, _crosses(validation))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, asdict, dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -13,11 +13,14 @@ from pyncnnq.calibration.table import Table, weight_key
 from pyncnnq.calibration.winograd import forbid_where_sums_overflow
 from pyncnnq.model import Model
 from pyncnnq.model.quantizable import scaled_weights
+from pyncnnq.optimization.adapters import fold_asymmetric, fold_zero_points
 from pyncnnq.optimization.source import Source
 from pyncnnq.quantization import QuantizedModel, quantize
+from pyncnnq.quantization.manifest import Manifest
 from pyncnnq.quantization.options import QuantizeOptions
 from pyncnnq.quantization.quantizer import Quantizer
 from pyncnnq.rewrites import asymmetric, zero_point
+from pyncnnq.rewrites.rewritten import composed
 
 MIXED_PRECISION = "mixed precision"
 """The technique that leaves layers in float for the sake of accuracy."""
@@ -116,14 +119,19 @@ class Draft:
         if self.uncorrected is not None and self.spared:
             _restore(model, self.uncorrected.model, self.spared)
         folded: list[str] = []
+        storage = self.source.storage
         if self.folds:
-            model, table, folded = zero_point.fold_zero_points(model, table)
-            model, table, others = asymmetric.fold_asymmetric(model, table, self.source.extremes)
-            folded += others
+            for fold in (fold_zero_points, partial(fold_asymmetric, ranges=self.source.extremes)):
+                result = fold(model, table)
+                model, table, storage = result.model, result.table, composed(storage, result.storage)
+                folded += result.changed
         no_winograd = forbid_where_sums_overflow(model, table)
         int8 = quantize(model, table, **asdict(options.excluding(self.spared)))
         int8.summary = int8.summary.with_reasons(dict.fromkeys(self.spared, "for the sake of accuracy"))
-        return Finished(int8, model, self.calibration.with_table(table), folded=folded, no_winograd=no_winograd)
+        manifest = Manifest(techniques=self.techniques, blobs=storage, method=self.method)
+        return Finished(
+            int8, model, self.calibration.with_table(table), manifest=manifest, folded=folded, no_winograd=no_winograd
+        )
 
 
 @dataclass(frozen=True)
@@ -134,6 +142,7 @@ class Finished:
         int8: the int8 model.
         model, calibration: the float model and the table; ncnn2int8 makes this int8 model of them, but for masks of
             features.
+        manifest: what the int8 model holds.
         folded: the names of blobs that are stored with a zero point; if there are any, `model` is of no use in float.
         no_winograd: the names of layers that may not use winograd, in which some input would make a sum overflow.
     """
@@ -142,6 +151,7 @@ class Finished:
     model: Model
     calibration: Calibration
     _: KW_ONLY
+    manifest: Manifest
     folded: list[str] = field(default_factory=list)
     no_winograd: list[str] = field(default_factory=list)
 

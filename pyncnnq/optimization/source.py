@@ -8,13 +8,10 @@ from enum import Enum
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-
 from pyncnnq.model import Model
-from pyncnnq.quantization.storage import PLAIN, BlobStorage
-from pyncnnq.rewrites.rewritten import Rewritten
+from pyncnnq.quantization.storage import BlobStorage
+from pyncnnq.rewrites.rewritten import Rewritten, composed, stored_ranges
 from pyncnnq.statistics.observe import Statistics
-from pyncnnq.statistics.ranges import ChannelRanges
 
 
 class Need(Enum):
@@ -44,17 +41,15 @@ class Source:
     seen: Mapping[Need, Any] = field(default_factory=dict)
 
     def rewritten(self, technique: str, result: Rewritten) -> Source:
-        """Return the source after a technique; of what was seen, the ranges of channels can be told without a run."""
-        ranges = {
-            name: _as_stored(measured, result.storage.get(name, PLAIN))
-            for name, measured in self.seen.get(Need.CHANNELS, {}).items()
-        }
+        """Return the source after a technique; of what was seen, ranges of channels alone need no new run."""
         return replace(
             self,
             model=result.model,
             changed={**self.changed, technique: tuple(result.changed)},
-            storage=compose(self.storage, result.storage),
-            seen={Need.CHANNELS: ranges} if Need.CHANNELS in self.seen else {},
+            storage=composed(self.storage, result.storage),
+            seen={
+                need: stored_ranges(seen, result.storage) for need, seen in self.seen.items() if need is Need.CHANNELS
+            },
         )
 
     @property
@@ -72,21 +67,3 @@ class Source:
     def extremes(self) -> dict[str, tuple[float, float]]:
         """The smallest and the largest value of each blob, by name."""
         return {blob: (seen.min, seen.max) for blob, seen in self.statistics.blobs.items()}
-
-
-def compose(before: Mapping[str, BlobStorage], after: Mapping[str, BlobStorage]) -> dict[str, BlobStorage]:
-    """Return how blobs are stored after two rewrites, one after another."""
-    return {name: before.get(name, PLAIN).then(after.get(name, PLAIN)) for name in dict.fromkeys([*before, *after])}
-
-
-def _as_stored(ranges: ChannelRanges, storage: BlobStorage) -> ChannelRanges:
-    """Return the ranges of what is stored of a blob."""
-    ends = [(end - storage.offset) / storage.gain for end in (ranges.min, ranges.max)]
-    return ChannelRanges(
-        min=np.minimum(*ends),
-        max=np.maximum(*ends),
-        mean=(ranges.mean - storage.offset) / storage.gain,
-        variance=ranges.variance / storage.gain**2,
-        spread=ranges.spread / np.abs(storage.gain),
-        zeros=np.where(storage.offset == 0, ranges.zeros, 0),
-    )

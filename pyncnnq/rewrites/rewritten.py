@@ -1,24 +1,67 @@
-"""The result of a rewrite of a float model."""
+"""The result that all rewrites share: the new model, what changed, and how the new model stores the old one's blobs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
+import numpy as np
+
+from pyncnnq.calibration.table import Table
 from pyncnnq.model import Model
 from pyncnnq.quantization.storage import BlobStorage
+from pyncnnq.statistics.ranges import ChannelRanges
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Rewritten:
-    """A float model that computes the same as the one that it was made from.
+    """A model after a rewrite that keeps what it computes; the model that was given is left as it is.
 
     Attributes:
         model: the new float model.
-        changed: the names of the layers or blobs that were changed; none if nothing was.
-        storage: how the new model stores blobs of the old one, by name; plainly where there is none.
+        changed: the names of the blobs or layers that the rewrite changed, in model order; empty if there was nothing
+            to do.
+        storage: by name, how the new model stores a blob of the model that was given.  All blobs are listed whose
+            content differs, copies and terms of sums too; a blob that both models have, and that is not listed, has
+            the same values in both.
     """
 
     model: Model
-    changed: tuple[str, ...] = ()
-    storage: Mapping[str, BlobStorage] = field(default_factory=dict)
+    changed: tuple[str, ...]
+    storage: dict[str, BlobStorage]
+
+
+@dataclass(frozen=True, eq=False)
+class RewrittenWithTable(Rewritten):
+    """A model after a rewrite that changes its calibration table too.
+
+    Attributes:
+        table: the table for the new model; the table that was given is left as it is.
+    """
+
+    table: Table
+
+
+def composed(first: Mapping[str, BlobStorage], later: Mapping[str, BlobStorage]) -> dict[str, BlobStorage]:
+    """Return how blobs are stored after two rewrites, of which the later took the first one's model."""
+    return {**first, **later} | {name: first[name].then(later[name]) for name in first.keys() & later.keys()}
+
+
+def stored_ranges(ranges: Mapping[str, ChannelRanges], storage: Mapping[str, BlobStorage]) -> dict[str, ChannelRanges]:
+    """Return the channel ranges of the blobs of a rewritten model, given the ranges before and a rewrite's storage."""
+    return {name: _stored(before, storage[name]) if name in storage else before for name, before in ranges.items()}
+
+
+def _stored(ranges: ChannelRanges, storage: BlobStorage) -> ChannelRanges:
+    """Return the ranges of (x - offset) / gain; where there is an offset, no value is taken to be 0 any more."""
+    gain, offset = storage.gain, storage.offset
+    ends = (ranges.min - offset) / gain, (ranges.max - offset) / gain
+    return replace(
+        ranges,
+        min=np.minimum(*ends),
+        max=np.maximum(*ends),
+        mean=(ranges.mean - offset) / gain,
+        variance=ranges.variance / gain**2,
+        spread=ranges.spread / np.abs(gain),
+        zeros=np.where(offset == 0, ranges.zeros, 0),
+    )
