@@ -20,10 +20,10 @@ from pyncnnq.model import load_model
 from pyncnnq.model.text import encode
 from pyncnnq.optimization.budget import Budget
 from pyncnnq.optimization.candidate import Candidate
+from pyncnnq.optimization.facts import facts
 from pyncnnq.optimization.mixed_precision import MixedPrecision
 from pyncnnq.optimization.recipe import Optimized, optimize_on
 from pyncnnq.quantization.options import QuantizeOptions
-from pyncnnq.report.optimized import description
 from pyncnnq.report.progress import progress
 from pyncnnq.runtime.pool import WorkerPool
 
@@ -75,7 +75,7 @@ def quantize_from_data(
         options=QuantizeOptions(**{n: choices[n] for n in ("exclude", "only", "keep_first_last", "float32")}),
     )
     pool.end()
-    made_from = description(result)
+    made_from = facts(result)
     contents = [
         encode(result.int8.param_text()),
         result.int8.bin_bytes(),

@@ -25,12 +25,12 @@ from pyncnnq.inputs.data import CalibrationData, Data, find_chosen
 from pyncnnq.model import Model, load_model
 from pyncnnq.model.text import encode
 from pyncnnq.optimization.budget import Budget
+from pyncnnq.optimization.facts import facts as facts_of
 from pyncnnq.optimization.judge import split_samples
 from pyncnnq.optimization.recipe import Optimized, optimize_on
 from pyncnnq.quantization import QuantizedModel, quantize
 from pyncnnq.quantization.options import QuantizeOptions
 from pyncnnq.report.facts import finite
-from pyncnnq.report.optimized import description
 from pyncnnq.rewrites.fusing import Fused
 from pyncnnq.rewrites.fusing.checked import fuse_for
 from pyncnnq.runtime.pool import WorkerPool
@@ -257,7 +257,7 @@ def deploy_on(
                 "of": files.param.name,
                 "makes_int8": _same(quantize(model, table, **choices), optimized.int8),
             },
-            "quantization": description(optimized),
+            "quantization": facts_of(optimized),
             "evaluation": {"on": _HELD_OUT, **asdict(evaluation)},
             "warnings": [*converted.warnings, *optimized.warnings, *optimized.int8.summary.warnings],
         }

@@ -101,7 +101,6 @@ def round_weights(
     rounded, table = model.copy(), table.copy()
     graph, floats = model.graph(), prevented(model, table)
     names = {layer.name for layer in model.layers if layer.name in table and layer.name not in floats}
-    outputs = -(-OUTPUTS // len(samples))
     done = 0
     with tempfile.TemporaryDirectory(prefix="pyncnnq-") as folder:
         walk = LayerWalk(model, samples, inputs, pool, Path(folder))
@@ -109,15 +108,14 @@ def round_weights(
             if layers[0].name in names:
                 (layer,) = layers
                 quantizer = quantizers.get(layer.bottoms[0], Quantizer(float(table[layer.name][0]), 0.0))
-                seen = _Seen(walk, layer, quantizer, outputs)
+                seen = _Seen(walk, layer, quantizer, -(-OUTPUTS // len(samples)))
                 _round_layer(rounded.layer(layer.name), table, seen, refits=refits)
                 _run_rounded(rounded.layer(layer.name), seen, graph.consumers(layer.tops[0]))
             else:
                 walk.run(layers)
             walk.leave(layers)
-            done += len(layers)
             if progress is not None:
-                progress(done, len(model.layers) - len(model.inputs))
+                progress(done := done + len(layers), len(model.layers) - len(model.inputs))
         walk.end()
     return rounded, table
 

@@ -14,10 +14,8 @@ from pyncnnq.model import Model
 from pyncnnq.model.macs import macs
 from pyncnnq.model.quantizable import INT8_TYPES
 from pyncnnq.optimization.judge import Judge
+from pyncnnq.optimization.settings import Settings
 from pyncnnq.optimization.source import Need, Source
-from pyncnnq.quantization.options import QuantizeOptions
-from pyncnnq.runtime.pool import WorkerPool
-from pyncnnq.runtime.progress import Progress
 from pyncnnq.statistics.observe import observe_samples
 from pyncnnq.statistics.ranges import channel_ranges
 from pyncnnq.statistics.shapes import blob_shapes
@@ -49,29 +47,25 @@ class Bench:
         data: CalibrationData,
         judge: Judge,
         folder: Path,
-        pool: WorkerPool,
-        *,
-        options: QuantizeOptions,
-        strict: bool,
-        progress: Progress,
+        settings: Settings,
     ) -> None:
         """Run the model over the samples.
 
         Args:
             model: the float model, as read from its files.
             data: the samples to calibrate on.
-            judge, pool, options, progress: see `Bench`.
+            judge: see `Bench`.
             folder: for the files of models that are made on the way.
-            strict: an unreadable sample is an error instead of being skipped.
+            settings: how models are made and run.
 
         Raises:
             ModelError, InputError, PyncnnqError: see `observe_samples`.
         """
-        self.model, self.data, self.judge, self.pool = model, data, judge, pool
-        self.options, self.progress = options, progress
+        self.model, self.data, self.judge = model, data, judge
+        self.pool, self.options, self.progress = settings.pool, settings.options, settings.progress
         self.mixed: MixedPrecision | None = None
         self._folder = folder
-        self.source = self.seen(Source(model), {Need.BLOBS}, "calibrate", strict=strict)
+        self.source = self.seen(Source(model), {Need.BLOBS}, "calibrate", strict=settings.strict)
         self.data = replace(data, samples=[data.samples[number] for number in self.source.statistics.numbers])
 
     def seen(self, source: Source, needs: Collection[Need], what: str, *, strict: bool = False) -> Source:

@@ -15,9 +15,8 @@ from pyncnnq.inputs import InputSpec
 from pyncnnq.model import Model
 from pyncnnq.optimization.candidate import Candidate
 from pyncnnq.optimization.draft import Draft, Finished
-from pyncnnq.quantization.options import QuantizeOptions
-from pyncnnq.runtime.pool import WorkerPool
-from pyncnnq.runtime.progress import Progress, Update
+from pyncnnq.optimization.settings import Settings
+from pyncnnq.runtime.progress import Update
 
 LEAST_SAMPLES = 4
 """With fewer samples, too few would be left to calibrate on."""
@@ -51,12 +50,9 @@ class Judge:
         model: Model,
         samples: Sequence[tuple[Path, ...]],
         inputs: Sequence[InputSpec],
-        pool: WorkerPool,
-        options: QuantizeOptions,
+        settings: Settings,
         *,
         metric: str | None = None,
-        strict: bool,
-        progress: Progress,
     ) -> None:
         """Take the float model and what judges it.
 
@@ -64,13 +60,10 @@ class Judge:
             reference: the files of the float model.
             model: the float model that int8 models are made of: the same, or fused.
             samples, inputs: as in `pyncnnq.inputs.data.CalibrationData`.
-            pool: the processes to use.
-            options: the user's, for all int8 models.
+            settings: how models are made and run.
             metric: the name of a function that scores outputs (see `pyncnnq.compare.metric`); without one the score is
                 the percentage of samples in which the largest value of each output that is a vector stands where the
                 float model has it.
-            strict: an unreadable sample is an error instead of being skipped.
-            progress: called with the name of each pass.
         """
         self._reference = reference
         before = [model.graph().before_saturation(output) for output in model.outputs]
@@ -78,7 +71,7 @@ class Judge:
         self._outputs = list(dict.fromkeys([*before, *model.outputs]))  # in the order in which they are computed
         self._inputs = list(zip(model.inputs, inputs, strict=True))
         self._samples = list(samples)
-        self._pool, self._options, self._metric, self._strict, self._progress = pool, options, metric, strict, progress
+        self._settings, self._metric = settings, metric
         self._judged: dict[Draft, Judged] = {}
         self.skipped: list[str] = []
 
@@ -101,7 +94,7 @@ class Judge:
         """
         new = [draft for draft in dict.fromkeys(drafts) if draft not in self._judged]
         if new:
-            with self._progress("judge") as update:
+            with self._settings.progress("judge") as update:
                 self._judged.update(zip(new, self.run(new, update), strict=True))
         return best_first(self._judged[draft] for draft in drafts)
 
@@ -125,7 +118,7 @@ class Judge:
             PyncnnqError: ncnn cannot run a model on these samples, or the metric fails.
         """
         with tempfile.TemporaryDirectory(prefix="pyncnnq-") as folder:
-            finished = [draft.finish(self._options) for draft in drafts]
+            finished = [draft.finish(self._settings.options) for draft in drafts]
             files = [(Path(folder) / f"{index}.param", Path(folder) / f"{index}.bin") for index in range(len(finished))]
             for made, (param, bin_path) in zip(finished, files, strict=True):
                 made.int8.save(param, bin_path)
@@ -134,9 +127,9 @@ class Judge:
                 self._samples,
                 self._inputs,
                 self._outputs,
-                self._pool,
+                self._settings.pool,
                 metric=self._metric,
-                strict=self._strict,
+                strict=self._settings.strict,
                 progress=update,
             )
         self.skipped = likeness.skipped

@@ -19,6 +19,7 @@ from pyncnnq.optimization.judge import Judge, split_samples
 from pyncnnq.optimization.mixed_precision import MixedPrecision
 from pyncnnq.optimization.recipes import recipe_named
 from pyncnnq.optimization.search import Search
+from pyncnnq.optimization.settings import Settings
 from pyncnnq.optimization.techniques import chosen_techniques
 from pyncnnq.quantization import QuantizedModel
 from pyncnnq.quantization.options import QuantizeOptions
@@ -158,25 +159,21 @@ def optimize_on(
     techniques = chosen_techniques(tried, without)
     options, budget = options or QuantizeOptions(), None if budget == Budget() else budget
     samples, held_out = split_samples(data.samples)
+    metric = budget.metric if budget is not None else None
+    settings = Settings(pool, options, strict=strict, progress=progress)
     with tempfile.TemporaryDirectory(prefix="pyncnnq-") as folder:
         fused = fuse_for(model, data, Path(folder)) if fuse else Fused(model)
-        judge = Judge(
-            model.files,
-            fused.model,
-            held_out,
-            data.inputs,
-            pool,
-            options,
-            metric=budget.metric if budget is not None else None,
-            strict=strict,
-            progress=progress,
-        )
-        data = replace(data, samples=samples)
-        bench = Bench(fused.model, data, judge, Path(folder), pool, options=options, strict=strict, progress=progress)
+        judge = Judge(model.files, fused.model, held_out, data.inputs, settings, metric=metric)
+        bench = Bench(fused.model, replace(data, samples=samples), judge, Path(folder), settings)
         search = Search(tried, techniques, bench)
         search.run(budget)
-    best, statistics = search.judged[0], bench.source.statistics
-    statistics.skipped += judge.skipped
+    bench.source.statistics.skipped += judge.skipped
+    return _optimized(search, bench, fused.changes)
+
+
+def _optimized(search: Search, bench: Bench, fused: dict[str, str]) -> Optimized:
+    """Return the best model of a search, which says what it holds."""
+    best = search.judged[0]
     made = best.made
     return Optimized(
         int8=made.int8,
@@ -184,10 +181,10 @@ def optimize_on(
         calibration=made.calibration,
         folded=made.folded,
         no_winograd=made.no_winograd,
-        fused=fused.changes,
+        fused=fused,
         chosen=best.candidate,
         candidates=[judged.candidate for judged in search.judged],
-        statistics=statistics,
-        held_out=judge.count,
+        statistics=bench.source.statistics,
+        held_out=bench.judge.count,
         mixed=search.mixed,
     )

@@ -1,19 +1,21 @@
-"""How an int8 model was made, for JSON."""
+"""How an int8 model was made, as plain data for JSON."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pyncnnq.optimization.candidate import Candidate
 from pyncnnq.optimization.mixed_precision import MixedPrecision
 from pyncnnq.optimization.ranking import Step
-from pyncnnq.optimization.recipe import Optimized
+
+if TYPE_CHECKING:
+    from pyncnnq.optimization.recipe import Optimized
 
 
-def description(result: Optimized) -> dict[str, Any]:
-    """How the model was made, for JSON: infinite ratios as None."""
+def facts(result: Optimized) -> dict[str, Any]:
+    """Return how the model was made, as plain data; ratios are in dB, infinite ones None."""
     mixed = result.mixed
     return {
         "calibration_samples": result.statistics.samples,
