@@ -20,7 +20,7 @@ from pyncnnq.model import load_model
 from pyncnnq.model.text import encode
 from pyncnnq.optimization.budget import Budget
 from pyncnnq.optimization.candidate import Candidate
-from pyncnnq.optimization.facts import facts
+from pyncnnq.optimization.description import description
 from pyncnnq.optimization.mixed_precision import MixedPrecision
 from pyncnnq.optimization.recipe import Optimized, optimize_on
 from pyncnnq.quantization.options import QuantizeOptions
@@ -75,7 +75,7 @@ def quantize_from_data(
         options=QuantizeOptions(**{n: choices[n] for n in ("exclude", "only", "keep_first_last", "float32")}),
     )
     pool.end()
-    made_from = facts(result)
+    made_from = description(result)
     contents = [
         encode(result.int8.param_text()),
         result.int8.bin_bytes(),

@@ -25,7 +25,7 @@ from pyncnnq.inputs.data import CalibrationData, Data, find_chosen
 from pyncnnq.model import Model, load_model
 from pyncnnq.model.text import encode
 from pyncnnq.optimization.budget import Budget
-from pyncnnq.optimization.facts import facts as facts_of
+from pyncnnq.optimization.description import description
 from pyncnnq.optimization.judge import split_samples
 from pyncnnq.optimization.recipe import Optimized, optimize_on
 from pyncnnq.quantization import QuantizedModel, quantize
@@ -257,7 +257,7 @@ def deploy_on(
                 "of": files.param.name,
                 "makes_int8": _same(quantize(model, table, **choices), optimized.int8),
             },
-            "quantization": facts_of(optimized),
+            "quantization": description(optimized),
             "evaluation": {"on": _HELD_OUT, **asdict(evaluation)},
             "warnings": [*converted.warnings, *optimized.warnings, *optimized.int8.summary.warnings],
         }

@@ -1,4 +1,4 @@
-"""How an int8 model was made, as plain data for JSON."""
+"""How an int8 model was chosen, in plain data for its manifest."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from pyncnnq.optimization.recipe import Optimized
 
 
-def facts(result: Optimized) -> dict[str, Any]:
-    """Return how the model was made, as plain data; ratios are in dB, infinite ones None."""
+def description(result: Optimized) -> dict[str, Any]:
+    """Return what was calibrated and tried; infinite ratios are None, which JSON has."""
     mixed = result.mixed
     return {
         "calibration_samples": result.statistics.samples,
