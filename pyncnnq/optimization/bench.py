@@ -69,11 +69,11 @@ class Bench:
         self.data = replace(data, samples=[data.samples[number] for number in self.source.statistics.numbers])
 
     def seen(self, source: Source, needs: Collection[Need], what: str, *, strict: bool = False) -> Source:
-        """Run the model of a source over the samples, once for each need; return the source with what was seen.
+        """Return a source with what has to be known of its blobs, after a run of its model for each need that is new.
 
         Args:
             source: its model must have files (see `Bench.stored`).
-            needs: what has to be known of its blobs.
+            needs: what has to be known.
             what: the name of the passes.
             strict: an unreadable sample is an error instead of being skipped.
 
@@ -82,7 +82,7 @@ class Bench:
         """
         found: dict[Need, Any] = {}
         for need in Need:
-            if need in needs:
+            if need in needs and need not in source.seen:
                 collect = {Need.BLOBS: observe_samples, Need.CHANNELS: channel_ranges}[need]
                 with self.progress(what) as update:
                     found[need] = collect(

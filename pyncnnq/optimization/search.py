@@ -82,19 +82,23 @@ class Search:
         self.judged = best_first([*self.judged, *self._bench.judge.judge(drafts)])
 
     def _sources(self) -> list[Source]:
-        """Return the float model, and what all techniques together rewrite it to, if they change anything."""
-        rewritings, source = self._of(Stage.REWRITING), self._bench.source
+        """Return the float model, and what all techniques together rewrite it to, if they change anything, with what
+        later stages need to know of their blobs."""
+        rewritings, bench = self._of(Stage.REWRITING), self._bench
+        source = given = bench.source
         for place, technique in enumerate(rewritings):
-            if any(need not in source.seen for need in technique.needs):
-                needs = {need for later in rewritings[place:] for need in later.needs}.difference(source.seen)
-                source = self._bench.seen(self._bench.stored(source, f"before-{place}"), needs, "measure channels")
-            source = technique.apply(source, self._bench) or source
+            if not source.seen.keys() >= set(technique.needs):
+                needs = {need for later in rewritings[place:] for need in later.needs}
+                source = bench.seen(bench.stored(source, f"before-{place}"), needs, "measure channels")
+            source = technique.apply(source, bench) or source
         for technique in rewritings:
             source = technique.tidy(source)
-        if not source.changed:
-            return [self._bench.source]
-        rewritten = self._bench.stored(replace(source, seen={}), "rewritten")
-        return [self._bench.source, self._bench.seen(rewritten, {Need.BLOBS}, "calibrate again")]
+        needs = {need for later in self._techniques if later not in rewritings for need in later.needs}
+        sources = [bench.seen(given, needs, "measure channels")]
+        if source.changed:
+            rewritten = bench.stored(replace(source, seen={}), "rewritten")
+            sources.append(bench.seen(rewritten, {Need.BLOBS, *needs}, "calibrate again"))
+        return sources
 
     def _drafts(self, source: Source) -> list[Draft]:
         """Return drafts by each calibration method, without and with each technique that changes drafts."""
