@@ -22,10 +22,10 @@ from pyncnnq.layerwise.walk.contrast import UNITS
 from pyncnnq.layerwise.walk.layer_walk import LayerWalk, segments
 from pyncnnq.layerwise.walk.look import Moments, Window
 from pyncnnq.model import Layer, Model
-from pyncnnq.model.quantizable import input_channels, scaled_weights
+from pyncnnq.model.quantizable import scaled_weights
 from pyncnnq.quantization.quantizer import Quantizer
 from pyncnnq.quantization.selection import prevented
-from pyncnnq.rewrites.linear import bias, groups, outputs_of, set_bias, set_weights_and_bias
+from pyncnnq.rewrites.linear import bias, outputs_of, set_bias, set_weights_and_bias
 from pyncnnq.runtime.pool import WorkerPool
 from pyncnnq.runtime.progress import Update
 from pyncnnq.statistics.observe import Statistics
@@ -133,45 +133,11 @@ class _Seen:
     def __init__(self, walk: LayerWalk, layer: Layer, quantizer: Quantizer, outputs: int) -> None:
         self.walk, self.layer, self._outputs = walk, layer, outputs
         self.quantizer = quantizer
-        self.window = window_of(layer)
-        self.size = input_channels(layer) // self.window.groups * math.prod(self.window.kernel)
+        self.window = Window.of(layer)
+        self.size = self.window.channels // self.window.groups * math.prod(self.window.kernel)
 
     def moments(self, *, part: bool | None = None, crosses: bool = False) -> Moments | None:
         return self.walk.look(self.layer, self.window, self.quantizer, self._outputs, crosses=crosses, part=part)
-
-
-def window_of(layer: Layer) -> Window:
-    """Return what an output of a quantizable layer sees of its input."""
-    params = layer.params
-    channels = input_channels(layer)
-    if layer.type == "InnerProduct":
-        one = (1, 1)
-        return Window(
-            kernel=one,
-            dilation=one,
-            stride=one,
-            padding=(0, 0, 0, 0),
-            pad_value=0.0,
-            groups=1,
-            channels=channels,
-            flattened=True,
-        )
-    kernel, dilation, stride = (
-        (params.get_int(key + 10, w := params.get_int(key, default)), w) for key, default in ((1, 0), (2, 1), (3, 1))
-    )
-    left = params.get_int(4, 0)
-    right, top = params.get_int(15, left), params.get_int(14, left)
-    padding = (left, right, top, params.get_int(16, top))
-    return Window(
-        kernel=kernel,
-        dilation=dilation,
-        stride=stride,
-        padding=padding,
-        pad_value=params.get_float(18, 0.0),
-        groups=groups(layer),
-        channels=channels,
-        flattened=False,
-    )
 
 
 def _round_layer(layer: Layer, table: Table, seen: _Seen, *, refits: bool) -> None:

@@ -1,4 +1,14 @@
-"""The interface of techniques: what makes int8 models more accurate, and is tried by a recipe."""
+"""The interface of techniques: what makes int8 models more accurate, and is tried by a recipe.
+
+A technique is a function that rewrites the float model (pyncnnq/rewrites), wrapped as `Rewriting`, or a class that
+changes drafts of int8 models, such as those of pyncnnq/optimization/correcting.py.  It takes part in recipes by its
+line in pyncnnq/optimization/techniques.py, or in another package by an entry point of the group `pyncnnq.techniques`:
+
+    [project.entry-points."pyncnnq.techniques"]
+    turning = "my_package:TURNING"
+
+    TURNING = Rewriting(name="turning", rewrite=turn, needs=(Need.CHANNELS,))
+"""
 
 from __future__ import annotations
 

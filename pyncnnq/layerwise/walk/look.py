@@ -10,7 +10,10 @@ from numpy.typing import NDArray
 
 from pyncnnq._core import active_kernels
 from pyncnnq.layerwise.walk.conversation import Request, Walker, joined
+from pyncnnq.model import Layer
+from pyncnnq.model.quantizable import input_channels
 from pyncnnq.quantization.quantizer import Quantizer
+from pyncnnq.rewrites.linear import groups
 from pyncnnq.runtime.protocol import FailureError
 
 Floats = NDArray[np.float32]
@@ -36,23 +39,51 @@ class Window:
     """What one output of a layer sees of its input.
 
     Attributes:
+        groups: how many groups of channels are seen apart.
+        channels: how many channels the input has, all groups together.
+        flattened: whether a 3-D blob is taken as one vector, as an InnerProduct does.
         kernel, dilation, stride: (height, width).
-        padding: (left, right, top, bottom), or ncnn's -233 or -234 in all four for what makes the output as large as
-            the input.
+        padding: (left, right, top, bottom), or ncnn's -233 or -234 in all four for a border that makes the output as
+            large as the input.
         pad_value: of the border.
-        groups: of channels that are seen apart.
-        channels: of the input, all groups together.
-        flattened: it takes a 3-D blob as one vector, as an InnerProduct does.
     """
 
-    kernel: tuple[int, int]
-    dilation: tuple[int, int]
-    stride: tuple[int, int]
-    padding: tuple[int, int, int, int]
-    pad_value: float
     groups: int
     channels: int
     flattened: bool
+    kernel: tuple[int, int] = (1, 1)
+    dilation: tuple[int, int] = (1, 1)
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+    pad_value: float = 0.0
+
+    @classmethod
+    def of(cls, layer: Layer) -> Window:
+        """Return what an output of a quantizable layer sees.
+
+        Raises:
+            ModelError: sizes that no layer can have.
+        """
+        channels = input_channels(layer)
+        if layer.type == "InnerProduct":
+            return cls(groups=1, channels=channels, flattened=True)
+        params = layer.params
+        kernel, dilation, stride = (
+            (params.get_int(key + 10, w := params.get_int(key, default)), w)
+            for key, default in ((1, 0), (2, 1), (3, 1))
+        )
+        left = params.get_int(4, 0)
+        right, top = params.get_int(15, left), params.get_int(14, left)
+        return cls(
+            groups=groups(layer),
+            channels=channels,
+            flattened=False,
+            kernel=kernel,
+            dilation=dilation,
+            stride=stride,
+            padding=(left, right, top, params.get_int(16, top)),
+            pad_value=params.get_float(18, 0.0),
+        )
 
 
 @dataclass
