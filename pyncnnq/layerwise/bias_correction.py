@@ -9,14 +9,14 @@ from pyncnnq._core import quantize_rows
 from pyncnnq.calibration.table import Table, weight_key
 from pyncnnq.calibration.weight_scales import weight_rows
 from pyncnnq.model import Layer, Model
+from pyncnnq.model.ops import Calibrated
 from pyncnnq.rewrites.linear import bias, set_bias
 from pyncnnq.statistics.moments import input_means
 from pyncnnq.statistics.observe import Statistics
 
 
 def correct_biases(model: Model, table: Table, statistics: Statistics) -> tuple[Model, list[str]]:
-    """A float model whose int8 layers, by this table, have the right mean of each output; and the names of those
-    layers.
+    """Return a float model whose int8 layers, by this table, have the right mean of each output; and their names.
 
     Rounded weights w_q / s instead of w move the mean of an output by the sum over its inputs of (w_q / s - w) E[x].
     Biases stay float32 in int8 inference, so taking that off costs nothing at run time.  Where a layer pads, the mean
@@ -34,11 +34,8 @@ def correct_biases(model: Model, table: Table, statistics: Statistics) -> tuple[
     graph = corrected.graph()
     names = []
     for layer in corrected.layers:
-        if (
-            not layer.op.needs_activation_scale
-            or layer.op.has_dynamic_weight
-            or not all(key in table for key in (layer.name, weight_key(layer.name, 0)))
-        ):
+        in_table = all(key in table for key in (layer.name, weight_key(layer.name, 0)))
+        if not layer.op.needs_activation_scale or not in_table:
             continue
         blob = statistics.blobs.get(graph.split_root(layer.bottoms[0]))
         means = input_means(layer, blob.channel_means()) if blob is not None else None
@@ -49,13 +46,12 @@ def correct_biases(model: Model, table: Table, statistics: Statistics) -> tuple[
 
 
 def _mean_error(layer: Layer, scales: NDArray[np.float32], means: NDArray[np.float64]) -> NDArray[np.float64]:
-    """By how much rounding the weights moves the mean of each output, shape (outputs,)."""
-    (weight,) = layer.op.scaled_weights()
+    """Return by how much rounding the weights moves the mean of each output, shape (outputs,)."""
+    op = layer.as_op(Calibrated)
+    (weight,) = op.scaled_weights()
     rows, _ = weight_rows(layer, weight)
     error = quantize_rows(rows, scales) / scales[:, None].astype(np.float64) - rows
-    outputs = layer.params.get_int(0, 0)
-    group = layer.params.get_int(7, 1) if layer.type == "ConvolutionDepthWise" else 1
     # (groups, outputs of a group, input channels of a group, kernel) times (groups, input channels of a group)
-    by_channel = error.reshape(group, outputs // group, means.size // group, -1).sum(axis=3)
-    moved: NDArray[np.float64] = np.einsum("goi,gi->go", by_channel, means.reshape(group, -1)).reshape(outputs)
+    by_channel = error.reshape(op.groups, op.num_output // op.groups, means.size // op.groups, -1).sum(axis=3)
+    moved: NDArray[np.float64] = np.einsum("goi,gi->go", by_channel, means.reshape(op.groups, -1)).ravel()
     return moved

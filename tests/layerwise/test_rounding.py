@@ -1,173 +1,33 @@
-"""Rounding layer by layer: what workers see against naive loops in NumPy, and whole small models through stock ncnn."""
+"""Rounding layer by layer: whole small models through stock ncnn; and refitting."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from small_models import Array, convolution, inner_product, model_of, plain, run_ncnn, sqnr
+from small_models import convolution, inner_product, model_of, plain, run_ncnn, sqnr
 
 from pyncnnq import calibrate, fuse, load_model, quantize
 from pyncnnq._core import quantize_rows, refit
 from pyncnnq.errors import InputError, PyncnnqError
 from pyncnnq.inputs import InputOptions
-from pyncnnq.inputs.arrays import ArraySpec
 from pyncnnq.inputs.data import CalibrationData, find_chosen
 from pyncnnq.layerwise import rounding
 from pyncnnq.layerwise.bias_correction import correct_biases
-from pyncnnq.layerwise.layer_walk import segments
-from pyncnnq.layerwise.protocol import DIFFERENCE, UNITS, Contrast, Differences, Look, Moments, Walk
 from pyncnnq.layerwise.refitting import refit_weights
-from pyncnnq.layerwise.rounding import round_weights, samples_in_memory, window_of
-from pyncnnq.layerwise.walker import Walker
+from pyncnnq.layerwise.rounding import round_weights, samples_in_memory
+from pyncnnq.layerwise.walk.look import DIFFERENCE, Moments
 from pyncnnq.model import Layer, Model, Params
 from pyncnnq.optimization.draft import Draft
-from pyncnnq.quantization.quantizer import Quantizer
+from pyncnnq.optimization.source import Source
+from pyncnnq.quantization.options import QuantizeOptions
 from pyncnnq.runtime.pool import WorkerPool
 from pyncnnq.statistics.observe import Statistics, observe_samples
 
 Floats = NDArray[np.float64]
-EVERYTHING = 10**6
-
-
-def seen_by_each_output(layer: Layer, x: Array) -> Floats:
-    """What each output position of a layer sees of its input, one element after another: (groups, positions, size)."""
-    params = layer.params
-    if layer.type == "InnerProduct":
-        return x.reshape(1, 1, -1).astype(np.float64)
-    kernel, stride, dilation = params.get_int(1, 0), params.get_int(3, 1), params.get_int(2, 1)
-    groups = params.get_int(7, 1) if layer.type == "ConvolutionDepthWise" else 1
-    pad, value = params.get_int(4, 0), params.get_float(18, 0.0)
-    channels, height, width = x.shape
-    reach = (kernel - 1) * dilation + 1
-    if pad < 0:  # as large as the input; -233 puts the odd one behind, -234 before
-        total = [max(0, (size - 1) // stride * stride + reach - size) for size in (height, width)]
-        before = [one // 2 if pad == -233 else one - one // 2 for one in total]
-        border = [(before[axis], total[axis] - before[axis]) for axis in (0, 1)]
-    else:
-        border = [(pad, params.get_int(16, params.get_int(14, pad))), (pad, params.get_int(15, pad))]
-    padded = np.pad(x.astype(np.float64), [(0, 0), *border], constant_values=value)
-    found = []
-    for group in range(groups):
-        positions = []
-        for top in range(0, padded.shape[1] - reach + 1, stride):
-            for left in range(0, padded.shape[2] - reach + 1, stride):
-                positions.append(
-                    [
-                        padded[channel, top + row * dilation, left + column * dilation]
-                        for channel in range(group * channels // groups, (group + 1) * channels // groups)
-                        for row in range(kernel)
-                        for column in range(kernel)
-                    ]
-                )
-        found.append(positions)
-    return np.array(found)
-
-
-def layer_named(kind: str) -> tuple[Layer, tuple[int, ...]]:
-    rng = np.random.default_rng(0)
-    layers = {
-        "1x1": (convolution(rng, "it", "in0", 6, 4), (6, 5, 4)),
-        "padded": (convolution(rng, "it", "in0", 3, 4, 3, text=" 4=1"), (3, 5, 6)),
-        "padded with a value": (convolution(rng, "it", "in0", 3, 4, 3, text=" 4=1 18=0.5"), (3, 5, 6)),
-        "padded on the right": (convolution(rng, "it", "in0", 3, 4, 3, text=" 4=0 15=1 14=0 16=1"), (3, 6, 6)),
-        "strided": (convolution(rng, "it", "in0", 3, 4, 3, text=" 3=2 4=1"), (3, 7, 6)),
-        "dilated": (convolution(rng, "it", "in0", 2, 4, 3, text=" 2=2"), (2, 8, 7)),
-        "same, odd one behind": (convolution(rng, "it", "in0", 2, 4, 3, text=" 3=2 4=-233"), (2, 6, 7)),
-        "same, odd one before": (convolution(rng, "it", "in0", 2, 4, 3, text=" 3=2 4=-234"), (2, 6, 7)),
-        "depthwise": (convolution(rng, "it", "in0", 4, 4, 3, group=4, text=" 4=1"), (4, 5, 5)),
-        "groups": (convolution(rng, "it", "in0", 6, 4, 3, group=2), (6, 5, 5)),
-        "inner product": (inner_product(rng, "it", "in0", 24, 5), (2, 3, 4)),
-    }
-    return layers[kind]
-
-
-KINDS = [
-    "1x1",
-    "padded",
-    "padded with a value",
-    "padded on the right",
-    "strided",
-    "dilated",
-    "same, odd one behind",
-    "same, odd one before",
-]
-KINDS += ["depthwise", "groups", "inner product"]
-
-
-def walker_of(folder: Path, arrays: list[Array]) -> Walker:
-    for index, array in enumerate(arrays):
-        np.save(folder / f"{index}.npy", array)
-    samples = {index: (folder / f"{index}.npy",) for index in range(len(arrays))}
-    return Walker(Walk([("in0", ArraySpec())], samples))
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_moments_are_those_of_what_outputs_see(kind: str, tmp_path: Path) -> None:
-    layer, shape = layer_named(kind)
-    rng = np.random.default_rng(1)
-    arrays = [rng.normal(1, 1, shape).astype(np.float32) for _ in range(3)]
-    quantizer = Quantizer(30.0, 1.0)
-    found = walker_of(tmp_path, arrays).answer(
-        Look("in0", window_of(layer), quantizer, EVERYTHING, 0, crosses=True, part=None)
-    )
-    assert isinstance(found, Moments)
-    values = np.concatenate([seen_by_each_output(layer, x) for x in arrays], axis=1)
-    scaled = (values - 1) * 30
-    codes = np.clip(np.sign(scaled) * np.floor(np.abs(scaled) + 0.5), -127, 127)
-    assert found.count == codes.shape[1]
-    assert np.abs(codes).max() > 40
-    np.testing.assert_array_equal(found.codes, codes.sum(axis=1))
-    np.testing.assert_array_equal(found.products, np.einsum("gni,gnj->gij", codes, codes))
-    missed = (scaled - codes) * DIFFERENCE
-    assert found.differences is not None
-    assert found.crosses is not None
-    np.testing.assert_allclose(found.differences, missed.sum(axis=1), atol=codes.shape[1])
-    np.testing.assert_allclose(found.crosses, np.einsum("gni,gnj->gij", missed, codes), atol=100 * codes.shape[1])
-
-
-def test_of_many_outputs_some_are_seen_the_same_in_both_branches(tmp_path: Path) -> None:
-    layer, shape = layer_named("padded")
-    array = np.random.default_rng(2).normal(0, 1, shape).astype(np.float32)
-    found = walker_of(tmp_path, [array]).answer(
-        Look("in0", window_of(layer), Quantizer(1000.0, 0.0), 7, 5, crosses=True, part=None)
-    )
-    assert isinstance(found, Moments)
-    assert found.count == 7
-    # Nothing has been quantized before: but for what is clipped, differences are those of rounding.
-    assert found.differences is not None
-    assert (np.abs(found.differences) <= 7 * np.abs(array).max() * 1000 * DIFFERENCE).all()
-
-
-def test_one_sample_in_four_validates(tmp_path: Path) -> None:
-    layer, shape = layer_named("1x1")
-    arrays = [np.full(shape, number, np.float32) for number in range(8)]
-    walker = walker_of(tmp_path, arrays)
-    window, quantizer = window_of(layer), Quantizer(1.0, 0.0)
-    fit, validation = (
-        walker.answer(Look("in0", window, quantizer, 1, 0, crosses=False, part=part)) for part in (False, True)
-    )
-    assert isinstance(fit, Moments)
-    assert isinstance(validation, Moments)
-    assert fit.codes[0, 0] == 0 + 2 + 3 + 4 + 6 + 7
-    assert validation.codes[0, 0] == 1 + 5
-
-
-def test_differences_count_between_the_bounds_alone(tmp_path: Path) -> None:
-    walker = walker_of(tmp_path, [np.array([[[-1.0, 0, 2, 6]], [[3, 3, 3, 9]]], np.float32)])
-    walker._quantized = {"in0": {0: np.array([[[5.0, 5, 1.5, 5]], [[2, 3, 4.25, 0]]], np.float32)}}
-    found = walker.answer(Contrast("in0", 0.0, 6.0))
-    assert isinstance(found, Differences)
-    np.testing.assert_array_equal(found.counts, [1, 3])
-    np.testing.assert_array_equal(found.sums / UNITS, [0.5, -0.25])
-
-
-def test_layers_are_cut_around_those_that_stand_alone() -> None:
-    layers = [Layer("Input", "in", [], ["in"]), *(plain("ReLU", name, "in") for name in "abcde")]
-    cut = [[layer.name for layer in part] for part in segments(layers, {"c", "d"})]
-    assert cut == [["a", "b"], ["c"], ["d"], ["e"]]
 
 
 def test_changes_are_the_least_squares_solution() -> None:
@@ -254,12 +114,10 @@ def rounded_draft(
     prepared: tuple[Model, CalibrationData, Statistics], *, workers: int = 2, folds: bool = True, refits: bool = False
 ) -> Draft:
     model, data, statistics = prepared
-    draft = Draft("minmax", (), model, calibrate(model, statistics, method="minmax", weight_bits="8"), folds=folds)
+    draft = Draft(Source(model), "minmax", calibrate(model, statistics, method="minmax", weight_bits="8"), folds=folds)
     with WorkerPool(workers) as pool:
-        new, table = round_weights(
-            model, draft.table, draft.quantizers(), data.samples, data.inputs, pool, refits=refits
-        )
-    return draft.with_technique("rounding", model=new, calibration=draft.calibration.with_table(table))
+        new, table = round_weights(model, draft.table, draft.quantizers, data.samples, data.inputs, pool, refits=refits)
+    return replace(draft, adjusted=new, calibration=draft.calibration.with_table(table))
 
 
 def error(prepared: tuple[Model, CalibrationData, Statistics], int8: Model, folder: Path) -> float:
@@ -299,7 +157,7 @@ def test_errors_of_weights_cancel_where_inputs_depend_on_each_other(tmp_path: Pa
     nearest = calibrate(prepared[0], prepared[2], method="minmax", weight_bits="8")
     corrected, _ = correct_biases(prepared[0], nearest.table, prepared[2])
     before = error(prepared, quantize(corrected, nearest.table), tmp_path)
-    after = error(prepared, rounded_draft(prepared, folds=False).finish({}).int8, tmp_path)
+    after = error(prepared, rounded_draft(prepared, folds=False).finish(QuantizeOptions()).int8, tmp_path)
     assert after > before + 6
 
 
@@ -311,8 +169,10 @@ def test_a_whole_network_does_not_get_worse(
     model, _, statistics = prepared
     calibration = calibrate(model, statistics, method="minmax", weight_bits="8")
     corrected, _ = correct_biases(model, calibration.table, statistics)
-    before = error(prepared, Draft("minmax", (), corrected, calibration, folds=folds).finish({}).int8, tmp_path)
-    after = error(prepared, rounded_draft(prepared, folds=folds).finish({}).int8, tmp_path)
+    before = error(
+        prepared, Draft(Source(corrected), "minmax", calibration, folds=folds).finish(QuantizeOptions()).int8, tmp_path
+    )
+    after = error(prepared, rounded_draft(prepared, folds=folds).finish(QuantizeOptions()).int8, tmp_path)
     assert after > max(before, 40)
 
 
