@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from pyncnnq._core import BlobStatistics
-from pyncnnq.calibration.importance import importance
-from pyncnnq.calibration.methods import METHODS
-from pyncnnq.calibration.methods.mse import BINS, mse
+from pyncnnq.calibration.methods import DEFAULT, METHODS, Method, Observation
 from pyncnnq.calibration.table import Scales, Table, check_row_names, weight_key
-from pyncnnq.calibration.weight_scales import WEIGHT_BITS, aciq_weight_scales, weight_rows, weight_scales
-from pyncnnq.calibration.weight_search import least_error_scales
-from pyncnnq.calibration.winograd import bounded_scales, is_non_negative, may_use_winograd
+from pyncnnq.calibration.weight_scales import WEIGHT_BITS, weight_rows, weight_scales
+from pyncnnq.calibration.winograd import bound_weight_scales
 from pyncnnq.errors import PyncnnqError
 from pyncnnq.model import Layer, Model
 from pyncnnq.model.quantizable import (
@@ -25,10 +21,10 @@ from pyncnnq.model.quantizable import (
     ScaledWeight,
     has_dynamic_weight,
     needs_activation_scale,
-    pads_with_value,
     require_float,
     scaled_weights,
 )
+from pyncnnq.runtime.pool import available_cores
 from pyncnnq.statistics.observe import Statistics
 
 LISTED = 4
@@ -74,7 +70,7 @@ class Calibration:
     warnings: list[str] = field(default_factory=list)
 
     def with_table(self, table: Table) -> Calibration:
-        """The same with another table, which may have other scales and lack rows."""
+        """Return the calibration with another table, which may have other scales and lack rows."""
         layers = [
             replace(layer, scale=float(table[layer.name][0])) if layer.name in table else layer for layer in self.layers
         ]
@@ -82,43 +78,38 @@ class Calibration:
 
 
 def calibrate(
-    model: Model, statistics: Statistics | None = None, *, method: str = "auto", weight_bits: str | None = None
+    model: Model, statistics: Statistics | None = None, *, method: str = DEFAULT, weight_bits: str | None = None
 ) -> Calibration:
     """Choose all scales and put them in a table with the rows and the order of ncnn2table.
-
-    `kl` and `aciq` choose them as ncnn2table does, `auto` for the least error: thresholds as `mse`, and weight scales
-    by the error at the layer's output, where weights have 8 bits (pyncnnq/calibration/weight_search.py).
 
     Args:
         model: the float model.
         statistics: of the blobs that feed its quantizable layers (see `collect`); None for a model with weight rows
             only.
-        method: how activation thresholds are chosen, a name in `pyncnnq.calibration.methods.METHODS`.
+        method: how scales are chosen, a name in `pyncnnq.calibration.methods.METHODS`.
         weight_bits: how the bits of weights are chosen, a name in `pyncnnq.calibration.weight_scales.WEIGHT_BITS`;
-            default: "proven" for `auto`, else "ncnn".
+            default: the method's.
 
     Raises:
         PyncnnqError: an unknown method, statistics that do not cover the model, weights that are not finite, or names
             of layers that clash in a table.
     """
     check_choices(method, weight_bits)
-    weight_bits = weight_bits or ("proven" if method == "auto" else "ncnn")
+    chosen = METHODS[method]
+    widths = WEIGHT_BITS[weight_bits or chosen.weight_bits]
     check_model(model)
     result = Calibration(Table())
-    observed = [layer for layer in model.layers if needs_activation_scale(layer)]
-    inputs = _inputs(model, observed, statistics)
-    bits = {layer.name: WEIGHT_BITS[weight_bits](layer) for layer in observed}
+    inputs = _inputs(model, statistics)
+    bits = {entry.layer.name: widths.bits(entry.layer) for entry in inputs}
     dead: list[_Dead] = []
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # the core releases the GIL
-        scales = pool.map(
-            lambda layer: _observed_weight_scales(layer, inputs[layer.name].statistics, method, bits[layer.name]),
-            observed,
-        )
-        for layer, chosen in zip(observed, scales, strict=True):
-            dead += _add_weight_row(result.table, layer, 0, *chosen)
-        thresholds = _thresholds(observed, inputs, statistics or Statistics(), method, pool)
-    bounded = _bound_weight_scales(result.table, model, observed) if weight_bits == "proven" else {}
-    _add_activation_rows(result, observed, inputs, thresholds, bits, bounded)
+    with ThreadPoolExecutor(available_cores()) as pool:  # the core releases the GIL
+        scales = pool.map(lambda entry: _observed_weight_scales(entry, chosen, bits[entry.layer.name]), inputs)
+        for entry, row in zip(inputs, scales, strict=True):
+            dead += _add_weight_row(result.table, entry.layer, 0, *row)
+        thresholds = _thresholds(inputs, statistics.samples if statistics else 0, chosen, pool)
+    bounded = bound_weight_scales(model, result.table) if widths.bounded else {}
+    for entry in inputs:
+        _add_activation_row(result, entry, thresholds[entry.blob], bits, bounded)
     for layer_type in WEIGHT_ONLY_TYPES:
         for layer in model.layers:
             if layer.type == layer_type:
@@ -134,18 +125,18 @@ def calibrate(
 
 
 def check_choices(method: str, weight_bits: str | None) -> None:
-    """Make sure that the names are known; None stands for the default.
+    """Make sure that the names are known; None stands for the method's default.
 
     Raises:
-        PyncnnqError: one is not; the message lists those that are.
+        PyncnnqError: a name is not; the message lists those that are.
     """
-    for what, name, known in (("method", method, METHODS), ("weight bits", weight_bits, WEIGHT_BITS)):
-        if name is not None and name not in known:
-            raise PyncnnqError(f"unknown {what} {name!r}; there are: {', '.join(known)}")
+    METHODS[method]
+    if weight_bits is not None and weight_bits not in WEIGHT_BITS:
+        raise PyncnnqError(f"unknown weight bits {weight_bits!r}; there are: {', '.join(WEIGHT_BITS)}")
 
 
 def check_model(model: Model) -> None:
-    """Find out, before long work too, whether all weights can have scales, and rows in a table.
+    """Make sure, before long work too, that all weights can have scales, and rows in a table.
 
     Raises:
         ModelError: a layer that is int8 already; or naming the layer and the array that is not finite, or whose size is
@@ -163,31 +154,30 @@ def check_model(model: Model) -> None:
 
 @dataclass(frozen=True)
 class _Input:
-    """The blob that a layer reads, and what was learnt of it."""
+    """The input of a layer: a blob, named by what a Split copies, and its statistics."""
 
+    layer: Layer
     blob: str
     statistics: BlobStatistics
 
 
-def _inputs(model: Model, layers: Sequence[Layer], statistics: Statistics | None) -> dict[str, _Input]:
-    """The input of each layer, by the layer's name."""
+def _inputs(model: Model, statistics: Statistics | None) -> list[_Input]:
+    """Return the inputs of all layers with an activation row, in model order."""
     graph = model.graph()
-    roots = {layer.name: graph.split_root(layer.bottoms[0]) for layer in layers}
     blobs = statistics.blobs if statistics is not None else {}
-    missing = [layer for layer in layers if roots[layer.name] not in blobs]
-    if missing:
-        raise PyncnnqError(
-            f"{missing[0]} needs calibration data: its input was not observed; give images or .npy files"
-        )
-    return {name: _Input(blob, blobs[blob]) for name, blob in roots.items()}
+    inputs = []
+    for layer in filter(needs_activation_scale, model.layers):
+        blob = graph.split_root(layer.bottoms[0])
+        if blob not in blobs:
+            raise PyncnnqError(f"{layer} needs calibration data: its input was not observed; give images or .npy files")
+        inputs.append(_Input(layer, blob, blobs[blob]))
+    return inputs
 
 
-def _observed_weight_scales(layer: Layer, blob: BlobStatistics, method: str, bits: int) -> tuple[Scales, int]:
-    """Weight scales of a layer that reads this blob, and how many of its rows are all zero and got 1."""
-    (weight,) = scaled_weights(layer)
-    if method == "auto" and bits == 8:
-        return least_error_scales(layer, weight, blob)
-    return (aciq_weight_scales if method == "aciq" else weight_scales)(layer, weight, bits)
+def _observed_weight_scales(entry: _Input, method: Method, bits: int) -> tuple[Scales, int]:
+    """Return the weight scales of a layer, and how many of its rows are all zero and got 1."""
+    (weight,) = scaled_weights(entry.layer)
+    return method.weight_scales(entry.layer, weight, bits, entry.statistics)
 
 
 @dataclass(frozen=True)
@@ -205,82 +195,54 @@ def _add_weight_row(table: Table, layer: Layer, index: int, scales: Scales, zero
 
 
 def _warnings_of_dead(dead: Sequence[_Dead]) -> list[str]:
-    """A line for each, or one line where there are many: networks trained with weight decay have them in every
-    layer."""
+    """Return a line for each array, or one line where there are many: networks trained with weight decay have dead
+    outputs in every layer."""
     if len(dead) <= LISTED:
-        return [f"{one.layer}: {_dead_rows(one)} in {one.weight.weight}; their scale is written as 1" for one in dead]
-    listed = ", ".join(f"{one.layer.name} ({one.count} of {one.weight.rows})" for one in dead[:LISTED])
+        return [
+            f"{rows.layer}: {_dead_rows(rows)} in {rows.weight.weight}; their scale is written as 1" for rows in dead
+        ]
+    listed = ", ".join(f"{rows.layer.name} ({rows.count} of {rows.weight.rows})" for rows in dead[:LISTED])
     return [f"{len(dead)} layers have outputs with only zero weights, whose scales are written as 1: {listed}, ..."]
 
 
-def _dead_rows(one: _Dead) -> str:
-    if one.count == one.weight.rows:
+def _dead_rows(rows: _Dead) -> str:
+    if rows.count == rows.weight.rows:
         return "all of its weights are zero"
-    return f"{one.count} of its {one.weight.rows} outputs have only zero weights"
+    return f"{rows.count} of its {rows.weight.rows} outputs have only zero weights"
 
 
-def _bound_weight_scales(table: Table, model: Model, layers: Sequence[Layer]) -> dict[str, int]:
-    """Lower the scales of weights whose products could overflow in int8 winograd; returns how many of each layer
-    were."""
-    graph = model.graph()
-    bounded = {}
-    for layer in layers:
-        if may_use_winograd(layer):
-            (weight,) = scaled_weights(layer)
-            key = weight_key(layer.name, 0)
-            # Where it pads with a number, that may be a negative one.
-            non_negative = is_non_negative(graph, layer.bottoms[0]) and not pads_with_value(layer)
-            scales = bounded_scales(weight_rows(layer, weight)[0], table[key], non_negative)
-            bounded[layer.name] = int(np.count_nonzero(scales != table[key]))
-            table[key] = scales
-    return bounded
+def _thresholds(inputs: Sequence[_Input], samples: int, method: Method, pool: Executor) -> dict[str, np.float32]:
+    """Return the threshold of each blob, by its name; 0 for a blob that is all zero."""
+    blobs: dict[str, Observation] = {}
+    for entry in inputs:
+        before = blobs[entry.blob].readers if entry.blob in blobs else ()
+        blobs[entry.blob] = Observation(entry.statistics, samples, (*before, entry.layer))
+
+    def threshold(blob: Observation) -> np.float32:
+        return method.threshold(blob) if blob.statistics.absmax > 0 else np.float32(0)
+
+    return dict(zip(blobs, pool.map(threshold, blobs.values()), strict=True))
 
 
-def _thresholds(
-    layers: Iterable[Layer], inputs: Mapping[str, _Input], statistics: Statistics, method: str, pool: ThreadPoolExecutor
-) -> dict[str, np.float32]:
-    """The threshold of each blob that these layers read, by its name; 0 for one that is all zero."""
-    readers: dict[str, list[Layer]] = {}
-    for layer in layers:
-        readers.setdefault(inputs[layer.name].blob, []).append(layer)
-
-    def threshold(name: str) -> np.float32:
-        blob = statistics.blobs[name]
-        if blob.absmax == 0:
-            return np.float32(0)
-        absmax = blob.channel_absmax()
-        if method == "auto" and absmax.size > 0:
-            return mse(blob, importance(readers[name], absmax, BINS))
-        return METHODS[method](blob, statistics.samples)
-
-    return dict(zip(readers, pool.map(threshold, readers), strict=True))
-
-
-def _add_activation_rows(
-    result: Calibration,
-    layers: Sequence[Layer],
-    inputs: Mapping[str, _Input],
-    thresholds: Mapping[str, np.float32],
-    bits: Mapping[str, int],
-    bounded: Mapping[str, int],
+def _add_activation_row(
+    result: Calibration, entry: _Input, threshold: np.float32, bits: Mapping[str, int], bounded: Mapping[str, int]
 ) -> None:
-    for layer in layers:
-        blob, absmax = inputs[layer.name].blob, inputs[layer.name].statistics.absmax
-        threshold = thresholds[blob]
-        scale = _activation_scale(threshold)
-        if threshold == 0 or not np.isfinite(np.float32(127) / threshold):
-            result.warnings.append(f"{layer}: its input {blob} was zero on all data; its scale is written as 1")
-        result.table[layer.name] = scale
-        found = CalibratedLayer(
+    layer = entry.layer
+    scale = _activation_scale(threshold)
+    if threshold == 0 or not np.isfinite(np.float32(127) / threshold):
+        result.warnings.append(f"{layer}: its input {entry.blob} was zero on all data; its scale is written as 1")
+    result.table[layer.name] = scale
+    result.layers.append(
+        CalibratedLayer(
             layer.name,
             layer.type,
-            absmax,
+            entry.statistics.absmax,
             float(threshold),
             float(scale[0]),
             bits[layer.name],
             bounded.get(layer.name, 0),
         )
-        result.layers.append(found)
+    )
 
 
 def _activation_scale(threshold: np.float32) -> Scales:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 import os
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,8 +26,10 @@ Scales = NDArray[np.float32]
 
 
 def weight_key(layer: str, index: int = 0) -> str:
-    """The name of the row with the scales of a layer's weight array number `index`; an activation row has the layer's
-    name."""
+    """Return the name of the row with the scales of a layer's weight array number `index`.
+
+    An activation row has the layer's name.
+    """
     return f"{layer}_param_{index}"
 
 
@@ -37,7 +39,7 @@ class Row:
 
     Attributes:
         key: its name, `LAYER` or `LAYER_param_N`.
-        scales: float32, shape (n,).
+        scales: float32, shape (n,), read-only.
         line: 1-based line in the file it was read from; 0 if there is none.
     """
 
@@ -45,8 +47,11 @@ class Row:
     scales: Scales
     line: int = 0
 
+    def __post_init__(self) -> None:
+        self.scales.flags.writeable = False
+
     def text(self) -> str:
-        """The row in the fewest digits that read back as the same float32: `%f` would turn tiny scales into 0."""
+        """Return the row in the fewest digits that read back as the same float32; `%f` turns tiny scales into 0."""
         return " ".join([self.key, *map(_shortest, self.scales)])
 
 
@@ -63,8 +68,8 @@ class Table:
 
     def __init__(self) -> None:
         self.path: Path | None = None
-        self._lines: list[Row | str] = []
-        self._places: dict[str, int] = {}  # of each key its first row
+        self._lines: dict[int, Row | str] = {}  # by rising numbers, so that lines can go without moving the others
+        self._places: dict[str, list[int]] = {}  # of each key its rows, the first of which counts
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Table:
@@ -88,34 +93,50 @@ class Table:
         return table
 
     def rows(self) -> Iterator[Row]:
-        """All rows in file order, duplicates included."""
-        return (line for line in self._lines if isinstance(line, Row))
+        """Return all rows in file order, duplicates included."""
+        return (line for line in self._lines.values() if isinstance(line, Row))
 
     def __contains__(self, key: str) -> bool:
         return key in self._places
 
     def __getitem__(self, key: str) -> Scales:
-        """The scales of a row.  Raises KeyError if there is none."""
-        row = self._lines[self._places[key]]
+        """Return the scales of a row, read-only: other tables may share them.  Raises KeyError if there is none."""
+        row = self._lines[self._places[key][0]]
         assert isinstance(row, Row)
         return row.scales
 
     def __setitem__(self, key: str, scales: ArrayLike) -> None:
         """Replace a row in its place, or add it at the end.  Raises ValueError for scales of more than one axis."""
-        row = Row(key, np.atleast_1d(np.asarray(scales, np.float32)))
+        row = Row(key, np.array(scales, np.float32, ndmin=1))
         if row.scales.ndim != 1:
             raise ValueError(f"row {key}: scales of shape {row.scales.shape}, expected (n,)")
         if key in self._places:
-            self._lines[self._places[key]] = row
+            self._lines[self._places[key][0]] = row
         else:
             self._append(row)
 
     def __delitem__(self, key: str) -> None:
-        """Remove a row.  To keep a layer in float its weight rows and its activation row must go.  Raises KeyError."""
-        del self._lines[self._places[key]]
-        lines, self._lines, self._places = self._lines, [], {}
-        for line in lines:
-            self._append(line)
+        """Remove all rows of this name.  Raises KeyError if there is none.
+
+        To keep a layer in float its weight rows and its activation row must go.
+        """
+        for place in self._places.pop(key):
+            del self._lines[place]
+
+    def copy(self) -> Table:
+        """Return a table that can be edited on its own."""
+        table = Table()
+        table.path = self.path
+        table._lines = dict(self._lines)
+        table._places = {key: list(places) for key, places in self._places.items()}
+        return table
+
+    def without(self, keys: Iterable[str]) -> Table:
+        """Return a copy without the rows of these names; names without a row are passed over."""
+        table = self.copy()
+        for key in set(keys).intersection(self._places):
+            del table[key]
+        return table
 
     def comment(self, text: str) -> None:
         """Add a comment at the end, a line for each of its own."""
@@ -123,11 +144,11 @@ class Table:
             self._append(f"# {line}")
 
     def comments(self) -> list[str]:
-        """The lines that are comments, `#` included."""
-        return [line for line in self._lines if isinstance(line, str) and line.startswith("#")]
+        """Return the lines that are comments, `#` included."""
+        return [line for line in self._lines.values() if isinstance(line, str) and line.startswith("#")]
 
     def check(self, model: Model, left_out: Collection[str] = ()) -> list[str]:
-        """Make sure that the table fits a float model; returns a line for each odd scale that does no harm.
+        """Make sure that the table fits a float model; return a line for each odd scale that does no harm.
 
         A weight scale that is infinite, NaN or not positive is harmless where the weights are all zero (ncnn2table
         writes `inf`): any scale will do.  Rows of existing layers that say nothing to ncnn today, such as a Gemm's, are
@@ -144,44 +165,21 @@ class Table:
         names = {layer.name for layer in model.layers}
         problems: list[str] = []
         harmless: list[str] = []
-        lines: dict[str, str] = {}
+        places: dict[str, str] = {}
         for row in self.rows():
             place = self._place(row)
-            if row.key in lines:
-                problems.append(f"{place}: row {row.key} stands already in {lines[row.key]}; remove one")
+            if row.key in places:
+                problems.append(f"{place}: row {row.key} stands already in {places[row.key]}; remove one")
                 continue
-            lines[row.key] = place
-            if row.key not in meanings:
-                if row.key not in names and _layer_of(row.key) not in names:
-                    problems.append(
-                        f"{place}: row {row.key} belongs to no layer of the model; is the table another model's?"
-                    )
-                continue
-            layer, weight = meanings[row.key]
-            if layer.name in left_out:
-                continue
-            expected = weight.rows if weight else 1
-            if row.scales.size != expected:
-                what = (
-                    f"{weight.weight} of {layer} needs {expected}"
-                    if weight
-                    else f"the input of {layer} needs {expected}"
-                )
-                problems.append(f"{place}: row {row.key} has {row.scales.size} scales, but {what}")
-                continue
-            odd = np.flatnonzero(~(np.isfinite(row.scales) & (row.scales > 0)))
-            if not odd.size:
-                continue
-            values = layer.weights[weight.weight].float32().reshape(expected, -1) if weight else None
-            harmful = odd if values is None else odd[values[odd].any(axis=1)]
-            if harmful.size:
-                which = f"scale {harmful[0]} of row {row.key}" if weight else f"the scale of row {row.key}"
-                found = f"{which} is {row.scales[harmful[0]]}, not a positive number"
-                problems.append(f"{place}: {found}; calibrate {layer} anew, or exclude it")
-            else:
-                harmless.append(
-                    f"{place}: {layer} has a scale of {row.scales[odd[0]]} for weights that are all zero; it is "
-                    "written as 1"
+            places[row.key] = place
+            meaning = meanings.get(row.key)
+            if meaning is not None and meaning[0].name not in left_out:
+                problem, remark = _examine(row, *meaning)
+                problems += [f"{place}: {problem}"] if problem else []
+                harmless += [f"{place}: {remark}"] if remark else []
+            elif meaning is None and row.key not in names and _layer_of(row.key) not in names:
+                problems.append(
+                    f"{place}: row {row.key} belongs to no layer of the model; is the table another model's?"
                 )
         if problems:
             shown = problems[:_SHOWN_PROBLEMS]
@@ -194,8 +192,8 @@ class Table:
         return f"{name}:{row.line}" if row.line else name
 
     def text(self) -> str:
-        """The file's text."""
-        return "".join(f"{line.text() if isinstance(line, Row) else line}\n" for line in self._lines)
+        """Return the file's text."""
+        return "".join(f"{line.text() if isinstance(line, Row) else line}\n" for line in self._lines.values())
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write the table, wholly or not at all.
@@ -206,9 +204,10 @@ class Table:
         write_files({Path(path): encode(self.text())})
 
     def _append(self, line: Row | str) -> None:
+        place = next(reversed(self._lines), -1) + 1
+        self._lines[place] = line
         if isinstance(line, Row):
-            self._places.setdefault(line.key, len(self._lines))
-        self._lines.append(line)
+            self._places.setdefault(line.key, []).append(place)
 
 
 _SHOWN_PROBLEMS = 20
@@ -225,7 +224,7 @@ def check_row_names(model: Model) -> None:
 
 
 def _meanings(model: Model) -> dict[str, tuple[Layer, ScaledWeight | None]]:
-    """What each row that the model can have stands for: a weight array of a layer, or (None) its input."""
+    """Return what each row that the model can have stands for: a weight array of a layer, or (None) its input."""
     meanings: dict[str, tuple[Layer, ScaledWeight | None]] = {}
     for layer in model.layers:
         if has_dynamic_weight(layer):
@@ -249,8 +248,29 @@ def _meanings(model: Model) -> dict[str, tuple[Layer, ScaledWeight | None]]:
     return meanings
 
 
+def _examine(row: Row, layer: Layer, weight: ScaledWeight | None) -> tuple[str, str]:
+    """Return what is wrong with the scales of a layer's weight array, or (None) of its input, and what is odd but does
+    no harm; empty texts if nothing is."""
+    expected = weight.rows if weight else 1
+    if row.scales.size != expected:
+        reader = f"{weight.weight} of {layer}" if weight else f"the input of {layer}"
+        return f"row {row.key} has {row.scales.size} scales, but {reader} needs {expected}", ""
+    odd = np.flatnonzero(~(np.isfinite(row.scales) & (row.scales > 0)))
+    if not odd.size:
+        return "", ""
+    harmful = odd
+    if weight:
+        values = layer.weights[weight.weight].float32().reshape(expected, -1)
+        harmful = odd[values[odd].any(axis=1)]
+    if not harmful.size:
+        return "", f"{layer} has a scale of {row.scales[odd[0]]} for weights that are all zero; it is written as 1"
+    which = f"scale {harmful[0]} of row {row.key}" if weight else f"the scale of row {row.key}"
+    number = row.scales[harmful[0]]
+    return f"{which} is {number}, not a positive number; calibrate {layer} anew, or exclude it", ""
+
+
 def _layer_of(key: str) -> str:
-    """The layer whose weight row it is, should it be one."""
+    """Return the name of the layer whose weight row this would be; empty if it is an activation row."""
     name, separator, index = key.rpartition("_param_")
     return name if separator and index.isdecimal() else ""
 
@@ -272,7 +292,7 @@ def _parse(line: str, place: str, number: int) -> Row | str:
 
 
 def _number(word: str) -> float:
-    """A number as C's `strtof` reads it; `inf` and `nan` are left to `Table.check`."""
+    """Return a number as C's `strtof` reads it; `inf` and `nan` are left to `Table.check`."""
     if not word.isascii() or "_" in word:  # which Python's float would take
         raise ValueError
     return float(word)

@@ -1,40 +1,53 @@
-"""Scales of weights: the largest magnitude of each output's weights becomes the largest int8 number."""
+"""Scales of weights by their largest magnitudes, and how many bits they have."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pyncnnq._core import absmax_rows
-from pyncnnq.calibration.methods.aciq import gaussian_clip
 from pyncnnq.calibration.winograd import may_use_winograd
 from pyncnnq.errors import ModelError
 from pyncnnq.model import Layer
 from pyncnnq.model.quantizable import ScaledWeight
 
-WeightBits = Callable[[Layer], int]
-"""Chooses how many bits the weights of a layer get at most."""
+
+@dataclass(frozen=True, kw_only=True)
+class WeightBits:
+    """How many bits the weights of a layer get.
+
+    Attributes:
+        help: a few words for help texts.
+        bits: returns the bits of a layer's weights at most.
+        bounded: whether scales are lowered besides where sums could overflow in winograd; if not, and the bits are more
+            than ncnn2table gives, winograd must be forbidden there (both in pyncnnq/calibration/winograd.py).
+    """
+
+    help: str
+    bits: Callable[[Layer], int]
+    bounded: bool = False
 
 
 def ncnn_weight_bits(layer: Layer) -> int:
-    """ncnn2table's rule: 6 for a Convolution that is 3x3 and neither strided nor dilated, for its int8 winograd's sake;
-    else 8.
+    """Return 6 for a Convolution that is 3x3 and neither strided nor dilated, for its int8 winograd's sake; else 8.
 
     Source: `quant_6bit` in ncnn's tools/quantize/ncnn2table.cpp.
     """
     return 6 if may_use_winograd(layer) else 8
 
 
-WEIGHT_BITS: Mapping[str, WeightBits] = {"ncnn": ncnn_weight_bits, "proven": lambda _: 8, "8": lambda _: 8}
-"""With "proven", scales of layers that may use winograd are bounded besides; with "8" winograd must be forbidden where
-sums could overflow (both in pyncnnq/calibration/winograd.py)."""
+WEIGHT_BITS: Mapping[str, WeightBits] = {
+    "ncnn": WeightBits(help="6 for 3x3 stride-1 convolutions, else 8, as ncnn2table", bits=ncnn_weight_bits),
+    "proven": WeightBits(help="8 bits, less where sums could overflow", bits=lambda _: 8, bounded=True),
+    "8": WeightBits(help="8 bits; ncnn must not use winograd where sums could overflow", bits=lambda _: 8),
+}
 
 
 def weight_rows(layer: Layer, weight: ScaledWeight) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The finite weights that share scales, shape (rows, elements), and the largest magnitude in each row, shape
-    (rows,).
+    """Return the finite weights that share scales, shape (rows, elements), and the largest magnitude of each row.
 
     Raises:
         ModelError: the weights do not divide into so many rows.
@@ -49,7 +62,15 @@ def weight_rows(layer: Layer, weight: ScaledWeight) -> tuple[NDArray[np.float32]
 
 
 def scales_of(absmax: NDArray[np.float32], bits: int) -> tuple[NDArray[np.float32], int]:
-    """Scales (int8 = float * scale) of rows by their largest magnitude, and how many rows are all zero and got 1."""
+    """Return scales (int8 = float * scale) by which the largest magnitude of a row becomes the largest int8 number.
+
+    Args:
+        absmax: the largest magnitude of each row, shape (rows,).
+        bits: 6 or 8.
+
+    Returns:
+        Scales, shape (rows,), and how many rows are all zero and got 1.
+    """
     zero = absmax == 0
     levels = np.float32(2 ** (bits - 1) - 1)
     with np.errstate(over="ignore"):  # of denormal weights: the scale would be infinite
@@ -58,17 +79,9 @@ def scales_of(absmax: NDArray[np.float32], bits: int) -> tuple[NDArray[np.float3
 
 
 def weight_scales(layer: Layer, weight: ScaledWeight, bits: int) -> tuple[NDArray[np.float32], int]:
-    """Scales (int8 = float * scale) of an array of finite weights, shape (rows,), and how many rows are all zero and
-    got 1.
+    """Return scales of an array of finite weights, and how many of its rows are all zero and got 1 (see `scales_of`).
 
     Raises:
         ModelError: the weights do not divide into so many rows.
     """
     return scales_of(weight_rows(layer, weight)[1], bits)
-
-
-def aciq_weight_scales(layer: Layer, weight: ScaledWeight, bits: int) -> tuple[NDArray[np.float32], int]:
-    """As `weight_scales`, but by ncnn2table's `method=aciq`, which clips weights as it clips blobs, or leaves levels
-    unused."""
-    values, absmax = weight_rows(layer, weight)
-    return scales_of(gaussian_clip(absmax, values.shape[1], bits), bits)

@@ -8,6 +8,8 @@ such layers 6 bits, which most do not need, and which for a few is not enough.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -114,23 +116,50 @@ def bounded_scales(
 
 
 def forbid_where_sums_overflow(model: Model, table: Table) -> list[str]:
-    """Forbid winograd, in place, to the layers in which some input would make a sum that comes out wrong; returns their
-    names.
+    """Forbid winograd, in place, to the layers in which some input would make a sum that comes out wrong.
 
     Args:
         model: a float model.
         table: its calibration table; layers that lack a row stay in float.
+
+    Returns:
+        The names of the layers.
     """
+    forbidden = []
+    for layer, weights, non_negative in _layers_with_winograd(model, table):
+        sums = largest_sums(quantize_rows(weights, table[weight_key(layer.name)]), non_negative)
+        if layer.name in table and (sums > LARGEST_SUM).any():
+            layer.params.set(31, layer.params.get_int(31, 0) | NO_WINOGRAD)
+            forbidden.append(layer.name)
+    return forbidden
+
+
+def bound_weight_scales(model: Model, table: Table) -> dict[str, int]:
+    """Lower weight scales, in place in the table, where some input would make a sum that comes out wrong.
+
+    Args:
+        model: a float model.
+        table: its calibration table; layers that lack a weight row are passed over.
+
+    Returns:
+        How many scales were lowered, by the name of the layer.
+    """
+    lowered = {}
+    for layer, weights, non_negative in _layers_with_winograd(model, table):
+        key = weight_key(layer.name)
+        scales = bounded_scales(weights, table[key], non_negative)
+        lowered[layer.name] = int(np.count_nonzero(scales != table[key]))
+        table[key] = scales
+    return lowered
+
+
+def _layers_with_winograd(model: Model, table: Table) -> Iterator[tuple[Layer, NDArray[np.float32], bool]]:
+    """Yield the layers that may use winograd in int8 and have a weight row, with their weights, shape (outputs,
+    elements), and whether no number of their input is below zero."""
     graph = model.graph()
-    found = []
     for layer in model.layers:
         key = weight_key(layer.name)
-        if key not in table or layer.name not in table or not may_use_winograd(layer):
-            continue
-        # Where it pads with a number, that may be a negative one.
-        non_negative = is_non_negative(graph, layer.bottoms[0]) and not pads_with_value(layer)
-        rows = layer.weights["weight_data"].float32().reshape(len(table[key]), -1)
-        if (largest_sums(quantize_rows(rows, table[key]), non_negative) > LARGEST_SUM).any():
-            layer.params.set(31, layer.params.get_int(31, 0) | NO_WINOGRAD)
-            found.append(layer.name)
-    return found
+        if key in table and may_use_winograd(layer):
+            # The number that a layer pads with may be below zero.
+            non_negative = is_non_negative(graph, layer.bottoms[0]) and not pads_with_value(layer)
+            yield layer, layer.weights["weight_data"].float32().reshape(table[key].size, -1), non_negative

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,23 +12,46 @@ from pyncnnq.commands.options import OUTPUT_PATH, data_options, fuse_option, mod
 from pyncnnq.runtime.pool import WorkerPool, available_cores
 
 
+class _Listing(click.Option):
+    """An option whose help lists what there is, looked up only when help is printed: the names take long to import."""
+
+    def get_help_record(self, context: click.Context) -> tuple[str, str] | None:
+        first, lines = self.listed()
+        self.help = "\n".join([first, "", "\b", *(f"{name}: {text}" for name, text in lines)])
+        return super().get_help_record(context)
+
+    def listed(self) -> tuple[str, Iterable[tuple[str, str]]]:
+        """Return a sentence, and names with a line of help each."""
+        raise NotImplementedError
+
+
+class _Methods(_Listing):
+    def listed(self) -> tuple[str, Iterable[tuple[str, str]]]:
+        from pyncnnq.calibration.methods import DEFAULT, METHODS
+
+        return f"How scales are chosen.  [default: {DEFAULT}]", (
+            (name, method.help) for name, method in METHODS.items()
+        )
+
+
+class _WeightBits(_Listing):
+    def listed(self) -> tuple[str, Iterable[tuple[str, str]]]:
+        from pyncnnq.calibration.methods import DEFAULT, METHODS
+        from pyncnnq.calibration.weight_scales import WEIGHT_BITS
+
+        default = f"the method's, which is {METHODS[DEFAULT].weight_bits} for {DEFAULT}"
+        return f"How many bits weights get.  [default: {default}]", (
+            (name, bits.help) for name, bits in WEIGHT_BITS.items()
+        )
+
+
 @click.command("calibrate")
 @model_arguments
 @click.argument("data", nargs=-1)
 @click.option("--output", "-o", type=OUTPUT_PATH, help="Table to write.  [default: PARAM with the suffix .table]")
 @data_options
-@click.option(
-    "--method",
-    metavar="NAME",
-    help="How scales are chosen: auto, kl, minmax, mse, percentile or aciq.  [default: auto]",
-)
-@click.option(
-    "--weight-bits",
-    metavar="NAME",
-    help="proven: 8 bits, less where sums could overflow; ncnn: 6 for 3x3 stride-1 convolutions, else 8, as "
-    "ncnn2table.  "
-    "[default: proven for auto, else ncnn]",
-)
+@click.option("--method", cls=_Methods, metavar="NAME")
+@click.option("--weight-bits", cls=_WeightBits, metavar="NAME")
 @fuse_option
 @output_options
 def calibrate_command(

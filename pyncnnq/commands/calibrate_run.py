@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from pyncnnq.calibration.calibrate import CalibratedLayer, Calibration, calibrate, check_choices, check_model
+from pyncnnq.calibration.methods import DEFAULT
 from pyncnnq.commands.data_request import DataRequest
 from pyncnnq.commands.options import print_fused
 from pyncnnq.files import check_writable
@@ -41,7 +42,7 @@ def run(
 ) -> None:
     """Do what the command line asks for (see `calibrate_command`, whose options these are)."""
     request = DataRequest.read(data, options)
-    choices = {"method": request.setting("method", "auto"), "weight_bits": request.setting("weight_bits")}
+    choices = {"method": request.setting("method", DEFAULT), "weight_bits": request.setting("weight_bits")}
     check_choices(**choices)
     model = load_model(param, bin)
     target = output or param.with_suffix(".table")

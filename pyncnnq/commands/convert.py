@@ -10,8 +10,7 @@ import click
 
 from pyncnnq.commands.data_request import DataRequest
 from pyncnnq.commands.options import OUTPUT_PATH, PATH, data_options, model_targets, output_options, shape_option
-from pyncnnq.conversion.convert import converting, model_files
-from pyncnnq.files import write_files
+from pyncnnq.conversion.convert import converting
 from pyncnnq.report.facts import finite
 from pyncnnq.report.progress import progress
 
@@ -49,7 +48,7 @@ def convert_command(
                 converted.check_on(found, workers, strict=request.setting("strict", False), progress=update)
         else:
             converted.check_on_random(workers)
-        write_files(model_files(converted.model, *targets))
+        converted.model.save(*targets)
     if as_json:
         files = {"param": str(targets[0]), "bin": str(targets[1])}
         click.echo(json.dumps(finite({**files, **converted.facts, "warnings": converted.warnings}), indent=2))

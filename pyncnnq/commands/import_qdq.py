@@ -9,8 +9,7 @@ from pathlib import Path
 
 import click
 
-from pyncnnq.commands.options import OUTPUT_PATH, PATH, model_targets, output_options, shape_option
-from pyncnnq.conversion.convert import model_files
+from pyncnnq.commands.options import OUTPUT_PATH, PATH, int8_targets, model_targets, output_options, shape_option
 from pyncnnq.files import check_writable, write_files
 from pyncnnq.model.text import encode
 from pyncnnq.qdq.importing import ImportedQdq, import_qdq
@@ -37,11 +36,9 @@ def import_qdq_command(model: Path, output: Path | None, shape: tuple[str, ...],
     floats = model_targets(output or model.with_suffix(""), inputs=[model])
     table = floats[0].with_suffix(".table")
     check_writable(table, inputs=[model])
-    int8s = model_targets(floats[0].with_name(f"{floats[0].stem}-int8"), inputs=[model])
+    int8s = int8_targets(None, floats[0], inputs=[model])
     result = import_qdq(model, shape)
-    write_files(
-        {**model_files(result.model, *floats), table: encode(result.table.text()), **model_files(result.int8, *int8s)}
-    )
+    write_files({**result.model.contents(*floats), table: encode(result.table.text()), **result.int8.contents(*int8s)})
     _report(result, [*floats, table, *int8s], quiet=quiet, as_json=as_json)
 
 

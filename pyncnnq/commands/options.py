@@ -146,12 +146,16 @@ def model_targets(output: Path, inputs: Sequence[Path]) -> tuple[Path, Path]:
 
 
 def int8_targets(output: Path | None, param: Path, inputs: Sequence[Path]) -> tuple[Path, Path]:
-    """Where to write the int8 model of a float one.
+    """Return where to write the int8 model of a float model; its manifest goes beside it.
 
     Raises:
         PyncnnqError: see `model_targets`.
     """
-    return model_targets(output or param.with_name(f"{param.stem}-int8"), inputs)
+    from pyncnnq.quantization.manifest import manifest_path  # here and not above, for the sake of a quick start
+
+    targets = model_targets(output or param.with_name(f"{param.stem}-int8"), inputs)
+    check_writable(manifest_path(targets[0]), inputs)
+    return targets
 
 
 def _with(options: Sequence[Callable[[Command], Command]], command: Command) -> Command:

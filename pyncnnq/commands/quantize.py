@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from click.core import ParameterSource
@@ -20,9 +20,6 @@ from pyncnnq.commands.options import (
 from pyncnnq.commands.source import is_table
 from pyncnnq.errors import PyncnnqError
 from pyncnnq.runtime.pool import WorkerPool, available_cores
-
-if TYPE_CHECKING:
-    from pyncnnq.quantization import GemmScale
 
 
 @click.command("quantize")
@@ -45,12 +42,6 @@ if TYPE_CHECKING:
     "--keep-first-last", is_flag=True, help="Keep the layers next to the model's inputs and outputs in float."
 )
 @click.option("--float32", is_flag=True, help="Store the weights that stay in float as float32.  [default: float16]")
-@click.option(
-    "--gemm-scale",
-    type=click.Choice(["ncnn", "absmax"]),
-    default="ncnn",
-    help="Scale of a Gemm's constant B: from what ncnn2int8 looks at, or from all of it.  [default: ncnn]",
-)
 @data_options
 @recipe_option
 @click.option(
@@ -75,7 +66,6 @@ def quantize_command(
     only: tuple[str, ...],
     keep_first_last: bool,
     float32: bool,
-    gemm_scale: GemmScale,
     no_fuse: bool,
     quiet: bool,
     as_json: bool,
@@ -90,7 +80,6 @@ def quantize_command(
     what is best on samples held out is kept.  The options from --preset to --max-float-layers are for DATA.
     """
     choices: dict[str, Any] = {"exclude": exclude, "only": only, "keep_first_last": keep_first_last, "float32": float32}
-    choices["gemm_scale"] = gemm_scale
     shown = {"quiet": quiet, "as_json": as_json}
     if is_table(source):
         for name in for_data:

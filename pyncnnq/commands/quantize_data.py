@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +20,7 @@ from pyncnnq.model.text import encode
 from pyncnnq.optimization.judge import Candidate
 from pyncnnq.optimization.mixed_precision import Budget, MixedPrecision
 from pyncnnq.optimization.recipe import Optimized, optimize_on
-from pyncnnq.report.optimized import description
+from pyncnnq.quantization.manifest import manifest_path
 from pyncnnq.report.progress import progress
 from pyncnnq.runtime.pool import WorkerPool
 
@@ -55,8 +54,7 @@ def quantize_from_data(
     adjusted = _adjusted_targets(options["adjusted"], inputs=(param, bin, *request.files, *targets))
     budget = Budget(**{name: options[name] for name in ("min_sqnr", "max_drop", "max_float_layers", "metric")})
     found = request.find(model)
-    how = targets[0].with_suffix(".json")
-    for target in (*targets, how, *adjusted):
+    for target in (*targets, manifest_path(targets[0]), *adjusted):
         check_writable(target, inputs=[path for sample in found.samples for path in sample])
     check_model(model)
     samples = pick(found.samples, request.setting("samples"))
@@ -72,24 +70,16 @@ def quantize_from_data(
         **choices,
     )
     pool.end()
-    made_from = description(result)
-    contents = [
-        encode(result.int8.param_text()),
-        result.int8.bin_bytes(),
-        (json.dumps(made_from, indent=2) + "\n").encode(),
-    ]
+    contents = result.int8.contents(*targets)
     if adjusted:
-        contents += [
-            encode(result.model.param_text()),
-            result.model.bin_bytes(),
-            encode(result.calibration.table.text()),
-        ]
-    write_files(dict(zip((*targets, how, *adjusted), contents, strict=True)))
+        contents |= {**result.model.contents(*adjusted[:2]), adjusted[2]: encode(result.calibration.table.text())}
+    write_files(contents)
     for line in (*(f"skipped {reason}" for reason in result.statistics.skipped), *result.warnings):
         if not as_json:
             click.echo(f"warning: {line}", err=True)
     if not quiet and not as_json:
         print_candidates(result)
+    made_from = result.int8.manifest.calibration
     print_summary(result.int8.summary, targets, result.fused, quiet=quiet, as_json=as_json, made_from=made_from)
 
 

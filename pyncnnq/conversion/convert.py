@@ -17,12 +17,11 @@ from pyncnnq.conversion.original import RUNTIMES, format_of, has_runtime, in_one
 from pyncnnq.conversion.pnnx import ConversionError, Output, run_pnnx
 from pyncnnq.conversion.shapes import GivenShape, Tensor, assign_shapes
 from pyncnnq.errors import InputError, ModelError, PyncnnqError
-from pyncnnq.files import check_writable, write_files
+from pyncnnq.files import check_writable
 from pyncnnq.inputs import ArraySpec, InputOptions
 from pyncnnq.inputs.data import CalibrationData, Data, find_chosen, input_layer
 from pyncnnq.model import Model, load_model, load_param
 from pyncnnq.model.layouts import is_known
-from pyncnnq.model.text import encode
 
 Progress = Callable[[int, int], None]
 
@@ -152,13 +151,8 @@ def convert(
             converted.check_on(find_chosen(converted.model, data, options, None), workers)
         else:
             converted.check_on_random(workers)
-        write_files(model_files(converted.model, *files))
+        converted.model.save(*files)
         return replace(converted, model=load_model(*files))
-
-
-def model_files(model: Model, param: Path, bin: Path) -> dict[Path, bytes]:
-    """What to write where for a model to lie in these files."""
-    return {param: encode(model.param_text()), bin: model.bin_bytes()}
 
 
 @contextmanager

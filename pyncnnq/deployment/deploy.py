@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pyncnnq.calibration.calibrate import calibrate, check_model
-from pyncnnq.conversion.convert import Converted, converting, model_files
+from pyncnnq.conversion.convert import Converted, converting
 from pyncnnq.deployment.snippets import cpp_snippet, python_snippet
 from pyncnnq.errors import PyncnnqError
 from pyncnnq.evaluation.analyze import MOST_SAMPLES, Analysis, analyze_on
@@ -29,7 +29,6 @@ from pyncnnq.optimization.mixed_precision import NO_BUDGET, Budget
 from pyncnnq.optimization.recipe import Optimized, optimize_on
 from pyncnnq.quantization import QuantizedModel, quantize
 from pyncnnq.report.facts import finite
-from pyncnnq.report.optimized import description
 from pyncnnq.rewrites.fusing import Fused
 from pyncnnq.rewrites.fusing.checked import fuse_for
 from pyncnnq.runtime.pool import WorkerPool
@@ -43,7 +42,7 @@ class Folder:
 
     Attributes:
         param, bin: the float model.
-        int8_param, int8_bin: the int8 model.
+        int8_param, int8_bin, manifest: the int8 model, and what it holds.
         table: a calibration table of the float model.
         facts: how all of it came about, as JSON.
         report: a page on float against int8.
@@ -54,6 +53,7 @@ class Folder:
     bin: Path
     int8_param: Path
     int8_bin: Path
+    manifest: Path
     table: Path
     facts: Path
     report: Path
@@ -70,6 +70,7 @@ class Folder:
             folder / f"{name}.bin",
             folder / f"{name}-int8.param",
             folder / f"{name}-int8.bin",
+            folder / f"{name}-int8.json",
             folder / f"{name}.table",
             folder / f"{name}.json",
             folder / "report.html",
@@ -253,7 +254,7 @@ def deploy_on(
                 "of": files.param.name,
                 "makes_int8": _same(quantize(model, table, **choices), optimized.int8),
             },
-            "quantization": description(optimized),
+            "quantization": optimized.int8.manifest.calibration,
             "evaluation": {"on": _HELD_OUT, **asdict(evaluation)},
             "warnings": [*converted.warnings, *optimized.warnings, *optimized.int8.summary.warnings],
         }
@@ -268,9 +269,8 @@ def deploy_on(
         snippet = files.int8_param.stem, specs, model.outputs
         files.write(
             {
-                **model_files(model, files.param, files.bin),
-                files.int8_param: encode(optimized.int8.param_text()),
-                files.int8_bin: optimized.int8.bin_bytes(),
+                **model.contents(files.param, files.bin),
+                **optimized.int8.contents(files.int8_param, files.int8_bin),
                 files.table: encode(table.text()),
                 files.facts: (json.dumps(finite(facts), indent=2) + "\n").encode(),
                 files.cpp: cpp_snippet(*snippet, files.cpp.name).encode(),

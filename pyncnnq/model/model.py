@@ -136,11 +136,18 @@ class Model:
             ModelError: layers that do not fit together, or weights that do not fit their layer.
             PyncnnqError: the files cannot be written.
         """
-        param_path, bin_path = Path(param_path), Path(bin_path)
+        write_files(self.contents(Path(param_path), Path(bin_path)))
+
+    def contents(self, param_path: Path, bin_path: Path) -> dict[Path, bytes]:
+        """Return what `save` writes, by file.
+
+        Raises:
+            ModelError: layers that do not fit together, or weights that do not fit their layer.
+        """
         if param_path == bin_path:
             raise ModelError(f"{param_path}: .param and .bin cannot be one file")
         check_graph(self.layers)
-        write_files({param_path: encode(self.param_text()), bin_path: self.bin_bytes()})
+        return {param_path: encode(self.param_text()), bin_path: self.bin_bytes()}
 
     def stored(self, folder: Path, name: str) -> Model:
         """A copy in files of a folder, for ncnn to run; messages go on naming the files that this one was read from.

@@ -14,6 +14,7 @@ from pyncnnq.calibration.calibrate import Calibration
 from pyncnnq.inputs import InputOptions
 from pyncnnq.inputs.data import CalibrationData, Data, find_chosen
 from pyncnnq.model import Model
+from pyncnnq.optimization.description import description
 from pyncnnq.optimization.judge import Candidate, Judge, Judged, Progress, split_samples
 from pyncnnq.optimization.mixed_precision import NO_BUDGET, Budget, MixedPrecision
 from pyncnnq.optimization.search import Search
@@ -168,7 +169,7 @@ def optimize_on(
             judged = [mixed.best, *judged] if mixed.in_float else judged
     best = judged[0]
     search.statistics.skipped += judge.skipped
-    return Optimized(
+    result = Optimized(
         best.made.int8,
         best.made.model,
         best.made.calibration,
@@ -181,6 +182,16 @@ def optimize_on(
         judge.count,
         mixed,
     )
+    preprocessing = {name: str(spec) for name, spec in zip(model.inputs, data.inputs, strict=True)}
+    result.int8.manifest = replace(
+        result.int8.manifest,
+        recipe=recipe,
+        method=result.chosen.method,
+        techniques=result.chosen.techniques,
+        fused=result.fused,
+        calibration={"preprocessing": preprocessing, **description(result)},
+    )
+    return result
 
 
 def _sorted(judged: Sequence[Judged]) -> list[Judged]:

@@ -32,6 +32,7 @@ from pyncnnq.optimization.techniques import (
     ZERO_POINTS,
 )
 from pyncnnq.optimization.threshold_search import LEAST_SAMPLES, SAMPLES, WORK, search_thresholds, with_scales
+from pyncnnq.quantization import QuantizeOptions
 from pyncnnq.quantization.selection import left_out
 from pyncnnq.rewrites.centring import centre
 from pyncnnq.rewrites.equalization import EqualizedGroup, equalize
@@ -50,9 +51,6 @@ MOST_ROUNDED = 2
 
 _MEASURED_SAMPLES = 8
 """How many tell how much layers compute, on average where samples differ in size."""
-
-_SELECTION: Mapping[str, Any] = {"exclude": (), "only": (), "keep_first_last": False}
-"""The options of `quantize` that keep layers in float."""
 
 
 class Search:
@@ -102,9 +100,7 @@ class Search:
             choices: what `pyncnnq.quantize` takes beside the model and its table.
         """
         model = self._model
-        in_float = frozenset(
-            left_out(model, **{name: choices.get(name, default) for name, default in _SELECTION.items()})
-        )
+        in_float = frozenset(left_out(model, QuantizeOptions(**choices)))
         if recipe == "table":
             self._drafts = [Draft("auto", (), model, calibrate(model, self.statistics, method="auto"), in_float)]
         elif recipe == "fast":

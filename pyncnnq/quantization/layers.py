@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
 
 import numpy as np
 
@@ -25,20 +24,13 @@ FLOAT16_LIMIT = 65504.0
 CHAINED = 100  # added to a convolution's int8_scale_term: it writes int8 by its own top scale
 
 
-GemmScale = Literal["ncnn", "absmax"]
-"""What the one scale of a Gemm's constant B comes from: `absmax`, all of B; `ncnn`, what ncnn2int8 looks at.
-
-ncnn2int8 looks at all of B where it has to turn B first (transB=0), but at the first row alone, clipping the others,
-where it has not.
-"""
-
-
-def quantize_layer(layer: Layer, table: Table, gemm_scale: GemmScale) -> list[str]:
+def quantize_layer(layer: Layer, table: Table) -> list[str]:
     """Turn a float layer, in place, into the int8 layer that ncnn2int8 writes (ncnn's tools/quantize/ncnn2int8.cpp).
 
     Model and table have been checked, and the table has the layer's rows.  Returns warnings.
     """
-    first_row_only = layer.type == "Gemm" and layer.params.get_int(3, 0) == 1 and gemm_scale == "ncnn"
+    # ncnn2int8 looks at all of a constant B where it has to turn B first, but at the first row alone where it has not.
+    first_row_only = layer.type == "Gemm" and layer.params.get_int(3, 0) == 1
     _straighten(layer)
     rows = scaled_weights(layer)
     arrays: dict[str, Weight] = {}
@@ -50,8 +42,7 @@ def quantize_layer(layer: Layer, table: Table, gemm_scale: GemmScale) -> list[st
             if clipped:
                 warnings.append(
                     f"{layer}: its scale clips {clipped} of {layer.weights['B_data'].data.size} weights, since "
-                    "ncnn2int8 takes it from the "
-                    "first row of B alone; with --gemm-scale absmax all rows count"
+                    "ncnn2int8 takes it from the first row of B alone; exclude the layer if that costs too much"
                 )
         scales = _quantize_weight(layer, weight, given)
         arrays[weight.scales] = Weight.raw(weight.scales, scales)

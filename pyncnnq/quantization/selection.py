@@ -16,6 +16,7 @@ from pyncnnq.model.quantizable import (
     pads_with_value,
     scaled_weights,
 )
+from pyncnnq.quantization.options import QuantizeOptions
 
 
 def candidates(model: Model) -> list[Layer]:
@@ -23,22 +24,18 @@ def candidates(model: Model) -> list[Layer]:
     return [layer for layer in model.layers if layer.type in INT8_TYPES]
 
 
-def left_out(model: Model, *, exclude: Sequence[str], only: Sequence[str], keep_first_last: bool) -> dict[str, str]:
-    """The names of the candidates that shall stay in float, each with the reason.
-
-    Args:
-        exclude, only: patterns on layer names, as in a shell, or `type:PATTERN` on their types; a string is one
-            pattern.
+def left_out(model: Model, options: QuantizeOptions) -> dict[str, str]:
+    """Return the candidates that shall stay in float by a user's choice, by name, each with the reason.
 
     Raises:
         PyncnnqError: a pattern that matches no candidate.
     """
     layers = candidates(model)
-    reasons = _first_and_last(model, layers) if keep_first_last else {}
-    if only:
-        wanted = _matches("only", only, layers)
+    reasons = _first_and_last(model, layers) if options.keep_first_last else {}
+    if options.only:
+        wanted = _matches("only", options.only, layers)
         reasons |= {layer.name: "not among the only ones to quantize" for layer in layers if layer.name not in wanted}
-    excluded = _matches("exclude", exclude, layers)
+    excluded = _matches("exclude", options.exclude, layers)
     return reasons | {name: f"excluded by {pattern!r}" for name, pattern in excluded.items()}
 
 
@@ -67,7 +64,7 @@ def _what_prevents(layer: Layer, table: Table) -> str:
 def _matches(option: str, patterns: Sequence[str], layers: Sequence[Layer]) -> dict[str, str]:
     """The names that match any of the patterns, each with the first that it matches."""
     found: dict[str, str] = {}
-    for pattern in [patterns] if isinstance(patterns, str) else patterns:
+    for pattern in patterns:
         names = [layer.name for layer in layers if _match(pattern, layer)]
         if not names:
             known = ", ".join(layer.name for layer in layers[:8]) + (", ..." if len(layers) > 8 else "")

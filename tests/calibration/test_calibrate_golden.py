@@ -9,28 +9,15 @@ from subprocess import CompletedProcess
 
 import numpy as np
 import pytest
+from golden import WITH_DATA, WITHOUT_DATA, data_arguments
 
 Cli = Callable[..., CompletedProcess[str]]
-
-WITH_DATA = ["audio1d", "chain", "residual", "split", "twoin", "unet", "vitish", "zeroch"]
-WITHOUT_DATA = ["seq", "lstmproj", "former"]
 
 
 def golden_rows(path: Path) -> list[tuple[str, list[float]]]:
     """All but comments: of chain, `calibrate` fuses a HardSwish and notes so."""
     lines = [line.split() for line in path.read_text().splitlines() if not line.startswith("#")]
     return [(words[0], [float(word) for word in words[1:]]) for words in lines]
-
-
-def data_arguments(folder: Path, tmp_path: Path) -> list[Path]:
-    """A list file for each input: I_inJ.npy is input J of sample I."""
-    paths = list((folder / "inputs").iterdir())
-    lists = []
-    for number in sorted({path.stem.split("_in")[1] for path in paths}):
-        of_input = sorted(path for path in paths if path.stem.endswith(f"_in{number}"))
-        lists.append(tmp_path / f"in{number}.txt")
-        lists[-1].write_text("".join(f"{path}\n" for path in of_input))
-    return lists
 
 
 def check_against_golden(table: Path, golden: Path, absmax: dict[str, float]) -> None:

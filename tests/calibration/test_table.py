@@ -6,6 +6,7 @@ import errno
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -135,8 +136,21 @@ def test_duplicates_are_kept_and_the_first_is_meant(tmp_path: Path) -> None:
     ]
     assert table["a"] == [1]
     assert table.text() == text
+    table["a"] = 4
+    assert table.text() == "a 4\nb 2\na 3\n"
     del table["a"]
-    assert table["a"] == [3]
+    assert table.text() == "b 2\n"
+
+
+def test_a_copy_without_rows_leaves_the_table_as_it_is(tmp_path: Path) -> None:
+    table = read(tmp_path, MIXED)
+    rest = table.without(["conv_0", "conv_0_param_0", "no row"])
+    assert rest.text() == MIXED.replace("conv_0_param_0 1.5 2\n", "").replace("conv_0 20\n", "")
+    rest["gemm_param_0"] = 4
+    rest["new"] = 1
+    assert table.text() == MIXED
+    with pytest.raises(ValueError, match="read-only"):  # tables share their rows
+        rest["unknown_thing"][0] = 1
 
 
 @pytest.mark.parametrize(
@@ -203,10 +217,10 @@ comments = st.text(st.characters(blacklist_characters="\0\n\r", blacklist_catego
 
 
 @given(st.lists(st.one_of(st.tuples(keys, scale_lists), comments, st.just("")), max_size=15))
-def test_any_table_survives_a_round_trip(tmp_path_factory: pytest.TempPathFactory, items: list[object]) -> None:
+def test_any_table_survives_a_round_trip(tmp_path_factory: pytest.TempPathFactory, items: list[Any]) -> None:
     path = tmp_path_factory.getbasetemp() / "round.table"
     # As another program may write it, with more digits than are needed.
-    lines = [item if isinstance(item, str) else " ".join([item[0], *(f"{x:.9g}" for x in item[1])]) for item in items]  # type: ignore[index]
+    lines = [item if isinstance(item, str) else " ".join([item[0], *(f"{x:.9g}" for x in item[1])]) for item in items]
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", newline="\n")
     once = Table.read(path)
     expected = [item for item in items if isinstance(item, tuple)]

@@ -13,9 +13,13 @@ from kl_definition import Histogram, divergences
 from numpy.typing import NDArray
 
 import pyncnnq
-from pyncnnq._core import absmax_rows, kl_threshold_bin
+from pyncnnq._core import BlobStatistics, absmax_rows, kl_threshold_bin
 from pyncnnq.calibration.calibrate import check_choices
-from pyncnnq.calibration.methods import METHODS
+from pyncnnq.calibration.methods import METHODS, Observation
+
+
+def threshold_of(method: str, statistics: BlobStatistics, samples: int) -> np.float32:
+    return METHODS[method].threshold(Observation(statistics, samples, readers=()))
 
 
 def half_normal(bins: int, seed: int = 0) -> Histogram:
@@ -92,9 +96,9 @@ def test_kl_of_a_real_blob(shared: object) -> None:
     ).astype(float)
     expected = divergences(histogram, 128)
     best = min(expected, key=lambda threshold: expected[threshold])
-    assert METHODS["kl"](statistics, len(images)) == pytest.approx((best + 0.5) * values.max() / 2048, rel=1e-6)
+    assert threshold_of("kl", statistics, len(images)) == pytest.approx((best + 0.5) * values.max() / 2048, rel=1e-6)
     row = next(line for line in (folder / "kl.table").read_text().splitlines() if line.startswith("convrelu_0 "))
-    assert 127 / METHODS["kl"](statistics, len(images)) == pytest.approx(float(row.split()[1]), rel=1e-6)
+    assert 127 / threshold_of("kl", statistics, len(images)) == pytest.approx(float(row.split()[1]), rel=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -124,21 +128,21 @@ def test_what_is_no_histogram(histogram: Sequence[float], levels: int, message: 
 def test_a_threshold_is_within_what_was_seen(method: str, values: list[float]) -> None:
     """Also at 3e38, where a product with the number of bins overflows."""
     absmax = float(np.abs(np.float32(values)).max())
-    threshold = METHODS[method](collected([np.array(values, np.float32)]), 1)
+    threshold = threshold_of(method, collected([np.array(values, np.float32)]), 1)
     assert threshold.dtype == np.float32
     assert 0 < float(threshold) <= absmax * (1 + 1 / 4096)
 
 
 def test_minmax_clips_nothing() -> None:
     for values in ([1.0, -3.5, 2.0], [3.4e38], [1e-45], [-0.25, 0.0]):
-        assert METHODS["minmax"](collected([np.array(values, np.float32)]), 1) == np.float32(max(map(abs, values)))
+        assert threshold_of("minmax", collected([np.array(values, np.float32)]), 1) == np.float32(max(map(abs, values)))
 
 
 def test_kl_cuts_off_an_outlier_and_minmax_does_not() -> None:
     values = np.append(np.random.default_rng(0).standard_normal(100_000), 100).astype(np.float32)
     statistics = collected([values])
-    assert METHODS["kl"](statistics, 1) < 20
-    assert METHODS["minmax"](statistics, 1) == 100
+    assert threshold_of("kl", statistics, 1) < 20
+    assert threshold_of("minmax", statistics, 1) == 100
 
 
 @pytest.mark.parametrize("name", ["KL", "", "percentil"])
@@ -174,7 +178,7 @@ def test_mse_is_near_the_least_error_of_a_search_on_the_values(kind: str) -> Non
         "long tail": rng.standard_t(4, 200_000),
         "clipped": np.clip(3 * rng.standard_normal(200_000), 0, 6),
     }[kind]
-    found = float(METHODS["mse"](collected(values.astype(np.float32).reshape(20, -1)), 20))
+    found = float(threshold_of("mse", collected(values.astype(np.float32).reshape(20, -1)), 20))
     absmax = float(np.abs(values).max())
     least = min(squared_error(values, absmax * share) for share in np.geomspace(0.02, 1, 400))
     assert squared_error(values, found) <= 1.02 * least
@@ -185,13 +189,13 @@ def test_percentile_of_all_values_zeros_among_them(zeros: float) -> None:
     rng = np.random.default_rng(0)
     values = np.where(rng.random(200_000) < zeros, 0, rng.standard_normal(200_000)).astype(np.float32)
     expected = np.percentile(np.abs(values), 99.99)
-    assert float(METHODS["percentile"](collected(values.reshape(20, -1)), 20)) == pytest.approx(expected, rel=0.02)
+    assert float(threshold_of("percentile", collected(values.reshape(20, -1)), 20)) == pytest.approx(expected, rel=0.02)
 
 
 def test_percentile_where_nothing_may_be_clipped() -> None:
     """Fewer than 10000 values: even the largest is more than one in ten thousand."""
     values = np.linspace(-3, 2, 500, dtype=np.float32)
-    assert METHODS["percentile"](collected([values]), 1) == 3
+    assert threshold_of("percentile", collected([values]), 1) == 3
 
 
 def normal_clip(absmax: float, count: int, bits: int) -> float:
@@ -208,7 +212,7 @@ def test_aciq_guesses_from_the_largest_and_the_number_of_values_of_a_sample(valu
     guessed."""
     sample = np.array(values, np.float32)
     absmax = float(np.abs(sample).max())
-    threshold = METHODS["aciq"](collected([sample] * samples), samples)
+    threshold = threshold_of("aciq", collected([sample] * samples), samples)
     assert threshold.dtype == np.float32
     expected = min(normal_clip(absmax, len(values), 8), 3.4028234663852886e38) if len(values) > 1 else absmax
     assert float(threshold) == pytest.approx(expected, rel=1e-6)
@@ -216,4 +220,4 @@ def test_aciq_guesses_from_the_largest_and_the_number_of_values_of_a_sample(valu
 
 def test_aciq_clips_much_of_many_values() -> None:
     values = np.append(np.random.default_rng(0).standard_normal(1_000_000), 10).astype(np.float32)
-    assert 0.7 < METHODS["aciq"](collected([values]), 1) / 10 < 0.9
+    assert 0.7 < threshold_of("aciq", collected([values]), 1) / 10 < 0.9

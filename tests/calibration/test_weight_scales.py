@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 import pyncnnq
 from pyncnnq.calibration.calibrate import LISTED, calibrate, check_choices
-from pyncnnq.calibration.weight_scales import aciq_weight_scales, ncnn_weight_bits, weight_scales
+from pyncnnq.calibration.methods.aciq import aciq_weight_scales
+from pyncnnq.calibration.weight_scales import ncnn_weight_bits, weight_scales
 from pyncnnq.model import Layer, Model
 from pyncnnq.model.params import Params
 from pyncnnq.model.quantizable import ScaledWeight, scaled_weights

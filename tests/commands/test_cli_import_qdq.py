@@ -36,7 +36,7 @@ def test_writes_what_import_qdq_gives(cli: Cli, tmp_path: Path) -> None:
     path = small(tmp_path / "a.onnx")
     done = cli("import-qdq", path)
     assert done.returncode == 0, done.stderr
-    assert sorted(file.name for file in tmp_path.iterdir()) == sorted([*FILES, "a.onnx"])
+    assert sorted(file.name for file in tmp_path.iterdir()) == sorted([*FILES, "a-int8.json", "a.onnx"])
     result = import_qdq(path)
     assert (tmp_path / "a.table").read_text() == result.table.text()
     assert (tmp_path / "a-int8.bin").read_bytes() == result.int8.bin_bytes()

@@ -44,7 +44,7 @@ def made(cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_it_writes_the_model_and_how_it_was_made(made: Path) -> None:
     assert sorted(path.name for path in made.iterdir()) == ["net.bin", "net.json", "net.param"]
-    told = json.loads((made / "net.json").read_text())
+    told = json.loads((made / "net.json").read_text())["calibration"]
     images = len(list(DEMO.images.iterdir()))
     assert told["calibration_samples"] + told["held_out_samples"] == images
     assert told["held_out_samples"] >= 2
@@ -68,7 +68,7 @@ def test_it_writes_the_model_and_how_it_was_made(made: Path) -> None:
 
 def test_the_ratios_are_those_of_the_written_model(made: Path) -> None:
     """Against an own run of both models over the held-out images, in NumPy."""
-    told = json.loads((made / "net.json").read_text())
+    told = json.loads((made / "net.json").read_text())["calibration"]
     _, held_out = split_samples([(path,) for path in sorted(DEMO.images.iterdir())])
     model = pyncnnq.load_model(DEMO.param, DEMO.bin)
     width, height = (model.input_layers[0].params.get_int(key, 0) for key in (0, 1))
@@ -99,7 +99,7 @@ def test_python_gives_the_same(made: Path, tmp_path: Path) -> None:
     options = pyncnnq.InputOptions(mean=DEMO.mean, norm=DEMO.norm, pixel=DEMO.pixel)
     result = pyncnnq.optimize(model, DEMO.images, options=options, workers=1)
     result.int8.save(tmp_path / "net.param", tmp_path / "net.bin")
-    for name in ("net.param", "net.bin"):
+    for name in ("net.param", "net.bin", "net.json"):
         assert (tmp_path / name).read_bytes() == (made / name).read_bytes()
     # The pair that it was made from gives it too, as ncnn2int8 would.
     again = pyncnnq.quantize(result.model, result.calibration.table)
@@ -113,7 +113,7 @@ def test_python_gives_the_same(made: Path, tmp_path: Path) -> None:
 def test_recipes_that_take_less_time(cli: Cli, tmp_path: Path, recipe: str, techniques: list[list[str]]) -> None:
     done = quantize(cli, tmp_path, "--recipe", recipe)
     assert done.returncode == 0, done.stderr
-    told = json.loads((tmp_path / "net.json").read_text())
+    told = json.loads((tmp_path / "net.json").read_text())["calibration"]
     assert sorted(one["techniques"] for one in told["tried"]) == techniques
     assert {one["method"] for one in told["tried"]} == {"auto"}
 
@@ -189,7 +189,7 @@ def test_options_of_quantize_hold_for_data_too(cli: Cli, tmp_path: Path) -> None
     kinds = {layer["type"]: layer["int8"] for layer in told["layers"]}
     assert kinds["InnerProduct"] is False
     assert kinds["Convolution"] is True
-    assert told["made_from"] == json.loads((tmp_path / "net.json").read_text())
+    assert told["made_from"] == json.loads((tmp_path / "net.json").read_text())["calibration"]
 
 
 def test_quiet_prints_nothing(cli: Cli, tmp_path: Path) -> None:
@@ -215,7 +215,7 @@ def test_an_unreadable_image_among_those_held_out_is_named_too(cli: Cli, tmp_pat
     done = cli(*arguments)
     assert done.returncode == 0, done.stderr
     assert held_out[1][0].name in done.stderr
-    assert json.loads((tmp_path / "net.json").read_text())["held_out_samples"] == len(held_out) - 1
+    assert json.loads((tmp_path / "net.json").read_text())["calibration"]["held_out_samples"] == len(held_out) - 1
     strict = cli(*arguments, "--strict")
     assert strict.returncode == 2
     assert held_out[1][0].name in strict.stderr

@@ -368,7 +368,7 @@ def quantize(cli: Cli, network: tuple[Model, Path], folder: Path, *arguments: ob
 def test_the_command_line_tells_each_step(cli: Cli, network: tuple[Model, Path], tmp_path: Path) -> None:
     done = quantize(cli, network, tmp_path, "--max-float-layers", 2, "--min-sqnr", 90, "--workers", 1)
     assert done.returncode == 0, done.stderr
-    told = json.loads((tmp_path / "out.json").read_text())
+    told = json.loads((tmp_path / "out.json").read_text())["calibration"]
     mixed = told["mixed_precision"]
     assert mixed["budget"] == {
         "min_sqnr": 90,

@@ -266,9 +266,10 @@ def test_one_pattern_may_be_a_string(model: Model, table: Table) -> None:
     assert formats(quantize(model, table, only="fc"))["conv_c"] == "float16"
 
 
-def test_an_unknown_gemm_scale_lists_the_known(model: Model, table: Table) -> None:
-    with pytest.raises(PyncnnqError, match=r"gemm_scale 'max'; there are: ncnn, absmax"):
-        quantize(model, table, gemm_scale="max")  # type: ignore[arg-type]
+@pytest.mark.parametrize("option", ["exclude", "only"])
+def test_a_pattern_that_is_no_text_is_named(model: Model, table: Table, option: str) -> None:
+    with pytest.raises(PyncnnqError, match=f"{option}: 3 is no pattern; give names of layers"):
+        quantize(model, table, **{option: ["conv_*", 3]})  # type: ignore[arg-type]
 
 
 def test_a_table_that_quantizes_nothing_is_warned_of(model: Model) -> None:
@@ -394,6 +395,7 @@ def test_gemm_is_turned_as_its_scales_need(
     # Rows of very different sizes: a scale for the wrong direction would show.
     a = (rng.normal(0, 1, (m, k)) * 10.0 ** np.arange(m)[:, None]).astype(np.float32)
     b = rng.normal(0, 1, (k, n)).astype(np.float32)
+    b[0, 0] = 5  # the largest: B transposed has its scale from the weights of the first output alone
     inputs: dict[str, Array] = {}
     for name, array, transposed in (("A", a, transposed_a), ("B", b, transposed_b)):
         stored = np.ascontiguousarray(array.T if transposed else array)
@@ -402,11 +404,12 @@ def test_gemm_is_turned_as_its_scales_need(
         else:
             bottoms.append("in0")
             inputs["in0"] = stored
-    text = f" 2={transposed_a} 3={transposed_b} 4={int('A' in constants)} 5={int('B' in constants)} 6=1 7={m} 8={n} 9={k} 10=-1"
+    text = f" 2={transposed_a} 3={transposed_b} 4={int('A' in constants)} 5={int('B' in constants)}"
+    text += f" 6=1 7={m} 8={n} 9={k} 10=-1"
     gemm = Layer("Gemm", "gemm", bottoms, ["gemm"], Params(text), weights)
     source = [Layer("Input", "in0", [], ["in0"])] if bottoms else []
     model = Model([*source, gemm])
-    quantized = quantize(model, Table(), gemm_scale="absmax")
+    quantized = quantize(model, Table())
     params = quantized.layer("gemm").params
     assert params.get_int(18, 0) == 2
     assert [params.get_int(key, 0) for key in (2, 3)] == [

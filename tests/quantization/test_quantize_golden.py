@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_models import run_ncnn, sqnr
 
 from pyncnnq import Model, Table, load_model, quantize
 from pyncnnq.model import Layer, Params
@@ -64,7 +63,8 @@ def test_param_has_the_same_layers_keys_and_values(shared: Path, name: str, meth
 _DEFAULTS = {
     # default values that are not 0, or are taken from another key: of the keys that the golden networks give
     ("Convolution", 2): 1, ("Convolution", 3): 1, ("ConvolutionDepthWise", 2): 1, ("ConvolutionDepthWise", 3): 1,
-    ("Convolution1D", 2): 1, ("Convolution1D", 3): 1, ("ConvolutionDepthWise1D", 2): 1, ("ConvolutionDepthWise1D", 3): 1,
+    ("Convolution1D", 2): 1, ("Convolution1D", 3): 1,
+    ("ConvolutionDepthWise1D", 2): 1, ("ConvolutionDepthWise1D", 3): 1,
     ("Deconvolution", 2): 1, ("Deconvolution", 3): 1, ("GroupNorm", 3): 1, ("InstanceNorm", 2): 1, ("LayerNorm", 2): 1,
     ("HardSwish", 1): 0.5, ("HardSwish", 0): 0.2, ("Reduction", 1): 1, ("Softmax", 1): 1,
 }  # fmt: skip
@@ -88,44 +88,20 @@ def _without(layer: Layer, key: int) -> Params:
 
 
 @pytest.mark.parametrize("name", GEMM)
-def test_all_rows_of_a_gemm_count_on_request(shared: Path, name: str) -> None:
-    """By default the scale comes from the first row of B, as in ncnn2int8, and a warning says how many weights it
+def test_weights_that_ncnn2int8_clips_are_counted_in_warnings(shared: Path, name: str) -> None:
+    """ncnn2int8 takes the scale of a Gemm's B from its first row; a warning says how many of the other weights that
     clips."""
     folder = shared / "golden" / name
     model = load_model(folder / "model.param", folder / "model.bin")
-    table = Table.read(folder / "kl.table")
-    default, all_rows = quantize(model, table), quantize(model, table, gemm_scale="absmax")
     clipping = []
-    for source, ncnn_layer, layer in zip(model.layers, default.layers, all_rows.layers, strict=True):
-        for array, weight in layer.weights.items():
-            if layer.type != "Gemm" or not array.startswith("B_data"):
-                assert weight.pieces() == ncnn_layer.weights[array].pieces(), (layer, array)
+    for layer in model.layers:
         if layer.type == "Gemm":
-            b = source.weights["B_data"].float32()
-            quantized, scale = layer.weights["B_data"].data, layer.weights["B_data_int8_scale"].data[0]
-            assert scale == np.float32(127) / np.abs(b).max()
-            assert np.abs(quantized / scale - b).max() <= 0.5001 / scale, layer
-            first = np.abs(b[: source.params.get_int(9, 0)]).max()
-            if clipped := np.count_nonzero(np.abs(b) > first):
-                clipping.append(f"{layer}: its scale clips {clipped} of {b.size} weights")
+            magnitudes = np.abs(layer.weights["B_data"].float32())
+            if clipped := np.count_nonzero(magnitudes > magnitudes[: layer.params.get_int(9, 0)].max()):
+                clipping.append(f"{layer}: its scale clips {clipped} of {magnitudes.size} weights")
     assert clipping
-    assert [warning.split(",")[0] + "," + warning.split(",")[1] for warning in default.summary.warnings] == clipping
-    assert all_rows.summary.warnings == ()
-
-
-@pytest.mark.parametrize(("name", "gain"), [("seq", 15.0), ("vitish", 0.0), ("former", -2.0)])
-def test_what_all_rows_of_a_gemm_are_worth(shared: Path, tmp_path: Path, name: str, gain: float) -> None:
-    """Measured, absmax against ncnn2int8: seq 47.6 and 29.9 dB, vitish 31.9 and 31.6, former 39.9 and 41.1."""
-    folder = shared / "golden" / name
-    model = load_model(folder / "model.param", folder / "model.bin")
-    found = quantize(model, Table.read(folder / "kl.table"), gemm_scale="absmax")
-    found.save(tmp_path / "q.param", tmp_path / "q.bin")
-    samples = [{blob: np.load(folder / f"inputs/{index}_{blob}.npy") for blob in model.inputs} for index in range(8)]
-    outputs = [
-        np.stack([run_ncnn(param, param.with_suffix(".bin"), inputs, ["out0"])["out0"] for inputs in samples])
-        for param in (folder / "model.param", tmp_path / "q.param", folder / "kl.int8.param")
-    ]
-    assert sqnr(outputs[0], outputs[1]) > sqnr(outputs[0], outputs[2]) + gain
+    warnings = quantize(model, Table.read(folder / "kl.table")).summary.warnings
+    assert [",".join(warning.split(",")[:2]) for warning in warnings] == clipping
 
 
 @cases

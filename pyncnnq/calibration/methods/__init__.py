@@ -1,34 +1,21 @@
-"""From the statistics of a blob to the largest magnitude that int8 shall represent: one module for each method."""
+"""Calibration methods: a file for each, and a line in the registry."""
 
-from collections.abc import Callable, Mapping
+from pyncnnq.calibration.methods.aciq import ACIQ
+from pyncnnq.calibration.methods.auto import AUTO
+from pyncnnq.calibration.methods.kl import KL
+from pyncnnq.calibration.methods.method import Method, Observation
+from pyncnnq.calibration.methods.minmax import MINMAX
+from pyncnnq.calibration.methods.mse import MSE
+from pyncnnq.calibration.methods.percentile import PERCENTILE
+from pyncnnq.extensions.registry import Registry
 
-import numpy as np
+DEFAULT = "auto"
 
-from pyncnnq._core import BlobStatistics
-from pyncnnq.calibration.methods.aciq import aciq
-from pyncnnq.calibration.methods.kl import kl
-from pyncnnq.calibration.methods.minmax import minmax
-from pyncnnq.calibration.methods.mse import mse
-from pyncnnq.calibration.methods.percentile import percentile
+METHODS: Registry[Method] = Registry(
+    "methods",
+    "method",
+    {"auto": AUTO, "kl": KL, "minmax": MINMAX, "mse": MSE, "percentile": PERCENTILE, "aciq": ACIQ},
+)
+"""All methods by name; other packages add theirs by entry points of the group `pyncnnq.methods`."""
 
-Method = Callable[[BlobStatistics, int], np.float32]
-"""Takes the statistics of a blob that is not all zero and the number of samples; returns the threshold, in the blob's
-own units."""
-
-
-def _by_values(threshold: Callable[[BlobStatistics], np.float32]) -> Method:
-    return lambda statistics, _samples: threshold(statistics)
-
-
-METHODS: Mapping[str, Method] = {
-    "auto": _by_values(mse),
-    "kl": _by_values(kl),
-    "minmax": _by_values(minmax),
-    "mse": _by_values(mse),
-    "percentile": _by_values(percentile),
-    "aciq": aciq,
-}
-"""With "auto", weight scales are chosen by the error at the layer's output besides
-(pyncnnq/calibration/weight_search.py)."""
-
-__all__ = ["METHODS", "Method"]
+__all__ = ["DEFAULT", "METHODS", "Method", "Observation"]

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyncnnq._core import BlobStatistics, active_kernels
+from pyncnnq.calibration.methods.method import Method
 
 BINS = 16384
 CANDIDATES = 64
@@ -14,11 +15,11 @@ LEAST = 1 / 64
 
 
 def mse(statistics: BlobStatistics, importance: NDArray[np.float64] | None = None) -> np.float32:
-    """The least error of 64 thresholds from absmax / 64 to absmax, in equal ratios, and of 64 more between the
-    neighbours of the best.
+    """Return the best of 64 thresholds from absmax / 64 to absmax, in equal ratios, and of 64 more around the best.
 
     Each of 16384 equal bins over [0, absmax] stands for its values by its middle: a step of the finest quantization
     tried is two bins.
+
     Source: Shin et al., "Fixed-point performance analysis of recurrent neural networks", ICASSP 2016; Banner et al.,
     "Post training 4-bit quantization", NeurIPS 2019.
 
@@ -39,3 +40,6 @@ def mse(statistics: BlobStatistics, importance: NDArray[np.float64] | None = Non
     best = int(np.argmin(errors(coarse)))
     fine = np.linspace(coarse[max(0, best - 1)], coarse[min(best + 1, CANDIDATES - 1)], CANDIDATES)
     return np.float32(fine[np.argmin(errors(fine))] * absmax)
+
+
+MSE = Method(help="the least mean squared error", threshold=lambda blob: mse(blob.statistics))

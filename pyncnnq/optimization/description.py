@@ -1,24 +1,25 @@
-"""How an int8 model was made, for JSON."""
+"""How an int8 model was chosen, in plain data for its manifest."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pyncnnq.optimization.judge import Candidate
 from pyncnnq.optimization.mixed_precision import MixedPrecision, Step
-from pyncnnq.optimization.recipe import Optimized
+
+if TYPE_CHECKING:
+    from pyncnnq.optimization.recipe import Optimized
 
 
 def description(result: Optimized) -> dict[str, Any]:
-    """How the model was made, for JSON: infinite ratios as None."""
+    """Return what was calibrated and tried; infinite ratios are None, which JSON has."""
     mixed = result.mixed
     return {
         "calibration_samples": result.statistics.samples,
         "held_out_samples": result.held_out,
         "skipped": result.statistics.skipped,
-        "fused": result.fused,
         "chosen": _candidate(result.chosen),
         "zero_points": result.folded,
         "no_winograd": result.no_winograd,

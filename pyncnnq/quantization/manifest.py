@@ -1,0 +1,205 @@
+"""What an int8 model holds: a manifest travels with the model, and stands beside its files as NAME.json."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pyncnnq.errors import ModelError
+from pyncnnq.quantization.storage import BlobStorage
+
+FORMAT = 1
+"""The number of the file's format; a reader refuses larger ones."""
+
+_MARK = "pyncnnq_manifest"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What an int8 model holds, and how it was made.
+
+    Attributes:
+        techniques: what was done to the float model, in order; names of techniques of a recipe.
+        blobs: how blobs are stored, by their names in the float model (after fusing); a blob that is not named is
+            stored as it is.
+        recipe: the recipe that chose the model; None if there was none.
+        method: the calibration method of the table; None if it is not known.
+        calibration: facts about the calibration, plain data for JSON: samples, preprocessing, what was tried, scales.
+        fused: what became of the layers that were fused into others or removed, by name.
+        pyncnnq: the version that made the model.
+    """
+
+    techniques: tuple[str, ...] = ()
+    blobs: Mapping[str, BlobStorage] = field(default_factory=dict)
+    recipe: str | None = None
+    method: str | None = None
+    calibration: Mapping[str, Any] = field(default_factory=dict)
+    fused: Mapping[str, str] = field(default_factory=dict)
+    pyncnnq: str = field(default_factory=lambda: version("pyncnnq"))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the manifest as plain data for JSON."""
+        blobs = {
+            name: {"gain": storage.gain.tolist(), "offset": storage.offset.tolist()}
+            for name, storage in self.blobs.items()
+            if not storage.is_plain
+        }
+        return {
+            "pyncnnq": self.pyncnnq,
+            "recipe": self.recipe,
+            "method": self.method,
+            "techniques": list(self.techniques),
+            "fused": dict(self.fused),
+            "blobs": blobs,
+            "calibration": dict(self.calibration),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any], place: str) -> Manifest:
+        """Return the manifest that plain data stands for.
+
+        Args:
+            data: what `to_json` returns; other keys are passed over.
+            place: where it comes from, for messages.
+
+        Raises:
+            ModelError: a value that is missing or of another type; the message names it.
+        """
+        read = _Reader(data, place)
+        blobs = {name: read.storage(name, stored) for name, stored in read.mapping("blobs").items()}
+        return cls(
+            techniques=read.texts("techniques"),
+            blobs=blobs,
+            recipe=read.text_or_none("recipe"),
+            method=read.text_or_none("method"),
+            calibration=read.mapping("calibration"),
+            fused=read.mapping("fused"),
+            pyncnnq=read.text_or_none("pyncnnq") or "",
+        )
+
+
+def manifest_path(param: Path) -> Path:
+    """Return where the manifest of a model stands: beside its `.param`, as NAME.json."""
+    return param.with_suffix(".json")
+
+
+def encode_manifest(manifest: Manifest, param: bytes, bin: bytes) -> bytes:
+    """Return the file of a manifest, with the digests of the two files of the model that it belongs to."""
+    content = {_MARK: FORMAT, "sha256": _digests(param, bin), **manifest.to_json()}
+    return f"{_pretty(content)}\n".encode()
+
+
+def read_manifest(path: Path, param: bytes, bin: bytes) -> Manifest | None:
+    """Read the manifest of a model.
+
+    Args:
+        path: its file.
+        param, bin: the contents of the model's files.
+
+    Returns:
+        None where there is no such file, or it is something else, or belongs to other files than these.
+
+    Raises:
+        ModelError: a file that cannot be read, is damaged, or was written by a newer version.
+    """
+    try:
+        text = path.read_bytes().decode(errors="replace")
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ModelError(f"{path}: cannot read the manifest: {error.strerror}") from error
+    if f'"{_MARK}"' not in text:
+        return None
+    advice = "quantize the model again, or remove this file"
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        raise ModelError(f"{path}: is a damaged manifest: {error}; {advice}") from None
+    if not isinstance(content, dict) or _MARK not in content:
+        return None
+    number = content[_MARK]
+    if not isinstance(number, int) or number < 1:
+        raise ModelError(f"{path}: is a damaged manifest: {_MARK} is {number!r}, expected a number; {advice}")
+    if number > FORMAT:
+        raise ModelError(
+            f"{path}: is a manifest of format {number}, and this version of pyncnnq reads {FORMAT}; take a newer one, "
+            "or remove this file"
+        )
+    if content.get("sha256") != _digests(param, bin):
+        return None
+    return Manifest.from_json(content, f"{path}: is a damaged manifest")
+
+
+def _digests(param: bytes, bin: bytes) -> dict[str, str]:
+    return {"param": hashlib.sha256(param).hexdigest(), "bin": hashlib.sha256(bin).hexdigest()}
+
+
+def _pretty(value: Any, indent: str = "") -> str:
+    """Return JSON with a line for each entry; lists of numbers stand on one line."""
+    inner = f"{indent}  "
+    if isinstance(value, Mapping) and value:
+        lines = [f"{inner}{json.dumps(name)}: {_pretty(entry, inner)}" for name, entry in value.items()]
+        return "\n".join(["{", ",\n".join(lines), f"{indent}}}"])
+    if isinstance(value, list | tuple) and any(not isinstance(entry, int | float) for entry in value):
+        lines = [inner + _pretty(entry, inner) for entry in value]
+        return "\n".join(["[", ",\n".join(lines), f"{indent}]"])
+    return json.dumps(value, allow_nan=False)
+
+
+class _Reader:
+    """Takes values of the expected types out of plain data."""
+
+    def __init__(self, data: Mapping[str, Any], place: str) -> None:
+        self._data, self._place = data, place
+
+    def mapping(self, key: str) -> dict[str, Any]:
+        value = self._data.get(key)
+        return value if isinstance(value, dict) else self._fail(key, value, "an object")
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        value = self._data.get(key)
+        if isinstance(value, list) and all(isinstance(entry, str) for entry in value):
+            return tuple(value)
+        return self._fail(key, value, "a list of texts")  # type: ignore[no-any-return]
+
+    def text_or_none(self, key: str) -> str | None:
+        value = self._data.get(key)
+        return value if value is None or isinstance(value, str) else self._fail(key, value, "a text or null")
+
+    def storage(self, name: str, stored: Any) -> BlobStorage:
+        key = f"blobs, {name}"
+        if not isinstance(stored, dict):
+            self._fail(key, stored, "an object")
+        arrays = []
+        for part in ("gain", "offset"):
+            numbers = stored.get(part)
+            if not _is_numbers(numbers):
+                self._fail(f"{key}, {part}", numbers, "a list of numbers")
+            arrays.append(np.array(numbers, np.float64))
+        gain, offset = arrays
+        if gain.size != offset.size and 1 not in (gain.size, offset.size):
+            self._fail(key, f"{gain.size} gains and {offset.size} offsets", "as many of both")
+        return BlobStorage(gain, offset)
+
+    def _fail(self, key: str, value: Any, expected: str) -> Any:
+        shown = repr(value)
+        shown = shown if len(shown) <= 60 else f"{shown[:60]}..."
+        raise ModelError(
+            f"{self._place}: {key} is {shown}, expected {expected}; quantize the model again, or remove this file"
+        )
+
+
+def _is_numbers(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(map(_is_finite, value))
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
