@@ -21,7 +21,7 @@ from pyncnnq.commands.options import (
 )
 from pyncnnq.commands.quantize_data import print_candidates
 from pyncnnq.deployment.deploy import Deployed, deploy_on
-from pyncnnq.optimization.mixed_precision import Budget
+from pyncnnq.optimization.budget import Budget
 from pyncnnq.report.evaluation import print_evaluation
 from pyncnnq.report.progress import progress
 

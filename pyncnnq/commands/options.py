@@ -11,7 +11,7 @@ import click
 
 from pyncnnq.errors import PyncnnqError
 from pyncnnq.files import check_writable
-from pyncnnq.optimization.techniques import RECIPES
+from pyncnnq.optimization.recipes import RECIPES
 
 _ENDINGS = (".param", ".bin")
 

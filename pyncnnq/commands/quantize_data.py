@@ -17,10 +17,12 @@ from pyncnnq.files import check_writable, write_files
 from pyncnnq.inputs import pick
 from pyncnnq.model import load_model
 from pyncnnq.model.text import encode
-from pyncnnq.optimization.judge import Candidate
-from pyncnnq.optimization.mixed_precision import Budget, MixedPrecision
+from pyncnnq.optimization.budget import Budget
+from pyncnnq.optimization.candidate import Candidate
+from pyncnnq.optimization.mixed_precision import MixedPrecision
 from pyncnnq.optimization.recipe import Optimized, optimize_on
 from pyncnnq.quantization.manifest import manifest_path
+from pyncnnq.quantization.options import QuantizeOptions
 from pyncnnq.report.progress import progress
 from pyncnnq.runtime.pool import WorkerPool
 
@@ -67,7 +69,8 @@ def quantize_from_data(
         progress=lambda what: progress(what, quiet=quiet or as_json),
         recipe=options["recipe"],
         budget=budget,
-        **choices,
+        fuse=choices["fuse"],
+        options=QuantizeOptions(**{n: choices[n] for n in ("exclude", "only", "keep_first_last", "float32")}),
     )
     pool.end()
     contents = result.int8.contents(*targets)
@@ -105,8 +108,8 @@ def print_candidates(result: Optimized) -> None:
 def _print_steps(mixed: MixedPrecision) -> None:
     for step, rounded in [(step, "") for step in mixed.steps] + [(step, ", rounded") for step in mixed.rounded]:
         layer = f"and {step.in_float[-1]}" if len(step.in_float) > 1 else step.in_float[0] if step.in_float else "none"
-        drop = f", drop {step.candidate.drop:g}" if mixed.budget.max_drop is not None else ""
-        told = f"{_ratios(step.candidate)}{drop}; {step.int8_macs:.1%} of MACs in int8"
+        drop = f", drop {step.quality.drop:g}" if mixed.budget.max_drop is not None else ""
+        told = f"{_ratios(step.quality)}{drop}; {step.int8_macs:.1%} of MACs in int8"
         click.echo(f"{len(step.in_float)} in float, {layer}{rounded}: {told}")
 
 

@@ -24,14 +24,16 @@ from pyncnnq.inputs import InputOptions, InputSpec, pick
 from pyncnnq.inputs.data import CalibrationData, Data, find_chosen
 from pyncnnq.model import Model, load_model
 from pyncnnq.model.text import encode
-from pyncnnq.optimization.judge import Progress, split_samples
-from pyncnnq.optimization.mixed_precision import NO_BUDGET, Budget
+from pyncnnq.optimization.budget import Budget
+from pyncnnq.optimization.judge import split_samples
 from pyncnnq.optimization.recipe import Optimized, optimize_on
 from pyncnnq.quantization import QuantizedModel, quantize
+from pyncnnq.quantization.options import QuantizeOptions
 from pyncnnq.report.facts import finite
 from pyncnnq.rewrites.fusing import Fused
 from pyncnnq.rewrites.fusing.checked import fuse_for
 from pyncnnq.runtime.pool import WorkerPool
+from pyncnnq.runtime.progress import Progress
 
 _HELD_OUT = "samples held out of the calibration, by which the int8 model was chosen"
 
@@ -188,7 +190,7 @@ def deploy(
         strict=strict,
         recipe=recipe,
         labels=labels,
-        budget=Budget(min_sqnr, max_drop, max_float_layers, metric),
+        budget=Budget(min_sqnr=min_sqnr, max_drop=max_drop, max_float_layers=max_float_layers, metric=metric),
         fuse=fuse,
         progress=progress,
         choices=choices,
@@ -206,7 +208,7 @@ def deploy_on(
     strict: bool = False,
     recipe: str = "best",
     labels: str | None = None,
-    budget: Budget = NO_BUDGET,
+    budget: Budget | None = None,
     fuse: bool = True,
     progress: Progress = lambda _: nullcontext(),
     tell: Callable[[str], None] = lambda _: None,
@@ -236,7 +238,9 @@ def deploy_on(
         tell(converted.told)
         how: dict[str, Any] = {"strict": strict, "progress": progress}
         with WorkerPool(workers) as pool:
-            optimized = optimize_on(model, data, pool, recipe=recipe, budget=budget, fuse=False, **how, **choices)
+            optimized = optimize_on(
+                model, data, pool, recipe=recipe, budget=budget, fuse=False, options=QuantizeOptions(**choices), **how
+            )
         int8 = _reloaded(optimized, model, files)
         chosen = replace(data, samples=held_out)
         evaluation = evaluate_on(model, int8, chosen, workers, labels=labels, **how)

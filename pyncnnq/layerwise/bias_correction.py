@@ -16,8 +16,7 @@ from pyncnnq.statistics.observe import Statistics
 
 
 def correct_biases(model: Model, table: Table, statistics: Statistics) -> tuple[Model, list[str]]:
-    """A float model whose int8 layers, by this table, have the right mean of each output; and the names of those
-    layers.
+    """Return a float model whose int8 layers, by this table, have the right mean of each output; and their names.
 
     Rounded weights w_q / s instead of w move the mean of an output by the sum over its inputs of (w_q / s - w) E[x].
     Biases stay float32 in int8 inference, so taking that off costs nothing at run time.  Where a layer pads, the mean
@@ -50,7 +49,7 @@ def correct_biases(model: Model, table: Table, statistics: Statistics) -> tuple[
 
 
 def _mean_error(layer: Layer, scales: NDArray[np.float32], means: NDArray[np.float64]) -> NDArray[np.float64]:
-    """By how much rounding the weights moves the mean of each output, shape (outputs,)."""
+    """Return by how much rounding the weights moves the mean of each output, shape (outputs,)."""
     (weight,) = scaled_weights(layer)
     rows, _ = weight_rows(layer, weight)
     error = quantize_rows(rows, scales) / scales[:, None].astype(np.float64) - rows

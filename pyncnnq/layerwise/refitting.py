@@ -1,10 +1,9 @@
 """Weights that make up for errors of the layers before them, as far as their inputs tell.
 
 A layer of weights W reads x + e instead of x, where e are the errors that quantization has made so far.  Other weights
-W + C may come
-closer to W x, because e depends on x: the least squares solution is C = W M (H + damping)^-1, with H the second moments
-of x + e, and M those of -e with x + e.  With many weights and few samples it would learn the samples by heart, so the
-damping is chosen by samples that it has not seen, and C is 0 if it does not help with those.
+W + C may come closer to W x, because e depends on x: the least squares solution is C = W M (H + damping)^-1, with H the
+second moments of x + e, and M the moments of -e with x + e.  With many weights and few samples it would learn the
+samples by heart, so the damping is chosen by samples that it has not seen, and C is 0 if it does not help with those.
 
 Source: least squares with the quantized inputs, as in Zhang et al., "Qronos", 2025, and Li et al., "GPTAQ", ICML 2025;
 here with a damping that is validated.
@@ -18,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyncnnq._core import refit
-from pyncnnq.layerwise.protocol import DIFFERENCE, Moments
+from pyncnnq.layerwise.walk.look import DIFFERENCE, Moments
 
 Floats = NDArray[np.float64]
 
@@ -30,18 +29,18 @@ INPUTS_PER_WEIGHT = 4
 
 
 def covariance(moments: Moments) -> Floats:
-    """Of codes, shape (groups, size, size)."""
+    """Return the covariance of codes, shape (groups, size, size)."""
     sums = moments.codes
     whole: Floats = (moments.count * moments.products - sums[:, :, None] * sums[:, None, :]) / float(moments.count) ** 2
     return whole
 
 
 def refit_weights(weights: Floats, look: Callable[..., Moments | None]) -> tuple[Moments | None, Floats | None]:
-    """The moments of all inputs, and by how much to change the weights, if at all.
+    """Return the moments of all inputs, and by how much to change the weights, if at all.
 
     Args:
         weights: shape (groups, outputs of a group, size).
-        look: gives moments of a layer's inputs (see `Look`), those of samples that validate or of the others.
+        look: gives moments of a layer's inputs (see `Look`), of samples that validate or of the others.
 
     Returns:
         Moments, None without any samples; and changes in the shape of the weights, or None.
@@ -61,7 +60,7 @@ def refit_weights(weights: Floats, look: Callable[..., Moments | None]) -> tuple
 
 
 def _validated(weights: Floats, fit: Moments, validation: Moments) -> float | None:
-    """The damping whose solution of one part leaves the least error in the other; None if that of no change is less."""
+    """Return the damping whose solution of one part leaves the least error in the other; None if no change is better."""
     before, after = covariance(fit), covariance(validation)
     crosses = _crosses(fit)
     wanted = np.matmul(weights, _crosses(validation))
@@ -76,7 +75,7 @@ def _validated(weights: Floats, fit: Moments, validation: Moments) -> float | No
 
 
 def _crosses(moments: Moments) -> Floats:
-    """The covariance of differences with codes, in units of codes, shape (groups, size, size)."""
+    """Return the covariance of differences with codes, in units of codes, shape (groups, size, size)."""
     assert moments.crosses is not None
     assert moments.differences is not None
     product = moments.differences[:, :, None] * moments.codes[:, None, :]
@@ -85,8 +84,9 @@ def _crosses(moments: Moments) -> Floats:
 
 
 def _damped(matrices: Floats, damping: float) -> Floats:
-    found = matrices.copy()
-    diagonal = np.einsum("gii->gi", found)
+    """Return matrices with a share of the mean of their diagonal added to each element of it."""
+    result = matrices.copy()
+    diagonal = np.einsum("gii->gi", result)
     spread = diagonal.mean(axis=1)
     diagonal += damping * np.where(spread > 0, spread, 1.0)[:, None]
-    return found
+    return result

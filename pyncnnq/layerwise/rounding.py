@@ -3,10 +3,9 @@ the samples."""
 
 from __future__ import annotations
 
-import copy
 import math
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,21 +17,23 @@ from pyncnnq.calibration.weight_scales import scales_of, weight_rows
 from pyncnnq.errors import InputError
 from pyncnnq.inputs import InputSpec
 from pyncnnq.layerwise.activation import rising, without_activation
-from pyncnnq.layerwise.layer_walk import LayerWalk, segments
-from pyncnnq.layerwise.protocol import UNITS, Differences, Moments, Window
 from pyncnnq.layerwise.refitting import covariance, refit_weights
+from pyncnnq.layerwise.walk.contrast import UNITS
+from pyncnnq.layerwise.walk.layer_walk import LayerWalk, segments
+from pyncnnq.layerwise.walk.look import Moments, Window
 from pyncnnq.model import Layer, Model
 from pyncnnq.model.quantizable import input_channels, scaled_weights
 from pyncnnq.quantization.quantizer import Quantizer
 from pyncnnq.quantization.selection import prevented
 from pyncnnq.rewrites.linear import bias, groups, outputs_of, set_bias, set_weights_and_bias
 from pyncnnq.runtime.pool import WorkerPool
+from pyncnnq.runtime.progress import Update
 from pyncnnq.statistics.observe import Statistics
 
 Floats = NDArray[np.float64]
 
 OUTPUTS = 8192
-"""How many outputs of a layer are looked at, over all samples."""
+"""How many outputs of a layer are looked at, over all samples: more hardly change its weights."""
 
 MEMORY = 2**31
 """How many bytes of blobs workers may hold together; more samples would hardly make weights better."""
@@ -41,17 +42,20 @@ LARGEST_SIZE = 6144
 """Layers whose outputs see more inputs than this are rounded to the nearest: their moments would fill gigabytes."""
 
 DAMPING = 0.01
-"""What is added to second moments, of their mean."""
+"""The share of the mean variance that is added to each variance: without it, inputs that hardly vary would take any
+error (as in GPTQ's own code)."""
 
 LARGEST_RATIO, LEAST_RATIO = 1.15, 0.8
-"""Between which shares of the largest weight the largest int8 number may lie."""
+"""Scales are tried by which 127 stands for these shares of the largest weight, at most and at least."""
 
 CAUTION = 50
 """How many values of an output halve the trust in their mean."""
 
 MOST_CANDIDATES = 24
+"""How many scales of a row are tried where it takes little time."""
+
 OPERATIONS = 2e10
-"""About how many steps rounding a layer may take: it limits the candidates for scales."""
+"""About how many multiplications rounding a layer may take, some ten seconds: large layers get fewer candidates."""
 
 
 def round_weights(
@@ -63,10 +67,10 @@ def round_weights(
     pool: WorkerPool,
     *,
     refits: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Update | None = None,
 ) -> tuple[Model, Table]:
-    """A float model whose weights are int8 numbers divided by their scales, rounded so that outputs change little, with
-    biases to match.
+    """Return a float model whose weights are int8 numbers divided by their scales, rounded so that outputs change
+    little, with biases to match.
 
     For each layer that will be int8, in the order of the model: the second moments of its input, as the quantized
     layers before it make it, tell how much errors of its weights add up or cancel (GPTQ); the bias takes off what the
@@ -94,7 +98,7 @@ def round_weights(
     2023; Nagel et al., "Data-free quantization through weight equalization and bias correction", ICCV 2019, section
     4.2.
     """
-    rounded, table = model.copy(), copy.deepcopy(table)
+    rounded, table = model.copy(), table.copy()
     graph, floats = model.graph(), prevented(model, table)
     names = {layer.name for layer in model.layers if layer.name in table and layer.name not in floats}
     outputs = -(-OUTPUTS // len(samples))
@@ -105,12 +109,9 @@ def round_weights(
             if layers[0].name in names:
                 (layer,) = layers
                 quantizer = quantizers.get(layer.bottoms[0], Quantizer(float(table[layer.name][0]), 0.0))
-                new = rounded.layer(layer.name)
-                _round_layer(new, table, _Seen(walk, layer, quantizer, outputs), refits=refits)
-                linear = without_activation(layer)
-                walk.run_quantized(linear, without_activation(new), quantizer)
-                _correct_bias(new, walk.contrast(linear, *rising(layer, graph.consumers(layer.tops[0]))))
-                walk.run_quantized(layer, new, quantizer, again=linear is layer)
+                seen = _Seen(walk, layer, quantizer, outputs)
+                _round_layer(rounded.layer(layer.name), table, seen, refits=refits)
+                _run_rounded(rounded.layer(layer.name), seen, graph.consumers(layer.tops[0]))
             else:
                 walk.run(layers)
             walk.leave(layers)
@@ -122,31 +123,41 @@ def round_weights(
 
 
 def samples_in_memory(statistics: Statistics) -> int:
-    """How many samples `round_weights` should be given, so that their blobs fill no more than about MEMORY bytes."""
+    """Return how many samples to give `round_weights`, so that their blobs fill no more than about MEMORY bytes."""
     largest = max((seen.count for seen in statistics.blobs.values()), default=0) / max(1, statistics.samples)
     # The largest blob, and another of half its size, in two branches of float32.
     return max(4, int(MEMORY / (1.5 * 2 * 4 * max(1.0, largest))))
 
 
 class _Seen:
-    """What a layer sees of the samples."""
+    """What a layer, as it is in float, sees of the samples."""
 
     def __init__(self, walk: LayerWalk, layer: Layer, quantizer: Quantizer, outputs: int) -> None:
-        self._walk, self._layer, self._outputs = walk, layer, outputs
+        self.walk, self.layer, self._outputs = walk, layer, outputs
         self.quantizer = quantizer
         self.window = window_of(layer)
         self.size = input_channels(layer) // self.window.groups * math.prod(self.window.kernel)
 
     def moments(self, *, part: bool | None = None, crosses: bool = False) -> Moments | None:
-        return self._walk.look(self._layer, self.window, self.quantizer, self._outputs, crosses=crosses, part=part)
+        return self.walk.look(self.layer, self.window, self.quantizer, self._outputs, crosses=crosses, part=part)
 
 
 def window_of(layer: Layer) -> Window:
-    """What one output of a quantizable layer sees of its input."""
+    """Return what an output of a quantizable layer sees of its input."""
     params = layer.params
     channels = input_channels(layer)
     if layer.type == "InnerProduct":
-        return Window((1, 1), (1, 1), (1, 1), (0, 0, 0, 0), 0.0, 1, channels, flattened=True)
+        one = (1, 1)
+        return Window(
+            kernel=one,
+            dilation=one,
+            stride=one,
+            padding=(0, 0, 0, 0),
+            pad_value=0.0,
+            groups=1,
+            channels=channels,
+            flattened=True,
+        )
     kernel, dilation, stride = (
         (params.get_int(key + 10, w := params.get_int(key, default)), w) for key, default in ((1, 0), (2, 1), (3, 1))
     )
@@ -154,7 +165,14 @@ def window_of(layer: Layer) -> Window:
     right, top = params.get_int(15, left), params.get_int(14, left)
     padding = (left, right, top, params.get_int(16, top))
     return Window(
-        kernel, dilation, stride, padding, params.get_float(18, 0.0), groups(layer), channels, flattened=False
+        kernel=kernel,
+        dilation=dilation,
+        stride=stride,
+        padding=padding,
+        pad_value=params.get_float(18, 0.0),
+        groups=groups(layer),
+        channels=channels,
+        flattened=False,
     )
 
 
@@ -184,26 +202,37 @@ def _round_layer(layer: Layer, table: Table, seen: _Seen, *, refits: bool) -> No
     set_weights_and_bias(layer, numbers, bias(layer) + moved.ravel())
 
 
-def damped(moments: Moments) -> Floats:
-    """The covariance of codes, and DAMPING of their mean variance, more where there are few inputs for their size."""
-    found = covariance(moments)
-    size = found.shape[1]
-    diagonal = np.einsum("gii->gi", found)
-    spread = diagonal.mean(axis=1)
-    damping = DAMPING * (max(1.0, 10 * size / moments.count) if len(found) == 1 else 1.0)
-    diagonal += damping * np.where(spread > 0, spread, 1.0)[:, None]
-    return found
+def _run_rounded(layer: Layer, seen: _Seen, readers: Sequence[Layer]) -> None:
+    """Correct the bias of a layer with rounded weights by what its outputs differ by, and run it on the samples.
 
-
-def _correct_bias(layer: Layer, differences: Differences) -> None:
-    """Take off what the outputs differ by on average where that matters (see `rising`)."""
+    Args:
+        layer: with rounded weights; gets another bias.
+        seen: by the layer as it is in float.
+        readers: the layers that read what it writes.
+    """
+    linear = without_activation(seen.layer)
+    seen.walk.run_quantized(linear, without_activation(layer), seen.quantizer)
+    differences = seen.walk.contrast(linear, *rising(seen.layer, readers))
     means = differences.sums / (np.maximum(differences.counts, 1) * float(UNITS))
     sure = differences.counts / (differences.counts + CAUTION)
     set_bias(layer, bias(layer) + sure * means)
+    seen.walk.run_quantized(seen.layer, layer, seen.quantizer, again=linear is seen.layer)
+
+
+def damped(moments: Moments) -> Floats:
+    """Return the covariance of codes with DAMPING of their mean variance, more where there are few inputs for their
+    size."""
+    result = covariance(moments)
+    size = result.shape[1]
+    diagonal = np.einsum("gii->gi", result)
+    spread = diagonal.mean(axis=1)
+    damping = DAMPING * (max(1.0, 10 * size / moments.count) if len(result) == 1 else 1.0)
+    diagonal += damping * np.where(spread > 0, spread, 1.0)[:, None]
+    return result
 
 
 def _candidates(absmax: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Scales to try, shape (candidates, rows)."""
+    """Return scales to try, shape (candidates, rows)."""
     count, outputs, size = shape
     if count > 1 and outputs > 1:  # they share one scale, which each would choose for itself
         return scales_of(absmax, 8)[0][None]

@@ -6,8 +6,9 @@ import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from pyncnnq.optimization.judge import Candidate
-from pyncnnq.optimization.mixed_precision import MixedPrecision, Step
+from pyncnnq.optimization.candidate import Candidate
+from pyncnnq.optimization.mixed_precision import MixedPrecision
+from pyncnnq.optimization.ranking import Step
 
 if TYPE_CHECKING:
     from pyncnnq.optimization.recipe import Optimized
@@ -48,8 +49,8 @@ def _mixed_precision(mixed: MixedPrecision) -> dict[str, Any]:
     }
 
 
-def _step(step: Step) -> dict[str, Any]:
-    return {"in_float": list(step.in_float), "int8_macs": round(step.int8_macs, 6), **_quality(step.candidate)}
+def _step(step: Step[Candidate]) -> dict[str, Any]:
+    return {"in_float": list(step.in_float), "int8_macs": round(step.int8_macs, 6), **_quality(step.quality)}
 
 
 def _candidate(candidate: Candidate) -> dict[str, Any]:

@@ -2,99 +2,128 @@
 
 from __future__ import annotations
 
-import copy
-import glob
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, asdict, dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
 
 from pyncnnq.calibration.calibrate import Calibration
 from pyncnnq.calibration.table import Table, weight_key
 from pyncnnq.calibration.winograd import forbid_where_sums_overflow
 from pyncnnq.model import Model
 from pyncnnq.model.quantizable import scaled_weights
-from pyncnnq.optimization.techniques import MIXED_PRECISION
+from pyncnnq.optimization.source import Source
 from pyncnnq.quantization import QuantizedModel, quantize
+from pyncnnq.quantization.options import QuantizeOptions
 from pyncnnq.quantization.quantizer import Quantizer
 from pyncnnq.rewrites import asymmetric, zero_point
+
+MIXED_PRECISION = "mixed precision"
+"""The technique that leaves layers in float for the sake of accuracy."""
 
 
 @dataclass(frozen=True, eq=False)
 class Draft:
     """A float model and a calibration from which an int8 model can be made.
 
+    Drafts are told apart by identity.
+
     Attributes:
-        method: how thresholds were chosen.
-        techniques: what else was done to get here, in order.
-        model: the float model.
-        calibration: its table and how that came about; weights may have 8 bits everywhere.
-        in_float: the layers that the user keeps in float.
-        spared: those that stay in float for the sake of accuracy.
-        uncorrected: the model before its biases were corrected for what int8 does to weights; the spared layers are as
-            they are there.
+        source: the float model before its weights and biases were adjusted to int8.
+        method: the calibration method that chose thresholds.
+        calibration: the table and how it came about; weights may have 8 bits everywhere.
+        applied: the names of the techniques that changed the draft, in order.
+        adjusted: the float model with other weights and biases, which fit int8 better; None if they are the source's.
+        in_float: the names of layers that the user keeps in float.
+        spared: the names of layers that stay in float for the sake of accuracy.
         folds: whether blobs are to be stored with zero points.
-        ranges: the smallest and the largest value of each blob that feeds a quantizable layer.
+        uncorrected: the same draft without adjusted weights and biases; None where there are none.
+        untuned: the same draft with the thresholds of the calibration method; None where it has them itself.
     """
 
+    source: Source
     method: str
-    techniques: tuple[str, ...]
-    model: Model
     calibration: Calibration
+    _: KW_ONLY
+    applied: tuple[str, ...] = ()
+    adjusted: Model | None = None
     in_float: frozenset[str] = frozenset()
     spared: tuple[str, ...] = ()
-    uncorrected: Model | None = None
     folds: bool = False
-    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-
-    def with_technique(self, technique: str, **changes: Any) -> Draft:
-        """The same with something done to it."""
-        return replace(self, techniques=(*self.techniques, technique), **changes)
-
-    def with_float(self, *layers: str) -> Draft:
-        """The same with more layers in float for the sake of accuracy."""
-        techniques = tuple(technique for technique in self.techniques if technique != MIXED_PRECISION)
-        return (
-            replace(self, techniques=(*techniques, MIXED_PRECISION), spared=(*self.spared, *layers)) if layers else self
-        )
+    uncorrected: Draft | None = None
+    untuned: Draft | None = None
 
     @property
+    def model(self) -> Model:
+        """The float model."""
+        return self.source.model if self.adjusted is None else self.adjusted
+
+    @property
+    def techniques(self) -> tuple[str, ...]:
+        """The names of all techniques, in order."""
+        return (*self.source.techniques, *self.applied)
+
+    @cached_property
     def table(self) -> Table:
         """The table without the rows of layers that stay in float."""
-        return without_rows(self.calibration.table, self.model, self.in_float.union(self.spared))
+        layers = [layer for layer in self.model.layers if layer.name in self.in_float or layer.name in self.spared]
+        keys = {weight_key(layer.name, index) for layer in layers for index in range(len(scaled_weights(layer)))}
+        return self.calibration.table.without(keys.union(layer.name for layer in layers))
 
+    def with_float(self, *layers: str) -> Draft:
+        """Return the draft with more layers in float for the sake of accuracy."""
+        if not layers:
+            return self
+        others = tuple(technique for technique in self.applied if technique != MIXED_PRECISION)
+        return replace(self, applied=(*others, MIXED_PRECISION), spared=(*self.spared, *layers))
+
+    def with_scales(self, scales: Mapping[str, np.float32]) -> Draft:
+        """Return the draft with other activation scales of some layers, by name."""
+        table = self.calibration.table.copy()
+        for layer, scale in scales.items():
+            table[layer] = scale
+        return replace(self, calibration=self.calibration.with_table(table))
+
+    def tuned(self, technique: str, scales: Mapping[str, np.float32]) -> Draft:
+        """Return the draft after a technique that chose other activation scales of some layers, by name."""
+        return replace(
+            self.with_scales(scales),
+            applied=(*self.applied, technique),
+            uncorrected=self.uncorrected and self.uncorrected.tuned(technique, scales),
+            untuned=self.untuned or self,
+        )
+
+    @cached_property
     def quantizers(self) -> dict[str, Quantizer]:
         """How the blobs that will be stored with zero points become int8, by name."""
         if not self.folds:
             return {}
         return zero_point.quantizers(self.model, self.table) | asymmetric.quantizers(
-            self.model, self.table, self.ranges
+            self.model, self.table, self.source.extremes
         )
 
-    def finish(self, choices: Mapping[str, Any]) -> Finished:
+    def finish(self, options: QuantizeOptions) -> Finished:
         """Make the int8 model.
 
         Args:
-            choices: what `pyncnnq.quantize` takes beside the model and its table.
+            options: those of the user.
+
+        Raises:
+            PyncnnqError: see `pyncnnq.quantize`.
         """
         model, table = self.model.copy(), self.table
-        if self.uncorrected is not None:
-            for name in self.spared:
-                model.layer(name).weights = dict(self.uncorrected.layer(name).weights)
-                model.layer(name).params = self.uncorrected.layer(name).params.copy()
+        if self.uncorrected is not None and self.spared:
+            _restore(model, self.uncorrected.model, self.spared)
         folded: list[str] = []
         if self.folds:
             model, table, folded = zero_point.fold_zero_points(model, table)
-            model, table, others = asymmetric.fold_asymmetric(model, table, self.ranges)
+            model, table, others = asymmetric.fold_asymmetric(model, table, self.source.extremes)
             folded += others
         no_winograd = forbid_where_sums_overflow(model, table)
-        exclude = choices.get("exclude", ())
-        choices = {
-            **choices,
-            "exclude": [*([exclude] if isinstance(exclude, str) else exclude), *map(glob.escape, self.spared)],
-        }
-        int8 = quantize(model, table, **choices)
+        int8 = quantize(model, table, **asdict(options.excluding(self.spared)))
         int8.summary = int8.summary.with_reasons(dict.fromkeys(self.spared, "for the sake of accuracy"))
-        return Finished(int8, model, self.calibration.with_table(table), folded, no_winograd)
+        return Finished(int8, model, self.calibration.with_table(table), folded=folded, no_winograd=no_winograd)
 
 
 @dataclass(frozen=True)
@@ -105,22 +134,22 @@ class Finished:
         int8: the int8 model.
         model, calibration: the float model and the table; ncnn2int8 makes this int8 model of them, but for masks of
             features.
-        folded: the blobs that are stored with a zero point; if there are any, `model` is of no use in float.
-        no_winograd: the layers that may not use winograd, in which some input would make a sum overflow.
+        folded: the names of blobs that are stored with a zero point; if there are any, `model` is of no use in float.
+        no_winograd: the names of layers that may not use winograd, in which some input would make a sum overflow.
     """
 
     int8: QuantizedModel
     model: Model
     calibration: Calibration
+    _: KW_ONLY
     folded: list[str] = field(default_factory=list)
     no_winograd: list[str] = field(default_factory=list)
 
 
-def without_rows(table: Table, model: Model, layers: Collection[str]) -> Table:
-    """A copy of a table without the rows of some layers."""
-    table = copy.deepcopy(table)
-    for layer in map(model.layer, layers):
-        for key in (layer.name, *(weight_key(layer.name, index) for index in range(len(scaled_weights(layer))))):
-            if key in table:
-                del table[key]
-    return table
+def _restore(model: Model, other: Model, layers: tuple[str, ...]) -> None:
+    """Give some layers of a model the weights and parameters that they have in another model."""
+    originals = {layer.name: layer for layer in other.layers}
+    for layer in model.layers:
+        if layer.name in layers:
+            layer.weights = dict(originals[layer.name].weights)
+            layer.params = originals[layer.name].params.copy()

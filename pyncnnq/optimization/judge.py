@@ -4,67 +4,34 @@ calibration."""
 from __future__ import annotations
 
 import copy
-import math
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pyncnnq.compare.likeness import compare_outputs
 from pyncnnq.errors import InputError
 from pyncnnq.inputs import InputSpec
 from pyncnnq.model import Model
+from pyncnnq.optimization.candidate import Candidate
 from pyncnnq.optimization.draft import Draft, Finished
+from pyncnnq.quantization.options import QuantizeOptions
 from pyncnnq.runtime.pool import WorkerPool
+from pyncnnq.runtime.progress import Progress, Update
 
 LEAST_SAMPLES = 4
+"""With fewer samples, too few would be left to calibrate on."""
+
 MOST_HELD_OUT = 32
+"""Samples: more would not tell models apart any better, and each of them is run for every model."""
+
 MEMORY = 2**28
 """How many bytes the float weights of all models that a worker holds may have, if there are several."""
-
-LARGEST_RATIO = 100.0
-"""In dB: better than this is as good as equal."""
-
-Progress = Callable[[str], AbstractContextManager[Callable[[int, int], None] | None]]
-"""From the name of a pass to the context of what is called with (samples done, samples in all)."""
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """One way to make the int8 model.
-
-    Attributes:
-        method: how thresholds were chosen.
-        techniques: what else was done, in order.
-        sqnr: signal-to-quantization-noise ratio over the held-out samples, in dB, of each model output, and of what a
-            Softmax or a Sigmoid makes one from.
-        drop: by how much their mean score is below that of the float model (see `Judge`).
-        saturated: the outputs that a Softmax or a Sigmoid makes.
-    """
-
-    method: str
-    techniques: tuple[str, ...]
-    sqnr: dict[str, float]
-    drop: float
-    saturated: frozenset[str] = frozenset()
-
-    @property
-    def telling(self) -> dict[str, float]:
-        """The ratios that models are chosen by: not of saturated outputs, whose error is that of the few samples
-        that are undecided."""
-        return {blob: ratio for blob, ratio in self.sqnr.items() if blob not in self.saturated}
-
-    @property
-    def score(self) -> float:
-        """The mean of the telling ratios, in dB."""
-        return math.fsum(min(ratio, LARGEST_RATIO) for ratio in self.telling.values()) / len(self.telling)
 
 
 @dataclass(frozen=True)
 class Judged:
-    """A draft, the int8 model made of it, and how good that is."""
+    """A draft, the int8 model made of it, and how good that model is."""
 
     draft: Draft
     made: Finished
@@ -76,7 +43,6 @@ class Judge:
 
     Attributes:
         skipped: the samples that could not be read, each with the reason.
-        count: how many samples judge.
     """
 
     def __init__(
@@ -86,7 +52,7 @@ class Judge:
         samples: Sequence[tuple[Path, ...]],
         inputs: Sequence[InputSpec],
         pool: WorkerPool,
-        choices: Mapping[str, Any],
+        options: QuantizeOptions,
         *,
         metric: str | None = None,
         strict: bool,
@@ -99,7 +65,7 @@ class Judge:
             model: the float model that int8 models are made of: the same, or fused.
             samples, inputs: as in `pyncnnq.inputs.data.CalibrationData`.
             pool: the processes to use.
-            choices: what `pyncnnq.quantize` takes beside the model and its table.
+            options: the user's, for all int8 models.
             metric: the name of a function that scores outputs (see `pyncnnq.compare.metric`); without one the score is
                 the percentage of samples in which the largest value of each output that is a vector stands where the
                 float model has it.
@@ -112,33 +78,46 @@ class Judge:
         self._outputs = list(dict.fromkeys([*before, *model.outputs]))  # in the order in which they are computed
         self._inputs = list(zip(model.inputs, inputs, strict=True))
         self._samples = list(samples)
-        self._pool, self._choices, self._metric, self._strict, self._progress = pool, choices, metric, strict, progress
+        self._pool, self._options, self._metric, self._strict, self._progress = pool, options, metric, strict, progress
+        self._judged: dict[Draft, Judged] = {}
         self.skipped: list[str] = []
 
     @property
     def count(self) -> int:
-        """How many samples judge."""
+        """The number of samples that judge."""
         return len(self._samples) - len(self.skipped)
 
     def on(self, samples: Sequence[tuple[Path, ...]]) -> Judge:
-        """One who looks at other samples, and at nothing but their outputs: a user's metric may take long."""
+        """Return a judge by other samples, and by nothing but their outputs: a user's metric may take long."""
         other = copy.copy(self)
-        other._samples, other.skipped, other._metric = list(samples), [], None
+        other._samples, other._judged, other.skipped, other._metric = list(samples), {}, [], None
         return other
 
     def judge(self, drafts: Sequence[Draft]) -> list[Judged]:
-        """Make and run the int8 models; the best first, of equals the first of those given.
+        """Make and run the int8 models, each draft's once; the best first, of equals the first of those given.
 
         Raises:
             InputError, PyncnnqError: see `run`.
         """
-        with self._progress("judge") as update:
-            return sorted(self.run(drafts, update), key=lambda one: -one.candidate.score)
+        new = [draft for draft in dict.fromkeys(drafts) if draft not in self._judged]
+        if new:
+            with self._progress("judge") as update:
+                self._judged.update(zip(new, self.run(new, update), strict=True))
+        return best_first(self._judged[draft] for draft in drafts)
 
-    def run(self, drafts: Sequence[Draft], update: Callable[[int, int], None] | None = None) -> list[Judged]:
-        """Make and run the int8 models, all at a time in each worker; they stay in the order in which they are given.
+    def of(self, draft: Draft) -> Judged:
+        """Return what is made of a draft, and how good that is; the model is run once.
+
+        Raises:
+            InputError, PyncnnqError: see `run`.
+        """
+        return self.judge([draft])[0]
+
+    def run(self, drafts: Sequence[Draft], update: Update | None = None) -> list[Judged]:
+        """Make and run the int8 models, all at a time in each worker, in the order in which they are given.
 
         Args:
+            drafts: what to make the models of.
             update: called with (samples done, samples in all).
 
         Raises:
@@ -146,13 +125,12 @@ class Judge:
             PyncnnqError: ncnn cannot run a model on these samples, or the metric fails.
         """
         with tempfile.TemporaryDirectory(prefix="pyncnnq-") as folder:
-            made = [draft.finish(self._choices) for draft in drafts]
-            files = [(Path(folder) / f"{index}.param", Path(folder) / f"{index}.bin") for index in range(len(made))]
-            for one, (param, bin_path) in zip(made, files, strict=True):
-                one.int8.save(param, bin_path)
-            models = [self._reference, *files]
-            found = compare_outputs(
-                models,
+            finished = [draft.finish(self._options) for draft in drafts]
+            files = [(Path(folder) / f"{index}.param", Path(folder) / f"{index}.bin") for index in range(len(finished))]
+            for made, (param, bin_path) in zip(finished, files, strict=True):
+                made.int8.save(param, bin_path)
+            likeness = compare_outputs(
+                [self._reference, *files],
                 self._samples,
                 self._inputs,
                 self._outputs,
@@ -161,44 +139,41 @@ class Judge:
                 strict=self._strict,
                 progress=update,
             )
-        self.skipped = found.skipped
+        self.skipped = likeness.skipped
         return [
             Judged(
                 draft,
-                one,
+                made,
                 Candidate(
                     draft.method, draft.techniques, dict(zip(self._outputs, ratios, strict=True)), drop, self._saturated
                 ),
             )
-            for draft, one, ratios, drop in zip(drafts, made, found.ratios, found.drops, strict=True)
+            for draft, made, ratios, drop in zip(drafts, finished, likeness.ratios, likeness.drops, strict=True)
         ]
 
     def run_some(self, drafts: Sequence[Draft]) -> Iterator[Judged]:
-        """As `run` for many, as many at a time as there is memory for.
+        """Make and run many int8 models, as many at a time as there is memory for, in the order of the drafts.
 
         Raises:
             InputError, PyncnnqError: see `run`.
         """
-        size = (
-            4 * sum(weight.data.size for layer in drafts[0].model.layers for weight in layer.weights.values())
-            if drafts
-            else 0
-        )
+        weights = (weight for layer in drafts[0].model.layers for weight in layer.weights.values()) if drafts else ()
+        size = 4 * sum(weight.data.size for weight in weights)  # bytes of float32
         count = max(1, MEMORY // max(size, 1))
         for first in range(0, len(drafts), count):
             yield from self.run(drafts[first : first + count])
 
 
-def noise(ratio: float) -> float:
-    """The power of the noise, of that of the signal, from a ratio in dB."""
-    return float(10 ** (-min(max(ratio, -LARGEST_RATIO), LARGEST_RATIO) / 10))
+def best_first(judged: Iterable[Judged]) -> list[Judged]:
+    """Return models in the order of their scores; of equals those first that are given first."""
+    return sorted(judged, key=lambda model: -model.candidate.score)
 
 
 def split_samples(samples: Sequence[tuple[Path, ...]]) -> tuple[list[tuple[Path, ...]], list[tuple[Path, ...]]]:
-    """Samples to calibrate on, and those held out to judge: one in eight, at least 2 and at most 32, spread evenly.
+    """Return samples to calibrate on, and those held out to judge: one in eight, 2 to MOST_HELD_OUT, spread evenly.
 
     Raises:
-        InputError: there are fewer than 4.
+        InputError: there are fewer than LEAST_SAMPLES.
     """
     if len(samples) < LEAST_SAMPLES:
         raise InputError(

@@ -5,43 +5,47 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Collection, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from pyncnnq.calibration.calibrate import Calibration
 from pyncnnq.inputs import InputOptions
 from pyncnnq.inputs.data import CalibrationData, Data, find_chosen
 from pyncnnq.model import Model
+from pyncnnq.optimization.bench import Bench
+from pyncnnq.optimization.budget import Budget
+from pyncnnq.optimization.candidate import Candidate
 from pyncnnq.optimization.description import description
-from pyncnnq.optimization.judge import Candidate, Judge, Judged, Progress, split_samples
-from pyncnnq.optimization.mixed_precision import NO_BUDGET, Budget, MixedPrecision
+from pyncnnq.optimization.judge import Judge, split_samples
+from pyncnnq.optimization.mixed_precision import MixedPrecision
+from pyncnnq.optimization.recipes import recipe_named
 from pyncnnq.optimization.search import Search
-from pyncnnq.optimization.techniques import MIXED_PRECISION, chosen_techniques
+from pyncnnq.optimization.techniques import chosen_techniques
 from pyncnnq.quantization import QuantizedModel
+from pyncnnq.quantization.options import QuantizeOptions
 from pyncnnq.rewrites.fusing import Fused
 from pyncnnq.rewrites.fusing.checked import fuse_for
 from pyncnnq.runtime.pool import WorkerPool
+from pyncnnq.runtime.progress import Progress, silent
 from pyncnnq.statistics.observe import Statistics
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Optimized:
     """The best int8 model that was found, and what it was made from.
 
     Attributes:
         int8: the int8 model.
-        model: the float model that it was made from: the one that was given, fused and with other weights and biases.
+        model: the float model that it was made from: the user's, fused and with other weights and biases.
         calibration: the table, and how it came about.
-        folded: the blobs that are stored with a zero point; if there are any, `model` is of no use in float (see
-            `fold_zero_points`).
-        no_winograd: the layers that may not use winograd, since some input would make a sum overflow there.
+        folded: the names of blobs that are stored with a zero point; if there are any, `model` is of no use in float
+            (see `fold_zero_points`).
+        no_winograd: the names of layers that may not use winograd, since some input would make a sum overflow there.
         fused: what became of the layers that were fused into others or removed, by name (see `pyncnnq.fuse`).
-        chosen: how it was made.
+        chosen: how the int8 model was made.
         candidates: all that were tried, the best first; but for those of a budget, of which only the chosen one is
             here, before all others.
-        statistics: of the calibration samples; what was skipped of the held-out ones is named there too.
+        statistics: of the calibration samples; the held-out samples that were skipped are named there too.
         held_out: how many samples judged.
         mixed: the layers that were left in float; None if there were to be none.
     """
@@ -53,10 +57,10 @@ class Optimized:
     no_winograd: list[str]
     fused: dict[str, str]
     chosen: Candidate
-    candidates: list[Candidate] = field(default_factory=list)
-    statistics: Statistics = field(default_factory=Statistics)
-    held_out: int = 0
-    mixed: MixedPrecision | None = None
+    candidates: list[Candidate]
+    statistics: Statistics
+    held_out: int
+    mixed: MixedPrecision | None
 
     @property
     def warnings(self) -> list[str]:
@@ -71,17 +75,17 @@ def optimize(
     samples: int | None = None,
     workers: int | None = None,
     strict: bool = False,
-    progress: Progress = lambda _: nullcontext(),
+    progress: Progress = silent,
     recipe: str = "best",
     without: Collection[str] = (),
-    min_sqnr: float | None = None,
-    max_drop: float | None = None,
-    max_float_layers: int | None = None,
-    metric: str | None = None,
+    budget: Budget | None = None,
     fuse: bool = True,
-    **choices: Any,
+    exclude: Sequence[str] = (),
+    only: Sequence[str] = (),
+    keep_first_last: bool = False,
+    float32: bool = False,
 ) -> Optimized:
-    """The most accurate int8 model of a float model that a recipe finds.
+    """Return the most accurate int8 model of a float model that a recipe finds.
 
     Args:
         model: the float model, as read from its files.
@@ -89,27 +93,29 @@ def optimize(
         options: the preprocessing of images: for all inputs, or one for each.
         samples: take only so many, evenly spread.
         workers: the number of processes; default: one for each core that this process may use.
-        strict, progress, recipe, without, choices: see `optimize_on`.
-        min_sqnr, max_drop, max_float_layers, metric: see `Budget`; without the first three no layer stays in float for
-            accuracy.
-        fuse: fuse the layers of the model first (see `pyncnnq.fuse`).
+        strict, progress, recipe, without, budget, fuse: see `optimize_on`.
+        exclude, only, keep_first_last, float32: see `pyncnnq.quantize`.
 
     Raises:
         InputError: fewer than 4 samples, data that does not fit the model, or preprocessing that is missing.
-        PyncnnqError: ncnn cannot run the model on this data, or an unknown recipe or technique.
+        PyncnnqError: ncnn cannot run the model on this data, an unknown recipe or technique, or a pattern that matches
+            no layer.
     """
-    budget = Budget(min_sqnr, max_drop, max_float_layers, metric)
-    found = find_chosen(model, data, options, samples)
-    passed: dict[str, Any] = {
-        "strict": strict,
-        "progress": progress,
-        "recipe": recipe,
-        "without": without,
-        "budget": budget,
-        "fuse": fuse,
-    }
+    quantize_options = QuantizeOptions(exclude=exclude, only=only, keep_first_last=keep_first_last, float32=float32)
+    calibration_data = find_chosen(model, data, options, samples)
     with WorkerPool(workers) as pool:
-        return optimize_on(model, found, pool, **passed, **choices)
+        return optimize_on(
+            model,
+            calibration_data,
+            pool,
+            strict=strict,
+            progress=progress,
+            recipe=recipe,
+            without=without,
+            budget=budget,
+            fuse=fuse,
+            options=quantize_options,
+        )
 
 
 def optimize_on(
@@ -118,14 +124,14 @@ def optimize_on(
     pool: WorkerPool,
     *,
     strict: bool = False,
-    progress: Progress = lambda _: nullcontext(),
+    progress: Progress = silent,
     recipe: str = "best",
     without: Collection[str] = (),
-    budget: Budget = NO_BUDGET,
+    budget: Budget | None = None,
     fuse: bool = True,
-    **choices: Any,
+    options: QuantizeOptions | None = None,
 ) -> Optimized:
-    """Try the techniques of a recipe, alone and together, and keep what is best on held-out samples.
+    """Try the techniques of a recipe, alone and together, and return what is best on held-out samples.
 
     All weights get 8 bits; where some input could make a sum overflow in winograd, the layer is told not to use it.
     Stock ncnn runs float and int8 models alike.  The result is the same for any number of workers.
@@ -137,50 +143,54 @@ def optimize_on(
         pool: the processes to use.
         strict: an unreadable sample is an error instead of being skipped.
         progress: called with the name of each pass.
-        recipe: a name in `pyncnnq.optimization.techniques.RECIPES`.
-        without: techniques to leave out, names in `RECIPES["best"]`.
-        budget: for which layers may stay in float.
+        recipe: a name in `pyncnnq.optimization.recipes.RECIPES`.
+        without: names of techniques to leave out (see `pyncnnq.optimization.techniques.TECHNIQUES`).
+        budget: what the model shall reach, and how many layers may stay in float for that; None or an empty one: no
+            layer but those that the recipe leaves in float unasked.
         fuse: fuse the layers of the model first (see `pyncnnq.fuse`).
-        choices: what `pyncnnq.quantize` takes beside the model and its table.
+        options: which layers stay in float anyway, and how their weights are stored.
 
     Raises:
         InputError: fewer than 4 samples, or data that does not fit the model.
-        PyncnnqError: ncnn cannot run the model on this data, or an unknown recipe or technique.
+        PyncnnqError: ncnn cannot run the model on this data, an unknown recipe or technique, or a pattern that matches
+            no layer.
     """
-    techniques = chosen_techniques(recipe, without)
-    calibration_samples, held_out = split_samples(data.samples)
-    how: dict[str, Any] = {"strict": strict, "progress": progress}
+    tried = recipe_named(recipe)
+    techniques = chosen_techniques(tried, without)
+    options, budget = options or QuantizeOptions(), None if budget == Budget() else budget
+    samples, held_out = split_samples(data.samples)
     with tempfile.TemporaryDirectory(prefix="pyncnnq-") as folder:
         fused = fuse_for(model, data, Path(folder)) if fuse else Fused(model)
-        judge = Judge(model.files, fused.model, held_out, data.inputs, pool, choices, metric=budget.metric, **how)
-        search = Search(fused.model, replace(data, samples=calibration_samples), judge, Path(folder), pool, **how)
-        judged = judge.judge(search.drafts(recipe, techniques, choices))
-        budget.check(judged[0].candidate)
-        judged = _sorted([*judged, *search.tuned(judged[0], techniques)])
-        mixed = (
-            None if budget.given or MIXED_PRECISION not in techniques else search.spare_little(judged[0], techniques)
+        judge = Judge(
+            model.files,
+            fused.model,
+            held_out,
+            data.inputs,
+            pool,
+            options,
+            metric=budget.metric if budget is not None else None,
+            strict=strict,
+            progress=progress,
         )
-        rounded = search.rounded(judged, techniques, mixed.in_float if mixed else ())
-        judged = _sorted([*judged, *rounded, *([mixed.best] if mixed and mixed.in_float else [])])
-        if mixed is not None:
-            mixed = replace(mixed, best=judged[0])
-        elif budget.given:
-            mixed = search.spare(judged, rounded, techniques, budget)
-            judged = [mixed.best, *judged] if mixed.in_float else judged
-    best = judged[0]
-    search.statistics.skipped += judge.skipped
+        data = replace(data, samples=samples)
+        bench = Bench(fused.model, data, judge, Path(folder), pool, options=options, strict=strict, progress=progress)
+        search = Search(tried, techniques, bench)
+        search.run(budget)
+    best, statistics = search.judged[0], bench.source.statistics
+    statistics.skipped += judge.skipped
+    made = best.made
     result = Optimized(
-        best.made.int8,
-        best.made.model,
-        best.made.calibration,
-        best.made.folded,
-        best.made.no_winograd,
-        fused.changes,
-        best.candidate,
-        [one.candidate for one in judged],
-        search.statistics,
-        judge.count,
-        mixed,
+        int8=made.int8,
+        model=made.model,
+        calibration=made.calibration,
+        folded=made.folded,
+        no_winograd=made.no_winograd,
+        fused=fused.changes,
+        chosen=best.candidate,
+        candidates=[judged.candidate for judged in search.judged],
+        statistics=statistics,
+        held_out=judge.count,
+        mixed=search.mixed,
     )
     preprocessing = {name: str(spec) for name, spec in zip(model.inputs, data.inputs, strict=True)}
     result.int8.manifest = replace(
@@ -192,8 +202,3 @@ def optimize_on(
         calibration={"preprocessing": preprocessing, **description(result)},
     )
     return result
-
-
-def _sorted(judged: Sequence[Judged]) -> list[Judged]:
-    """The best first, of equals the first of those given."""
-    return sorted(judged, key=lambda one: -one.candidate.score)

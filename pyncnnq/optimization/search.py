@@ -1,298 +1,194 @@
-"""The ways to make an int8 model that a recipe tries."""
+"""The ways to make an int8 model that a recipe tries: techniques, stage by stage."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from pyncnnq.calibration.calibrate import calibrate
-from pyncnnq.inputs import pick
-from pyncnnq.inputs.data import CalibrationData
-from pyncnnq.layerwise.bias_correction import correct_biases
-from pyncnnq.layerwise.rounding import round_weights, samples_in_memory
-from pyncnnq.model import Model
-from pyncnnq.model.macs import macs
-from pyncnnq.model.quantizable import INT8_TYPES
+from pyncnnq.optimization.bench import Bench
+from pyncnnq.optimization.budget import Budget
 from pyncnnq.optimization.draft import Draft
-from pyncnnq.optimization.judge import Judge, Judged, Progress
-from pyncnnq.optimization.mixed_precision import ALLOWANCE, Budget, MixedPrecision, leave_in_float, meet
-from pyncnnq.optimization.techniques import (
-    BIASES,
-    CENTRING,
-    EQUALIZATION,
-    REFITTING,
-    ROUNDING,
-    SCALARS,
-    SCALES,
-    THRESHOLDS,
-    ZERO_POINTS,
-)
-from pyncnnq.optimization.threshold_search import LEAST_SAMPLES, SAMPLES, WORK, search_thresholds, with_scales
-from pyncnnq.quantization import QuantizeOptions
+from pyncnnq.optimization.judge import Judged, best_first
+from pyncnnq.optimization.mixed_precision import MixedPrecision, leave_in_float
+from pyncnnq.optimization.recipes import Recipe
+from pyncnnq.optimization.source import Need, Source
+from pyncnnq.optimization.technique import Stage, Technique
 from pyncnnq.quantization.selection import left_out
-from pyncnnq.rewrites.centring import centre
-from pyncnnq.rewrites.equalization import EqualizedGroup, equalize
-from pyncnnq.rewrites.scalar_folding import fold_scalars
-from pyncnnq.rewrites.scale_layers import insert_scales, remove_idle
-from pyncnnq.runtime.pool import WorkerPool
-from pyncnnq.statistics.observe import Statistics, observe_samples
-from pyncnnq.statistics.ranges import channel_ranges
-from pyncnnq.statistics.shapes import blob_shapes
-
-METHODS = ("auto", "minmax")
-"""The methods of thresholds that are tried."""
-
-MOST_ROUNDED = 2
-"""How many ways, the best so far, go through rounding, which takes longest."""
-
-_MEASURED_SAMPLES = 8
-"""How many tell how much layers compute, on average where samples differ in size."""
 
 
 class Search:
-    """Makes drafts of int8 models from a float model and calibration samples.
+    """Tries the techniques of a recipe, and keeps all models that were judged.
 
     Attributes:
-        statistics: of the calibration samples in the model that was given.
+        judged: the models, the best first.
+        mixed: the layers that were left in float for accuracy; None if there were to be none.
     """
 
-    def __init__(
-        self,
-        model: Model,
-        data: CalibrationData,
-        judge: Judge,
-        folder: Path,
-        pool: WorkerPool,
-        *,
-        strict: bool,
-        progress: Progress,
-    ) -> None:
-        """Run the model over the samples.
+    def __init__(self, recipe: Recipe, techniques: Sequence[Technique[Any]], bench: Bench) -> None:
+        """Take what to try.
 
         Args:
-            model: the float model, as read from its files.
-            data: the samples to calibrate on.
-            judge: of models, on other samples.
-            folder: for the files of models that are made on the way.
-            pool: the processes to use.
-            strict: an unreadable sample is an error instead of being skipped.
-            progress: called with the name of each pass.
-        """
-        self._model, self._data, self._judge, self._folder = model, data, judge, folder
-        self._pool, self._progress = pool, progress
-        self._drafts: list[Draft] = []
-        self._rounded: dict[tuple[Draft, bool], Draft] = {}
-        self.statistics = self._observe("calibrate", model, strict=strict)
-        self._data = replace(
-            data, samples=[data.samples[number] for number in self.statistics.numbers]
-        )  # those that can be read
-
-    def drafts(self, recipe: str, techniques: Collection[str], choices: Mapping[str, Any]) -> list[Draft]:
-        """All that a recipe tries before rounding.
-
-        Args:
-            recipe: its name.
+            recipe: how much is tried.
             techniques: those of the recipe that are wanted.
-            choices: what `pyncnnq.quantize` takes beside the model and its table.
+            bench: samples, processes and a judge.
+
+        Raises:
+            PyncnnqError: a pattern of the user's options that matches no layer.
         """
-        model = self._model
-        in_float = frozenset(left_out(model, QuantizeOptions(**choices)))
-        if recipe == "table":
-            self._drafts = [Draft("auto", (), model, calibrate(model, self.statistics, method="auto"), in_float)]
-        elif recipe == "fast":
-            tried = _drafts(model, self.statistics, "auto", in_float, techniques)
-            self._drafts = [draft for draft in tried if (BIASES in draft.techniques) == (BIASES in techniques)]
+        self._recipe, self._techniques, self._bench = recipe, techniques, bench
+        options = bench.options
+        self._in_float = frozenset(
+            left_out(bench.model, exclude=options.exclude, only=options.only, keep_first_last=options.keep_first_last)
+        )
+        self._results: dict[tuple[str, Draft], Draft | None] = {}
+        self._rounded_by: dict[Draft, Technique[Draft]] = {}
+        self.judged: list[Judged] = []
+        self.mixed: MixedPrecision | None = None
+
+    def run(self, budget: Budget | None) -> None:
+        """Try all techniques.
+
+        Args:
+            budget: what the model shall reach by layers in float; None: what techniques of the recipe take unasked.
+
+        Raises:
+            InputError: the goal of the budget cannot be measured.
+            PyncnnqError: ncnn cannot run a model.
+        """
+        self._judge([draft for source in self._sources() for draft in self._drafts(source)])
+        if budget is not None:
+            budget.check(self.judged[0].candidate)
+        for technique in self._of(Stage.THRESHOLDS):
+            tuned = self._result(technique, self.judged[0].draft)
+            self._judge([tuned] if tuned is not None else [])
+        spared = self._spare_unasked() if budget is None else ()
+        rounded = self._rounded(spared)
+        self._judge(rounded)
+        if budget is not None:
+            self._meet(budget, rounded)
+        elif self._bench.mixed is not None:
+            left = [self._bench.mixed.best] if spared else []
+            self.judged = best_first([*self.judged, *left])
+            self.mixed = replace(self._bench.mixed, best=self.judged[0])
+
+    def _of(self, stage: Stage) -> list[Technique[Any]]:
+        """Return the techniques of a stage that are wanted."""
+        return [technique for technique in self._techniques if technique.stage is stage]
+
+    def _judge(self, drafts: Sequence[Draft]) -> None:
+        """Add models to the judged ones."""
+        self.judged = best_first([*self.judged, *self._bench.judge.judge(drafts)])
+
+    def _sources(self) -> list[Source]:
+        """Return the float model, and what all techniques together rewrite it to, if they change anything."""
+        rewritings, source = self._of(Stage.REWRITING), self._bench.source
+        for place, technique in enumerate(rewritings):
+            if any(need not in source.seen for need in technique.needs):
+                needs = {need for later in rewritings[place:] for need in later.needs}.difference(source.seen)
+                source = self._bench.seen(self._bench.stored(source, f"before-{place}"), needs, "measure channels")
+            source = technique.apply(source, self._bench) or source
+        for technique in rewritings:
+            source = technique.tidy(source)
+        if not source.changed:
+            return [self._bench.source]
+        rewritten = self._bench.stored(replace(source, seen={}), "rewritten")
+        return [self._bench.source, self._bench.seen(rewritten, {Need.BLOBS}, "calibrate again")]
+
+    def _drafts(self, source: Source) -> list[Draft]:
+        """Return drafts by each calibration method, without and with each technique that changes drafts."""
+        all_drafts = []
+        for method in self._recipe.methods:
+            calibration = calibrate(
+                source.model, source.statistics, method=method, weight_bits=self._recipe.weight_bits
+            )
+            drafts = [Draft(source, method, calibration, in_float=self._in_float)]
+            for technique in self._of(Stage.CORRECTING):
+                results = [self._result(technique, draft) for draft in drafts]
+                changed = [draft for draft in results if draft is not None]
+                drafts = changed if changed and technique.name in self._recipe.unjudged else [*drafts, *changed]
+            all_drafts += drafts
+        return all_drafts
+
+    def _result(self, technique: Technique[Draft], draft: Draft) -> Draft | None:
+        """Return what a technique makes of a draft, once for each draft.
+
+        What it makes of a draft with adjusted weights belongs to what it makes of the draft without.
+        """
+        key = technique.name, draft
+        if key not in self._results:
+            result = technique.apply(draft, self._bench)
+            if result is not None and result.uncorrected is draft.uncorrected is not None:
+                result = replace(result, uncorrected=self._result(technique, draft.uncorrected) or draft.uncorrected)
+            self._results[key] = result
+        return self._results[key]
+
+    def _rounded(self, spared: tuple[str, ...]) -> list[Draft]:
+        """Return the best drafts with weights chosen by what their layers see, some layers in float.
+
+        What would be rounded alike counts once: drafts that differ in corrected biases or searched thresholds alone.
+        """
+        bases: dict[Draft, Draft] = {}
+        for model in self.judged:
+            base = model.draft.uncorrected or model.draft
+            bases.setdefault(base.untuned or base, base)
+        return [
+            rounded
+            for technique in self._of(Stage.ROUNDING)
+            for base in list(bases.values())[: technique.most]
+            if (rounded := self._round(technique, base.with_float(*spared))) is not None
+        ]
+
+    def _round(self, technique: Technique[Draft], base: Draft) -> Draft | None:
+        rounded = self._result(technique, base)
+        if rounded is not None:
+            self._rounded_by[rounded] = technique
+        return rounded
+
+    def _spare_unasked(self) -> tuple[str, ...]:
+        """Return the layers that techniques leave in float."""
+        spared: tuple[str, ...] = ()
+        for technique in self._of(Stage.MIXED_PRECISION):
+            left = technique.apply(self._start(self.judged[0]).draft, self._bench)
+            spared = left.spared if left is not None else ()
+        return spared
+
+    def _start(self, best: Judged) -> Judged:
+        """Return the model to choose layers in that stay in float: rounded, else errors that rounding takes away hide
+        the others."""
+        for technique in self._of(Stage.ROUNDING)[:1]:
+            rounded = self._round(technique, best.draft.uncorrected or best.draft)
+            if rounded is not None:
+                return self._bench.judge.of(rounded)
+        return best
+
+    def _meet(self, budget: Budget, rounded: Sequence[Draft]) -> None:
+        """Leave layers in float until a budget is met, or come as near to it as possible."""
+        bench = self._bench
+        for model in self.judged:
+            if budget.is_met(model.candidate):
+                self.mixed = MixedPrecision(budget=budget, best=model)
+                break
         else:
-            ways: list[tuple[Model, Statistics, tuple[str, ...]]] = [(model, self.statistics, ())]
-            rewritten, rewrites = self._rewrite(techniques)
-            if rewrites:
-                ways.append((rewritten, self._observe("calibrate again", rewritten), rewrites))
-            self._drafts = [
-                draft
-                for one, statistics, done in ways
-                for method in METHODS
-                for draft in _drafts(one, statistics, method, in_float, techniques, done)
-            ]
-        return self._drafts
+            best = next(model for model in self.judged if model.draft not in self._rounded_by)
+            start = self._start(best)
+            with bench.progress("leave layers in float") as update:
+                self.mixed = leave_in_float(start, bench.work, bench.judge, budget, update)
+            if rounded:
+                self.mixed = self._rounded_anew(self.mixed, best, rounded)
+        if self.mixed.in_float:
+            self.judged = [self.mixed.best, *self.judged]
 
-    def tuned(self, best: Judged, techniques: Collection[str]) -> list[Judged]:
-        """The best model with thresholds by what they do to the outputs; nothing where none gains.
+    def _rounded_anew(self, mixed: MixedPrecision, best: Judged, rounded: Sequence[Draft]) -> MixedPrecision:
+        """Return the choice of layers with weights rounded as in the best of the rounded drafts."""
+        (first, *_) = self._bench.judge.judge(rounded)
+        technique = self._rounded_by[first.draft]
 
-        Args:
-            best: the best model so far, all int8.
-            techniques: those that are wanted.
-        """
-        if THRESHOLDS not in techniques or not self.statistics.blobs:
-            return []
-        work = math.fsum(self._work.values())
-        samples = pick(self._data.samples, max(LEAST_SAMPLES, min(SAMPLES, int(WORK / max(work, 1.0)))))
-        with self._progress("search thresholds") as update:
-            scales = search_thresholds(best, self._judge.on(samples), update)
-        if not scales:
-            return []
-        tuned = {
-            draft: with_scales(draft, scales).with_technique(THRESHOLDS)
-            for draft in (best.draft, self._uncorrected(best.draft))
-        }
-        self._drafts += tuned.values()
-        return self._judge.judge([tuned[best.draft]])
+        def make(spared: tuple[str, ...]) -> Judged:
+            base = (best.draft.uncorrected or best.draft).with_float(*spared)
+            made = self._round(technique, base)
+            assert made is not None  # as the same technique could round the draft before
+            return self._bench.judge.of(made)
 
-    def rounded(
-        self, judged: Sequence[Judged], techniques: Collection[str], spared: tuple[str, ...] = ()
-    ) -> list[Judged]:
-        """The best drafts with weights rounded by what their layers see, judged: the best first; none where nothing can
-        be rounded.
-
-        Args:
-            judged: models that are all int8, the best first.
-            techniques: those that are wanted.
-            spared: the layers to leave in float now.
-        """
-        if ROUNDING not in techniques or not self.statistics.blobs:
-            return []
-        bases: dict[tuple[str, tuple[str, ...]], Draft] = {}
-        for one in judged:
-            base = self._uncorrected(one.draft)
-            bases.setdefault((base.method, _but(base.techniques, THRESHOLDS)), base)
-        ways = [(base, False) for base in list(bases.values())[:MOST_ROUNDED]]
-        if REFITTING in techniques:
-            ways.append((ways[0][0], True))
-        return self._judge.judge([self._round(base.with_float(*spared), refits=refits) for base, refits in ways])
-
-    def spare_little(self, best: Judged, techniques: Collection[str]) -> MixedPrecision:
-        """Leave the layers in float that gain most for next to no work.
-
-        Args:
-            best: the best model that is all int8.
-            techniques: those that are wanted.
-        """
-        start = self._start(best, techniques)
-        with self._progress("leave layers in float") as update:
-            return leave_in_float(start, self._work, self._judge, ALLOWANCE, update)
-
-    def spare(
-        self, judged: Sequence[Judged], rounded: Sequence[Judged], techniques: Collection[str], budget: Budget
-    ) -> MixedPrecision:
-        """Leave layers in float until a budget is met.
-
-        Args:
-            judged: all models so far, the best first.
-            rounded: those of them whose weights were rounded by what their layers see.
-            techniques: those that are wanted.
-            budget: what to reach.
-        """
-        best = next(one for one in judged if ROUNDING not in one.draft.techniques)
-        refits = bool(rounded) and REFITTING in rounded[0].draft.techniques
-
-        def rounded_without(spared: tuple[str, ...]) -> Judged:
-            draft = self._uncorrected(best.draft).with_float(*spared)
-            return self._judge.judge([self._round(draft, refits=refits)])[0]
-
-        def start() -> Judged:
-            return self._start(best, techniques)
-
-        best_rounded = rounded[0] if rounded else None
-        return meet(budget, judged, start, best_rounded, rounded_without, self._work, self._judge, self._progress)
-
-    def _start(self, best: Judged, techniques: Collection[str]) -> Judged:
-        """The model to choose layers in that stay in float: rounded, else errors that rounding takes away hide the
-        others."""
-        if ROUNDING not in techniques or not self.statistics.blobs:
-            return best
-        (start,) = self._judge.judge([self._round(self._uncorrected(best.draft), refits=False)])
-        return start
-
-    @cached_property
-    def _work(self) -> dict[str, float]:
-        """How many multiplications each layer that may be int8 takes for a sample, by its name."""
-        layers = [layer for layer in self._model.layers if layer.type in INT8_TYPES]
-        touched = {blob for layer in layers for blob in (*layer.bottoms, *layer.tops)}
-        blobs = [top for layer in self._model.layers for top in layer.tops if top in touched]
-        samples = pick(self._data.samples, _MEASURED_SAMPLES)
-        shapes = blob_shapes(self._model, samples, self._data.inputs, blobs, self._pool)
-        counts = [macs(layers, one) for one in shapes]
-        return {layer.name: sum(count.get(layer.name, 0) for count in counts) / len(counts) for layer in layers}
-
-    def _observe(self, what: str, model: Model, *, strict: bool = False) -> Statistics:
-        with self._progress(what) as update:
-            return observe_samples(
-                model, self._data.samples, self._data.inputs, self._pool, strict=strict, progress=update
-            )
-
-    def _rewrite(self, techniques: Collection[str]) -> tuple[Model, tuple[str, ...]]:
-        """A model that computes the same in float and has blobs that fit int8 better, saved; and what was done to
-        it."""
-        model, removed = fold_scalars(self._model) if SCALARS in techniques else (self._model, [])
-        inserted: list[str] = []
-        centred: list[str] = []
-        equalized: list[EqualizedGroup] = []
-        if CENTRING in techniques or EQUALIZATION in techniques:
-            if SCALES in techniques:
-                model, inserted = insert_scales(model)
-            model = model.stored(self._folder, "scalars")
-            with self._progress("measure channels") as update:
-                ranges = channel_ranges(model, self._data.samples, self._data.inputs, self._pool, progress=update)
-            if CENTRING in techniques:
-                model, ranges, centred = centre(model, ranges)
-            if EQUALIZATION in techniques:
-                model, _, equalized = equalize(model, ranges)
-            model, inserted = remove_idle(model, inserted)
-        changes = ((SCALARS, removed), (SCALES, inserted), (CENTRING, centred), (EQUALIZATION, equalized))
-        done = tuple(technique for technique, changed in changes if changed)
-        return (model.stored(self._folder, "rewritten") if done else model), done
-
-    def _uncorrected(self, draft: Draft) -> Draft:
-        """The same draft without corrected biases, which rounding would correct again."""
-        techniques = _but(draft.techniques, BIASES)
-        return next(other for other in self._drafts if (other.method, other.techniques) == (draft.method, techniques))
-
-    def _round(self, draft: Draft, *, refits: bool) -> Draft:
-        if (draft, refits) not in self._rounded:
-            self._rounded[draft, refits] = self._with_rounded_weights(draft, refits=refits)
-        return self._rounded[draft, refits]
-
-    def _with_rounded_weights(self, draft: Draft, *, refits: bool) -> Draft:
-        samples = pick(self._data.samples, samples_in_memory(self.statistics))
-        with self._progress("round") as update:
-            model, table = round_weights(
-                draft.model,
-                draft.table,
-                draft.quantizers(),
-                samples,
-                self._data.inputs,
-                self._pool,
-                refits=refits,
-                progress=update,
-            )
-        techniques = (*draft.techniques, REFITTING, ROUNDING) if refits else (*draft.techniques, ROUNDING)
-        calibration = draft.calibration.with_table(table)
-        return replace(draft, techniques=techniques, model=model, calibration=calibration, uncorrected=draft.model)
-
-
-def _but(techniques: Sequence[str], left_out: str) -> tuple[str, ...]:
-    return tuple(technique for technique in techniques if technique != left_out)
-
-
-def _drafts(
-    model: Model,
-    statistics: Statistics,
-    method: str,
-    in_float: frozenset[str],
-    techniques: Collection[str],
-    rewrites: tuple[str, ...] = (),
-) -> list[Draft]:
-    """Without and with each technique; biases are corrected first, since folding carries them along."""
-    ranges = {blob: (seen.min, seen.max) for blob, seen in statistics.blobs.items()}
-    calibration = calibrate(model, statistics, method=method, weight_bits="8")
-    drafts = [Draft(method, rewrites, model, calibration, in_float, ranges=ranges)]
-    if BIASES in techniques:
-        corrected, _ = correct_biases(model, drafts[0].table, statistics)
-        drafts.append(drafts[0].with_technique(BIASES, model=corrected, uncorrected=model))
-    if ZERO_POINTS in techniques:
-        folding = [draft.with_technique(ZERO_POINTS, folds=True) for draft in drafts]
-        drafts += [draft for draft in folding if draft.quantizers()]
-    return drafts
+        return mixed.round_weights(first, make)

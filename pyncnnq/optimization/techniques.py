@@ -1,45 +1,54 @@
-"""The names of recipes and of what they try."""
+"""The techniques that recipes try: a line for each."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
+from typing import Any
 
 from pyncnnq.errors import PyncnnqError
+from pyncnnq.extensions.registry import Registry
+from pyncnnq.optimization.adapters import centre, equalize, fold_scalars, insert_scales
+from pyncnnq.optimization.correcting import BiasCorrection, ZeroPoints
+from pyncnnq.optimization.draft import MIXED_PRECISION
+from pyncnnq.optimization.mixed_precision import LeavingInFloat
+from pyncnnq.optimization.recipes import Recipe
+from pyncnnq.optimization.rounding import Rounding
+from pyncnnq.optimization.source import Need
+from pyncnnq.optimization.technique import Rewriting, Technique
+from pyncnnq.optimization.threshold_search import ThresholdSearch
+from pyncnnq.rewrites.scale_layers import remove_idle
 
-SCALARS, SCALES, CENTRING, EQUALIZATION = "scalar folding", "scale layers", "centring", "equalization"
-THRESHOLDS = "thresholds"
-BIASES, ZERO_POINTS, MIXED_PRECISION = "bias correction", "zero points", "mixed precision"
-ROUNDING, REFITTING = "rounding", "refitting"
+_BUILT_IN: tuple[Technique[Any], ...] = (
+    Rewriting(name="scalar folding", rewrite=fold_scalars),
+    Rewriting(name="scale layers", rewrite=insert_scales, remove_idle=remove_idle),
+    Rewriting(name="centring", rewrite=centre, needs=(Need.CHANNELS,)),
+    Rewriting(name="equalization", rewrite=equalize, needs=(Need.CHANNELS,)),
+    BiasCorrection(name="bias correction", recipes=("fast", "best")),
+    ZeroPoints(name="zero points", recipes=("fast", "best")),
+    ThresholdSearch(name="thresholds", recipes=("table", "best")),
+    LeavingInFloat(name=MIXED_PRECISION),
+    Rounding(name="rounding", most=2),
+    Rounding(name="refitting", requires=("rounding",), refits=True),
+)
 
-RECIPES: Mapping[str, tuple[str, ...]] = {
-    "table": (THRESHOLDS,),
-    "fast": (BIASES, ZERO_POINTS),
-    "best": (
-        SCALARS,
-        SCALES,
-        CENTRING,
-        EQUALIZATION,
-        BIASES,
-        ZERO_POINTS,
-        THRESHOLDS,
-        MIXED_PRECISION,
-        ROUNDING,
-        REFITTING,
-    ),
-}
-"""The techniques of each recipe.  `table` chooses scales only; `fast` runs the model once over the samples; `best`
-takes its time."""
+TECHNIQUES: Registry[Technique[Any]] = Registry(
+    "techniques", "technique", {technique.name: technique for technique in _BUILT_IN}
+)
+"""All techniques by name, in the order in which those of one stage are applied."""
 
 
-def chosen_techniques(recipe: str, without: Collection[str]) -> list[str]:
-    """Those of a recipe but for some.
+def chosen_techniques(recipe: Recipe, without: Collection[str] = ()) -> list[Technique[Any]]:
+    """Return the techniques of a recipe but for some, and for those that require what is left out.
 
     Raises:
-        PyncnnqError: an unknown name.
+        PyncnnqError: an unknown name of a technique.
     """
-    if recipe not in RECIPES:
-        raise PyncnnqError(f"unknown recipe {recipe!r}; there are: {', '.join(RECIPES)}")
     for name in without:
-        if name not in RECIPES["best"]:
-            raise PyncnnqError(f"unknown technique {name!r}; there are: {', '.join(RECIPES['best'])}")
-    return [name for name in RECIPES[recipe] if name not in without]
+        if name not in TECHNIQUES:
+            raise PyncnnqError(f"unknown technique {name!r}; there are: {', '.join(TECHNIQUES)}")
+    chosen = {
+        name: technique
+        for name, technique in TECHNIQUES.items()
+        if recipe.name in technique.recipes and name not in without
+    }
+    return [technique for technique in chosen.values() if all(name in chosen for name in technique.requires)]

@@ -1,130 +1,165 @@
 """Thresholds by what they do to the model's outputs.
 
 `calibrate` chooses thresholds by the error that they make in a blob.  How much of it reaches the outputs depends on
-where in its range the
-values lie that matter there, which nothing but running the model tells: in SqueezeNet, blobs near the input gain by
-much finer steps. So each blob that is read as int8 is tried with other thresholds, its readers alone in int8.  Errors
-of different blobs add up nearly as independent ones do, and alone they can be told apart on few samples; all together,
-what is best on few is chance.
+where in its range the values lie that matter there, which nothing but running the model tells: in SqueezeNet, blobs
+near the input gain by much finer steps.  So each blob that is read as int8 is tried with other thresholds, its readers
+alone in int8.  Errors of different blobs add up nearly as independent ones do, and alone they can be told apart on few
+samples; all together, what is best on few is chance.
 """
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pyncnnq.inputs import pick
 from pyncnnq.model.quantizable import needs_activation_scale
+from pyncnnq.optimization.candidate import noise
 from pyncnnq.optimization.draft import Draft
-from pyncnnq.optimization.judge import Judge, Judged, noise
+from pyncnnq.optimization.judge import Judge
+from pyncnnq.optimization.technique import Stage, Technique
+from pyncnnq.runtime.progress import Update
 
-LEAST_SAMPLES, SAMPLES = 2, 32
-"""How many each choice is measured on."""
+if TYPE_CHECKING:
+    from pyncnnq.optimization.bench import Bench
+
+LEAST_SAMPLES, MOST_SAMPLES = 2, 32
+"""How many samples each choice is measured on."""
+
 WORK = 3.2e10
-"""How many multiplications of float they may take, all together, but for the least; of large ones fewer tell as
-much."""
+"""How many MACs of the float model the samples of a choice may take, all together, but for the least number of samples:
+about a second on one core.  Of large samples fewer tell as much."""
 
 _STEP = 2**0.25
 _MOST_STEPS = 4
+"""Scales are tried up to this many steps from the calibrated one: between half and twice of it, a quarter octave
+apart."""
 _SHARE = 0.9
 """Of the error: what the blobs make together whose thresholds are searched, those that make most of it."""
 
-Update = Callable[[int, int], None]
 _Choice = tuple[int, int]
 """A group of layers, by its number, and how many steps its scale is changed."""
 
 
-def search_thresholds(start: Judged, judge: Judge, update: Update | None = None) -> dict[str, np.float32]:
-    """Scales of layers that make the error at the outputs smaller.
+@dataclass(frozen=True, kw_only=True)
+class ThresholdSearch(Technique[Draft]):
+    """Activation scales are searched that make the error at the outputs smaller."""
+
+    stage: Stage = Stage.THRESHOLDS
+
+    def apply(self, subject: Draft, bench: Bench) -> Draft | None:
+        if not bench.source.statistics.blobs:
+            return None
+        work = math.fsum(bench.work.values())
+        count = max(LEAST_SAMPLES, min(MOST_SAMPLES, int(WORK / max(work, 1.0))))
+        judge = bench.judge.on(pick(bench.data.samples, count))
+        quantized = [layer.name for layer in bench.judge.of(subject).made.int8.summary.quantized]
+        with bench.progress("search thresholds") as update:
+            scales = search_thresholds(subject, quantized, judge, update)
+        return subject.tuned(self.name, scales) if scales else None
+
+
+def search_thresholds(
+    start: Draft, quantized: Collection[str], judge: Judge, update: Update | None = None
+) -> dict[str, np.float32]:
+    """Return scales of layers that make the error at the outputs smaller.
 
     Args:
-        start: the int8 model.
+        start: the draft that has the scales to begin with.
+        quantized: the names of the layers that are int8 in its model, in model order.
         judge: of models, on samples of the calibration.
         update: called with (models measured, how many there may be).
 
     Returns:
         For each layer whose activation scale shall be another one, by name, this scale.
+
+    Raises:
+        InputError, PyncnnqError: see `Judge.run`.
     """
-    groups = _groups(start)
+    groups = _groups(start, quantized)
     if not groups:
         return {}
-    quantized = [layer.name for layer in start.made.int8.summary.quantized]
-    alone = [start.draft.with_float(*(layer for layer in quantized if layer not in group)) for group in groups]
-    found: dict[_Choice, list[float]] = {}
-
-    def measure(choices: Sequence[_Choice]) -> None:
-        drafts = [with_scales(alone[number], _scales(start.draft, groups[number], steps)) for number, steps in choices]
-        for choice, one in zip(choices, judge.run_some(drafts), strict=True):
-            found[choice] = list(map(noise, one.candidate.telling.values()))
-            if update is not None:
-                update(len(found), max(len(found), 3 * len(groups)))
-
-    measure([(number, 0) for number in range(len(groups))])
-    totals = [
-        math.fsum(column) or 1.0 for column in zip(*(found[number, 0] for number in range(len(groups))), strict=True)
-    ]
-
-    def error(choice: _Choice) -> float:
-        return math.fsum(one / total for one, total in zip(found[choice], totals, strict=True)) / len(totals)
-
-    def best(number: int) -> int:
-        return min(
-            (steps for other, steps in found if other == number), key=lambda steps: (error((number, steps)), abs(steps))
-        )
-
-    def possible(choice: _Choice) -> bool:
-        number, steps = choice
-        return bool(np.isfinite(list(_scales(start.draft, groups[number], steps).values())).all())
-
-    searched = _loudest([error((number, 0)) for number in range(len(groups))])
+    search = _Search(start, groups, quantized, judge, update)
+    search.measure([(number, 0) for number in range(len(groups))])
+    totals = [math.fsum(column) or 1.0 for column in zip(*search.noises.values(), strict=True)]
+    searched = _loudest([search.error((number, 0), totals) for number in range(len(groups))])
     while True:
-        beside = [(number, best(number) + step) for number in searched for step in (-1, 1)]
-        new = [
-            choice for choice in beside if choice not in found and abs(choice[1]) <= _MOST_STEPS and possible(choice)
-        ]
+        beside = [(number, search.best(number, totals) + step) for number in searched for step in (-1, 1)]
+        new = [choice for choice in beside if choice not in search.noises and search.is_possible(choice)]
         if not new:
             break
-        measure(new)
-    changed = [(number, steps) for number in searched if (steps := best(number))]
-    return {
-        layer: scale
-        for number, steps in changed
-        for layer, scale in _scales(start.draft, groups[number], steps).items()
-    }
+        search.measure(new)
+    best = [(number, search.best(number, totals)) for number in searched]
+    return {layer: scale for choice in best if choice[1] for layer, scale in search.scales(choice).items()}
 
 
-def with_scales(draft: Draft, scales: Mapping[str, np.float32]) -> Draft:
-    """The same draft with other activation scales of some layers."""
-    table = copy.deepcopy(draft.calibration.table)
-    for layer, scale in scales.items():
-        table[layer] = scale
-    return replace(draft, calibration=draft.calibration.with_table(table))
+class _Search:
+    """Measures choices of scales.
+
+    Attributes:
+        noises: for each choice that was measured the noise of each telling output, as a share of the signal.
+    """
+
+    def __init__(
+        self,
+        start: Draft,
+        groups: Sequence[Sequence[str]],
+        quantized: Collection[str],
+        judge: Judge,
+        update: Update | None,
+    ) -> None:
+        self._start, self._groups, self._judge, self._update = start, groups, judge, update
+        self._alone = [start.with_float(*(layer for layer in quantized if layer not in group)) for group in groups]
+        self.noises: dict[_Choice, list[float]] = {}
+
+    def measure(self, choices: Sequence[_Choice]) -> None:
+        """Run the models in which a group of layers alone is int8, with the scales of a choice each."""
+        drafts = [self._alone[choice[0]].with_scales(self.scales(choice)) for choice in choices]
+        for choice, model in zip(choices, self._judge.run_some(drafts), strict=True):
+            self.noises[choice] = list(map(noise, model.candidate.telling.values()))
+            if self._update is not None:
+                self._update(len(self.noises), max(len(self.noises), 3 * len(self._groups)))
+
+    def scales(self, choice: _Choice) -> dict[str, np.float32]:
+        """Return the scale of each layer of a group."""
+        number, steps = choice
+        table, factor = self._start.calibration.table, np.float32(_STEP**steps)
+        with np.errstate(over="ignore"):
+            return {layer: np.float32(table[layer][0] * factor) for layer in self._groups[number]}
+
+    def is_possible(self, choice: _Choice) -> bool:
+        """Return whether the scales of a choice are finite, and not too far from those of the start."""
+        return abs(choice[1]) <= _MOST_STEPS and bool(np.isfinite(list(self.scales(choice).values())).all())
+
+    def error(self, choice: _Choice, totals: Sequence[float]) -> float:
+        """Return the mean of the noises of a choice, each as a share of a total."""
+        return math.fsum(part / total for part, total in zip(self.noises[choice], totals, strict=True)) / len(totals)
+
+    def best(self, number: int, totals: Sequence[float]) -> int:
+        """Return how many steps a group's scales are changed in its measured choice of the least error."""
+        measured = (steps for other, steps in self.noises if other == number)
+        return min(measured, key=lambda steps: (self.error((number, steps), totals), abs(steps)))
 
 
 def _loudest(errors: Sequence[float]) -> list[int]:
-    """The numbers of those that make most of the sum of all, the largest first."""
+    """Return the numbers of the errors that make most of the sum of all, the largest first."""
     taken: list[int] = []
     for number in sorted(range(len(errors)), key=lambda number: -errors[number]):
-        if math.fsum(errors[one] for one in taken) >= _SHARE * math.fsum(errors):
+        if math.fsum(errors[other] for other in taken) >= _SHARE * math.fsum(errors):
             break
         taken.append(number)
     return taken
 
 
-def _groups(start: Judged) -> list[list[str]]:
-    """The int8 layers that have activation scales, by the blob that they read: those of one blob share one."""
-    graph = start.draft.model.graph()
-    quantized = {layer.name for layer in start.made.int8.summary.quantized}
+def _groups(draft: Draft, quantized: Collection[str]) -> list[list[str]]:
+    """Return the int8 layers that have activation scales, by the blob that they read: readers of a blob share one."""
+    graph = draft.model.graph()
     groups: dict[str, list[str]] = {}
-    for layer in start.draft.model.layers:
+    for layer in draft.model.layers:
         if layer.name in quantized and needs_activation_scale(layer):
             groups.setdefault(graph.split_root(layer.bottoms[0]), []).append(layer.name)
     return list(groups.values())
-
-
-def _scales(draft: Draft, layers: Sequence[str], steps: int) -> dict[str, np.float32]:
-    with np.errstate(over="ignore"):
-        return {layer: np.float32(draft.calibration.table[layer][0] * np.float32(_STEP**steps)) for layer in layers}

@@ -22,6 +22,8 @@ from pyncnnq.inputs import Resize
 from pyncnnq.model import Graph, Layer, Params, Weight
 from pyncnnq.model.quantizable import is_int8, pads_with_value
 from pyncnnq.optimization.draft import Draft
+from pyncnnq.optimization.source import Source
+from pyncnnq.quantization.options import QuantizeOptions
 
 Int8 = NDArray[np.int8]
 
@@ -62,7 +64,7 @@ def int8_model(path: Path, data: Path, options: InputOptions) -> Model:
     """With 8 bits everywhere and zero points, and winograd where a proof allows it."""
     model = load_model(f"{path}.param", f"{path}.bin")
     calibration = calibrate(model, collect(model, data, options=options, samples=4), method="minmax", weight_bits="8")
-    made = Draft("minmax", (), model, calibration, folds=True).finish({})
+    made = Draft(Source(model), "minmax", calibration, folds=True).finish(QuantizeOptions())
     assert made.folded
     return made.int8
 

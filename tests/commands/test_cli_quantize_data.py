@@ -20,7 +20,7 @@ from pyncnnq.errors import InputError, PyncnnqError
 from pyncnnq.inputs import Preprocessing
 from pyncnnq.inputs.loading import load_image
 from pyncnnq.optimization.judge import split_samples
-from pyncnnq.optimization.techniques import RECIPES
+from pyncnnq.optimization.techniques import TECHNIQUES
 
 Cli = Callable[..., CompletedProcess[str]]
 
@@ -59,7 +59,7 @@ def test_it_writes_the_model_and_how_it_was_made(made: Path) -> None:
     assert len(rounded) == 3
     assert sum("refitting" in way for way in rounded) == 1
     assert not any("bias correction" in way for way in rounded)  # rounding corrects them itself
-    assert {name for way in ways for name in way[1:]} <= set(RECIPES["best"])
+    assert {name for way in ways for name in way[1:]} <= set(TECHNIQUES)
     assert bool(told["zero_points"]) is ("zero points" in told["chosen"]["techniques"])
     scores = [np.mean(list(one["sqnr_db"].values())) for one in told["tried"]]
     assert scores == sorted(scores, reverse=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +18,16 @@ from pyncnnq.inputs.arrays import ArraySpec
 from pyncnnq.inputs.data import CalibrationData, find_chosen
 from pyncnnq.layerwise import rounding
 from pyncnnq.layerwise.bias_correction import correct_biases
-from pyncnnq.layerwise.layer_walk import segments
-from pyncnnq.layerwise.protocol import DIFFERENCE, UNITS, Contrast, Differences, Look, Moments, Walk
 from pyncnnq.layerwise.refitting import refit_weights
 from pyncnnq.layerwise.rounding import round_weights, samples_in_memory, window_of
-from pyncnnq.layerwise.walker import Walker
+from pyncnnq.layerwise.walk.contrast import UNITS, Contrast, Differences
+from pyncnnq.layerwise.walk.conversation import Walk, Walker
+from pyncnnq.layerwise.walk.layer_walk import segments
+from pyncnnq.layerwise.walk.look import DIFFERENCE, Look, Moments, Window
 from pyncnnq.model import Layer, Model, Params
 from pyncnnq.optimization.draft import Draft
+from pyncnnq.optimization.source import Source
+from pyncnnq.quantization.options import QuantizeOptions
 from pyncnnq.quantization.quantizer import Quantizer
 from pyncnnq.runtime.pool import WorkerPool
 from pyncnnq.statistics.observe import Statistics, observe_samples
@@ -101,7 +105,13 @@ def walker_of(folder: Path, arrays: list[Array]) -> Walker:
     for index, array in enumerate(arrays):
         np.save(folder / f"{index}.npy", array)
     samples = {index: (folder / f"{index}.npy",) for index in range(len(arrays))}
-    return Walker(Walk([("in0", ArraySpec())], samples))
+    return Walk([("in0", ArraySpec())], samples).start()
+
+
+def look(
+    window: Window, quantizer: Quantizer, *, outputs: int = EVERYTHING, crosses: bool = True, part: bool | None = None
+) -> Look:
+    return Look(blob="in0", window=window, quantizer=quantizer, outputs=outputs, seed=5, crosses=crosses, part=part)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -110,9 +120,7 @@ def test_moments_are_those_of_what_outputs_see(kind: str, tmp_path: Path) -> Non
     rng = np.random.default_rng(1)
     arrays = [rng.normal(1, 1, shape).astype(np.float32) for _ in range(3)]
     quantizer = Quantizer(30.0, 1.0)
-    found = walker_of(tmp_path, arrays).answer(
-        Look("in0", window_of(layer), quantizer, EVERYTHING, 0, crosses=True, part=None)
-    )
+    found = walker_of(tmp_path, arrays).answer(look(window_of(layer), quantizer))
     assert isinstance(found, Moments)
     values = np.concatenate([seen_by_each_output(layer, x) for x in arrays], axis=1)
     scaled = (values - 1) * 30
@@ -131,9 +139,7 @@ def test_moments_are_those_of_what_outputs_see(kind: str, tmp_path: Path) -> Non
 def test_of_many_outputs_some_are_seen_the_same_in_both_branches(tmp_path: Path) -> None:
     layer, shape = layer_named("padded")
     array = np.random.default_rng(2).normal(0, 1, shape).astype(np.float32)
-    found = walker_of(tmp_path, [array]).answer(
-        Look("in0", window_of(layer), Quantizer(1000.0, 0.0), 7, 5, crosses=True, part=None)
-    )
+    found = walker_of(tmp_path, [array]).answer(look(window_of(layer), Quantizer(1000.0, 0.0), outputs=7))
     assert isinstance(found, Moments)
     assert found.count == 7
     # Nothing has been quantized before: but for what is clipped, differences are those of rounding.
@@ -147,7 +153,7 @@ def test_one_sample_in_four_validates(tmp_path: Path) -> None:
     walker = walker_of(tmp_path, arrays)
     window, quantizer = window_of(layer), Quantizer(1.0, 0.0)
     fit, validation = (
-        walker.answer(Look("in0", window, quantizer, 1, 0, crosses=False, part=part)) for part in (False, True)
+        walker.answer(look(window, quantizer, outputs=1, crosses=False, part=part)) for part in (False, True)
     )
     assert isinstance(fit, Moments)
     assert isinstance(validation, Moments)
@@ -157,7 +163,7 @@ def test_one_sample_in_four_validates(tmp_path: Path) -> None:
 
 def test_differences_count_between_the_bounds_alone(tmp_path: Path) -> None:
     walker = walker_of(tmp_path, [np.array([[[-1.0, 0, 2, 6]], [[3, 3, 3, 9]]], np.float32)])
-    walker._quantized = {"in0": {0: np.array([[[5.0, 5, 1.5, 5]], [[2, 3, 4.25, 0]]], np.float32)}}
+    walker.rough = {"in0": {0: np.array([[[5.0, 5, 1.5, 5]], [[2, 3, 4.25, 0]]], np.float32)}}
     found = walker.answer(Contrast("in0", 0.0, 6.0))
     assert isinstance(found, Differences)
     np.testing.assert_array_equal(found.counts, [1, 3])
@@ -254,12 +260,10 @@ def rounded_draft(
     prepared: tuple[Model, CalibrationData, Statistics], *, workers: int = 2, folds: bool = True, refits: bool = False
 ) -> Draft:
     model, data, statistics = prepared
-    draft = Draft("minmax", (), model, calibrate(model, statistics, method="minmax", weight_bits="8"), folds=folds)
+    draft = Draft(Source(model), "minmax", calibrate(model, statistics, method="minmax", weight_bits="8"), folds=folds)
     with WorkerPool(workers) as pool:
-        new, table = round_weights(
-            model, draft.table, draft.quantizers(), data.samples, data.inputs, pool, refits=refits
-        )
-    return draft.with_technique("rounding", model=new, calibration=draft.calibration.with_table(table))
+        new, table = round_weights(model, draft.table, draft.quantizers, data.samples, data.inputs, pool, refits=refits)
+    return replace(draft, adjusted=new, calibration=draft.calibration.with_table(table))
 
 
 def error(prepared: tuple[Model, CalibrationData, Statistics], int8: Model, folder: Path) -> float:
@@ -299,7 +303,7 @@ def test_errors_of_weights_cancel_where_inputs_depend_on_each_other(tmp_path: Pa
     nearest = calibrate(prepared[0], prepared[2], method="minmax", weight_bits="8")
     corrected, _ = correct_biases(prepared[0], nearest.table, prepared[2])
     before = error(prepared, quantize(corrected, nearest.table), tmp_path)
-    after = error(prepared, rounded_draft(prepared, folds=False).finish({}).int8, tmp_path)
+    after = error(prepared, rounded_draft(prepared, folds=False).finish(QuantizeOptions()).int8, tmp_path)
     assert after > before + 6
 
 
@@ -311,8 +315,10 @@ def test_a_whole_network_does_not_get_worse(
     model, _, statistics = prepared
     calibration = calibrate(model, statistics, method="minmax", weight_bits="8")
     corrected, _ = correct_biases(model, calibration.table, statistics)
-    before = error(prepared, Draft("minmax", (), corrected, calibration, folds=folds).finish({}).int8, tmp_path)
-    after = error(prepared, rounded_draft(prepared, folds=folds).finish({}).int8, tmp_path)
+    before = error(
+        prepared, Draft(Source(corrected), "minmax", calibration, folds=folds).finish(QuantizeOptions()).int8, tmp_path
+    )
+    after = error(prepared, rounded_draft(prepared, folds=folds).finish(QuantizeOptions()).int8, tmp_path)
     assert after > max(before, 40)
 
 

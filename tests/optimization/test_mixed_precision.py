@@ -7,6 +7,7 @@ import json
 import math
 import re
 from collections.abc import Callable
+from dataclasses import fields, replace
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any, cast
@@ -32,14 +33,20 @@ from pyncnnq.inputs.data import find_data
 from pyncnnq.layerwise.bias_correction import correct_biases
 from pyncnnq.model import Layer, Params, Weight
 from pyncnnq.model.macs import macs
+from pyncnnq.optimization.budget import Budget
+from pyncnnq.optimization.candidate import Candidate
 from pyncnnq.optimization.draft import Draft, Finished
-from pyncnnq.optimization.judge import Candidate, Judged, split_samples
-from pyncnnq.optimization.mixed_precision import Budget, MixedPrecision, Step
+from pyncnnq.optimization.judge import Judged, split_samples
+from pyncnnq.optimization.mixed_precision import MixedPrecision
+from pyncnnq.optimization.ranking import Step
+from pyncnnq.optimization.source import Source
+from pyncnnq.quantization.options import QuantizeOptions
 from pyncnnq.runtime.pool import WorkerPool
 from pyncnnq.statistics.shapes import blob_shapes
 
 Cli = Callable[..., CompletedProcess[str]]
 
+BUDGET = [field.name for field in fields(Budget)]
 LAYERS = ("first", "wide", "deep", "last", "head")
 
 
@@ -93,7 +100,8 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> tuple[Model, Path]:
 
 def optimized(network: tuple[Model, Path], **settings: Any) -> Optimized:
     model, data = network
-    return optimize(model, data, **{"recipe": "table", "workers": 1, **settings})
+    budget = Budget(**{name: settings.pop(name) for name in BUDGET if name in settings})
+    return optimize(model, data, **{"recipe": "table", "workers": 1, "budget": budget, **settings})
 
 
 def in_float(result: Optimized) -> set[str]:
@@ -137,7 +145,7 @@ def test_best_leaves_what_is_bad_and_next_to_no_work_in_float(tmp_path: Path) ->
     assert {layer.outcome for layer in result.int8.summary.kept_in_float} == {"float: for the sake of accuracy"}
     assert "deeper" not in {share.layer for share in result.mixed.shares}
     assert result.mixed.steps[-1].int8_macs >= 0.98
-    for settings in ({"max_float_layers": 0}, {"without": ["mixed precision"]}):
+    for settings in ({"budget": Budget(max_float_layers=0)}, {"without": ["mixed precision"]}):
         assert in_float(optimize(model, data, workers=1, **settings)) == set()
 
 
@@ -151,10 +159,10 @@ def test_each_step_has_one_layer_more_and_less_error(network: tuple[Model, Path]
     for number, (before, after) in enumerate(itertools.pairwise(steps)):
         assert len(after.in_float) == number + 1
         assert after.in_float[:number] == before.in_float
-        assert after.candidate.score > before.candidate.score
+        assert after.quality.score > before.quality.score
         assert after.int8_macs < before.int8_macs
     assert result.chosen == result.candidates[0] == result.mixed.best.candidate
-    assert result.chosen in [step.candidate for step in (steps[-1], *result.mixed.rounded)]
+    assert result.chosen in [step.quality for step in (steps[-1], *result.mixed.rounded)]
     assert bool(result.mixed.rounded) == ("rounding" in {name for one in result.candidates for name in one.techniques})
     assert result.chosen.score >= max(one.score for one in result.candidates)
 
@@ -162,12 +170,12 @@ def test_each_step_has_one_layer_more_and_less_error(network: tuple[Model, Path]
 def test_it_stops_as_soon_as_all_outputs_reach_the_ratio(network: tuple[Model, Path]) -> None:
     free = optimized(network, max_float_layers=5)
     assert free.mixed is not None
-    ratios = [step.candidate.score for step in free.mixed.steps]
+    ratios = [step.quality.score for step in free.mixed.steps]
     goal = (ratios[0] + ratios[1]) / 2
     result = optimized(network, min_sqnr=goal)
     assert result.mixed is not None
     assert result.chosen.score >= goal
-    assert all(step.candidate.score < goal for step in result.mixed.steps[:-1])
+    assert all(step.quality.score < goal for step in result.mixed.steps[:-1])
     assert result.warnings == []
     easy = optimized(network, min_sqnr=ratios[0] - 1)
     assert in_float(easy) == set()
@@ -186,9 +194,9 @@ def test_the_worst_output_is_what_counts(tmp_path: Path) -> None:
         tmp_path,
     )
     data = arrays(tmp_path / "data", 12)
-    start = optimize(model, data, recipe="table", max_float_layers=0).chosen.sqnr
+    start = optimize(model, data, recipe="table", budget=Budget(max_float_layers=0)).chosen.sqnr
     goal = min(start.values()) + 0.5
-    result = optimize(model, data, recipe="table", min_sqnr=goal)
+    result = optimize(model, data, recipe="table", budget=Budget(min_sqnr=goal))
     assert len(result.chosen.sqnr) == 2
     assert min(result.chosen.sqnr.values()) >= goal
 
@@ -210,7 +218,7 @@ def test_rounded_weights_need_the_fewest_layers(fewest: int) -> None:
     names = tuple("abcdefg")
 
     def made(count: int, ratio: float) -> Judged:
-        draft = Draft("auto", (), Model([]), Calibration(Table()), spared=names[:count])
+        draft = Draft(Source(Model([])), "auto", Calibration(Table()), spared=names[:count])
         return Judged(draft, cast(Finished, None), Candidate("auto", (), {"out0": ratio}, 0.0))
 
     rounded: list[int] = []
@@ -220,7 +228,9 @@ def test_rounded_weights_need_the_fewest_layers(fewest: int) -> None:
         return made(len(layers), 30.5 if len(layers) >= fewest else 29)
 
     steps = tuple(Step(names[:count], 1 - count / 8, made(count, 23 + count).candidate) for count in range(8))
-    found = MixedPrecision(Budget(min_sqnr=30), made(7, 30), (), steps).round_weights(made(0, 24), round_with)
+    found = MixedPrecision(budget=Budget(min_sqnr=30), best=made(7, 30), steps=steps).round_weights(
+        made(0, 24), round_with
+    )
     assert found.in_float == names[:fewest]
     assert found.warnings == []
     assert len(rounded) == len(set(rounded)) <= 4
@@ -229,11 +239,11 @@ def test_rounded_weights_need_the_fewest_layers(fewest: int) -> None:
 
 def test_a_model_that_meets_the_budget_is_kept_if_rounding_does_worse() -> None:
     def made(count: int, ratio: float) -> Judged:
-        draft = Draft("auto", (), Model([]), Calibration(Table()), spared=("a",)[:count])
+        draft = Draft(Source(Model([])), "auto", Calibration(Table()), spared=("a",)[:count])
         return Judged(draft, cast(Finished, None), Candidate("auto", (), {"out0": ratio}, 0.0))
 
     steps = (Step((), 1.0, made(0, 20).candidate), Step(("a",), 0.5, made(1, 30).candidate))
-    mixed = MixedPrecision(Budget(min_sqnr=30), made(1, 30), (), steps)
+    mixed = MixedPrecision(budget=Budget(min_sqnr=30), best=made(1, 30), steps=steps)
     assert mixed.round_weights(made(0, 25), lambda _: made(1, 29)).best.candidate.score == 30
     assert mixed.round_weights(made(0, 25), lambda _: made(1, 31)).best.candidate.score == 31
 
@@ -245,8 +255,9 @@ def test_layers_in_float_have_the_biases_of_float(network: tuple[Model, Path], t
     calibration = calibrate(model, statistics)
     corrected, names = correct_biases(model, calibration.table, statistics)
     assert set(names) == set(LAYERS)
-    draft = Draft("auto", (), corrected, calibration, spared=("first", "deep"), uncorrected=model)
-    made = draft.finish({"float32": True}).int8
+    plain = Draft(Source(model), "auto", calibration, spared=("first", "deep"))
+    draft = replace(plain, adjusted=corrected, uncorrected=plain)
+    made = draft.finish(QuantizeOptions(float32=True)).int8
     assert {layer.name for layer in made.summary.kept_in_float} == {"first", "deep"}
     x = np.load(data / "00.npy")
     blobs = ["first", "wide"]
@@ -268,7 +279,7 @@ def test_layers_without_a_row_in_the_table_can_stay_in_float_too(tmp_path: Path)
         ),
         tmp_path,
     )
-    result = optimize(model, arrays(tmp_path / "data", 8, (4, 4, 4)), recipe="table", max_float_layers=1)
+    result = optimize(model, arrays(tmp_path / "data", 8, (4, 4, 4)), recipe="table", budget=Budget(max_float_layers=1))
     assert in_float(result) == {"gemm[1]"}
     assert result.mixed is not None
     assert result.mixed.shares[0].macs == pytest.approx(4 * 24 * 16 / (4 * 24 * 16 + 16 * 4 * 4))
@@ -357,7 +368,7 @@ def test_faults_are_named(settings: dict[str, Any], words: str, network: tuple[M
 def test_a_drop_of_what_is_no_vector_needs_a_metric(tmp_path: Path) -> None:
     model = saved(model_of(convolution(np.random.default_rng(0), "conv", "in0", 3, 4, 3)), tmp_path)
     with pytest.raises(InputError, match="metric"):
-        optimize(model, arrays(tmp_path / "data", 6), recipe="table", max_drop=1)
+        optimize(model, arrays(tmp_path / "data", 6), recipe="table", budget=Budget(max_drop=1))
 
 
 def quantize(cli: Cli, network: tuple[Model, Path], folder: Path, *arguments: object) -> CompletedProcess[str]:

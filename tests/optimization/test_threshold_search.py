@@ -11,6 +11,7 @@ from small_models import Array, convolution, inner_product, model_of, plain, run
 from pyncnnq import Model, Optimized, Table, calibrate, collect, load_model, optimize, quantize
 from pyncnnq.calibration.table import weight_key
 from pyncnnq.model import Layer, Weight
+from pyncnnq.optimization.budget import Budget
 from pyncnnq.optimization.judge import split_samples
 
 STEP = 2**0.25
@@ -169,7 +170,7 @@ def test_samples_that_cannot_be_read_are_not_chosen(
     damaged = set(range(24)).difference((4, 12, 20), (0, 1, 23))  # the first three are held out
     for number in damaged:
         (data / f"{number:02}.npy").write_bytes(b"no array")
-    monkeypatch.setattr("pyncnnq.optimization.search.WORK", 0.0)
+    monkeypatch.setattr("pyncnnq.optimization.threshold_search.WORK", 0.0)
     result = optimize(saved(useless_channel(), tmp_path), data, recipe="table", workers=1)
     assert len(result.candidates) == 2
     assert len(result.statistics.skipped) == len(damaged)
@@ -185,8 +186,7 @@ def test_a_metric_is_asked_of_held_out_samples_alone(tmp_path: Path, data: Path)
         data,
         recipe="table",
         workers=1,
-        max_drop=1.0,
-        metric=f"{tmp_path / 'metric.py'}:seen",
+        budget=Budget(max_drop=1.0, metric=f"{tmp_path / 'metric.py'}:seen"),
     )
     assert result.chosen.techniques == ("thresholds",)
     assert set(log.read_text().split()) == {"04.npy", "12.npy", "20.npy"}

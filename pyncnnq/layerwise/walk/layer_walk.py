@@ -1,5 +1,5 @@
-"""Going through a network layer by layer, in float and with what has been quantized so far, on samples that workers
-hold."""
+"""The main process's side of a walk: through a network layer by layer, in float and with what has been quantized so
+far, on samples that workers hold."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from typing import Any
 
 from pyncnnq.errors import InputError, PyncnnqError
 from pyncnnq.inputs import InputSpec
-from pyncnnq.layerwise.protocol import Contrast, Differences, Forget, Look, Moments, Step, Walk, Window
+from pyncnnq.layerwise.walk.contrast import Contrast, Differences
+from pyncnnq.layerwise.walk.conversation import Request, Walk, joined
+from pyncnnq.layerwise.walk.look import Look, Moments, Window
+from pyncnnq.layerwise.walk.run import Forget, Run
 from pyncnnq.model import Layer, Model
 from pyncnnq.model.text import encode
 from pyncnnq.quantization.quantizer import Quantizer
@@ -19,7 +22,7 @@ from pyncnnq.runtime.protocol import Failed
 
 
 def segments(layers: Sequence[Layer], alone: Collection[str]) -> Iterator[list[Layer]]:
-    """The layers in their order, cut into runs: the layers with names in `alone` are by themselves, and no Input is in
+    """Yield the layers in their order, cut into runs: those with names in `alone` are by themselves, and no Input is in
     any."""
     waiting: list[Layer] = []
     for layer in layers:
@@ -35,8 +38,8 @@ def segments(layers: Sequence[Layer], alone: Collection[str]) -> Iterator[list[L
 
 
 class LayerWalk:
-    """The blobs of some samples on their way through a network, in two branches: as they are, and as a quantized
-    network has them.
+    """Leads the blobs of some samples through a network, in two branches: as they are, and as a quantized network has
+    them.
 
     Blobs are known by the name of what a Split copies.
     """
@@ -83,20 +86,25 @@ class LayerWalk:
         crosses: bool = False,
         part: bool | None = None,
     ) -> Moments | None:
-        """The moments of what a layer sees in the quantized branch, of so many of its outputs in each sample; see
-        `Look`.
+        """Return the moments of what a layer sees in the quantized branch; None if no sample is of that part.
 
-        None if no sample is of that part.
+        Args:
+            layer: the next layer.
+            window, quantizer, outputs, crosses, part: see `Look`.
 
         Raises:
             PyncnnqError: its input has another shape than it takes, or no sample could be read.
         """
-        found: list[Moments] = self._ask(
-            Look(self._root(layer), window, quantizer, outputs, self._places[layer.name], crosses, part), layer
+        request = Look(
+            blob=self._root(layer),
+            window=window,
+            quantizer=quantizer,
+            outputs=outputs,
+            seed=self._places[layer.name],
+            crosses=crosses,
+            part=part,
         )
-        for other in found[1:]:
-            found[0].add(other)
-        return found[0] if found else None
+        return joined(self._ask(request, layer))
 
     def run(self, layers: Sequence[Layer]) -> None:
         """Run the layers that follow, in both branches.
@@ -122,11 +130,15 @@ class LayerWalk:
         self._run([layer], files, self._write([quantized]), {self._root(layer): quantizer})
 
     def contrast(self, layer: Layer, low: float, high: float) -> Differences:
-        """How far the branches differ in what a layer writes, where that is between two bounds in float."""
-        found: list[Differences] = self._ask(Contrast(layer.tops[0], low, high), layer)
-        for other in found[1:]:
-            found[0].add(other)
-        return found[0]
+        """Return how far the branches differ in what a layer writes, where that is between two bounds in float.
+
+        Raises:
+            InputError: no sample could be read.
+        """
+        differences: Differences | None = joined(self._ask(Contrast(layer.tops[0], low, high), layer))
+        if differences is None:
+            raise InputError("none of the samples could be read")
+        return differences
 
     def leave(self, layers: Sequence[Layer]) -> None:
         """Drop the blobs around these layers that no layer after them reads."""
@@ -157,22 +169,19 @@ class LayerWalk:
         )
         tops = produced if quantizers else [top for top in read_later if top in produced]
         bottoms = [(bottom, self._graph.split_root(bottom)) for bottom in _bottoms(layers)]
-        self._ask(Step(files, quantized, bottoms, quantizers, tops), layers[0])
+        self._ask(Run(exact=files, rough=quantized, bottoms=bottoms, quantizers=quantizers, tops=tops), layers[0])
         self._held.update(tops)
 
-    def _ask(self, request: object, layer: Layer) -> list[Any]:
-        """The answers of the workers that had any."""
+    def _ask(self, request: Request, layer: Layer) -> list[Any]:
+        """Return the answers of the workers that had any."""
         answers = self._pool.ask(request)
         for answer in answers:
             if isinstance(answer, Failed):
                 raise PyncnnqError(f"{layer}: {answer.reason}")
-        answers = [answer for answer in answers if answer is not None]
-        if isinstance(request, Contrast) and not answers:
-            raise InputError("none of the samples could be read")
-        return answers
+        return [answer for answer in answers if answer is not None]
 
     def _write(self, layers: Sequence[Layer]) -> tuple[Path, Path]:
-        """The files of a network of some layers."""
+        """Return the files of a network of some layers."""
         network = Model([Layer("Input", f"input_{bottom}", [], [bottom]) for bottom in _bottoms(layers)] + list(layers))
         name = str(next(self._files) % 2)  # those before the last are not needed any more
         param, bin_path = self._folder / f"{name}.param", self._folder / f"{name}.bin"
@@ -182,6 +191,6 @@ class LayerWalk:
 
 
 def _bottoms(layers: Sequence[Layer]) -> list[str]:
-    """What they read that none of them writes."""
+    """Return the blobs that layers read and none of them writes."""
     produced = {top for layer in layers for top in layer.tops}
     return list(dict.fromkeys(bottom for layer in layers for bottom in layer.bottoms if bottom not in produced))

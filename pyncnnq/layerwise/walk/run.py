@@ -1,0 +1,94 @@
+"""Requests to run layers on all samples, and to drop blobs that no layer reads any more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyncnnq._core import active_kernels
+from pyncnnq.layerwise.walk.conversation import Blobs, Request, Walker
+from pyncnnq.quantization.quantizer import Quantizer
+
+if TYPE_CHECKING:
+    from pyncnnq.runtime.network import Network
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run(Request):
+    """Run some layers on all samples.
+
+    Attributes:
+        exact: the files of these layers, as they are in the float branch; None to leave that branch as it is.
+        rough: the files of the layers as they are in the quantized branch; None for the same.
+        bottoms: the blobs that they read: the name in the files, and that of the blob.
+        quantizers: how bottoms become int8 first, in the quantized branch, by the name of the blob.
+        tops: the blobs to keep: the name in the files.
+    """
+
+    exact: tuple[Path, Path] | None
+    rough: tuple[Path, Path] | None
+    bottoms: Sequence[tuple[str, str]]
+    quantizers: Mapping[str, Quantizer]
+    tops: Sequence[str]
+
+    def answer(self, walker: Walker) -> None:
+        from pyncnnq.runtime.network import Network  # which imports ncnn: in workers only
+
+        same = self.rough is None and all(walker.exact[blob] is walker.rough[blob] for _, blob in self.bottoms)
+        if self.exact is not None:
+            network = Network(*self.exact, pooled=False)
+            walker.exact.update(self._tops(network, walker.exact, {}))
+        if same:
+            walker.rough.update({top: walker.exact[top] for top in self.tops})
+        else:
+            quantized = network if self.rough is None else Network(*self.rough, pooled=False)
+            walker.rough.update(self._tops(quantized, walker.rough, self.quantizers))
+
+    def _tops(self, network: Network, blobs: Blobs, quantizers: Mapping[str, Quantizer]) -> Blobs:
+        from pyncnnq.inputs.loading import owning_mat
+
+        results: Blobs = {top: {} for top in self.tops}
+        numbers = blobs[self.bottoms[0][1]] if self.bottoms else next(iter(blobs.values()))
+        for number in numbers:
+            inputs = []
+            for name, blob in self.bottoms:
+                mat = blobs[blob][number]
+                if blob in quantizers:
+                    mat = owning_mat(_quantized_and_back(np.asarray(mat), quantizers[blob]))
+                inputs.append((name, mat))
+            for top, mat in network.blobs(inputs, self.tops, packed=False):
+                results[top][number] = mat
+        return results
+
+
+def _quantized_and_back(values: Floats, quantizer: Quantizer) -> Floats:
+    """Return the values that the int8 numbers of a blob stand for."""
+    shift = np.float32(quantizer.zero_point)
+    flat = np.ascontiguousarray(values).ravel()
+    codes = active_kernels().quantize_f32_s8(flat - shift if shift else flat, quantizer.scale)
+    result = codes.astype(np.float32)
+    result /= np.float32(quantizer.scale)
+    result += shift
+    return result.reshape(values.shape)
+
+
+@dataclass(frozen=True)
+class Forget(Request):
+    """Drop blobs.
+
+    Attributes:
+        blobs: their names.
+    """
+
+    blobs: Sequence[str]
+
+    def answer(self, walker: Walker) -> None:
+        for blob in self.blobs:
+            del walker.exact[blob], walker.rough[blob]

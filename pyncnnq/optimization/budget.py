@@ -1,0 +1,91 @@
+"""What an int8 model shall reach, and how many layers may stay in float for that."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from pyncnnq.compare.metric import load_metric
+from pyncnnq.errors import InputError, PyncnnqError
+from pyncnnq.optimization.candidate import LARGEST_RATIO, Candidate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """What the int8 model shall reach, and what that may cost.
+
+    Attributes:
+        min_sqnr: the signal-to-quantization-noise ratio that each output must have, in dB.
+        max_drop: by how much the mean score of the samples may fall from float to int8.  Without a metric the score is
+            the percentage of samples in which the largest value of each output that is a vector stands where the float
+            model has it.
+        max_float_layers: how many layers may stay in float, besides those that the user names.
+        metric: `FILE.py:FUNCTION` or `MODULE:FUNCTION`, a score of outputs (see `pyncnnq.compare.metric`).
+        max_float_macs: the share of the MACs of all quantizable layers that layers in float may have together, between
+            0 and 1.
+
+    Raises:
+        PyncnnqError: a number out of range, or a metric that cannot be loaded or has no use.
+    """
+
+    min_sqnr: float | None = None
+    max_drop: float | None = None
+    max_float_layers: int | None = None
+    metric: str | None = None
+    max_float_macs: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.min_sqnr is not None and not math.isfinite(self.min_sqnr):
+            raise PyncnnqError(f"min_sqnr: expected a number of dB, not {self.min_sqnr}")
+        if self.max_drop is not None and not 0 <= self.max_drop < math.inf:
+            raise PyncnnqError(f"max_drop: expected 0 or more, not {self.max_drop}")
+        if self.max_float_layers is not None and self.max_float_layers < 0:
+            raise PyncnnqError(f"max_float_layers: expected 0 or more, not {self.max_float_layers}")
+        if self.max_float_macs is not None and not 0 <= self.max_float_macs <= 1:
+            raise PyncnnqError(f"max_float_macs: expected a share between 0 and 1, not {self.max_float_macs}")
+        if self.metric is not None:
+            if self.max_drop is None:
+                raise PyncnnqError("a metric is of use with max_drop only; say how far it may fall")
+            load_metric(self.metric)  # an error now rather than in a worker, later
+
+    @property
+    def has_goal(self) -> bool:
+        """Whether there is something to reach; else the number of layers alone is limited, and all of them are used."""
+        return self.min_sqnr is not None or self.max_drop is not None
+
+    def check(self, candidate: Candidate) -> None:
+        """Make sure that the goal can be measured at all.
+
+        Raises:
+            InputError: no output has a largest value, and no metric is given.
+        """
+        if self.max_drop is not None and math.isnan(candidate.drop):
+            raise InputError(
+                f"max_drop: none of the outputs {', '.join(candidate.sqnr)} is a vector, so there is no top-1; "
+                "give a metric"
+            )
+
+    def is_met(self, candidate: Candidate) -> bool:
+        """Return whether no more layer need be in float; never without a goal."""
+        return self.has_goal and not self.shortfall(candidate)
+
+    def score(self, candidate: Candidate) -> float:
+        """Return the mean ratio of a model's outputs in dB, in which no output counts more than the goal asks for."""
+        largest = LARGEST_RATIO if self.min_sqnr is None or self.max_drop is not None else self.min_sqnr
+        ratios = (candidate.telling if self.min_sqnr is None else candidate.sqnr).values()
+        return math.fsum(min(max(ratio, -LARGEST_RATIO), largest) for ratio in ratios) / len(ratios)
+
+    def shortfall(self, candidate: Candidate) -> str:
+        """Return what a model lacks, in words; empty if the goal is reached."""
+        missing = []
+        output, ratio = min(candidate.sqnr.items(), key=lambda item: item[1])
+        if self.min_sqnr is not None and ratio < self.min_sqnr:
+            missing.append(f"output {output} reaches {ratio:.2f} dB, not {self.min_sqnr:g}")
+        if self.max_drop is not None and not candidate.drop <= self.max_drop:
+            missing.append(f"the drop is {candidate.drop:g}, not at most {self.max_drop:g}")
+        return " and ".join(missing)
+
+
+ALLOWANCE = Budget(max_float_macs=0.02)
+"""What `best` may take unasked: often a layer near the input, with few channels, has a large share of the error and
+does little work.  Float takes about twice the time of int8, so 2 % of the MACs cost about 2 % of the time."""

@@ -1,0 +1,45 @@
+"""How good one int8 model is."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+LARGEST_RATIO = 100.0
+"""In dB: a better ratio is as good as equal, and one below its negative is as bad as can be."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One way to make the int8 model, and how close the result comes to the float model.
+
+    Attributes:
+        method: how thresholds were chosen, a name in `pyncnnq.calibration.methods.METHODS`.
+        techniques: the names of what else was done, in order.
+        sqnr: signal-to-quantization-noise ratio over the held-out samples, in dB, of each model output, and of the blob
+            from which a Softmax or a Sigmoid makes an output.
+        drop: by how much the mean score of the samples is below that of the float model (see `Judge`).
+        saturated: the outputs that a Softmax or a Sigmoid makes.
+    """
+
+    method: str
+    techniques: tuple[str, ...]
+    sqnr: dict[str, float]
+    drop: float
+    saturated: frozenset[str] = frozenset()
+
+    @property
+    def telling(self) -> dict[str, float]:
+        """The ratios that models are chosen by: none of saturated outputs, whose error is that of the few samples
+        that are undecided."""
+        return {blob: ratio for blob, ratio in self.sqnr.items() if blob not in self.saturated}
+
+    @property
+    def score(self) -> float:
+        """The mean of the telling ratios, in dB."""
+        return math.fsum(min(ratio, LARGEST_RATIO) for ratio in self.telling.values()) / len(self.telling)
+
+
+def noise(ratio: float) -> float:
+    """Return the power of the noise as a share of that of the signal, from a ratio in dB."""
+    return float(10 ** (-min(max(ratio, -LARGEST_RATIO), LARGEST_RATIO) / 10))
