@@ -138,19 +138,6 @@ class Table:
             del table[key]
         return table
 
-    def without(self, keys: Collection[str]) -> Table:
-        """Return a copy without some rows.  To keep a layer in float its weight rows and its activation row must go."""
-        result = Table()
-        result.path = self.path
-        for line in self._lines:
-            if not (isinstance(line, Row) and line.key in keys):
-                result._append(line)
-        return result
-
-    def copy(self) -> Table:
-        """Return a copy that can be changed on its own; it shares the arrays, which are never changed in place."""
-        return self.without(())
-
     def comment(self, text: str) -> None:
         """Add a comment at the end, a line for each of its own."""
         for line in text.split("\n"):

@@ -39,9 +39,7 @@ class Search:
         """
         self._recipe, self._techniques, self._bench = recipe, techniques, bench
         options = bench.options
-        self._in_float = frozenset(
-            left_out(bench.model, options)
-        )
+        self._in_float = frozenset(left_out(bench.model, options))
         self._results: dict[tuple[str, Draft], Draft | None] = {}
         self._rounded_by: dict[Draft, Technique[Draft]] = {}
         self.judged: list[Judged] = []

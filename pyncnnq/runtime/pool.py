@@ -141,6 +141,22 @@ class WorkerPool:
         self.end()
 
 
+Workers = int | WorkerPool | None
+"""A number of processes; None for one for each core that this process may use; or a pool, which ends with the call."""
+
+
+def pool_of(workers: Workers, most: int) -> WorkerPool:
+    """Return the processes for so many samples: new ones, or those of a pool that was started before.
+
+    Raises:
+        PyncnnqError: fewer than one.
+    """
+    if not isinstance(workers, WorkerPool):
+        return WorkerPool(workers, most=most)
+    workers.resize(min(workers.size, most))
+    return workers
+
+
 class _Worker:
     """One worker process, and a thread that counts what it prints."""
 

@@ -1,0 +1,137 @@
+"""From a float model, and its calibration table or calibration data, to the int8 model, layers fused first."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from typing import overload
+
+from pyncnnq.calibration.calibrate import check_model
+from pyncnnq.calibration.table import Table
+from pyncnnq.errors import PyncnnqError
+from pyncnnq.inputs import InputOptions
+from pyncnnq.inputs.data import Data, find_chosen
+from pyncnnq.model import Model
+from pyncnnq.optimization.budget import Budget
+from pyncnnq.optimization.recipe import Optimized, optimize_on
+from pyncnnq.quantization import QuantizedModel, QuantizeOptions, quantize_with_options
+from pyncnnq.rewrites.fusing.marks import fuse_as_table
+from pyncnnq.runtime.pool import Workers, pool_of
+from pyncnnq.runtime.progress import Progress, silent
+
+
+@overload
+def quantize(
+    model: Model,
+    table: Table,
+    /,
+    *,
+    fuse: bool = True,
+    exclude: Sequence[str] = (),
+    only: Sequence[str] = (),
+    keep_first_last: bool = False,
+    float32: bool = False,
+) -> QuantizedModel: ...
+
+
+@overload
+def quantize(
+    model: Model,
+    /,
+    *data: Data,
+    options: InputOptions | Sequence[InputOptions] = (),
+    samples: int | None = None,
+    workers: Workers = None,
+    strict: bool = False,
+    progress: Progress = silent,
+    recipe: str = "best",
+    without: Collection[str] = (),
+    budget: Budget | None = None,
+    fuse: bool = True,
+    exclude: Sequence[str] = (),
+    only: Sequence[str] = (),
+    keep_first_last: bool = False,
+    float32: bool = False,
+) -> Optimized: ...
+
+
+def quantize(
+    model: Model,
+    /,
+    *data: Table | Data,
+    options: InputOptions | Sequence[InputOptions] = (),
+    samples: int | None = None,
+    workers: Workers = None,
+    strict: bool = False,
+    progress: Progress = silent,
+    recipe: str = "best",
+    without: Collection[str] = (),
+    budget: Budget | None = None,
+    fuse: bool = True,
+    exclude: Sequence[str] = (),
+    only: Sequence[str] = (),
+    keep_first_last: bool = False,
+    float32: bool = False,
+) -> QuantizedModel | Optimized:
+    """Return the int8 model of a float model, as `pyncnnq quantize` writes it.
+
+    With a table, the layers get the scales of the table.  With data, the model is calibrated in several ways, and what
+    is best on samples held out of the calibration is returned.
+
+    Args:
+        model: the float model, as read from its files; it is left as it is.
+        data: the calibration table; or for each model input a folder, a list file, a file, or several of them.
+        options: the preprocessing of images: for all inputs, or one for each.
+        samples: take only so many, evenly spread.
+        workers: the number of processes; default: one for each core that this process may use.
+        strict: an unreadable sample is an error instead of being skipped.
+        progress: called with the name of each pass over samples.
+        recipe: how much is tried: `table`, `fast` or `best`.
+        without: techniques of the recipe to leave out, names in `pyncnnq.optimization.techniques.TECHNIQUES`.
+        budget: what the int8 model shall reach, and how many layers may stay in float for that.
+        fuse: fuse the layers of the model first (see `pyncnnq.fuse`); with a table: if it was made for the fused model.
+        exclude: layers to keep in float: patterns on names as in a shell (`stem_*`), or `type:Gemm` on types; a string
+            is one pattern.
+        only: keep all others in float; patterns as in `exclude`, which wins.
+        keep_first_last: keep the layers next to the model's inputs and outputs in float.
+        float32: store the weights that stay in float as float32 instead of float16.
+
+    Returns:
+        With a table the int8 model; with data the int8 model and how it was found.  Both have `save`.
+
+    Raises:
+        PyncnnqError: a model that is int8 already, weights that are not finite, a pattern that matches no layer, an
+            unknown recipe or technique, or ncnn cannot run the model on this data.
+        TableError: a table that does not fit the model, or was made for the fused model where `fuse` is False.
+        InputError: fewer than 4 samples, data that does not fit the model, or preprocessing that is missing.
+    """
+    chosen = QuantizeOptions(exclude=exclude, only=only, keep_first_last=keep_first_last, float32=float32)
+    if data and isinstance(data[0], Table):
+        for_data = {"samples": samples, "workers": workers, "strict": strict, "without": without, "budget": budget}
+        for name, value in (*for_data.items(), ("options", options), ("recipe", recipe != "best")):
+            if value:
+                raise PyncnnqError("is for calibration data, not for a table; leave it out", option=name)
+        return _quantize_by_table(model, data[0], chosen, fuse=fuse)
+    found = find_chosen(model, data, options, samples)  # type: ignore[arg-type]
+    check_model(model)
+    with pool_of(workers, len(found.samples)) as pool:
+        return optimize_on(
+            model,
+            found,
+            pool,
+            strict=strict,
+            progress=progress,
+            recipe=recipe,
+            without=without,
+            budget=budget,
+            fuse=fuse,
+            options=chosen,
+        )
+
+
+def _quantize_by_table(model: Model, table: Table, options: QuantizeOptions, *, fuse: bool) -> QuantizedModel:
+    fused, warnings = fuse_as_table(model, table, may_fuse=fuse)
+    int8 = quantize_with_options(fused.model, table, options)
+    int8.summary = replace(int8.summary, warnings=(*warnings, *int8.summary.warnings))
+    int8.manifest = replace(int8.manifest, fused=fused.changes)
+    return int8
