@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from pyncnnq.conversion.convert import Converted, convert
     from pyncnnq.deployment.deploy import Deployed, deploy
     from pyncnnq.errors import InputError, ModelError, PyncnnqError, TableError
-    from pyncnnq.evaluation.analyze import Analysis, analyze
+    from pyncnnq.evaluation.analyze import analyze
     from pyncnnq.evaluation.evaluate import Evaluation, evaluate
+    from pyncnnq.evaluation.findings import Analysis
     from pyncnnq.inputs import InputOptions
     from pyncnnq.model import Model, load_model
     from pyncnnq.optimization.budget import Budget
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from pyncnnq.targets import active_target, targets
 
 _HOMES = {
-    "Analysis": "evaluation.analyze",
+    "Analysis": "evaluation.findings",
     "Budget": "optimization.budget",
     "Calibrated": "optimization.calibrate",
     "Calibration": "calibration.calibrate",

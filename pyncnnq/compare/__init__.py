@@ -1,1 +1,1 @@
-"""How close outputs of models are: the only definition of each measure."""
+"""How close the outputs of models are: the only definition of each figure."""

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from pyncnnq.compare.outputs import output_figures
+import numpy as np
+from numpy.typing import NDArray
+
+from pyncnnq.compare.outputs import OutputPair, compare_output, output_figures
 from pyncnnq.conversion.original import RUNTIMES, Format
 from pyncnnq.conversion.shapes import Tensor
 from pyncnnq.errors import PyncnnqError
-from pyncnnq.inputs import InputSpec, pick
+from pyncnnq.inputs import ArraySpec, pick
 from pyncnnq.inputs.data import CalibrationData
 from pyncnnq.model import Model
 from pyncnnq.runtime.pool import WorkerPool
-from pyncnnq.runtime.protocol import Work
+from pyncnnq.runtime.progress import Update
+from pyncnnq.runtime.protocol import FailureError, Job
 from pyncnnq.runtime.run import run_job
 
 LEAST_SQNR = 40.0
@@ -30,7 +35,7 @@ _ADVICE = "simplify it, export it with another opset, or try another version of 
 
 @dataclass(frozen=True)
 class Original:
-    """What the worker needs to run the original.
+    """The original, and how its inputs differ from those of the ncnn model.
 
     Attributes:
         source, format: its file.
@@ -44,31 +49,71 @@ class Original:
     batch_axes: Sequence[int | None]
 
 
-@dataclass(frozen=True)
-class Checking:
-    """Run the original and the ncnn model on samples and compare their outputs.
+@dataclass(frozen=True, kw_only=True)
+class ConversionCheckJob(Job):
+    """Compare the outputs of the ncnn model with those of the original.
 
     Attributes:
-        original: the original.
+        original: the original, in its own runtime.
         model: the files of the ncnn model.
-        inputs, samples: as in `pyncnnq.runtime.protocol.Job`.
         outputs: the blobs to compare, each with its place among the original's outputs.
     """
 
     original: Original
     model: tuple[Path, Path]
-    inputs: Sequence[tuple[str, InputSpec]]
-    samples: Sequence[tuple[Path, ...]]
     outputs: Sequence[tuple[str, int]]
 
-    def start(self) -> Work:
-        """See `pyncnnq.runtime.protocol.Job`."""
-        from pyncnnq.conversion.worker import Check  # which imports ncnn and the original's runtime: in workers only
-
-        return Check(self)
+    def start(self) -> _Check:
+        return _Check(self)
 
 
-@dataclass(frozen=True)
+class _Check:
+    """The outputs of both models, sample by sample."""
+
+    def __init__(self, job: ConversionCheckJob) -> None:
+        from pyncnnq.conversion.runtimes import load_original
+        from pyncnnq.runtime.network import Network
+
+        self._job = job
+        self._network = Network(*job.model)
+        self._run, self._known_names = load_original(job.original.source, job.original.format)
+        self._names: list[str] | None = None
+
+    def take(self, inputs: Sequence[tuple[str, Any]], _paths: Sequence[Path]) -> tuple[OutputPair, ...]:
+        arrays = [self._as_original(place, mat) for place, (_, mat) in enumerate(inputs)]
+        try:
+            exact = self._run(arrays)
+        except Exception as error:  # whatever the runtime raises
+            reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+            shapes = "; ".join(",".join(map(str, array.shape)) for array in arrays)
+            raise FailureError(f"the original cannot be run on inputs of shape {shapes}: {reason}") from None
+        self._names = self._known_names or [""] * len(exact)
+        blobs = self._network.blobs(inputs, [blob for blob, _ in self._job.outputs], packed=False)
+        rough = {blob: np.array(mat) for blob, mat in blobs}
+        # As vectors: ncnn has no batch axis, and an axis of one element may be missing on either side.
+        return tuple(
+            compare_output(np.asarray(exact[number], np.float32).ravel(), rough[blob].ravel())
+            for blob, number in self._job.outputs
+        )
+
+    def result(self) -> list[str] | None:
+        """Return the names of the original's outputs; None from a worker that ran it on no sample."""
+        return self._names
+
+    def _as_original(self, place: int, mat: Any) -> NDArray[Any]:
+        from pyncnnq.conversion.runtimes import KINDS
+
+        tensor, axis = self._job.original.inputs[place], self._job.original.batch_axes[place]
+        spec = self._job.inputs[place][1]
+        values = np.array(mat)
+        if isinstance(spec, ArraySpec) and spec.integers:
+            values = values.view(np.int32)  # the bits of a Mat of token ids
+        if axis is not None and axis <= values.ndim:
+            values = np.expand_dims(values, axis)
+        return np.ascontiguousarray(values, KINDS.get(tensor.kind, np.float32))
+
+
+@dataclass(frozen=True, kw_only=True)
 class CheckedOutput:
     """An output of the converted model.
 
@@ -88,15 +133,15 @@ class CheckedOutput:
         return f"{self.name} ({self.original})" if self.original else self.name
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ConversionCheck:
     """How close a converted model is to the original.
 
     Attributes:
         runtime: what ran the original.
-        samples: how many.
+        samples: how many samples both ran on.
         made_up: whether these were random numbers.
-        outputs: what came of each output.
+        outputs: how close each output is.
     """
 
     runtime: str
@@ -113,13 +158,13 @@ def check_conversion(
     *,
     made_up: bool = False,
     strict: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Update | None = None,
 ) -> ConversionCheck:
     """Compare the outputs of the original, in its own runtime, and of the ncnn model on the same inputs.
 
     Args:
-        original: the original.
-        model: what was made of it, as read from its files.
+        original: the original model.
+        model: the ncnn model, as read from its files.
         data: samples, of which at most 8 are taken, evenly spread, and how they become the model's inputs.
         workers: the number of processes; None for one for each core.
         made_up: the samples are random numbers.
@@ -135,12 +180,16 @@ def check_conversion(
         for blob in blobs
         if blob in model.outputs and blob.removeprefix("out").isdecimal()
     ]
-    inputs = list(zip(model.inputs, data.inputs, strict=True))
-    job = Checking(original, model.files, inputs, samples, outputs)
+    job = ConversionCheckJob(
+        inputs=list(zip(model.inputs, data.inputs, strict=True)),
+        samples=samples,
+        original=original,
+        model=model.files,
+        outputs=outputs,
+    )
     with WorkerPool(workers, most=len(samples)) as pool:
         answers = run_job(job, pool, strict=strict, progress=progress)
-    names: list[str] = next(found for found in answers.results if found is not None)
-    runtime = RUNTIMES[original.format]
+    names: list[str] = next(names for names in answers.results if names is not None)
     for number in sorted(set(range(len(names))) - {number for _, number in outputs}):
         raise PyncnnqError(
             f"{original.source}: pnnx has lost output {number}{f' ({names[number]})' if names[number] else ''}: "
@@ -148,18 +197,24 @@ def check_conversion(
         )
     checked = []
     for place, (blob, number) in enumerate(outputs):
-        figures = output_figures(blob, [one[place] for one in answers.samples])
-        checked.append(CheckedOutput(blob, names[number], figures.sqnr, figures.max_error))
-    for one in checked:
-        if not one.sqnr >= LEAST_SQNR:
-            told = (
-                f"is {one.sqnr:.1f} dB from that of {runtime}"
-                if math.isfinite(one.sqnr)
-                else f"is not finite, or not of the size it has in {runtime}"
-            )
-            raise PyncnnqError(
-                f"{original.source}: pnnx has not converted it faithfully: output {one} {told}, expected at "
-                f"least {LEAST_SQNR:g} dB; "
-                f"do `shape=` and `size=` fit the model? Else {_ADVICE}"
-            )
-    return ConversionCheck(runtime, len(answers.samples), made_up, checked)
+        figures = output_figures(blob, [pairs[place] for pairs in answers.samples])
+        checked.append(CheckedOutput(name=blob, original=names[number], sqnr=figures.sqnr, max_error=figures.max_error))
+    runtime = RUNTIMES[original.format]
+    _require_close(original, checked, runtime)
+    return ConversionCheck(runtime=runtime, samples=len(answers.samples), made_up=made_up, outputs=checked)
+
+
+def _require_close(original: Original, outputs: Sequence[CheckedOutput], runtime: str) -> None:
+    """Raise the error of the first output that is too far from the original's."""
+    for output in outputs:
+        if output.sqnr >= LEAST_SQNR:
+            continue
+        told = (
+            f"is {output.sqnr:.1f} dB from that of {runtime}"
+            if math.isfinite(output.sqnr)
+            else f"is not finite, or not of the size it has in {runtime}"
+        )
+        raise PyncnnqError(
+            f"{original.source}: pnnx has not converted it faithfully: output {output} {told}, expected at least "
+            f"{LEAST_SQNR:g} dB; do --shape and --size fit the model? Else {_ADVICE}"
+        )

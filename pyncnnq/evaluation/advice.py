@@ -2,55 +2,50 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pyncnnq.evaluation.analyze import LayerDiagnosis
+from pyncnnq.evaluation.findings import LayerDiagnosis
 
 _MANY_LEVELS = 127 / 4
 """Steps of int8: a scale that makes use of fewer is far too small."""
-_MUCH_CUT = 0.1
+_MUCH_CLIPPED = 0.1
 """Percent of values that saturate."""
 _BAD_LAYER = 25.0
-"""In dB: a layer that by itself is better than this suffers little, however much it cuts off."""
+"""In dB: a layer that by itself is better than this suffers little, however much of its input is clipped."""
 _BAD_ROW, _FAR_BELOW = 20.0, 15.0
 """In dB: weights of an output that are worse than this, and by so much worse than those of the median output."""
 
 
 def faults(layer: LayerDiagnosis) -> tuple[str, ...]:
-    """Scales that do not fit: mistakes that a new calibration mends."""
-    found = [
+    """Return in words which scales do not fit: mistakes that a new calibration mends."""
+    lines = [
         f"{reader} reads its int8 output by another scale than it has: quantize again with pyncnnq"
         for reader in layer.misread_by
     ]
     if layer.peak is not None and 0 < layer.peak < _MANY_LEVELS:
-        found.append(
+        lines.append(
             f"its input uses {layer.peak:.0f} of 127 steps: the activation scale is {127 / layer.peak:.1f}x too "
-            "small for this data; "
-            "calibrate again"
+            "small for this data; calibrate again"
         )
     row = layer.worst_row
     if row is not None and row.sqnr < min(_BAD_ROW, row.median - _FAR_BELOW):
-        found.append(
+        lines.append(
             f"the weights of output {row.output} are off ({row.sqnr:.1f} dB, others {row.median:.1f}): its "
             "weight scale does not fit"
         )
-    elif layer.saturation is not None and layer.saturation > _MUCH_CUT and layer.local_sqnr < _BAD_LAYER:
-        found.append(
+    elif layer.saturation is not None and layer.saturation > _MUCH_CLIPPED and layer.local_sqnr < _BAD_LAYER:
+        lines.append(
             f"{layer.saturation:.1f} % of its input values are cut off: the activation scale is too large for this data"
         )
-    return tuple(found)
+    return tuple(lines)
 
 
 def advice(layer: LayerDiagnosis) -> tuple[str, ...]:
-    """What could make a layer better whose scales are as good as they can be."""
-    found = []
+    """Return in words what could make a layer better whose scales are as good as they can be."""
+    lines = []
     if layer.wide_channels and layer.wide_channels <= max(1, layer.channels // 10):
-        found.append(
+        lines.append(
             f"{layer.wide_channels} of {layer.channels} channels hold up to {layer.range_ratio:.0f}x the median "
-            "range: equalization "
-            "(pyncnnq quantize, from images) or float"
+            "range: equalization (pyncnnq quantize, from images) or float"
         )
     if layer.weight_bits < 8:
-        found.append(f"its weights use {layer.weight_bits} bits: 8 may be safe (--weight-bits proven)")
-    return tuple(found)
+        lines.append(f"its weights use {layer.weight_bits} bits: 8 may be safe (--weight-bits proven)")
+    return tuple(lines)

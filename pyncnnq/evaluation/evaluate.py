@@ -2,70 +2,79 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from pyncnnq.compare.accuracy import Accuracy, Score, accuracy, score
+from pyncnnq.compare.comparison import Compared, ComparisonJob
 from pyncnnq.compare.decibels import decibels
+from pyncnnq.compare.figures import Figure, mean_figure
 from pyncnnq.compare.metric import load_metric
-from pyncnnq.compare.outputs import Evaluated, Evaluating, OutputFigures, OutputPair, output_figures
+from pyncnnq.compare.outputs import OutputFigures, output_figures
+from pyncnnq.compare.tasks import TASKS, Task
 from pyncnnq.errors import InputError, ModelError
-from pyncnnq.evaluation.labels import find_labels
-from pyncnnq.evaluation.profile import Profiled, Profiling, Speed
+from pyncnnq.evaluation.profile import Profiled, ProfileJob, Speed
 from pyncnnq.inputs import InputOptions
 from pyncnnq.inputs.data import CalibrationData, Data, find_chosen
 from pyncnnq.model import Model
 from pyncnnq.model.macs import macs
 from pyncnnq.model.quantizable import is_int8
 from pyncnnq.runtime.pool import WorkerPool
+from pyncnnq.runtime.progress import Progress, silent
 from pyncnnq.runtime.run import run_job
 
-Progress = Callable[[str], AbstractContextManager[Callable[[int, int], None] | None]]
-"""From the name of a pass to the context of what is called with (samples done, samples in all)."""
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class EvaluatedSample:
     """One sample.
 
     Attributes:
         path: its (first) file.
-        label: its class, if known.
+        label: what the labels say of it; None without labels.
         sqnr: of all outputs together, in dB.
-        top: of the output that is a ranking, the places of the largest values in float and in int8; None without such
-            an output.
-        scores: the values there.
+        record: what the task recorded of it (see pyncnnq/compare/tasks/); None without a task.
     """
 
     path: Path
-    label: int | None
+    label: Any
     sqnr: float
-    top: tuple[tuple[int, ...], tuple[int, ...]] | None
-    scores: tuple[tuple[float, ...], tuple[float, ...]] | None
+    record: Any
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
+class TaskFigures:
+    """What the users of a model look at.
+
+    Attributes:
+        name: of the task.
+        figures: over all samples.
+    """
+
+    name: str
+    figures: list[Figure]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evaluation:
     """What int8 did to a model.
 
     Attributes:
-        outputs: of each output how close it is.
-        accuracy: with labels, how often the models are right.
-        score: with a metric, what it says of them.
+        outputs: how close each output is.
+        task: figures of the model's task; None where no task knows what the outputs mean.
+        score: with a metric, its mean over the samples.
         speed: of one inference.
         bytes: of both files of the float and of the int8 model.
         macs: multiplications and additions of one inference.
-        int8_macs: those of layers in int8.
+        int8_macs: the part of them that layers in int8 do.
         samples: the samples, in their order.
-        skipped: those that could not be read, each with the reason.
-        printed: what ncnn printed, and how often.
+        skipped: the samples that could not be read, each with the reason.
+        printed: the lines that ncnn printed, and how often each.
     """
 
     outputs: list[OutputFigures]
-    accuracy: Accuracy | None
-    score: Score | None
+    task: TaskFigures | None
+    score: Figure | None
     speed: Speed
     bytes: tuple[int, int]
     macs: int
@@ -76,8 +85,13 @@ class Evaluation:
 
     @property
     def worst_sqnr(self) -> float:
-        """Of the outputs, in dB."""
+        """The lowest SQNR of the outputs, in dB."""
         return min(output.sqnr for output in self.outputs)
+
+    @property
+    def figures(self) -> list[Figure]:
+        """Those of the task and of the metric."""
+        return [*(self.task.figures if self.task else ()), *([self.score] if self.score else ())]
 
 
 def evaluate(
@@ -87,30 +101,45 @@ def evaluate(
     options: InputOptions | Sequence[InputOptions] = (),
     labels: str | None = None,
     metric: str | None = None,
+    task: str | None = None,
     samples: int | None = None,
     workers: int | None = None,
     threads: int = 1,
     strict: bool = False,
+    progress: Progress = silent,
 ) -> Evaluation:
     """Run a float model and the int8 model made of it in stock ncnn over the same data, and compare.
 
     Args:
         model, int8: both as read from their files.
         data, options: as for `pyncnnq.collect`.
-        labels: which class each sample is of (see `pyncnnq.evaluation.labels.find_labels`); None if that is not known.
+        labels: which class each sample is of (see `pyncnnq.compare.tasks.class_labels.find_labels`), or what else the
+            task takes; None if that is not known.
         metric: the name of a score of one sample (see pyncnnq/compare/metric.py).
+        task: the name of what the outputs mean (see pyncnnq/compare/tasks/); default: the first task that knows.
         samples: take only so many, evenly spread.
         workers: the number of processes; default: one for each core that this process may use.
         threads: of one inference, where speed is measured.
         strict: an unreadable sample is an error instead of being skipped.
+        progress: shows how far each pass is.
 
     Raises:
         ModelError: models with other inputs or outputs than each other.
-        InputError: no data, data that does not fit, labels or a metric that cannot be used.
-        PyncnnqError: ncnn cannot run a model on this data.
+        InputError: no data, data that does not fit, labels or a task that do not fit the outputs.
+        PyncnnqError: an unknown task, a metric that cannot be used, or ncnn cannot run a model on this data.
     """
-    found = find_chosen(model, data, options, samples)
-    return evaluate_on(model, int8, found, workers, labels=labels, metric=metric, threads=threads, strict=strict)
+    return evaluate_on(
+        model,
+        int8,
+        find_chosen(model, data, options, samples),
+        workers,
+        labels=labels,
+        metric=metric,
+        task=task,
+        threads=threads,
+        strict=strict,
+        progress=progress,
+    )
 
 
 def evaluate_on(
@@ -121,94 +150,142 @@ def evaluate_on(
     *,
     labels: str | None = None,
     metric: str | None = None,
+    task: str | None = None,
     threads: int = 1,
     strict: bool = False,
-    progress: Progress = lambda _: nullcontext(),
+    progress: Progress = silent,
 ) -> Evaluation:
-    """The same on data that has been found (see `pyncnnq.inputs.data.find_data`); `progress` is called with the name of
-    each pass."""
+    """Compare two models on data that `pyncnnq.inputs.data.find_data` returned; see `evaluate`."""
     models = files_of(model, int8)
-    classes = find_labels(labels, [paths[0] for paths in data.samples]) if labels else None
     if metric:
-        load_metric(metric)
+        load_metric(metric)  # an error now rather than in a worker, later
+    tasks = _Tasks(model, task, labels, data)
     inputs = list(zip(model.inputs, data.inputs, strict=True))
+    job = ComparisonJob(
+        inputs=inputs, samples=data.samples, models=models, outputs=model.outputs, tasks=tasks.tasks, metric=metric
+    )
     with progress("evaluate") as update, WorkerPool(workers, most=len(data.samples)) as pool:
-        answers = run_job(
-            Evaluating(models, inputs, data.samples, model.outputs, metric), pool, strict=strict, progress=update
-        )
-    taken = [data.samples[number] for number in answers.numbers]
-    blobs = [top for layer in int8.layers for top in layer.tops]
-    job = Profiling(models, inputs, taken[:1], blobs, model.outputs, threads)
-    with WorkerPool(1) as profiler:
-        profiled: Profiled = run_job(job, profiler).samples[0]
-    evaluated: list[Evaluated] = answers.samples
-    outputs = [
-        output_figures(name, [one.outputs[place] for one in evaluated]) for place, name in enumerate(model.outputs)
-    ]
-    ranking = next((place for place, output in enumerate(outputs) if output.top1_agreement is not None), None)
-    chosen = [classes[number] for number in answers.numbers] if classes is not None else None
+        answers = run_job(job, pool, strict=strict, progress=update)
+    compared: list[Compared] = answers.samples
+    paths = [data.samples[number][0] for number in answers.numbers]
+    chosen, truth = tasks.choose(compared, answers.numbers)
+    profiled = _profile(model, int8, inputs, data.samples[answers.numbers[0]], threads)
     counts = macs(int8.layers, profiled.shapes)
     return Evaluation(
-        outputs,
-        _accuracy(outputs, ranking, evaluated, chosen, taken),
-        score(metric, [one.scores for one in evaluated if one.scores is not None]) if metric else None,
-        Speed(threads, profiled.runs, *(1000 * seconds for seconds in profiled.seconds)),
-        (_size(models[0]), _size(models[1])),
-        sum(counts.values()),
-        sum(counts.get(layer.name, 0) for layer in int8.layers if is_int8(layer)),
-        [
-            _sample(paths[0], chosen[place] if chosen else None, one.outputs, ranking)
-            for place, (paths, one) in enumerate(zip(taken, evaluated, strict=True))
+        outputs=[
+            output_figures(name, [sample.pairs[0][place] for sample in compared])
+            for place, name in enumerate(model.outputs)
         ],
-        answers.skipped,
-        dict(pool.printed),
+        task=TaskFigures(
+            name=chosen.name, figures=chosen.figures([sample.records[0] for sample in compared], truth, paths)
+        )
+        if chosen
+        else None,
+        score=mean_figure(metric, [(sample.scores[0], sample.scores[1]) for sample in compared]) if metric else None,
+        speed=_speed(profiled, threads),
+        bytes=(_size(models[0]), _size(models[1])),
+        macs=sum(counts.values()),
+        int8_macs=sum(counts.get(layer.name, 0) for layer in int8.layers if is_int8(layer)),
+        samples=[
+            _sample(path, truth[place] if truth else None, sample, chosen)
+            for place, (path, sample) in enumerate(zip(paths, compared, strict=True))
+        ],
+        skipped=answers.skipped,
+        printed=dict(pool.printed),
     )
 
 
 def files_of(model: Model, int8: Model) -> tuple[tuple[Path, Path], tuple[Path, Path]]:
-    """The files of two models that can be compared.
+    """Return the files of two models that can be compared.
 
     Raises:
         ModelError: they were not read from files, or have other inputs or outputs than each other.
     """
-    for what in ("inputs", "outputs"):
-        names: tuple[list[str], list[str]] = getattr(model, what), getattr(int8, what)
+    for kind in ("inputs", "outputs"):
+        names: tuple[list[str], list[str]] = getattr(model, kind), getattr(int8, kind)
         if sorted(names[0]) != sorted(names[1]):
-            found = [", ".join(one) or "none" for one in names]
+            shown = [", ".join(blobs) or "none" for blobs in names]
             raise ModelError(
-                f"{int8.param_path}: its {what} are {found[1]}, those of {model.param_path} {found[0]}: not "
+                f"{int8.param_path}: its {kind} are {shown[1]}, those of {model.param_path} {shown[0]}: not "
                 "made from that model"
             )
     return model.files, int8.files
 
 
-def _accuracy(
-    outputs: Sequence[OutputFigures],
-    ranking: int | None,
-    evaluated: Sequence[Evaluated],
-    labels: Sequence[int] | None,
-    samples: Sequence[tuple[Path, ...]],
-) -> Accuracy | None:
-    if labels is None:
-        return None
-    tops = [one.outputs[ranking].top for one in evaluated] if ranking is not None else [None]
-    ranked = [top for top in tops if top is not None]
-    if ranking is None or len(ranked) < len(tops):
-        raise InputError("--labels: none of the model's outputs is a vector of scores; score it with --metric instead")
-    size = evaluated[0].outputs[ranking].size
-    for label, paths in zip(labels, samples, strict=True):
-        if label >= size:
+class _Tasks:
+    """The tasks that a model may be of, and what the labels say of the samples.
+
+    Attributes:
+        tasks: in the order in which they are tried.
+    """
+
+    def __init__(self, model: Model, name: str | None, labels: str | None, data: CalibrationData) -> None:
+        """Take the task of that name, or all that fit the model; with labels, those that can read them.
+
+        Raises:
+            PyncnnqError: there is no task of that name, or none can read the labels.
+        """
+        self._name, self._labels, self._outputs = name, labels, model.outputs
+        self.tasks = [task for task in TASKS.values() if task.fits(model)] if name is None else [TASKS[name]]
+        self._truth: dict[str, list[Any]] = {}
+        if labels is None:
+            return
+        errors = []
+        for task in self.tasks:
+            try:
+                self._truth[task.name] = task.read_labels(labels, [paths[0] for paths in data.samples])
+            except InputError as error:
+                errors.append(error)
+        if not self._truth and errors:
+            raise errors[0]
+        self.tasks = [task for task in self.tasks if task.name in self._truth]
+
+    def choose(self, compared: Sequence[Compared], numbers: Sequence[int]) -> tuple[Task | None, Sequence[Any] | None]:
+        """Return the task that recorded all samples, and what the labels say of these.
+
+        Raises:
+            InputError: there is none, although a task or labels were given.
+        """
+        names = {sample.task for sample in compared}
+        chosen = next((task for task in self.tasks if names == {task.name}), None)
+        outputs = ", ".join(self._outputs)
+        if chosen is None and self._name is not None:
+            raise InputError(f"task: {self._name} is not what the outputs ({outputs}) of these samples mean")
+        if chosen is None and self._labels is not None:
             raise InputError(
-                f"--labels: {paths[0]} is of class {label}, but the output {outputs[ranking].name} has {size} "
-                f"scores: 0 to {size - 1}"
+                f"labels: no task ({', '.join(TASKS)}) knows what the outputs ({outputs}) mean: for "
+                "classification, one must be a vector of scores; score them with a metric instead"
             )
-    return accuracy(outputs[ranking].name, ranked, labels, has_top5=outputs[ranking].top5_agreement is not None)
+        if chosen is None or self._labels is None:
+            return chosen, None
+        return chosen, [self._truth[chosen.name][number] for number in numbers]
 
 
-def _sample(path: Path, label: int | None, pairs: Sequence[OutputPair], ranking: int | None) -> EvaluatedSample:
+def _profile(
+    model: Model, int8: Model, inputs: Sequence[tuple[str, Any]], sample: tuple[Path, ...], threads: int
+) -> Profiled:
+    job = ProfileJob(
+        inputs=inputs,
+        samples=[sample],
+        models=(model.files, int8.files),
+        blobs=[top for layer in int8.layers for top in layer.tops],
+        outputs=model.outputs,
+        threads=threads,
+    )
+    with WorkerPool(1) as pool:
+        profiled: Profiled = run_job(job, pool).samples[0]
+    return profiled
+
+
+def _speed(profiled: Profiled, threads: int) -> Speed:
+    float_ms, int8_ms = (1000 * seconds for seconds in profiled.seconds)
+    return Speed(threads=threads, runs=profiled.runs, float_ms=float_ms, int8_ms=int8_ms)
+
+
+def _sample(path: Path, label: Any, sample: Compared, task: Task | None) -> EvaluatedSample:
+    pairs = sample.pairs[0]
     ratio = decibels(sum(pair.signal for pair in pairs), sum(pair.noise for pair in pairs))
-    ranked = replace(pairs[0], top=None, scores=None) if ranking is None else pairs[ranking]
-    return EvaluatedSample(path, label, ratio, ranked.top, ranked.scores)
+    return EvaluatedSample(path=path, label=label, sqnr=ratio, record=sample.records[0] if task else None)
 
 
 def _size(files: tuple[Path, Path]) -> int:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from pyncnnq.compare.likeness import compare_outputs
-from pyncnnq.evaluation.blobs import Reading
-from pyncnnq.evaluation.local import write
 from pyncnnq.inputs import InputSpec
 from pyncnnq.model import Layer, Model
 from pyncnnq.quantization.layers import CHAINED, set_weights
+from pyncnnq.quantization.storage import BlobStorage
 from pyncnnq.runtime.pool import WorkerPool
+from pyncnnq.runtime.progress import Update
 
 LARGEST_RATIO = 100.0
 """In dB: better than this is as good as equal; -100 dB is as bad as can be."""
@@ -22,7 +22,7 @@ _AT_ONCE = 8
 
 
 def unchained(int8: Model) -> Model:
-    """The same int8 model with float blobs between all layers: convolutions hand nothing on as int8."""
+    """Return the int8 model with float blobs between all layers: convolutions hand nothing on as int8."""
     result = int8.copy()
     for layer in result.layers:
         if layer.type in ("Convolution", "ConvolutionDepthWise") and layer.params.get_int(8, 0) > CHAINED:
@@ -39,7 +39,7 @@ class Hybrids:
         model: Model,
         int8: Model,
         dequantized: Model,
-        readings: Mapping[str, Reading],
+        storage: Mapping[str, BlobStorage],
         folder: Path,
         pool: WorkerPool,
     ) -> None:
@@ -49,7 +49,7 @@ class Hybrids:
             model: the float model, as read from its files.
             int8: the int8 model, unchained.
             dequantized: the float model that the int8 weights stand for.
-            readings: how the int8 model stores blobs, by name of what a Split copies.
+            storage: how the int8 model stores blobs, by name of what a Split copies.
             folder: to write models into.
             pool: the processes to use.
         """
@@ -61,7 +61,7 @@ class Hybrids:
         self._float: dict[str, Layer] = {}
         for layer in dequantized.layers:
             blobs = map(roots.split_root, (*layer.bottoms, *layer.tops))
-            plain = all(blob in readings and readings[blob].is_plain for blob in blobs)
+            plain = all(blob in storage and storage[blob].is_plain for blob in blobs)
             # Where the int8 model stores blobs otherwise, the float layer does not fit: the one that its int8 weights
             # stand for does.
             original = exact.get(layer.name)
@@ -78,24 +78,24 @@ class Hybrids:
         choices: Sequence[Collection[str]],
         samples: Sequence[tuple[Path, ...]],
         inputs: Sequence[tuple[str, InputSpec]],
-        progress: Callable[[int, int], None] | None,
+        progress: Update | None,
     ) -> list[float]:
-        """The mean SQNR of the outputs in dB, for each choice of layers in float; of what a Softmax or Sigmoid reads
-        that writes one.
+        """Return the mean SQNR of the outputs in dB, for each choice of layers in float; where a Softmax or Sigmoid
+        writes an output, of what that reads.
 
         Probabilities that are nearly 0 and 1 would tell little of few samples.
 
         Raises:
             PyncnnqError: ncnn cannot run a model on these samples.
         """
-        found: list[float] = []
+        means: list[float] = []
         for first in range(0, len(choices), _AT_ONCE):
             files = [self._write(number, names) for number, names in enumerate(choices[first : first + _AT_ONCE])]
             likeness = compare_outputs([self._model.files, *files], samples, inputs, self._judged, self._pool)
-            found += map(_mean, likeness.ratios)
+            means += map(_mean, likeness.ratios)
             if progress is not None:
                 progress(min(first + _AT_ONCE, len(choices)), len(choices))
-        return found
+        return means
 
     def _write(self, number: int, in_float: Collection[str]) -> tuple[Path, Path]:
         model = self._int8.copy()
@@ -104,7 +104,7 @@ class Hybrids:
                 other = self._float[layer.name].copy()
                 other.bottoms, other.tops = layer.bottoms, layer.tops
                 model.layers[place] = other
-        return write(model, self._folder, f"hybrid{number}")
+        return model.stored(self._folder, f"hybrid{number}").files
 
 
 def _mean(ratios: Sequence[float]) -> float:

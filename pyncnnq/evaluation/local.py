@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pyncnnq.evaluation.blobs import Floats, Reading
-from pyncnnq.inputs import InputSpec
 from pyncnnq.model import Layer, Model
-from pyncnnq.model.text import encode
-from pyncnnq.runtime.protocol import Work
+from pyncnnq.quantization.storage import BlobStorage, Floats
+from pyncnnq.runtime.protocol import Job
+
+if TYPE_CHECKING:
+    from pyncnnq.runtime.network import Network
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LoneLayer:
     """A layer of the int8 model, in files of its own.
 
@@ -28,36 +31,30 @@ class LoneLayer:
     """
 
     files: tuple[Path, Path]
-    bottoms: Sequence[tuple[str, str, Reading]]
-    tops: Sequence[tuple[str, Reading]]
+    bottoms: Sequence[tuple[str, str, BlobStorage]]
+    tops: Sequence[tuple[str, BlobStorage]]
     scale: float | None
 
 
-@dataclass(frozen=True)
-class Localizing:
+@dataclass(frozen=True, kw_only=True)
+class LocalErrorsJob(Job):
     """Run int8 layers alone on blobs of the float model.
 
     Attributes:
         model: the files of the float model.
-        inputs, samples: as in `pyncnnq.runtime.protocol.Job`.
         blobs: of the float model that the layers read or write, in the order in which it computes them.
         layers: the layers.
     """
 
     model: tuple[Path, Path]
-    inputs: Sequence[tuple[str, InputSpec]]
-    samples: Sequence[tuple[Path, ...]]
     blobs: Sequence[str]
     layers: Sequence[LoneLayer]
 
-    def start(self) -> Work:
-        """See `pyncnnq.runtime.protocol.Job`."""
-        from pyncnnq.evaluation.worker import LocalErrors  # which imports ncnn: in workers only
-
-        return LocalErrors(self)
+    def start(self) -> _LocalErrors:
+        return _LocalErrors(self)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LocalError:
     """One layer on one sample.
 
@@ -76,34 +73,68 @@ class LocalError:
     peak: float
 
 
-def stored(blob: NDArray[np.float32], reading: Reading) -> NDArray[np.float32]:
-    """A blob of the float model as the int8 model stores it."""
-    if reading.is_plain:
-        return blob
-    return ((blob - _along(reading.offset, blob)) / _along(reading.gain, blob)).astype(np.float32)
+class _LocalErrors:
+    """Int8 layers alone on blobs of the float model, sample by sample."""
+
+    def __init__(self, job: LocalErrorsJob) -> None:
+        from pyncnnq.runtime.network import Network
+
+        self._network = Network(*job.model)
+        self._layers = [(layer, Network(*layer.files)) for layer in job.layers]
+        self._blobs = list(job.blobs)
+
+    def take(self, inputs: Sequence[tuple[str, Any]], _paths: Sequence[Path]) -> list[LocalError]:
+        exact = {name: np.array(mat) for name, mat in self._network.blobs(inputs, self._blobs, packed=False)}
+        return [_local_error(layer, network, exact) for layer, network in self._layers]
+
+    def result(self) -> None:
+        return None
 
 
-def meant(blob: NDArray[np.float32], reading: Reading) -> Floats:
-    """What a blob of the int8 model stands for, in the float model's terms."""
-    values = blob.astype(np.float64)
-    return values if reading.is_plain else values * _along(reading.gain, blob) + _along(reading.offset, blob)
+def _local_error(layer: LoneLayer, network: Network, exact: Mapping[str, NDArray[np.float32]]) -> LocalError:
+    from pyncnnq.inputs.loading import owning_mat
 
-
-def _along(values: Floats, blob: NDArray[np.float32]) -> Floats:
-    """Values by channel, so that they meet those of a blob: a matrix has its channels in columns."""
-    return values.reshape(-1, *[1] * (blob.ndim - 1)) if blob.ndim > 2 else values
-
-
-def alone(layer: Layer, folder: Path, name: str) -> tuple[Path, Path]:
-    """Write a network of one layer."""
-    return write(
-        Model([Layer("Input", f"input_{bottom}", [], [bottom]) for bottom in layer.bottoms] + [layer]), folder, name
+    bottoms = [(name, stored(exact[blob], storage)) for name, blob, storage in layer.bottoms]
+    mats = [(name, owning_mat(values)) for name, values in bottoms]
+    tops = network.blobs(mats, [name for name, _ in layer.tops], packed=False)
+    signal = noise = 0.0
+    with np.errstate(all="ignore"):
+        for (name, mat), (_, storage) in zip(tops, layer.tops, strict=True):
+            rough = np.array(mat)
+            signal += float(np.square(exact[name], dtype=np.float64).sum())
+            if rough.shape == exact[name].shape:
+                noise += float(np.square(meant(rough, storage) - exact[name]).sum())
+            else:
+                noise = math.inf
+        values = bottoms[0][1]
+        codes = np.abs(values) * np.float32(layer.scale or 0)
+    return LocalError(
+        signal=signal,
+        noise=noise if math.isfinite(noise) else math.inf,
+        count=values.size,
+        saturated=int(np.count_nonzero(codes >= 127.5)),  # the first that rounds to 128
+        peak=float(codes.max(initial=0)),
     )
 
 
-def write(model: Model, folder: Path, name: str) -> tuple[Path, Path]:
-    """Write a model that is soon read again and then gone: unlike `Model.save`, without waiting for the disk."""
-    files = folder / f"{name}.param", folder / f"{name}.bin"
-    files[0].write_bytes(encode(model.param_text()))
-    files[1].write_bytes(model.bin_bytes())
-    return files
+def stored(blob: NDArray[np.float32], storage: BlobStorage) -> NDArray[np.float32]:
+    """Return a blob of the float model as the int8 model stores it."""
+    if storage.is_plain:
+        return blob
+    return ((blob - _along(storage.offset, blob)) / _along(storage.gain, blob)).astype(np.float32)
+
+
+def meant(blob: NDArray[np.float32], storage: BlobStorage) -> Floats:
+    """Return the values of the float model that a blob of the int8 model stands for."""
+    values = blob.astype(np.float64)
+    return values if storage.is_plain else values * _along(storage.gain, blob) + _along(storage.offset, blob)
+
+
+def _along(values: Floats, blob: NDArray[np.float32]) -> Floats:
+    """Return values by channel in a shape that meets the channels of a blob: a matrix has its channels in columns."""
+    return values.reshape(-1, *[1] * (blob.ndim - 1)) if blob.ndim > 2 else values
+
+
+def alone(layer: Layer) -> Model:
+    """Return a network of one layer, with an Input for each of its bottoms."""
+    return Model([Layer("Input", f"input_{bottom}", [], [bottom]) for bottom in dict.fromkeys(layer.bottoms)] + [layer])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pyncnnq.errors import ModelError
+from pyncnnq.errors import ModelError, PyncnnqError
 from pyncnnq.files import write_files
 from pyncnnq.model.graph import Graph, check_graph
 from pyncnnq.model.layer import Layer
@@ -150,14 +150,22 @@ class Model:
         return {param_path: encode(self.param_text()), bin_path: self.bin_bytes()}
 
     def stored(self, folder: Path, name: str) -> Model:
-        """A copy in files of a folder, for ncnn to run; messages go on naming the files that this one was read from.
+        """Write temporary files for ncnn to run, without waiting for the disk.
+
+        Returns:
+            A copy that runs from these files; messages go on naming the files that this model was read from.
 
         Raises:
             ModelError, PyncnnqError: see `save`.
         """
+        check_graph(self.layers)
         copy = self.copy()
         copy._files = folder / f"{name}.param", folder / f"{name}.bin"
-        copy.save(*copy._files)
+        try:
+            copy._files[0].write_bytes(encode(self.param_text()))
+            copy._files[1].write_bytes(self.bin_bytes())
+        except OSError as error:
+            raise PyncnnqError(f"{folder}: cannot write a temporary model: {error.strerror}") from error
         return copy
 
     def _header_text(self) -> str:

@@ -4,34 +4,21 @@ from __future__ import annotations
 
 import click
 
-from pyncnnq.compare.accuracy import Interval
+from pyncnnq.compare.figures import Figure, Interval
 from pyncnnq.evaluation.evaluate import Evaluation
 from pyncnnq.report.tables import print_table
 
 
 def print_evaluation(result: Evaluation) -> None:
-    """Outputs, scores, speed and size."""
-    columns = ("output", "SQNR", "cosine", "max error", "top-1 agreement", "top-5 agreement")
+    """Print outputs, figures of the task and the metric, speed and size."""
+    columns = ("output", "SQNR", "cosine", "max error")
     rows = [
-        (
-            one.name,
-            f"{one.sqnr:.2f} dB",
-            _number(one.cosine, ".6f"),
-            f"{one.max_error:.4g}",
-            _percent(one.top1_agreement),
-            _percent(one.top5_agreement),
-        )
+        (one.name, f"{one.sqnr:.2f} dB", "-" if one.cosine is None else f"{one.cosine:.6f}", f"{one.max_error:.4g}")
         for one in result.outputs
     ]
     print_table(columns, rows, numeric=columns[1:])
     int8_share = 100 * result.int8_macs / result.macs if result.macs else 0.0
-    scores = []
-    if found := result.accuracy:
-        scores.append(("top-1", *map(_percent, found.top1), _change(found.top1_change, " points")))
-        if found.top5:
-            scores.append(("top-5", *map(_percent, found.top5), ""))
-    if score := result.score:
-        scores.append((score.metric, *(f"{mean:.6g}" for mean in score.mean), _change(score.change)))
+    scores = [_row(figure) for figure in result.figures]
     speed, sizes = result.speed, result.bytes
     scores.append(
         (
@@ -53,13 +40,13 @@ def _threads(count: int) -> str:
     return f"inference, {count} thread{'s' if count > 1 else ''}"
 
 
-def _percent(value: float | None) -> str:
-    return _number(value, ".2f", " %")
+def _row(figure: Figure) -> tuple[str, str, str, str]:
+    form, unit = (".2f", f" {figure.unit}") if figure.unit else (".6g", "")
+    values = ["" if value is None else f"{value:{form}}{unit}" for value in figure.values]
+    return figure.name, values[0], values[1], _change(figure.change, " points" if figure.unit else "")
 
 
-def _number(value: float | None, form: str, unit: str = "") -> str:
-    return "-" if value is None else f"{value:{form}}{unit}"
-
-
-def _change(change: Interval, unit: str = "") -> str:
+def _change(change: Interval | None, unit: str) -> str:
+    if change is None:
+        return ""
     return f"{change.estimate:+.4g}{unit} (95 %: {change.low:+.4g} to {change.high:+.4g})"

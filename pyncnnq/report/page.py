@@ -9,9 +9,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pyncnnq.compare.tasks.classification import Ranking
 from pyncnnq.errors import PyncnnqError
-from pyncnnq.evaluation.analyze import Analysis
 from pyncnnq.evaluation.evaluate import EvaluatedSample, Evaluation
+from pyncnnq.evaluation.findings import Analysis
 from pyncnnq.report import svg
 
 if TYPE_CHECKING:
@@ -112,13 +113,16 @@ def _label(place: int, classes: Sequence[str]) -> str:
 
 
 def _ranking(sample: EvaluatedSample, classes: Sequence[str]) -> list[tuple[tuple[str, float], tuple[str, float]]]:
-    """The first places in float and int8, each with its value."""
-    if sample.top is None or sample.scores is None:
+    """Return the first places of a classifier in float and int8, each with its value; nothing of other tasks."""
+    rankings = sample.record.values() if isinstance(sample.record, dict) else ()
+    ranking = next((ranking for ranking in rankings if isinstance(ranking, Ranking)), None)
+    if ranking is None:
         return []
-    columns = []
-    for places, scores in zip(sample.top, sample.scores, strict=True):
-        columns.append([(_label(place, classes), score) for place, score in zip(places, scores, strict=True)])
-    return list(zip(columns[0], columns[1], strict=True))
+    columns = [
+        [(_label(place, classes), value) for place, value in zip(places, values, strict=True)]
+        for places, values in zip(ranking.places, ranking.values, strict=True)
+    ]
+    return list(zip(*columns, strict=False))  # int8 has fewer where it is not finite
 
 
 def _thumbnail(path: Path) -> str | None:

@@ -14,7 +14,7 @@ from pyncnnq.runtime.protocol import FailureError
 
 # Pools spare a page fault for each page of each blob of each image.  They crash the process if a Mat or the network
 # outlives them, and Python destroys objects in an order of its own: so they are never destroyed (see the end of
-# `main`).
+# `pyncnnq.runtime.worker.main`).
 _POOLS = (ncnn.UnlockedPoolAllocator(), ncnn.UnlockedPoolAllocator())
 
 
@@ -25,16 +25,16 @@ def free_pools() -> None:
 
 
 def shape_of(mat: Any) -> tuple[int, ...]:
-    """That of a Mat, packed or not, in NumPy's order."""
+    """Return the shape of a Mat, packed or not, in NumPy's order."""
     sizes = {1: (mat.w,), 2: (mat.h, mat.w), 3: (mat.c, mat.h, mat.w), 4: (mat.c, mat.d, mat.h, mat.w)}[mat.dims]
     return (sizes[0] * mat.elempack, *sizes[1:])
 
 
 class Network:
-    """The model in stock ncnn, on one thread: two processes of one thread each are faster than one of two."""
+    """A model in stock ncnn, on one thread: two processes of one thread each are faster than one of two."""
 
     def __init__(self, param: Path, bin_path: Path, *, pooled: bool = True) -> None:
-        """Load it.
+        """Load the model.
 
         Args:
             param, bin_path: its files.
@@ -42,7 +42,7 @@ class Network:
                 taken may be kept.
 
         Raises:
-            FailureError: ncnn cannot.
+            FailureError: ncnn cannot load it.
         """
         self._net = ncnn.Net()
         options = self._net.opt
@@ -54,28 +54,56 @@ class Network:
             options.blob_allocator, options.workspace_allocator = _POOLS
         else:
             options.lightmode = False  # else a layer may work in place, on an input that is still needed
-        # As bytes, for a name need not be UTF-8; the same for blobs.
-        if self._net.load_param(os.fsencode(param)) != 0:
-            raise FailureError(f"{param}: ncnn cannot load this model")
-        if self._net.load_model(os.fsencode(bin_path)) != 0:
-            raise FailureError(f"{bin_path}: ncnn cannot load the weights of {param}")
+        _load(self._net, param, bin_path)
 
     def blobs(
         self, inputs: Sequence[tuple[str, Any]], wanted: Sequence[str], *, packed: bool
     ) -> Iterator[tuple[str, Any]]:
-        """Run the network on one sample and yield the wanted blobs as they are computed, packed as ncnn holds them or
-        as plain floats."""
+        """Run the network on one sample and yield blobs as they are computed.
+
+        Args:
+            inputs: for each model input its blob and its ncnn.Mat.
+            wanted: the names of the blobs, in the order in which the network computes them.
+            packed: as ncnn holds them; else as plain floats.
+
+        Raises:
+            FailureError: ncnn does not take an input, or cannot compute a blob.
+        """
         extractor = self._net.create_extractor()
         for name, mat in inputs:
             if extractor.input(encode(name), mat) != 0:
                 raise FailureError(f"ncnn does not take this input as blob {name}")
         for name in wanted:
             mat = ncnn.Mat()
-            if (
-                extractor.extract(encode(name), mat, 1 if packed else 0) != 0
-            ):  # 1: as it is, neither copied nor unpacked
+            if extractor.extract(encode(name), mat, 1 if packed else 0) != 0:  # 1: neither copied nor unpacked
                 raise FailureError(
                     f"ncnn cannot compute blob {name}; is the input of the shape that the model expects?"
                 )
             yield name, mat
             del mat  # while we hold it, a layer that works in place would have to copy it
+
+
+class DefaultNetwork:
+    """A model with ncnn's own default options, as most programs run it."""
+
+    def __init__(self, param: Path, bin_path: Path, *, threads: int) -> None:
+        """Load the model; FailureError when ncnn cannot."""
+        self._net = ncnn.Net()
+        self._net.opt.num_threads = threads
+        _load(self._net, param, bin_path)
+
+    def run(self, inputs: Sequence[tuple[str, Any]], outputs: Sequence[str]) -> None:
+        """Compute the outputs of one sample."""
+        extractor = self._net.create_extractor()
+        for name, mat in inputs:
+            extractor.input(encode(name), mat)
+        for name in outputs:
+            extractor.extract(encode(name), ncnn.Mat())
+
+
+def _load(net: Any, param: Path, bin_path: Path) -> None:
+    # As bytes, for a name need not be UTF-8; the same for blobs.
+    if net.load_param(os.fsencode(param)) != 0:
+        raise FailureError(f"{param}: ncnn cannot load this model")
+    if net.load_model(os.fsencode(bin_path)) != 0:
+        raise FailureError(f"{bin_path}: ncnn cannot load the weights of {param}")

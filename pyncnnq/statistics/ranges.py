@@ -1,9 +1,9 @@
-"""What each channel of a blob takes: its range, mean and variance over all images and positions."""
+"""What each channel of a blob holds: its range, mean and variance over all images and positions."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from pyncnnq.inputs.resolve import InputSpec
 from pyncnnq.model import Model
 from pyncnnq.model.quantizable import require_float
 from pyncnnq.runtime.pool import WorkerPool
+from pyncnnq.runtime.progress import Update
 from pyncnnq.runtime.protocol import Job
 from pyncnnq.runtime.run import run_job
 from pyncnnq.statistics.observed import ObservedBlob, check_readers, not_finite, observed_blobs
@@ -24,16 +25,13 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class ChannelRanges:
-    """Of the channels of one blob, in its own units; each array has shape (channels,).
-
-    A channel is what one input weight sees: the channel of a 3-D or 4-D blob, the column of a 2-D one, the element of a
-        1-D one.
+    """What the channels of one blob hold (see `by_channel`), in its own units; each array has shape (channels,).
 
     Attributes:
         min, max: the smallest and the largest value.
         mean, variance: over all values of all images.
         spread: how far an image's own extreme lies from that of other images: the standard deviation over images of the
-            largest value or or of the smallest, whichever is larger.
+            largest value or of the smallest, whichever is larger.
         zeros: the share of values that are 0.
     """
 
@@ -46,17 +44,17 @@ class ChannelRanges:
 
     @property
     def absmax(self) -> Floats:
-        """The largest magnitudes."""
+        """The largest magnitude of each channel."""
         return np.maximum(-self.min, self.max)
 
     def shifted(self, offsets: Floats) -> ChannelRanges:
-        """Those of x + offset, with one offset for each channel; where that is not 0, no value is taken to be 0 any
-        more."""
+        """Return the ranges of x + offset, with one offset for each channel; where that is not 0, no value is taken to
+        be 0 any more."""
         zeros = np.where(offsets == 0, self.zeros, 0)
         return replace(self, min=self.min + offsets, max=self.max + offsets, mean=self.mean + offsets, zeros=zeros)
 
     def scaled(self, factors: Floats) -> ChannelRanges:
-        """Those of x * factor, with one positive factor for each channel."""
+        """Return the ranges of x * factor, with one positive factor for each channel."""
         return replace(
             self,
             min=self.min * factors,
@@ -74,7 +72,7 @@ def channel_ranges(
     pool: WorkerPool,
     *,
     strict: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Update | None = None,
 ) -> dict[str, ChannelRanges]:
     """Run the model over all samples in stock ncnn and measure each channel of the blobs that feed quantizable layers.
 
@@ -143,7 +141,7 @@ def _measure(blob: ObservedBlob, mat: Any) -> ChannelSums:
     return sums
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ChannelSums:
     """What one sample adds to the ranges of a blob; each array has shape (channels,).
 
@@ -162,22 +160,31 @@ class ChannelSums:
     zeros: Floats
 
 
+def by_channel(blob: Floats) -> Floats:
+    """Return the values of each channel of a blob of 1 to 4 dimensions, shape (channels, values).
+
+    A channel is what one input weight sees: the channel of a blob of 3 or 4 dimensions, the column of a matrix, the
+    element of a vector.
+    """
+    return blob.T if blob.ndim == 2 else blob.reshape(blob.shape[0], -1)
+
+
 def channel_sums(blob: Floats) -> ChannelSums:
-    """Those of one blob of 1 to 4 dimensions."""
-    channels = blob.T if blob.ndim == 2 else blob.reshape(blob.shape[0], -1)
+    """Return what one sample's blob adds to the ranges of its channels."""
+    channels = by_channel(blob)
     return ChannelSums(
-        channels.shape[1],
-        channels.min(axis=1),
-        channels.max(axis=1),
-        channels.sum(axis=1),
-        np.einsum("ij,ij->i", channels, channels),
-        (channels == 0).sum(axis=1).astype(np.float64),
+        count=channels.shape[1],
+        min=channels.min(axis=1),
+        max=channels.max(axis=1),
+        sum=channels.sum(axis=1),
+        squares=np.einsum("ij,ij->i", channels, channels),
+        zeros=(channels == 0).sum(axis=1).astype(np.float64),
     )
 
 
 def merge_sums(parts: Sequence[ChannelSums]) -> ChannelRanges | None:
-    """The ranges of a blob over all samples, added up in their order; None if its number of channels changed from
-    sample to sample."""
+    """Return the ranges of a blob over all samples, added up in their order; None if its number of channels changes
+    from sample to sample."""
     if len({part.min.size for part in parts}) != 1:
         return None
     count = sum(part.count for part in parts)
@@ -185,17 +192,17 @@ def merge_sums(parts: Sequence[ChannelSums]) -> ChannelRanges | None:
     squares = _added(part.squares for part in parts) / count
     lows, highs = [part.min for part in parts], [part.max for part in parts]
     return ChannelRanges(
-        np.minimum.reduce(lows),
-        np.maximum.reduce(highs),
-        mean,
-        np.maximum(squares - mean**2, 0),
-        np.maximum(_deviation(lows), _deviation(highs)),
-        _added(part.zeros for part in parts) / count,
+        min=np.minimum.reduce(lows),
+        max=np.maximum.reduce(highs),
+        mean=mean,
+        variance=np.maximum(squares - mean**2, 0),
+        spread=np.maximum(_deviation(lows), _deviation(highs)),
+        zeros=_added(part.zeros for part in parts) / count,
     )
 
 
 def _added(arrays: Iterable[Floats]) -> Floats:
-    """The sum in the order given: the same on every CPU."""
+    """Return the sum in the order given: the same on every CPU."""
     return functools.reduce(np.add, arrays)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from subprocess import CompletedProcess
+from tempfile import TemporaryDirectory
 
 import int8_reference
 import numpy as np
@@ -17,11 +18,13 @@ import pyncnnq
 from pyncnnq import Analysis, InputOptions, Model, Table, analyze
 from pyncnnq.demo import DEMO
 from pyncnnq.errors import ModelError
-from pyncnnq.evaluation.analyze import LayerDiagnosis
+from pyncnnq.evaluation.findings import LayerDiagnosis
 from pyncnnq.inputs import Preprocessing, Resize, pick
 from pyncnnq.inputs.loading import load_image
-from pyncnnq.model import Weight
+from pyncnnq.model import Layer, Weight
 from pyncnnq.model.quantizable import needs_activation_scale
+from pyncnnq.quantization import Manifest, QuantizedModel, manifest_of
+from pyncnnq.quantization.storage import BlobStorage
 from pyncnnq.rewrites.zero_point import fold_zero_points
 
 Cli = Callable[..., CompletedProcess[str]]
@@ -93,7 +96,7 @@ def test_errors_of_blobs_are_those_of_an_own_run(found: Analysis, int8: Model, t
         else:
             assert one.sqnr == pytest.approx(sqnr(exact[one.name], blob), abs=0.05)
         assert one.weights_sqnr == pytest.approx(sqnr(exact[one.name], weights_only[one.name]), abs=0.01)
-        assert one.reading == "as in float"
+        assert one.storage == "as in float"
 
 
 def test_layers_alone_do_what_int8_arithmetic_does_to_float_inputs(found: Analysis, int8: Model) -> None:
@@ -170,26 +173,44 @@ def test_the_gain_of_a_layer_in_float_is_that_of_a_model_quantized_without_it(
     assert last.int8_macs < 100
 
 
-def test_a_blob_with_a_zero_point_is_read_as_what_it_stands_for(tmp_path: Path) -> None:
+@cache
+def folded_demo() -> tuple[QuantizedModel, dict[str, float]]:
+    """The demo with zero points, with a manifest that says so, and the zero point of each blob that has one."""
     model, table = demo_table()
     folded, folded_table, blobs = fold_zero_points(model, table)
     assert blobs
-    int8 = saved(pyncnnq.quantize(folded, folded_table), tmp_path, "folded")
+    int8 = pyncnnq.quantize(folded, folded_table)
+    readers = {layer.bottoms[0]: layer.name for layer in folded.layers if needs_activation_scale(layer)}
+    zeros = {blob: 127 / float(folded_table[readers[blob]][0]) for blob in blobs}
+    # The sign is turned where a layer writes what is never above the zero point, by a Clip or a ReLU of weights < 0.
+    exact = run(model)
+    with TemporaryDirectory() as folder:
+        stored = run(saved(pyncnnq.dequantize(int8), Path(folder), "floats"))
+    signs = {blob: np.sign(np.corrcoef(exact[blob].ravel(), stored[blob].ravel())[0, 1]) for blob in blobs}
+    storage = {blob: BlobStorage(np.array([signs[blob]]), np.array([zeros[blob]])) for blob in blobs}
+    int8.manifest = Manifest(blobs=storage)
+    return int8, zeros
+
+
+def test_a_blob_with_a_zero_point_is_read_as_what_it_stands_for(tmp_path: Path) -> None:
+    model, _ = demo_table()
+    made, zeros = folded_demo()
+    int8 = saved(made, tmp_path, "folded")
     exact, rough = run(model), run(int8)
     found = analyze(model, int8, DEMO.images, options=OPTIONS, samples=SAMPLES)
     errors = {one.name: one for one in found.blobs}
-    assert {name for name, one in errors.items() if one.reading == "shifted"} == set(blobs)
-    consumers = {layer.bottoms[0]: layer for layer in folded.layers if needs_activation_scale(layer)}
+    assert {name for name, one in errors.items() if one.storage == "shifted"} == set(zeros)
     scales = {
         top: layer.weights["top_blob_int8_scales"].float32()[0]
         for layer in int8.layers
         for top in layer.tops
         if "top_blob_int8_scales" in layer.weights
     }
-    for name in set(blobs) & set(scales):
-        zero = 127 / float(folded_table[consumers[name].name][0])
+    assert set(zeros) & set(scales)
+    for name in set(zeros) & set(scales):
         stored = rough[name].astype(np.float64) / scales[name]
-        meant = min((stored + zero, zero - stored), key=lambda one: float(np.square(one - exact[name]).sum()))
+        choices = stored + zeros[name], zeros[name] - stored
+        meant = min(choices, key=lambda one: float(np.square(one - exact[name]).sum()))
         signal = np.square(exact[name], dtype=np.float64).mean()
         # A chained layer rounds what an unchained one writes: that adds at most the noise of rounding.
         rounded = 10 * np.log10(signal / (signal / 10 ** (errors[name].sqnr / 10) + scales[name] ** -2 / 12))
@@ -206,11 +227,12 @@ def break_weights(int8: Model, layer: str, output: int) -> None:
 
 
 def test_a_fault_behind_zero_points_is_found(tmp_path: Path) -> None:
-    model, table = demo_table()
-    folded, folded_table, _ = fold_zero_points(model, table)
-    int8 = pyncnnq.quantize(folded, folded_table)
-    break_weights(int8, "convdwclip_2", 40)
-    found = analyze(model, saved(int8, tmp_path, "folded"), DEMO.images, options=OPTIONS, samples=SAMPLES)
+    int8 = saved(folded_demo()[0], tmp_path, "folded")
+    manifest = manifest_of(int8)
+    assert manifest is not None
+    broken = QuantizedModel(int8, int8.layers, folded_demo()[0].summary, manifest)
+    break_weights(broken, "convdwclip_2", 40)
+    found = analyze(demo_table()[0], saved(broken, tmp_path, "broken"), DEMO.images, options=OPTIONS, samples=SAMPLES)
     assert found.layers[0].name == "convdwclip_2"
     assert "output 40" in found.layers[0].faults[0]
 
@@ -322,22 +344,29 @@ def test_siblings_that_read_int8_by_another_scale_are_named(tmp_path: Path) -> N
     assert reader.name in found.layers[0].faults[0]
 
 
-def test_scaled_and_shifted_channels_are_read_as_what_they_stand_for(tmp_path: Path) -> None:
-    """As centring and equalization store them; the JSON file beside the model says that it may be so."""
+@pytest.mark.parametrize(
+    ("kind", "scaled", "shift"),
+    [("channels scaled", 3.0, 2.0), ("channels shifted", 1.0, 2.0), ("channels shifted", 1.0, 0.3)],
+    ids=["scaled", "shifted", "shifted little"],
+)
+def test_scaled_and_shifted_channels_are_read_as_what_they_stand_for(
+    tmp_path: Path, kind: str, scaled: float, shift: float
+) -> None:
+    """As centring and equalization store them; a shift by little looks like an error to who has no manifest."""
     rng = np.random.default_rng(5)
     first, second = convolution(rng, "first", "in0", 3, 16, 3), convolution(rng, "second", "first", 16, 8)
     exact = saved(model_of(first, second), tmp_path, "exact")
-    gain, shift = rng.uniform(0.3, 3, 16), rng.normal(0, 2, 16)
+    gain, shifts = rng.uniform(1 / scaled, scaled, 16), rng.normal(0, shift, 16)
     weights = [
         layer.weights["weight_data"].float32().astype(np.float64).reshape(rows, 16 if rows == 8 else 27)
         for layer, rows in ((first, 16), (second, 8))
     ]
     biases = [layer.weights["bias_data"].float32().astype(np.float64) for layer in (first, second)]
-    # first writes gain * x + shift, which second undoes
+    # first writes gain * x + shifts, which second undoes
     changed = [weights[0] * gain[:, None], weights[1] / gain]
     for layer, new, bias in (
-        (first, changed[0], biases[0] * gain + shift),
-        (second, changed[1], biases[1] - changed[1] @ shift),
+        (first, changed[0], biases[0] * gain + shifts),
+        (second, changed[1], biases[1] - changed[1] @ shifts),
     ):
         layer.weights["weight_data"] = Weight.tagged_float32("weight_data", new)
         layer.weights["bias_data"] = Weight.raw("bias_data", bias)
@@ -345,9 +374,46 @@ def test_scaled_and_shifted_channels_are_read_as_what_they_stand_for(tmp_path: P
     for number in range(4):
         np.save(tmp_path / f"{number}.npy", rng.normal(size=(3, 12, 12)).astype(np.float32))
     table = pyncnnq.calibrate(rewritten, pyncnnq.collect(rewritten, tmp_path)).table
-    int8 = saved(pyncnnq.quantize(rewritten, table), tmp_path, "int8")
-    (tmp_path / "int8.json").write_text(json.dumps({"chosen": {"techniques": ["centring", "equalization"]}}))
-    found = analyze(exact, int8, tmp_path)
-    assert [(one.name, one.reading) for one in found.blobs] == [("first", "channels scaled"), ("second", "as in float")]
+    int8 = pyncnnq.quantize(rewritten, table)
+    int8.manifest = Manifest(blobs={"first": BlobStorage(1 / gain, -shifts / gain)})
+    found = analyze(exact, saved(int8, tmp_path, "int8"), tmp_path)
+    assert [(one.name, one.storage) for one in found.blobs] == [("first", kind), ("second", "as in float")]
     assert all(one.sqnr > 25 for one in found.blobs)
     assert all(layer.local_sqnr > 25 and not layer.faults for layer in found.layers)
+
+
+def with_biases(layer: Layer, biases: Array) -> Layer:
+    changed = layer.copy()
+    changed.weights["bias_data"] = Weight.raw("bias_data", biases.astype(np.float32))
+    return changed
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["manifest", "none"])
+def test_an_error_that_looks_like_a_zero_point_is_an_error(tmp_path: Path, told: bool) -> None:
+    """Biases that were lost shift most channels by one number, as a zero point does: only the manifest can tell."""
+    rng = np.random.default_rng(6)
+    first, second = convolution(rng, "first", "in0", 3, 16, 3), convolution(rng, "second", "first", 16, 8)
+    exact = saved(model_of(with_biases(first, np.full(16, 40.0)), second), tmp_path, "exact")
+    for number in range(4):
+        np.save(tmp_path / f"{number}.npy", rng.normal(size=(3, 12, 12)).astype(np.float32))
+    table = pyncnnq.calibrate(exact, pyncnnq.collect(exact, tmp_path)).table
+    int8 = pyncnnq.quantize(exact, table)
+    int8.layers[1] = with_biases(int8.layers[1], np.zeros(16))
+    broken = saved(int8, tmp_path, "int8") if told else saved(Model(int8.layers), tmp_path, "int8")
+    found = analyze(exact, broken, tmp_path)
+    (error,) = [blob for blob in found.blobs if blob.name == "first"]
+    expected = sqnr(*(run_all(model, tmp_path)["first"] for model in (exact, broken)))
+    assert error.storage == "as in float"
+    assert error.sqnr == pytest.approx(expected, abs=0.05)
+    assert error.sqnr < 3
+    assert found.layers[0].name == "first"
+
+
+def run_all(model: Model, folder: Path) -> dict[str, Array]:
+    """All blobs that are not int8, of all samples in a folder."""
+    assert model.param_path
+    assert model.bin_path
+    blobs = ["first", "second"]
+    arrays = [np.load(path) for path in sorted(folder.glob("*.npy"))]
+    found = [run_ncnn(model.param_path, model.bin_path, {"in0": array}, blobs) for array in arrays]
+    return {blob: np.stack([one[blob] for one in found]) for blob in blobs}

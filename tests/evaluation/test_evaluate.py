@@ -13,14 +13,12 @@ import ncnn
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from small_models import Array, convolution, inner_product, model_of, plain, run_ncnn
+from small_models import convolution, inner_product, model_of, plain, run_ncnn
 
 import pyncnnq
 from pyncnnq import InputOptions, evaluate
-from pyncnnq.compare.accuracy import paired_difference
 from pyncnnq.demo import DEMO
-from pyncnnq.errors import InputError, ModelError
-from pyncnnq.evaluation.labels import find_labels
+from pyncnnq.errors import InputError, ModelError, PyncnnqError
 from pyncnnq.inputs import Preprocessing, Resize
 from pyncnnq.inputs.loading import load_image
 from pyncnnq.model.macs import macs
@@ -101,28 +99,32 @@ def test_figures_of_real_classifiers_are_those_of_an_own_run(
     assert output.sqnr == pytest.approx(20 * np.log10(np.linalg.norm(x) / error), abs=1e-6)
     assert output.cosine == pytest.approx(np.vdot(x, y) / np.linalg.norm(x) / np.linalg.norm(y), abs=1e-9)
     assert output.max_error == pytest.approx(np.abs(x - y).max(), rel=1e-6)
-    assert output.top1_agreement == pytest.approx(100 * np.mean(x.argmax(axis=1) == y.argmax(axis=1)))
+    assert result.task is not None
+    assert result.task.name == "classification"
+    figures = {figure.name: figure for figure in result.task.figures}
+    agreement = 100 * np.mean(x.argmax(axis=1) == y.argmax(axis=1))
+    assert figures["top-1 agreement"].values == (None, pytest.approx(agreement))
     rank = (y > np.take_along_axis(y, x.argmax(axis=1)[:, None], axis=1)).sum(axis=1)
-    assert output.top5_agreement == pytest.approx(100 * np.mean(rank < 5))
+    assert figures["top-5 agreement"].values == (None, pytest.approx(100 * np.mean(rank < 5)))
 
     wnids = (photographs / "wnids.txt").read_text().split()
     labels = np.array([wnids.index(path.name.partition("_")[0]) for path in paths])
-    assert result.accuracy is not None
     right = [scores.argmax(axis=1) == labels for scores in (x, y)]
-    assert result.accuracy.top1 == pytest.approx([100 * np.mean(one) for one in right])
-    assert result.accuracy.top5 == pytest.approx(
+    assert figures["top-1"].values == pytest.approx([100 * np.mean(one) for one in right])
+    assert figures["top-5"].values == pytest.approx(
         [100 * np.mean([label in row.argsort()[-5:] for label, row in zip(labels, one, strict=True)]) for one in (x, y)]
     )
-    change = result.accuracy.top1_change
+    change = figures["top-1"].change
+    assert change is not None
     assert change.estimate == pytest.approx(100 * (np.mean(right[1]) - np.mean(right[0])))
     assert change.low < change.estimate < change.high
     for sample, exact, rough in zip(result.samples, x, y, strict=True):
         assert sample.sqnr == pytest.approx(
             20 * np.log10(np.linalg.norm(exact) / np.linalg.norm(exact - rough)), abs=1e-6
         )
-        assert sample.scores is not None
-        assert sample.scores[0] == pytest.approx(np.sort(exact)[:-6:-1])
-        assert sample.scores[1] == pytest.approx(np.sort(rough)[:-6:-1])
+        ranking = sample.record[case.top]
+        assert ranking.values[0] == pytest.approx(np.sort(exact)[:-6:-1])
+        assert ranking.values[1] == pytest.approx(np.sort(rough)[:-6:-1])
     assert (
         result.bytes[0]
         == (shared / "models" / f"{case.name}.param").stat().st_size
@@ -174,8 +176,10 @@ def test_the_command_says_what_the_function_finds(
     told = json.loads(done.stdout)
     found = evaluate(demo, int8_demo, DEMO.images, options=DEMO_OPTIONS, labels=str(classes), workers=1)
     assert told["outputs"][0]["sqnr"] == found.outputs[0].sqnr
-    assert found.accuracy is not None
-    assert told["accuracy"]["top1"] == list(found.accuracy.top1)
+    assert found.task is not None
+    names = [figure.name for figure in found.task.figures]
+    assert names == ["top-1 agreement", "top-5 agreement", "top-1", "top-5"]
+    assert [figure["values"] for figure in told["task"]["figures"]] == [list(one.values) for one in found.task.figures]
     assert [sample["path"] for sample in told["samples"]] == [str(path) for path in sorted(DEMO.images.iterdir())]
     words = run(cli, int8_demo, "--labels", classes).stdout
     assert f"{found.outputs[0].sqnr:.2f} dB" in words
@@ -188,7 +192,8 @@ def test_a_model_beside_itself_differs_in_nothing(cli: Cli, demo: pyncnnq.Model)
     (output,) = result.outputs
     assert output.sqnr == np.inf
     assert output.max_error == 0
-    assert output.top1_agreement == 100
+    assert result.task is not None
+    assert [figure.values[1] for figure in result.task.figures] == [100, 100]
     assert result.int8_macs == 0
     told = run(cli, demo, "--json")
     assert json.loads(told.stdout)["outputs"][0]["sqnr"] is None
@@ -208,7 +213,7 @@ def test_gates_fail_with_code_1_and_say_why(
     assert "top-1 drops by" in dropped.stderr
     useless = run(cli, int8_demo, "--fail-drop", "1")
     assert useless.returncode == 2
-    assert "--labels or --metric" in useless.stderr
+    assert "--labels, --metric or --task" in useless.stderr
 
 
 METRIC = """
@@ -243,7 +248,7 @@ def test_a_score_of_the_users_own(cli: Cli, demo: pyncnnq.Model, int8_demo: pync
                 + len(path.name)
             )
         expected.append(np.array(scores))
-    assert told["mean"] == pytest.approx([one.mean() for one in expected], abs=1e-4)
+    assert told["values"] == pytest.approx([one.mean() for one in expected], abs=1e-4)
     change = expected[1] - expected[0]
     half = 1.96 * change.std(ddof=1) / np.sqrt(change.size)
     assert told["change"]["high"] - told["change"]["low"] == pytest.approx(2 * half, rel=0.02)
@@ -279,10 +284,25 @@ def test_an_output_of_another_shape_is_infinitely_bad(tmp_path: Path) -> None:
         )
         files.append(pyncnnq.load_model(tmp_path / f"{name}.param", tmp_path / f"{name}.bin"))
     np.save(tmp_path / "x.npy", rng.normal(size=(3, 12, 12)).astype(np.float32))
-    (output,) = evaluate(*files, tmp_path / "x.npy").outputs
+    result = evaluate(*files, tmp_path / "x.npy")
+    (output,) = result.outputs
     assert output.sqnr == -np.inf
     assert output.cosine is None
-    assert output.top1_agreement is None
+    assert result.task is None
+    with pytest.raises(InputError, match="task: classification is not what the outputs"):
+        evaluate(*files, tmp_path / "x.npy", task="classification")
+    with pytest.raises(PyncnnqError, match="unknown task 'clasification'; there are: classification"):
+        evaluate(*files, tmp_path / "x.npy", task="clasification")
+    with pytest.raises(InputError, match="labels: no task"):
+        evaluate(*files, tmp_path / "x.npy", labels="folders")
+
+
+def test_a_label_that_the_output_has_no_place_for_is_named(
+    demo: pyncnnq.Model, int8_demo: pyncnnq.Model, tmp_path: Path
+) -> None:
+    shutil.copytree(DEMO.images, tmp_path / "images" / "800")
+    with pytest.raises(InputError, match="class 800"):
+        evaluate(demo, int8_demo, tmp_path / "images", options=DEMO_OPTIONS, labels="folders")
 
 
 def test_multiplications_are_counted_as_a_loop_over_the_outputs_would() -> None:
@@ -295,80 +315,3 @@ def test_multiplications_are_counted_as_a_loop_over_the_outputs_would() -> None:
     )
     shapes = {"in0": (3, 12, 12), "a": (8, 5, 5), "deep": (8, 5, 5), "pool": (8,), "out": (5,)}
     assert macs(model.layers, shapes) == {"a": 8 * 25 * 27, "deep": 8 * 25 * 9, "out": 40}
-
-
-class TestLabels:
-    def test_folders_in_alphabetical_order(self, tmp_path: Path) -> None:
-        for name in ("zebra", "ant", "middle"):
-            (tmp_path / name).mkdir()
-        assert find_labels("folders", [tmp_path / "zebra" / "1.png", tmp_path / "ant" / "2.png"]) == [2, 0]
-
-    def test_folders_by_number(self, tmp_path: Path) -> None:
-        for name in ("0", "2", "10"):
-            (tmp_path / name).mkdir()
-        assert find_labels("folders", [tmp_path / "10" / "1.png", tmp_path / "2" / "2.png"]) == [10, 2]
-
-    def test_class_names_from_folders_and_file_names(self, tmp_path: Path) -> None:
-        names = tmp_path / "names.txt"
-        names.write_text("n01\nn02\ngreat_shark\ngreat\n")
-        paths = [
-            Path("x/n02_tench.JPEG"),
-            Path("x/n01/picture.png"),
-            Path("great_shark_001.png"),
-            Path("great_002.png"),
-        ]
-        assert find_labels(str(names), paths) == [1, 0, 2, 3]
-        with pytest.raises(InputError, match=r"x/unknown\.png.*4 classes"):
-            find_labels(str(names), [Path("x/unknown.png")])
-
-    @pytest.mark.parametrize(("suffix", "separator"), [(".csv", ","), (".tsv", "\t")])
-    def test_tables(self, tmp_path: Path, suffix: str, separator: str) -> None:
-        table = tmp_path / f"labels{suffix}"
-        table.write_text(
-            separator.join(("file", "class"))
-            + "\n"
-            + separator.join(("a/1.png", "3"))
-            + "\n"
-            + separator.join(("2.png", "0"))
-            + "\n"
-        )
-        assert find_labels(str(table), [tmp_path / "a" / "1.png", tmp_path / "b" / "2.png"]) == [3, 0]
-        with pytest.raises(InputError, match="has no line for"):
-            find_labels(str(table), [tmp_path / "3.png"])
-
-    def test_what_cannot_be_used_is_named(self, tmp_path: Path, demo: pyncnnq.Model, int8_demo: pyncnnq.Model) -> None:
-        with pytest.raises(InputError, match="no such file"):
-            find_labels(str(tmp_path / "missing.txt"), [])
-        table = tmp_path / "labels.csv"
-        table.write_text("a.png,1\nb.png,cat\n")
-        with pytest.raises(InputError, match="line 2"):
-            find_labels(str(table), [Path("a.png")])
-        shutil.copytree(DEMO.images, tmp_path / "images" / "800")
-        with pytest.raises(InputError, match="class 800"):
-            evaluate(demo, int8_demo, tmp_path / "images", options=DEMO_OPTIONS, labels="folders")
-
-
-@pytest.mark.parametrize(("loss", "gain"), [(0.02, 0.02), (0.05, 0.01), (0.2, 0.1)])
-def test_the_interval_of_a_paired_difference_holds_the_truth_as_often_as_it_says(loss: float, gain: float) -> None:
-    rng = np.random.default_rng(3)
-    rounds, hits = 400, 0
-    for _ in range(rounds):
-        kind = rng.random(150)
-        before = (kind < loss) | (kind > 0.5)
-        after = ((kind >= loss) & (kind < loss + gain)) | (kind > 0.5)
-        interval = paired_difference(before.tolist(), after.tolist())
-        hits += interval.low <= 100 * (gain - loss) <= interval.high
-    assert hits / rounds >= 0.92
-
-
-def array_of(values: list[float]) -> Array:
-    return np.array(values, np.float32)
-
-
-def test_of_equal_scores_the_first_counts_and_what_is_no_number_never() -> None:
-    from pyncnnq.compare.outputs import compare
-
-    pair = compare(array_of([0, 2, 2, 1, 0, 0]), array_of([np.nan, 1, 1, 5, 0, 0]))
-    assert pair.top is not None
-    assert pair.top == ((1, 2, 3, 0, 4), (3, 1, 2, 4, 5))
-    assert pair.noise == np.inf

@@ -143,7 +143,8 @@ def test_the_command_writes_it(cli: Cli, files: tuple[Path, Path], tmp_path: Pat
         assert layer["name"] in text
     for sample in told["samples"]:
         assert Path(sample["path"]).name in text
-        assert f">{DEMO.classes[sample['top'][0][0]]}</td>" in text
+        (ranking,) = sample["record"].values()
+        assert f">{DEMO.classes[ranking['places'][0][0]]}</td>" in text
     again = cli(*arguments, "--report", DEMO.images / "missing" / "report.html")
     assert again.returncode == 2
     assert "no such folder" in again.stderr

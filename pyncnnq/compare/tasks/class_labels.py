@@ -12,15 +12,17 @@ FOLDERS = "folders"
 
 
 def find_labels(source: str, paths: Sequence[Path]) -> list[int]:
-    """The class of each sample, a place in the model's output.
+    """Return the class of each sample, a place in the model's output.
 
     Args:
-        source: one of "folders": the folder that a sample lies in is its class.  The classes are the folders beside
-            each other in alphabetical order, or by their number where all names are numbers; a `.csv` or `.tsv` file
-            with lines `file,class`: the file by its path relative to the table or by its name, the class by its number
-            from 0.  A first line whose class is not a number is a heading; any other file: the names of all classes in
-            the order of the output, one a line, such as ImageNet's ids.  A sample's class is the one that its folder is
-            named after, or that its own name begins with (`n01440764_tench.JPEG`).
+        source: what says so:
+            "folders": the folder that a sample lies in is its class.  The classes are the folders beside each other in
+            alphabetical order, or by their number where all names are numbers.
+            A `.csv` or `.tsv` file with lines `file,class`: the file by its path relative to the table or by its name,
+            the class by its number from 0.  A first line whose class is not a number is a heading.
+            Any other file: the names of all classes in the order of the output, one a line, such as ImageNet's ids.
+            The class of a sample is the name that its folder has, or that its own name begins with
+            (`n01440764_tench.JPEG`).
         paths: the samples' files.
 
     Raises:
@@ -42,8 +44,8 @@ def find_labels(source: str, paths: Sequence[Path]) -> list[int]:
 
 
 def class_names(source: str, paths: Sequence[Path]) -> list[str]:
-    """The names of the classes in the order of the output, as far as the source (see `find_labels`, which has read it)
-    has names."""
+    """Return the names of the classes in the order of the output, as far as the source (see `find_labels`, which has
+    read it) has names."""
     if source == FOLDERS:
         names = [
             entry.name

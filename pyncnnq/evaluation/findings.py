@@ -1,0 +1,139 @@
+"""What an analysis of an int8 model says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlobError:
+    """How far a blob of the int8 model is from the float model's.
+
+    Attributes:
+        name: the blob.
+        layer: the layer that writes it.
+        sqnr: signal-to-quantization-noise ratio in dB, all the errors up to here together.
+        weights_sqnr: the same if weights alone are rounded, and no activation is.
+        storage: how the int8 model stores it, in words (see pyncnnq/evaluation/blobs.py).
+    """
+
+    name: str
+    layer: str
+    sqnr: float
+    weights_sqnr: float
+    storage: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Histogram:
+    """Magnitudes of a layer's input in float.
+
+    Attributes:
+        absmax: the largest magnitude, where the last bin ends; the first begins at 0.
+        counts: how many values in each of equal bins.
+        threshold: the largest magnitude that its int8 stands for; None for a layer that finds its scales while running.
+    """
+
+    absmax: float
+    counts: list[float]
+    threshold: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorstRow:
+    """The output of a layer whose weights suffer most: its number from 0, the SQNR of its weights in dB, and that of
+    the median output."""
+
+    output: int
+    sqnr: float
+    median: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerDiagnosis:
+    """An int8 layer.
+
+    Attributes:
+        name, type: of the layer.
+        input, output: the (first) blob that it reads and writes; copies of a Split go by the name of what it copies.
+        macs: multiplications and additions of one inference.
+        weight_bits: how many bits its largest weight needs.
+        chained: whether it writes int8.
+        misread_by: the layers that read what it writes in int8 by another scale than it wrote it.
+        storage: how the int8 model stores its input, in words (see pyncnnq/evaluation/blobs.py).
+        scale: of its input; None for a layer that finds its scales while running.
+        peak: the largest input in steps of int8: about 127 where the scale fits; 127 at most is represented.
+        saturation: how many of 100 input values lie outside of what int8 can represent.
+        local_sqnr: of its output in dB, if its input were that of the float model.
+        sqnr: of its output, with all errors from the layers before it.
+        weights_sqnr: of its weights.
+        worst_row: the output whose weights are worst; None where that is not known.
+        range_ratio: by how much the largest range of a channel of its input exceeds the median one.
+        wide_channels: how many channels exceed the median more than eightfold.
+        channels: of its input.
+        gain: by how much the outputs (see `Step`) gain, in dB, if this layer alone is in float; None where it was not
+            tried.
+        faults: scales that do not fit, in plain words.
+        advice: what else could make it better.
+        histogram: of its input; None where there is none.
+    """
+
+    name: str
+    type: str
+    input: str
+    output: str
+    macs: int
+    weight_bits: int
+    chained: bool
+    misread_by: tuple[str, ...]
+    storage: str
+    scale: float | None
+    peak: float | None
+    saturation: float | None
+    local_sqnr: float
+    sqnr: float
+    weights_sqnr: float | None
+    worst_row: WorstRow | None
+    range_ratio: float
+    wide_channels: int
+    channels: int
+    gain: float | None = None
+    faults: tuple[str, ...] = ()
+    advice: tuple[str, ...] = ()
+    histogram: Histogram | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """An int8 model with some layers in float.
+
+    Attributes:
+        in_float: these layers, the costliest first.
+        sqnr: the mean SQNR of its outputs in dB (of what a Softmax or Sigmoid reads that writes one), on the samples
+            that rank layers.
+        int8_macs: how many of 100 multiplications are in int8.
+    """
+
+    in_float: tuple[str, ...]
+    sqnr: float
+    int8_macs: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Analysis:
+    """Where the error of an int8 model comes from.
+
+    Attributes:
+        layers: the int8 layers: those with faults first; then by what they gain in float; last those that were not
+            tried, the worst first.
+        blobs: in the order in which the network computes them.
+        curve: from all layers in int8 on.
+        samples: how many there were, and how many of them ranked the layers.
+        skipped: the samples that could not be read, each with the reason.
+    """
+
+    layers: list[LayerDiagnosis]
+    blobs: list[BlobError]
+    curve: list[Step]
+    samples: tuple[int, int]
+    skipped: list[str]
