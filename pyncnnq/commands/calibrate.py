@@ -85,7 +85,7 @@ def calibrate_command(
         model = load_model(param, bin)
         target = table or param.with_suffix(".table")
         check_writable(target, inputs=[param, bin, *request.files])
-        pool.resize(request.workers or pool.size)
+        pool.wanted = request.workers or pool.wanted
         result = calibrate(
             model,
             *request.for_targets(target).given,

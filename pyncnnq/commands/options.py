@@ -158,7 +158,10 @@ def _together(name: str, kind: Callable[..., object], options: Sequence[Option])
         def take_together(*arguments: Any, **values: Any) -> Any:
             return command(*arguments, **{name: kind(**{each: values.pop(each) for each in names})}, **values)
 
-        return functools.reduce(lambda decorated, option: option(decorated), reversed(options), take_together)
+        decorated: Callable[..., Any] = take_together
+        for option in reversed(options):
+            decorated = option(decorated)
+        return decorated
 
     return decorate
 

@@ -11,13 +11,13 @@ from typing import Any
 
 from pyncnnq.calibration.calibrate import calibrate, check_model
 from pyncnnq.calibration.table import Table
+from pyncnnq.compare.tasks.class_labels import class_names, find_labels
 from pyncnnq.conversion.convert import Converted, converting
 from pyncnnq.deployment.folder import Folder
 from pyncnnq.deployment.snippets import cpp_snippet, python_snippet
 from pyncnnq.evaluation.analyze import MOST_SAMPLES, analyze
 from pyncnnq.evaluation.evaluate import Evaluation, evaluate
 from pyncnnq.evaluation.findings import Analysis
-from pyncnnq.compare.tasks.class_labels import class_names, find_labels
 from pyncnnq.inputs import InputOptions
 from pyncnnq.inputs.data import CalibrationData, Data, find_chosen
 from pyncnnq.model import Model, load_model

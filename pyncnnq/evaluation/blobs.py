@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pyncnnq.compare.decibels import decibels
 from pyncnnq.errors import ModelError
 from pyncnnq.model import Model
-from pyncnnq.quantization.manifest import manifest_of
+from pyncnnq.quantization import manifest_of
 from pyncnnq.quantization.storage import PLAIN, BlobStorage, Floats
 from pyncnnq.runtime.protocol import Job
 from pyncnnq.statistics.ranges import by_channel

@@ -7,6 +7,7 @@ import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -192,7 +193,7 @@ def parse_words(words: Sequence[str]) -> Settings:
     columns: dict[str, list[Any]] = {"shape": [_parse_shape(text) for text in _brackets("shape", values)]}
     if kind != "npy":
         for key in ("mean", "norm"):
-            columns[key] = _parse_each(key, _brackets(key, values), lambda text, key=key: parse_values(text, key))
+            columns[key] = _parse_each(key, _brackets(key, values), partial(parse_values, option=key))
         columns["pixel"] = _parse_each("pixel", values["pixel"].split(","), _parse_order) if "pixel" in values else []
     columns["kind"] = [kind] if kind else []
     # from_pixels_resize is all ncnn2table knows, whatever a config file or a preset prefers.

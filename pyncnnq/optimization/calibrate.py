@@ -84,9 +84,9 @@ def calibrate(
         mark(result.table)
     if fused.reweighted:
         result.warnings.append(
-            f"the table is for the fused model: {len(fused.reweighted)} layers have new weights; pyncnnq quantize fuses "
-            "it by itself, but ncnn2int8 needs the model that ncnnoptimize writes (`fuse=False`: leave the model as it "
-            "is)"
+            f"the table is for the fused model: {len(fused.reweighted)} layers have new weights; pyncnnq quantize "
+            "fuses it by itself, but ncnn2int8 needs the model that ncnnoptimize writes (`fuse=False`: leave the "
+            "model as it is)"
         )
     return _with_samples(result, statistics, found.ignored, fused.changes)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import overload
 
 from pyncnnq.calibration.calibrate import check_model
@@ -73,7 +74,7 @@ def quantize(
     keep_first_last: bool = False,
     float32: bool = False,
 ) -> QuantizedModel | Optimized:
-    """Return the int8 model of a float model, as `pyncnnq quantize` writes it.
+    """Return the int8 model of a float model, as `pyncnnq quantize` writes it; both results have `save`.
 
     With a table, the layers get the scales of the table.  With data, the model is calibrated in several ways, and what
     is best on samples held out of the calibration is returned.
@@ -81,23 +82,10 @@ def quantize(
     Args:
         model: the float model, as read from its files; it is left as it is.
         data: the calibration table; or for each model input a folder, a list file, a file, or several of them.
-        options: the preprocessing of images: for all inputs, or one for each.
-        samples: take only so many, evenly spread.
-        workers: the number of processes; default: one for each core that this process may use.
-        strict: an unreadable sample is an error instead of being skipped.
-        progress: called with the name of each pass over samples.
-        recipe: how much is tried: `table`, `fast` or `best`.
-        without: techniques of the recipe to leave out, names in `pyncnnq.optimization.techniques.TECHNIQUES`.
-        budget: what the int8 model shall reach, and how many layers may stay in float for that.
+        options, samples, workers, strict, progress: see `pyncnnq.calibrate`.
+        recipe, without, budget: see `pyncnnq.optimization.recipe.optimize_on`.
         fuse: fuse the layers of the model first (see `pyncnnq.fuse`); with a table: if it was made for the fused model.
-        exclude: layers to keep in float: patterns on names as in a shell (`stem_*`), or `type:Gemm` on types; a string
-            is one pattern.
-        only: keep all others in float; patterns as in `exclude`, which wins.
-        keep_first_last: keep the layers next to the model's inputs and outputs in float.
-        float32: store the weights that stay in float as float32 instead of float16.
-
-    Returns:
-        With a table the int8 model; with data the int8 model and how it was found.  Both have `save`.
+        exclude, only, keep_first_last, float32: see `pyncnnq.quantization.QuantizeOptions`.
 
     Raises:
         PyncnnqError: a model that is int8 already, weights that are not finite, a pattern that matches no layer, an
@@ -105,28 +93,18 @@ def quantize(
         TableError: a table that does not fit the model, or was made for the fused model where `fuse` is False.
         InputError: fewer than 4 samples, data that does not fit the model, or preprocessing that is missing.
     """
-    chosen = QuantizeOptions(exclude=exclude, only=only, keep_first_last=keep_first_last, float32=float32)
+    layers = QuantizeOptions(exclude=exclude, only=only, keep_first_last=keep_first_last, float32=float32)
     if data and isinstance(data[0], Table):
         for_data = {"samples": samples, "workers": workers, "strict": strict, "without": without, "budget": budget}
         for name, value in (*for_data.items(), ("options", options), ("recipe", recipe != "best")):
             if value:
                 raise PyncnnqError("is for calibration data, not for a table; leave it out", option=name)
-        return _quantize_by_table(model, data[0], chosen, fuse=fuse)
-    found = find_chosen(model, data, options, samples)  # type: ignore[arg-type]
+        return _quantize_by_table(model, data[0], layers, fuse=fuse)
+    chosen = find_chosen(model, data, options, samples)  # type: ignore[arg-type]
+    search = partial(optimize_on, recipe=recipe, without=without, budget=budget, fuse=fuse, options=layers)
     check_model(model)
-    with pool_of(workers, len(found.samples)) as pool:
-        return optimize_on(
-            model,
-            found,
-            pool,
-            strict=strict,
-            progress=progress,
-            recipe=recipe,
-            without=without,
-            budget=budget,
-            fuse=fuse,
-            options=chosen,
-        )
+    with pool_of(workers, len(chosen.samples)) as pool:
+        return search(model, chosen, pool, strict=strict, progress=progress)
 
 
 def _quantize_by_table(model: Model, table: Table, options: QuantizeOptions, *, fuse: bool) -> QuantizedModel:

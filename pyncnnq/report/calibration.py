@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ def print_calibration(result: Calibrated, table: Path) -> None:
     click.echo(f"{table}: {sum(1 for _ in result.table.rows())} rows, {', '.join(counts)}")
 
 
-def print_fused(changes: dict[str, str]) -> None:
+def print_fused(changes: Mapping[str, str]) -> None:
     """Print how many layers were fused, if any were."""
     if changes:
         click.echo(f"{len(changes)} layer{'s' * (len(changes) != 1)} fused into others or removed")

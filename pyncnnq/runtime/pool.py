@@ -55,6 +55,7 @@ class WorkerPool:
         then.
 
     Attributes:
+        wanted: how many processes the user wants; there are fewer where `most` said so.
         printed: the lines that ncnn printed, and how often each; complete when the pool has ended.
     """
 
@@ -67,8 +68,8 @@ class WorkerPool:
         if workers is not None and workers < 1:
             raise PyncnnqError(f"workers: expected at least 1, not {workers}")
         self.printed: Counter[str] = Counter()
-        wanted = workers or available_cores()
-        self._workers = [_Worker() for _ in range(min(wanted, most or wanted))]
+        self.wanted = workers or available_cores()
+        self._workers = [_Worker() for _ in range(min(self.wanted, most or self.wanted))]
 
     @property
     def size(self) -> int:
@@ -153,7 +154,7 @@ def pool_of(workers: Workers, most: int) -> WorkerPool:
     """
     if not isinstance(workers, WorkerPool):
         return WorkerPool(workers, most=most)
-    workers.resize(min(workers.size, most))
+    workers.resize(min(workers.wanted, most))
     return workers
 
 
