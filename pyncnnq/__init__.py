@@ -1,9 +1,10 @@
 """Int8 quantization for ncnn: calibration tables and int8 models from a folder of images, without building ncnn.
 
-    model = pyncnnq.load_model("model.param", "model.bin") statistics = pyncnnq.collect(model, "images/",
-    options=pyncnnq.InputOptions(preset="imagenet-torch", size=(224, 224))) table = pyncnnq.calibrate(model,
-    statistics).table table.write("model.table") pyncnnq.quantize(model, table).save("model-int8.param",
-    "model-int8.bin")
+    model = pyncnnq.load_model("model.param", "model.bin")
+    options = pyncnnq.InputOptions(preset="imagenet-torch", size=(224, 224))
+    table = pyncnnq.calibrate(model, "images/", options=options).table
+    table.write("model.table")
+    pyncnnq.quantize(model, table).save("model-int8.param", "model-int8.bin")
 
 The names are imported when they are first used: worker processes and the command line's first steps need few of them.
 """
@@ -14,7 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pyncnnq.calibration.calibrate import Calibration, calibrate
+    from pyncnnq.calibration.calibrate import Calibration
     from pyncnnq.calibration.table import Table
     from pyncnnq.conversion.convert import Converted, convert
     from pyncnnq.deployment.deploy import Deployed, deploy
@@ -24,9 +25,13 @@ if TYPE_CHECKING:
     from pyncnnq.evaluation.findings import Analysis
     from pyncnnq.inputs import InputOptions
     from pyncnnq.model import Model, load_model
-    from pyncnnq.optimization.recipe import Optimized, optimize
+    from pyncnnq.optimization.budget import Budget
+    from pyncnnq.optimization.calibrate import Calibrated, calibrate
+    from pyncnnq.optimization.quantize import quantize
+    from pyncnnq.optimization.recipe import Optimized
     from pyncnnq.qdq.importing import ImportedQdq, import_qdq
-    from pyncnnq.quantization import QuantizedModel, dequantize, quantize
+    from pyncnnq.quantization import Manifest, QuantizedModel, dequantize
+    from pyncnnq.report.inspection import Inspection, inspect
     from pyncnnq.rewrites.fusing import Fused, fuse
     from pyncnnq.statistics.collect import collect
     from pyncnnq.statistics.observe import Statistics
@@ -34,6 +39,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Analysis": "evaluation.findings",
+    "Budget": "optimization.budget",
+    "Calibrated": "optimization.calibrate",
     "Calibration": "calibration.calibrate",
     "Converted": "conversion.convert",
     "Deployed": "deployment.deploy",
@@ -42,6 +49,8 @@ _HOMES = {
     "ImportedQdq": "qdq.importing",
     "InputError": "errors",
     "InputOptions": "inputs",
+    "Inspection": "report.inspection",
+    "Manifest": "quantization",
     "Model": "model",
     "ModelError": "errors",
     "Optimized": "optimization.recipe",
@@ -52,7 +61,7 @@ _HOMES = {
     "TableError": "errors",
     "active_target": "targets",
     "analyze": "evaluation.analyze",
-    "calibrate": "calibration.calibrate",
+    "calibrate": "optimization.calibrate",
     "collect": "statistics.collect",
     "convert": "conversion.convert",
     "deploy": "deployment.deploy",
@@ -60,14 +69,16 @@ _HOMES = {
     "evaluate": "evaluation.evaluate",
     "fuse": "rewrites.fusing",
     "import_qdq": "qdq.importing",
+    "inspect": "report.inspection",
     "load_model": "model",
-    "optimize": "optimization.recipe",
-    "quantize": "quantization",
+    "quantize": "optimization.quantize",
     "targets": "targets",
 }
 
 __all__ = [
     "Analysis",
+    "Budget",
+    "Calibrated",
     "Calibration",
     "Converted",
     "Deployed",
@@ -76,6 +87,8 @@ __all__ = [
     "ImportedQdq",
     "InputError",
     "InputOptions",
+    "Inspection",
+    "Manifest",
     "Model",
     "ModelError",
     "Optimized",
@@ -94,8 +107,8 @@ __all__ = [
     "evaluate",
     "fuse",
     "import_qdq",
+    "inspect",
     "load_model",
-    "optimize",
     "quantize",
     "targets",
 ]

@@ -38,6 +38,21 @@ def write_files(contents: Mapping[Path, bytes]) -> None:
             path.unlink(missing_ok=True)
 
 
+def model_pair(output: str | os.PathLike[str]) -> tuple[Path, Path]:
+    """Return the two files of a model: OUTPUT.param and OUTPUT.bin; OUTPUT may have one of the endings already.
+
+    Raises:
+        PyncnnqError: OUTPUT is a folder, or an ending without a name.
+    """
+    path, endings = Path(output), (".param", ".bin")
+    if path.is_dir():
+        raise PyncnnqError(f"{path}: is a folder; name the files to write into it, such as {path / 'model'}")
+    name = path.stem if path.suffix in endings else path.name
+    if name in endings:
+        raise PyncnnqError(f"{path}: is an ending without a name; give one, such as {path.with_name('model')}")
+    return path.with_name(f"{name}.param"), path.with_name(f"{name}.bin")
+
+
 def check_writable(target: Path, inputs: Iterable[Path] = ()) -> None:
     """Find out before long work whether its result can be written; it may still fail later.
 

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import click
 
 from pyncnnq.commands.data_request import DataRequest
-from pyncnnq.commands.options import PATH, data_options, model_arguments, output_options
-from pyncnnq.evaluation.analyze import MOST_SAMPLES, analyze_on
-from pyncnnq.evaluation.findings import Analysis, LayerDiagnosis
-from pyncnnq.inputs import pick
+from pyncnnq.commands.options import PATH, DataOptions, OutputOptions, data_options, model_arguments, output_options
+from pyncnnq.commands.output import print_json, progress_of, warn
+from pyncnnq.evaluation.analyze import MOST_SAMPLES, analyze
 from pyncnnq.model import load_model
-from pyncnnq.report.facts import finite
-from pyncnnq.report.progress import progress
-from pyncnnq.report.tables import print_table
+from pyncnnq.report.analysis import print_analysis
 
 
 @click.command("analyze")
@@ -34,9 +28,8 @@ def analyze_command(
     int8_param: Path,
     int8_bin: Path,
     data: tuple[str, ...],
-    quiet: bool,
-    as_json: bool,
-    **options: Any,
+    data_options: DataOptions,
+    output: OutputOptions,
 ) -> None:
     """Say which layers of an int8 model cost most, and why.
 
@@ -44,49 +37,19 @@ def analyze_command(
     --preset on as for `pyncnnq calibrate`.  Unless --samples says otherwise, 32 samples are used.  `pyncnnq evaluate
     --report` shows all of it as a page.
     """
-    request = DataRequest.read(data, options)
-    model, int8 = load_model(param, bin), load_model(int8_param, int8_bin)
-    found = request.find(model)
-    result = analyze_on(
-        model,
-        int8,
-        replace(found, samples=pick(found.samples, request.setting("samples", MOST_SAMPLES))),
-        request.setting("workers"),
-        strict=request.setting("strict", False),
-        progress=lambda what: progress(what, quiet=quiet or as_json),
+    request = DataRequest.read(data, data_options)
+    result = analyze(
+        load_model(param, bin),
+        load_model(int8_param, int8_bin),
+        request,
+        samples=request.samples or MOST_SAMPLES,
+        workers=request.workers,
+        strict=request.strict,
+        progress=progress_of(output),
     )
-    if as_json:
-        click.echo(json.dumps(finite(asdict(result)), indent=2))
+    if output.as_json:
+        print_json(asdict(result))
         return
-    for reason in result.skipped:
-        click.echo(f"warning: skipped {reason}", err=True)
-    if not quiet:
-        _print(result)
-
-
-def _print(result: Analysis) -> None:
-    columns = ("layer", "type", "in float", "alone", "with all", "weights", "clipped", "range")
-    print_table(columns, [_row(one) for one in result.layers], numeric=columns[2:])
-    for step in result.curve:
-        click.echo(f"{_all_but(step.in_float)}: {step.sqnr:.2f} dB, {step.int8_macs:.1f} % of multiplications in int8")
-    for layer in result.layers:
-        for line in (*layer.faults, *layer.advice):
-            click.echo(f"{layer.name}: {line}")
-    click.echo(
-        f"{result.samples[0]} samples, {result.samples[1]} of them to rank layers; in dB, the gain in float "
-        "that of the outputs"
-    )
-
-
-def _row(one: LayerDiagnosis) -> Sequence[str]:
-    gain = "-" if one.gain is None else f"{one.gain:+.2f}"
-    weights = "-" if one.weights_sqnr is None else f"{one.weights_sqnr:.1f}"
-    cut = "-" if one.saturation is None else f"{one.saturation:.2f} %"
-    return one.name, one.type, gain, f"{one.local_sqnr:.1f}", f"{one.sqnr:.1f}", weights, cut, f"{one.range_ratio:.1f}x"
-
-
-def _all_but(names: Sequence[str]) -> str:
-    if not names:
-        return "all layers in int8"
-    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-    return f"all but {shown}"
+    warn([], result.skipped)
+    if not output.quiet:
+        print_analysis(result)

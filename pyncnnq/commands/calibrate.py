@@ -4,58 +4,60 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import click
 
-from pyncnnq.commands.options import OUTPUT_PATH, data_options, fuse_option, model_arguments, output_options
+from pyncnnq.commands.options import (
+    OUTPUT_PATH,
+    DataOptions,
+    ListingOption,
+    OutputOptions,
+    data_options,
+    fuse_option,
+    model_arguments,
+    output_options,
+)
 from pyncnnq.runtime.pool import WorkerPool, available_cores
 
 
-class _Listing(click.Option):
-    """An option whose help lists what there is, looked up only when help is printed: the names take long to import."""
+def _list_methods() -> tuple[str, Iterable[tuple[str, str]]]:
+    from pyncnnq.calibration.methods import DEFAULT, METHODS
 
-    def get_help_record(self, context: click.Context) -> tuple[str, str] | None:
-        first, lines = self.listed()
-        self.help = "\n".join([first, "", "\b", *(f"{name}: {text}" for name, text in lines)])
-        return super().get_help_record(context)
-
-    def listed(self) -> tuple[str, Iterable[tuple[str, str]]]:
-        """Return a sentence, and names with a line of help each."""
-        raise NotImplementedError
+    return f"How scales are chosen.  [default: {DEFAULT}]", ((name, method.help) for name, method in METHODS.items())
 
 
-class _Methods(_Listing):
-    def listed(self) -> tuple[str, Iterable[tuple[str, str]]]:
-        from pyncnnq.calibration.methods import DEFAULT, METHODS
+def _list_weight_bits() -> tuple[str, Iterable[tuple[str, str]]]:
+    from pyncnnq.calibration.methods import DEFAULT, METHODS
+    from pyncnnq.calibration.weight_scales import WEIGHT_BITS
 
-        return f"How scales are chosen.  [default: {DEFAULT}]", (
-            (name, method.help) for name, method in METHODS.items()
-        )
-
-
-class _WeightBits(_Listing):
-    def listed(self) -> tuple[str, Iterable[tuple[str, str]]]:
-        from pyncnnq.calibration.methods import DEFAULT, METHODS
-        from pyncnnq.calibration.weight_scales import WEIGHT_BITS
-
-        default = f"the method's, which is {METHODS[DEFAULT].weight_bits} for {DEFAULT}"
-        return f"How many bits weights get.  [default: {default}]", (
-            (name, bits.help) for name, bits in WEIGHT_BITS.items()
-        )
+    default = f"the method's, which is {METHODS[DEFAULT].weight_bits} for {DEFAULT}"
+    return (
+        f"How many bits weights get.  [default: {default}]",
+        ((name, bits.help) for name, bits in WEIGHT_BITS.items()),
+    )
 
 
 @click.command("calibrate")
 @model_arguments
 @click.argument("data", nargs=-1)
-@click.option("--output", "-o", type=OUTPUT_PATH, help="Table to write.  [default: PARAM with the suffix .table]")
+@click.option(
+    "--output", "-o", "table", type=OUTPUT_PATH, help="Table to write.  [default: PARAM with the suffix .table]"
+)
 @data_options
-@click.option("--method", cls=_Methods, metavar="NAME")
-@click.option("--weight-bits", cls=_WeightBits, metavar="NAME")
+@click.option("--method", cls=ListingOption, listing=_list_methods, metavar="NAME")
+@click.option("--weight-bits", cls=ListingOption, listing=_list_weight_bits, metavar="NAME")
 @fuse_option
 @output_options
 def calibrate_command(
-    param: Path, bin: Path, data: tuple[str, ...], output: Path | None, quiet: bool, as_json: bool, **options: Any
+    param: Path,
+    bin: Path,
+    data: tuple[str, ...],
+    table: Path | None,
+    data_options: DataOptions,
+    method: str | None,
+    weight_bits: str | None,
+    no_fuse: bool,
+    output: OutputOptions,
 ) -> None:
     """Write the int8 calibration table of a model.
 
@@ -69,8 +71,36 @@ def calibrate_command(
     Scales are chosen for the least error; `--method kl` chooses them as ncnn2table does.  Its own words are understood
     too: mean=[104,117,123] norm=[1,1,1] shape=[227,227,3] pixel=BGR thread=2 method=kl.
     """
-    with WorkerPool(options["workers"], most=available_cores()) as pool:
+    with WorkerPool(data_options.workers, most=available_cores()) as pool:
         # Imported now and not above: the workers start up while this process imports what it needs itself.
-        from pyncnnq.commands.calibrate_run import run
+        from pyncnnq.calibration.methods import DEFAULT
+        from pyncnnq.commands.data_request import DataRequest
+        from pyncnnq.commands.output import print_json, progress_of, warn
+        from pyncnnq.files import check_writable
+        from pyncnnq.model import load_model
+        from pyncnnq.optimization.calibrate import calibrate
+        from pyncnnq.report.calibration import calibration_facts, print_calibration
 
-        run(param, bin, data, output, pool, options, quiet=quiet, as_json=as_json)
+        request = DataRequest.read(data, data_options, method=method, weight_bits=weight_bits)
+        model = load_model(param, bin)
+        target = table or param.with_suffix(".table")
+        check_writable(target, inputs=[param, bin, *request.files])
+        pool.wanted = request.workers or pool.wanted
+        result = calibrate(
+            model,
+            *request.for_targets(target).given,
+            samples=request.samples,
+            workers=pool,
+            strict=request.strict,
+            progress=progress_of(output),
+            method=request.method or DEFAULT,
+            weight_bits=request.weight_bits,
+            fuse=not no_fuse,
+        )
+    result.table.write(target)
+    if output.as_json:
+        print_json(calibration_facts(result, target))
+        return
+    warn(result.warnings, result.statistics.skipped)
+    if not output.quiet:
+        print_calibration(result, target)

@@ -2,88 +2,125 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
+from pyncnnq.commands.options import DataOptions
 from pyncnnq.errors import InputError
-from pyncnnq.inputs import Settings, exists, parse_options, parse_words, pick, read_config, split_words
+from pyncnnq.files import check_writable
+from pyncnnq.inputs import InputOptions, Settings, exists, parse_options, parse_words, read_config, split_words
 from pyncnnq.inputs.data import CalibrationData, find_data
 from pyncnnq.model import Model
 
+T = TypeVar("T")
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True)
 class DataRequest:
     """DATA and the options that go with it, from the command line, ncnn2table's words and a configuration file.
 
     Attributes:
         paths: what was given as DATA.
+        config: the configuration file.
+        sources: rows of preprocessing options, the weakest first, each with its name for messages.
+        targets: the files that will be written, and that no sample may be.
+        samples, workers, method, weight_bits: None where nobody says; of several sources the command line counts most,
+            then the words.
+        strict: whether an unreadable sample is an error.
     """
 
-    paths: list[str]
-    _options: Mapping[str, Any]
-    _spoken: Settings
-    _written: Settings
+    paths: Sequence[str]
+    config: Path | None
+    sources: Sequence[tuple[str, Sequence[InputOptions]]]
+    targets: Sequence[Path] = ()
+    samples: int | None
+    workers: int | None
+    strict: bool
+    method: str | None
+    weight_bits: str | None
 
     @classmethod
-    def read(cls, data: Sequence[str], options: Mapping[str, Any]) -> DataRequest:
-        """Take the arguments and options of a command apart (see `pyncnnq.commands.options.data_options`)."""
+    def read(
+        cls, data: Sequence[str], options: DataOptions, *, method: str | None = None, weight_bits: str | None = None
+    ) -> DataRequest:
+        """Take the arguments and options of a command apart.
+
+        Raises:
+            InputError: a word or an option that cannot be read, or a faulty configuration file.
+        """
         paths, words = split_words(tuple(data))
         spoken = parse_words(words)
-        return cls(paths, options, spoken, read_config(options["config"]) if options["config"] else Settings())
+        written = read_config(options.config) if options.config else Settings()
+        typed = parse_options(
+            preset=options.preset,
+            mean=options.mean,
+            norm=options.norm,
+            size=options.size,
+            pixel=options.pixel,
+            resize=options.resize,
+        )
+        return cls(
+            paths=paths,
+            config=options.config,
+            sources=(
+                (str(options.config), written.inputs),
+                ("ncnn2table's words", spoken.inputs),
+                ("the command line", typed),
+            ),
+            samples=_first(options.samples, spoken.samples, written.samples),
+            workers=_first(options.workers, spoken.workers, written.workers),
+            strict=bool(_first(options.strict or None, spoken.strict, written.strict)),
+            method=_first(method, spoken.method, written.method),
+            weight_bits=_first(weight_bits, spoken.weight_bits, written.weight_bits),
+        )
 
     @property
     def files(self) -> list[Path]:
         """The files that are named, which nothing may be written over."""
-        config = self._options["config"]
-        return [*([config] if config else []), *map(Path, self.paths)]
+        return [*([self.config] if self.config else []), *map(Path, self.paths)]
 
     @property
-    def has_data(self) -> bool:
-        """Whether any calibration data is named."""
-        return bool(self.paths) or any(row.data is not None for row in self._written.inputs)
+    def given(self) -> list[DataRequest]:
+        """The request itself, if it names any data."""
+        named = bool(self.paths) or any(row.data is not None for _, rows in self.sources for row in rows)
+        return [self] if named else []
 
-    def setting(self, name: str, default: Any = None) -> Any:
-        """An option by its name: what the command line says, else the words, else the configuration file."""
-        given = (self._options[name] or None, getattr(self._spoken, name), getattr(self._written, name))
-        return next((value for value in given if value is not None), default)
+    def for_targets(self, *targets: Path) -> DataRequest:
+        """Return a request that refuses samples which would be written over."""
+        return replace(self, targets=targets)
 
     def find(self, model: Model) -> CalibrationData:
-        """The samples, and how they become the model's inputs.
+        """Return the samples, and how they become the model's inputs.
 
         Raises:
-            InputError: no data, data that does not fit the model, or options that are missing or contradictory.
+            InputError: data that does not fit the model, or options that are missing or contradictory.
+            PyncnnqError: a sample would be written over.
         """
-        on_command_line = parse_options(
-            **{name: self._options[name] for name in ("preset", "mean", "norm", "size", "pixel", "resize")}
-        )
-        return find_data(
-            model,
-            self._for_inputs(model),
-            (str(self._options["config"]), self._written.inputs),
-            ("ncnn2table's words", self._spoken.inputs),
-            ("the command line", on_command_line),
-        )
+        data = find_data(model, self._for_inputs(model), *self.sources)
+        for target in self.targets:
+            check_writable(target, inputs=[path for sample in data.samples for path in sample])
+        return data
 
-    def choose(self, model: Model) -> CalibrationData:
-        """The same with as many of the samples as are asked for."""
-        found = self.find(model)
-        return replace(found, samples=pick(found.samples, self.setting("samples")))
-
-    def _for_inputs(self, model: Model) -> list[Any]:
-        """One DATA for each model input; all of them for a single one; those of the configuration file when none is
-        given."""
+    def _for_inputs(self, model: Model) -> list[str | Path | Sequence[str | Path]]:
+        """Return one DATA for each model input: all of them for a single input; those of the configuration file where
+        none is given."""
         if not self.paths:
-            paths_in_config = [row.data for row in self._written.inputs if row.data is not None]
-            if paths_in_config:
-                return list(paths_in_config)
+            in_config = [row.data for _, rows in self.sources for row in rows if row.data is not None]
+            if in_config:
+                return list(in_config)
             raise InputError(
                 f"{model.param_path}: needs calibration data: give a folder of images, a list file or .npy "
                 "files after the model's files"
             )
         if len(model.inputs) == 1:
-            return [self.paths]
+            return [list(self.paths)]
         if len(self.paths) == 1 and not exists(Path(self.paths[0])):
             return list(self.paths[0].split(","))  # as ncnn2table takes them: list1.txt,list2.txt
         return list(self.paths)
+
+
+def _first(*values: T | None) -> T | None:
+    """Return the first value that somebody gave."""
+    return next((value for value in values if value is not None), None)

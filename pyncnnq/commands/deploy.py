@@ -3,64 +3,61 @@ beside it."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import click
 
 from pyncnnq.commands.data_request import DataRequest
 from pyncnnq.commands.options import (
     PATH,
-    budget_options,
+    DataOptions,
+    LayerOptions,
+    OutputOptions,
+    SearchOptions,
     data_options,
     fuse_option,
+    labels_option,
+    layer_options,
     output_options,
-    recipe_option,
+    search_options,
     shape_option,
 )
-from pyncnnq.commands.quantize_data import print_candidates
-from pyncnnq.deployment.deploy import Deployed, deploy_on
-from pyncnnq.optimization.budget import Budget
+from pyncnnq.commands.output import print_json, progress_of, warn
+from pyncnnq.deployment.deploy import Deployed, deploy
+from pyncnnq.deployment.folder import Folder
 from pyncnnq.report.evaluation import print_evaluation
-from pyncnnq.report.progress import progress
+from pyncnnq.report.quantization import print_search
 
 
 @click.command("deploy")
 @click.argument("source", type=PATH, metavar="MODEL")
 @click.argument("data", nargs=-1)
 @click.option(
-    "--output", "-o", type=PATH, required=True, help="Folder to write into; files of the same names are replaced."
+    "--output",
+    "-o",
+    "folder",
+    type=PATH,
+    required=True,
+    help="Folder to write into; files of the same names are replaced.",
 )
 @shape_option
 @data_options
-@recipe_option
-@click.option(
-    "--exclude",
-    multiple=True,
-    metavar="PATTERN",
-    help="Keep these layers in float: names such as 'stem_*', or type:Gemm.",
-)
-@budget_options
+@search_options
+@layer_options
 @fuse_option
-@click.option(
-    "--labels",
-    metavar="FROM",
-    help="Class of each sample: folders, a .csv of FILE,CLASS, or a file with the class names.",
-)
+@labels_option
 @output_options
 def deploy_command(
     source: Path,
     data: tuple[str, ...],
-    output: Path,
+    folder: Path,
     shape: tuple[str, ...],
-    recipe: str,
-    exclude: tuple[str, ...],
-    labels: str | None,
+    data_options: DataOptions,
+    search: SearchOptions,
+    layers: LayerOptions,
     no_fuse: bool,
-    quiet: bool,
-    as_json: bool,
-    **options: Any,
+    labels: str | None,
+    output: OutputOptions,
 ) -> None:
     """From MODEL, a file of ONNX or TorchScript, and images to a checked int8 model in a folder.
 
@@ -69,34 +66,38 @@ def deploy_command(
     models, a calibration table, a report, and programs in C++ and Python that run the int8 model with the same
     preprocessing.
     """
-    request = DataRequest.read(data, options)
-    silent = quiet or as_json
-    result = deploy_on(
+    request = DataRequest.read(data, data_options)
+    Folder.of(folder, source.stem).check([source, *request.files])
+    result = deploy(
         source,
-        output,
-        request.choose,
-        inputs=request.files,
+        folder,
+        request,
         shape=shape,
-        workers=request.setting("workers"),
-        strict=request.setting("strict", False),
-        recipe=recipe,
-        labels=labels,
-        budget=Budget(**{name: options[name] for name in ("min_sqnr", "max_drop", "max_float_layers", "metric")}),
+        samples=request.samples,
+        workers=request.workers,
+        strict=request.strict,
+        progress=progress_of(output),
+        recipe=search.recipe,
+        without=search.without,
+        budget=search.budget(),
         fuse=not no_fuse,
-        progress=lambda what: progress(what, quiet=silent),
-        tell=lambda line: None if silent else click.echo(line, err=True),
-        choices={"exclude": exclude},
+        exclude=layers.exclude,
+        only=layers.only,
+        keep_first_last=layers.keep_first_last,
+        float32=layers.float32,
+        labels=labels,
     )
-    if as_json:
-        click.echo(json.dumps(result.facts, indent=2))
+    if output.as_json:
+        print_json(result.facts)
         return
-    for line in (*(f"skipped {reason}" for reason in result.optimized.statistics.skipped), *result.warnings):
-        click.echo(f"warning: {line}", err=True)
-    if not quiet:
+    warn(result.warnings, result.optimized.statistics.skipped)
+    if not output.quiet:
         _print(result)
 
 
 def _print(result: Deployed) -> None:
-    print_candidates(result.optimized)
+    click.echo(result.converted.told)
+    print_search(result.optimized)
     print_evaluation(result.evaluation)
-    click.echo(f"{result.folder.param.parent}: {', '.join(file.name for file in result.folder.files if file.exists())}")
+    files = ", ".join(file.name for file in result.folder.files if file.exists())
+    click.echo(f"{result.folder.param.parent}: {files}")

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from pyncnnq.commands.options import OUTPUT_PATH, model_arguments, model_targets
+from pyncnnq.commands.options import OUTPUT_PATH, model_arguments
+from pyncnnq.commands.output import model_targets
 from pyncnnq.model import load_model
 from pyncnnq.quantization import dequantize
 
@@ -23,7 +24,7 @@ def dequantize_command(param: Path, bin: Path, output: Path | None) -> None:
     """Write the float model that an int8 model stands for, to compare it with the original.
 
     Its weights are the int8 ones divided by their scales: what differs from the original is the rounding of the
-        weights.
+    weights.
     """
     targets = model_targets(output or param.with_name(f"{param.stem}-float"), inputs=(param, bin))
     dequantize(load_model(param, bin)).save(*targets)

@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
-import json
-from contextlib import AbstractContextManager
-from dataclasses import asdict, replace
+from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
 from pyncnnq.commands.data_request import DataRequest
-from pyncnnq.commands.options import OUTPUT_PATH, PATH, data_options, model_arguments, output_options
-from pyncnnq.compare.tasks import TASKS
+from pyncnnq.commands.options import (
+    OUTPUT_PATH,
+    PATH,
+    DataOptions,
+    ListingOption,
+    OutputOptions,
+    data_options,
+    labels_option,
+    model_arguments,
+    output_options,
+)
+from pyncnnq.commands.output import print_json, progress_of, warn
 from pyncnnq.compare.tasks.class_labels import class_names
 from pyncnnq.errors import FailedGateError, PyncnnqError
-from pyncnnq.evaluation.analyze import MOST_SAMPLES, analyze_on
-from pyncnnq.evaluation.evaluate import Evaluation, evaluate_on
+from pyncnnq.evaluation.analyze import MOST_SAMPLES, analyze
+from pyncnnq.evaluation.evaluate import Evaluation, evaluate
 from pyncnnq.files import check_writable, write_files
-from pyncnnq.inputs import pick
-from pyncnnq.inputs.data import CalibrationData
+from pyncnnq.inputs.data import CalibrationData, find_chosen
 from pyncnnq.model import Model, load_model
 from pyncnnq.report.evaluation import print_evaluation
-from pyncnnq.report.facts import finite
 from pyncnnq.report.page import check_available, page
-from pyncnnq.report.progress import Update, progress
+
+
+def _list_tasks() -> tuple[str, Iterable[tuple[str, str]]]:
+    from pyncnnq.compare.tasks import TASKS
+
+    return "What the outputs mean; the first task that fits is the default.  There are:", ((name, "") for name in TASKS)
 
 
 @click.command("evaluate")
@@ -32,21 +44,13 @@ from pyncnnq.report.progress import Update, progress
 @click.argument("int8_param", type=PATH)
 @click.argument("int8_bin", type=PATH)
 @click.argument("data", nargs=-1)
-@click.option(
-    "--labels",
-    metavar="FROM",
-    help="Class of each sample: folders, a .csv of FILE,CLASS, or a file with the class names.",
-)
+@labels_option
 @click.option(
     "--metric",
     metavar="FILE.py:NAME",
     help="A score of your own: a function of the outputs by name and the sample's files.",
 )
-@click.option(
-    "--task",
-    metavar="NAME",
-    help=f"What the outputs mean: {', '.join(TASKS)}.  [default: the first of them that fits]",
-)
+@click.option("--task", cls=ListingOption, listing=_list_tasks, metavar="NAME")
 @click.option(
     "--threads", type=click.IntRange(min=1), default=1, help="Of one inference, where speed is measured.  [default: 1]"
 )
@@ -75,9 +79,8 @@ def evaluate_command(
     fail_under_sqnr: float | None,
     fail_drop: float | None,
     report: Path | None,
-    quiet: bool,
-    as_json: bool,
-    **options: Any,
+    data_options: DataOptions,
+    output: OutputOptions,
 ) -> None:
     """Compare an int8 model with the float model it was made from, both in stock ncnn on the same data.
 
@@ -85,53 +88,52 @@ def evaluate_command(
     for `pyncnnq calibrate`, best with images that were not calibrated on.
     """
     if fail_drop is not None and not (labels or metric or task):
-        raise PyncnnqError("--fail-drop: there is nothing to drop; give --labels, --metric or --task too")
-    request = DataRequest.read(data, options)
+        raise PyncnnqError("there is nothing to drop; give `labels=`, `metric=` or `task=` too", option="fail_drop")
+    request = DataRequest.read(data, data_options)
     if report is not None:
         check_available()
         check_writable(report, inputs=[param, bin, int8_param, int8_bin, *request.files])
     model, int8 = load_model(param, bin), load_model(int8_param, int8_bin)
-    chosen = request.choose(model)
-    workers, strict = request.setting("workers"), request.setting("strict", False)
-
-    def show(what: str) -> AbstractContextManager[Update | None]:
-        return progress(what, quiet=quiet or as_json)
-
-    result = evaluate_on(
+    chosen = find_chosen(model, [request], (), request.samples)
+    result = evaluate(
         model,
         int8,
         chosen,
-        workers,
         labels=labels,
         metric=metric,
         task=task,
+        workers=request.workers,
         threads=threads,
-        strict=strict,
-        progress=show,
+        strict=request.strict,
+        progress=progress_of(output),
     )
-    told = asdict(result)
+    facts = asdict(result)
     if report is not None:
-        few = replace(chosen, samples=pick(chosen.samples, MOST_SAMPLES))
-        analysis = analyze_on(model, int8, few, workers, progress=show)
-        told["analysis"] = asdict(analysis)
+        analysis = analyze(
+            model, int8, chosen, samples=MOST_SAMPLES, workers=request.workers, progress=progress_of(output)
+        )
+        facts["analysis"] = asdict(analysis)
         classes = class_names(labels, [paths[0] for paths in chosen.samples]) if labels else []
         settings = _settings(model, int8, chosen, request, labels)
         write_files({report: page(result, analysis, settings, classes).encode(errors="replace")})
-    if as_json:
-        click.echo(json.dumps(finite(told), indent=2))
-    else:
-        for reason in result.skipped:
-            click.echo(f"warning: skipped {reason}", err=True)
-        if not quiet:
-            print_evaluation(result)
+    _print(result, facts, output)
     if failures := _failures(result, fail_under_sqnr, fail_drop):
         raise FailedGateError("; ".join(failures))
+
+
+def _print(result: Evaluation, facts: dict[str, Any], output: OutputOptions) -> None:
+    if output.as_json:
+        print_json(facts)
+        return
+    warn([], result.skipped)
+    if not output.quiet:
+        print_evaluation(result)
 
 
 def _settings(
     model: Model, int8: Model, data: CalibrationData, request: DataRequest, labels: str | None
 ) -> dict[str, str]:
-    """What the report says of the command line."""
+    """Return what the report says of the command line."""
     return {
         "int8 model": str(int8.param_path),
         "float model": str(model.param_path),
@@ -145,9 +147,9 @@ def _failures(result: Evaluation, least_sqnr: float | None, most_drop: float | N
     failures = []
     if least_sqnr is not None:
         failures += [
-            f"SQNR of {one.name} is {one.sqnr:.2f} dB, below {least_sqnr:g}"
-            for one in result.outputs
-            if one.sqnr < least_sqnr
+            f"SQNR of {output.name} is {output.sqnr:.2f} dB, below {least_sqnr:g}"
+            for output in result.outputs
+            if output.sqnr < least_sqnr
         ]
     if most_drop is not None:
         # Not `>`: a score that is not a number fails too.

@@ -1,25 +1,29 @@
-"""Options and arguments that several commands share."""
+"""Options and arguments that several commands share, and the objects in which commands take their values."""
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from pyncnnq.errors import PyncnnqError
-from pyncnnq.files import check_writable
 from pyncnnq.optimization.recipes import RECIPES
 
-_ENDINGS = (".param", ".bin")
+if TYPE_CHECKING:
+    from pyncnnq.optimization.budget import Budget
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+Option = Callable[[Callable[..., Any]], Callable[..., Any]]
+"""What `click.option` returns."""
 
 
 class _OutputPath(click.Path):
-    """Where to write: a path whose last part is a name."""
+    """A path to write to, whose last part is a name."""
 
     def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
         if isinstance(value, str) and (value.endswith(("/", os.sep)) or Path(value).name in ("", "..")):
@@ -27,26 +31,154 @@ class _OutputPath(click.Path):
         return super().convert(value, parameter, context)
 
 
+class ListingOption(click.Option):
+    """An option whose help lists names; they are looked up when help is printed, since that takes long."""
+
+    def __init__(self, *words: Any, listing: Callable[[], tuple[str, Iterable[tuple[str, str]]]], **settings: Any):
+        """Take what click takes, and a function that returns a sentence, and names with a line of help each."""
+        super().__init__(*words, **settings)
+        self._listing = listing
+
+    def get_help_record(self, context: click.Context) -> tuple[str, str] | None:
+        """Return the option and its help."""
+        sentence, lines = self._listing()
+        self.help = "\n".join([sentence, "", "\b", *(f"{name}: {text}" if text else name for name, text in lines)])
+        return super().get_help_record(context)
+
+
 PATH = click.Path(path_type=Path, readable=False)  # whoever reads a file says in one line why it cannot
 OUTPUT_PATH = _OutputPath(path_type=Path, readable=False)
 
 
 def model_arguments(command: Command) -> Command:
-    """PARAM and BIN, the two files of a model."""
+    """Add PARAM and BIN, the two files of a model."""
     return click.argument("param", type=PATH)(click.argument("bin", type=PATH)(command))
 
 
-def output_options(command: Command) -> Command:
-    """How much is printed, and in what form."""
-    quiet = click.option("--quiet", "-q", is_flag=True, help="Print warnings and errors only.")
-    return click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, and no progress.")(
-        quiet(command)
+def shape_option(command: Command) -> Command:
+    """Add the shapes of the inputs of a model to convert."""
+    return click.option(
+        "--shape",
+        multiple=True,
+        metavar="[NAME=]N,C,H,W",
+        help="Shape of an input of MODEL, for each in their order; two for one that is not fixed.  [default: MODEL's]",
+    )(command)
+
+
+def fuse_option(command: Command) -> Command:
+    """Add whether layers are fused first."""
+    help_text = (
+        "Leave the model as it is: fuse no BatchNorm, Scale, activation or Padding into the layers with weights."
     )
+    return click.option("--no-fuse", is_flag=True, help=help_text)(command)
 
 
-def data_options(command: Command) -> Command:
-    """How samples become the model's inputs, and which of them are used."""
-    options = [
+def labels_option(command: Command) -> Command:
+    """Add the class of each sample."""
+    return click.option(
+        "--labels",
+        metavar="FROM",
+        help="Class of each sample: folders, a .csv of FILE,CLASS, or a file with the class names.",
+    )(command)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputOptions:
+    """How much is printed, and in which form."""
+
+    quiet: bool
+    as_json: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataOptions:
+    """How samples become the model's inputs, and which of them are used, as typed by the user."""
+
+    preset: tuple[str, ...]
+    mean: tuple[str, ...]
+    norm: tuple[str, ...]
+    size: tuple[str, ...]
+    pixel: tuple[str, ...]
+    resize: tuple[str, ...]
+    config: Path | None
+    samples: int | None
+    workers: int | None
+    strict: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerOptions:
+    """Which layers stay in float, and how their weights are stored (see `pyncnnq.quantize`)."""
+
+    exclude: tuple[str, ...]
+    only: tuple[str, ...]
+    keep_first_last: bool
+    float32: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions:
+    """How much is tried to find the best int8 model, and what it shall reach."""
+
+    recipe: str
+    without: tuple[str, ...]
+    min_sqnr: float | None
+    max_drop: float | None
+    metric: str | None
+    max_float_layers: int | None
+
+    def budget(self) -> Budget:
+        """Return what the int8 model shall reach.
+
+        Raises:
+            PyncnnqError: see `pyncnnq.Budget`.
+        """
+        from pyncnnq.optimization.budget import Budget  # here and not above, for the sake of a quick start
+
+        return Budget(
+            min_sqnr=self.min_sqnr,
+            max_drop=self.max_drop,
+            metric=self.metric,
+            max_float_layers=self.max_float_layers,
+        )
+
+
+def _together(name: str, kind: Callable[..., object], options: Sequence[Option]) -> Callable[[Command], Command]:
+    """Return a decorator of commands that take the values of some options as one object.
+
+    Args:
+        name: of the command's parameter.
+        kind: the class of the object, a dataclass with a field for each option.
+        options: the options, in the order in which help lists them.
+    """
+    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+
+    def decorate(command: Any) -> Any:
+        @functools.wraps(command)
+        def take_together(*arguments: Any, **values: Any) -> Any:
+            return command(*arguments, **{name: kind(**{each: values.pop(each) for each in names})}, **values)
+
+        decorated: Callable[..., Any] = take_together
+        for option in reversed(options):
+            decorated = option(decorated)
+        return decorated
+
+    return decorate
+
+
+output_options = _together(
+    "output",
+    OutputOptions,
+    [
+        click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, and no progress."),
+        click.option("--quiet", "-q", is_flag=True, help="Print warnings and errors only."),
+    ],
+)
+
+data_options = _together(
+    "data_options",
+    DataOptions,
+    [
         click.option("--preset", multiple=True, metavar="NAME", help="Preprocessing by name, such as imagenet-torch."),
         click.option(
             "--mean", multiple=True, metavar="A,B,C", help="Subtracted from each channel, in the order of --pixel."
@@ -63,47 +195,48 @@ def data_options(command: Command) -> Command:
         click.option("--samples", type=click.IntRange(min=1), help="Use only so many, evenly spread over the data."),
         click.option("--workers", type=click.IntRange(min=1), help="Processes.  [default: one for each core]"),
         click.option("--strict", is_flag=True, help="An unreadable image is an error instead of being skipped."),
-    ]
-    return _with(options, command)
+    ],
+)
+
+layer_options = _together(
+    "layers",
+    LayerOptions,
+    [
+        click.option(
+            "--exclude",
+            multiple=True,
+            metavar="PATTERN",
+            help="Keep these layers in float: names such as 'stem_*', or type:Gemm.",
+        ),
+        click.option("--only", multiple=True, metavar="PATTERN", help="Keep all other layers in float."),
+        click.option(
+            "--keep-first-last", is_flag=True, help="Keep the layers next to the model's inputs and outputs in float."
+        ),
+        click.option(
+            "--float32", is_flag=True, help="Store the weights that stay in float as float32.  [default: float16]"
+        ),
+    ],
+)
 
 
-def fuse_option(command: Command) -> Command:
-    """Whether layers are fused first."""
-    help_text = (
-        "Leave the model as it is: fuse no BatchNorm, Scale, activation or Padding into the layers with weights."
-    )
-    return click.option("--no-fuse", is_flag=True, help=help_text)(command)
+def _list_techniques() -> tuple[str, Iterable[tuple[str, str]]]:
+    from pyncnnq.optimization.techniques import TECHNIQUES
+
+    return "Leave a technique of the recipe out.  There are:", ((name, "") for name in TECHNIQUES)
 
 
-def print_fused(changes: Mapping[str, str]) -> None:
-    """One line, if anything was fused."""
-    if changes:
-        click.echo(f"{len(changes)} layer{'s' * (len(changes) != 1)} fused into others or removed")
-
-
-def recipe_option(command: Command) -> Command:
-    """How much is tried."""
-    return click.option(
-        "--recipe",
-        type=click.Choice(list(RECIPES)),
-        default="best",
-        help="table, scales only; fast, one pass over the samples; best, all that helps, in minutes.  [default: best]",
-    )(command)
-
-
-def shape_option(command: Command) -> Command:
-    """Shapes of the inputs of a model to convert."""
-    return click.option(
-        "--shape",
-        multiple=True,
-        metavar="[NAME=]N,C,H,W",
-        help="Shape of an input of MODEL, for each in their order; two for one that is not fixed.  [default: MODEL's]",
-    )(command)
-
-
-def budget_options(command: Command) -> Command:
-    """What an int8 model shall reach by leaving layers in float, and how many of them."""
-    options = [
+search_options = _together(
+    "search",
+    SearchOptions,
+    [
+        click.option(
+            "--recipe",
+            type=click.Choice(list(RECIPES)),
+            default="best",
+            help="table, scales only; fast, one pass over the samples; best, all that helps, in minutes.  "
+            "[default: best]",
+        ),
+        click.option("--without", cls=ListingOption, listing=_list_techniques, multiple=True, metavar="TECHNIQUE"),
         click.option(
             "--min-sqnr",
             type=float,
@@ -124,41 +257,5 @@ def budget_options(command: Command) -> Command:
             metavar="N",
             help="Leave at most N in float; alone: those N that gain most.",
         ),
-    ]
-    return _with(options, command)
-
-
-def model_targets(output: Path, inputs: Sequence[Path]) -> tuple[Path, Path]:
-    """The pair of files to write; their common part may be given with either ending.
-
-    Raises:
-        PyncnnqError: they cannot be written, or one of them is an input.
-    """
-    if output.is_dir():
-        raise PyncnnqError(f"{output}: is a folder; name the files to write into it, such as {output / 'model-int8'}")
-    name = output.stem if output.suffix in _ENDINGS else output.name
-    if name in _ENDINGS:
-        raise PyncnnqError(f"{output}: is an ending without a name; give one, such as {output.with_name('model-int8')}")
-    targets = output.with_name(f"{name}.param"), output.with_name(f"{name}.bin")
-    for target in targets:
-        check_writable(target, inputs)
-    return targets
-
-
-def int8_targets(output: Path | None, param: Path, inputs: Sequence[Path]) -> tuple[Path, Path]:
-    """Return where to write the int8 model of a float model; its manifest goes beside it.
-
-    Raises:
-        PyncnnqError: see `model_targets`.
-    """
-    from pyncnnq.quantization.manifest import manifest_path  # here and not above, for the sake of a quick start
-
-    targets = model_targets(output or param.with_name(f"{param.stem}-int8"), inputs)
-    check_writable(manifest_path(targets[0]), inputs)
-    return targets
-
-
-def _with(options: Sequence[Callable[[Command], Command]], command: Command) -> Command:
-    for option in reversed(options):
-        command = option(command)
-    return command
+    ],
+)

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 import click
 from click.core import ParameterSource
 
 from pyncnnq.commands.options import (
     OUTPUT_PATH,
-    budget_options,
+    DataOptions,
+    LayerOptions,
+    OutputOptions,
+    SearchOptions,
     data_options,
     fuse_option,
+    layer_options,
     model_arguments,
     output_options,
-    recipe_option,
+    search_options,
 )
 from pyncnnq.commands.source import is_table
 from pyncnnq.errors import PyncnnqError
@@ -28,22 +32,13 @@ from pyncnnq.runtime.pool import WorkerPool, available_cores
 @click.option(
     "--output",
     "-o",
+    "int8",
     type=OUTPUT_PATH,
     help="Write OUTPUT.param and OUTPUT.bin.  [default: PARAM's name with -int8, beside it]",
 )
-@click.option(
-    "--exclude",
-    multiple=True,
-    metavar="PATTERN",
-    help="Keep these layers in float: names such as 'stem_*', or type:Gemm.",
-)
-@click.option("--only", multiple=True, metavar="PATTERN", help="Keep all other layers in float.")
-@click.option(
-    "--keep-first-last", is_flag=True, help="Keep the layers next to the model's inputs and outputs in float."
-)
-@click.option("--float32", is_flag=True, help="Store the weights that stay in float as float32.  [default: float16]")
+@layer_options
 @data_options
-@recipe_option
+@search_options
 @click.option(
     "--adjusted",
     type=OUTPUT_PATH,
@@ -51,7 +46,6 @@ from pyncnnq.runtime.pool import WorkerPool, available_cores
     help="With DATA: write NAME.param, NAME.bin and NAME.table too, the float model and the table that this "
     "int8 model comes from.",
 )
-@budget_options
 @fuse_option
 @output_options
 @click.pass_context
@@ -61,15 +55,13 @@ def quantize_command(
     param: Path,
     bin: Path,
     source: tuple[str, ...],
-    output: Path | None,
-    exclude: tuple[str, ...],
-    only: tuple[str, ...],
-    keep_first_last: bool,
-    float32: bool,
+    int8: Path | None,
+    layers: LayerOptions,
+    data_options: DataOptions,
+    search: SearchOptions,
+    adjusted: Path | None,
     no_fuse: bool,
-    quiet: bool,
-    as_json: bool,
-    **for_data: Any,
+    output: OutputOptions,
 ) -> None:
     """Write the int8 model that stock ncnn runs.
 
@@ -77,24 +69,110 @@ def quantize_command(
     If the model was fused to make the table, it is fused here too.
 
     With DATA (as for `pyncnnq calibrate`) in its place, the model is fused and calibrated too, in several ways, and
-    what is best on samples held out is kept.  The options from --preset to --max-float-layers are for DATA.
+    what is best on samples held out is kept.  The options from --preset to --adjusted are for DATA.
     """
-    choices: dict[str, Any] = {"exclude": exclude, "only": only, "keep_first_last": keep_first_last, "float32": float32}
-    shown = {"quiet": quiet, "as_json": as_json}
     if is_table(source):
-        for name in for_data:
-            if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
-                option = f"--{name.replace('_', '-')}"
-                raise PyncnnqError(
-                    f"{option}: is for calibration data, but {source[0]} is taken for a table; give images, or "
-                    f"drop {option}"
-                )
-        from pyncnnq.commands.quantize_table import quantize_with_table
-
-        quantize_with_table(param, bin, Path(source[0]), output, choices, may_fuse=not no_fuse, **shown)
+        _refuse_options_for_data(context, source[0])
+        _quantize_by_table(param, bin, Path(source[0]), int8, layers, output, fuse=not no_fuse)
         return
-    with WorkerPool(for_data["workers"], most=available_cores()) as pool:
-        # Imported now and not above: the workers start up while this process imports what it needs itself.
-        from pyncnnq.commands.quantize_data import quantize_from_data
+    with WorkerPool(data_options.workers, most=available_cores()) as pool:
+        _quantize_by_data(
+            param, bin, source, int8, layers, data_options, search, adjusted, output, fuse=not no_fuse, pool=pool
+        )
 
-        quantize_from_data(param, bin, source, output, pool, for_data, {**choices, "fuse": not no_fuse}, **shown)
+
+def _quantize_by_data(
+    param: Path,
+    bin: Path,
+    data: tuple[str, ...],
+    int8: Path | None,
+    layers: LayerOptions,
+    data_options: DataOptions,
+    search: SearchOptions,
+    adjusted: Path | None,
+    output: OutputOptions,
+    *,
+    fuse: bool,
+    pool: WorkerPool,
+) -> None:
+    # Imported now and not above: the workers start up while this process imports what it needs itself.
+    from pyncnnq.commands.data_request import DataRequest
+    from pyncnnq.commands.output import adjusted_targets, int8_targets, print_json, progress_of, warn
+    from pyncnnq.files import write_files
+    from pyncnnq.model import load_model
+    from pyncnnq.model.text import encode
+    from pyncnnq.optimization.quantize import quantize
+    from pyncnnq.quantization.manifest import manifest_path
+    from pyncnnq.report.quantization import print_search, print_summary, summary_facts
+
+    request = DataRequest.read(data, data_options)
+    inputs = [param, bin, *request.files]
+    targets = int8_targets(int8, param, inputs)
+    floats = adjusted_targets(adjusted, [*inputs, *targets])
+    budget, model = search.budget(), load_model(param, bin)
+    pool.wanted = request.workers or pool.wanted
+    result = quantize(
+        model,
+        request.for_targets(*targets, manifest_path(targets[0]), *floats),
+        samples=request.samples,
+        workers=pool,
+        strict=request.strict,
+        progress=progress_of(output),
+        recipe=search.recipe,
+        without=search.without,
+        budget=budget,
+        fuse=fuse,
+        exclude=layers.exclude,
+        only=layers.only,
+        keep_first_last=layers.keep_first_last,
+        float32=layers.float32,
+    )
+    contents = result.int8.contents(*targets)
+    if floats:
+        contents |= {**result.model.contents(*floats[:2]), floats[2]: encode(result.calibration.table.text())}
+    write_files(contents)
+    if output.as_json:
+        print_json({**summary_facts(result.int8, targets), "made_from": result.int8.manifest.calibration})
+        return
+    warn([*result.warnings, *result.int8.summary.warnings], result.statistics.skipped)
+    if not output.quiet:
+        print_search(result)
+        print_summary(result.int8, targets)
+
+
+def _refuse_options_for_data(context: click.Context, table: str) -> None:
+    for_data = {field.name for kind in (DataOptions, SearchOptions) for field in fields(kind)} | {"adjusted"}
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        if name in for_data and context.get_parameter_source(name) is not ParameterSource.DEFAULT:
+            raise PyncnnqError(
+                f"is for calibration data, but {table} is taken for a table; give images, or leave it out", option=name
+            )
+
+
+def _quantize_by_table(
+    param: Path, bin: Path, table: Path, int8: Path | None, layers: LayerOptions, output: OutputOptions, *, fuse: bool
+) -> None:
+    from pyncnnq.calibration.table import Table
+    from pyncnnq.commands.output import int8_targets, print_json, warn
+    from pyncnnq.model import load_model
+    from pyncnnq.optimization.quantize import quantize
+    from pyncnnq.report.quantization import print_summary, summary_facts
+
+    targets = int8_targets(int8, param, inputs=(param, bin, table))
+    result = quantize(
+        load_model(param, bin),
+        Table.read(table),
+        fuse=fuse,
+        exclude=layers.exclude,
+        only=layers.only,
+        keep_first_last=layers.keep_first_last,
+        float32=layers.float32,
+    )
+    result.save(*targets)
+    if output.as_json:
+        print_json(summary_facts(result, targets))
+        return
+    warn(result.summary.warnings)
+    if not output.quiet:
+        print_summary(result, targets)

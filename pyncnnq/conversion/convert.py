@@ -17,13 +17,12 @@ from pyncnnq.conversion.original import RUNTIMES, format_of, has_runtime, in_one
 from pyncnnq.conversion.pnnx import ConversionError, Output, run_pnnx
 from pyncnnq.conversion.shapes import GivenShape, Tensor, assign_shapes
 from pyncnnq.errors import InputError, ModelError, PyncnnqError
-from pyncnnq.files import check_writable
+from pyncnnq.files import check_writable, model_pair
 from pyncnnq.inputs import ArraySpec, InputOptions
 from pyncnnq.inputs.data import CalibrationData, Data, find_chosen, input_layer
 from pyncnnq.model import Model, load_model, load_param
 from pyncnnq.model.ops import LAYER_TYPES, Input
-
-Progress = Callable[[int, int], None]
+from pyncnnq.runtime.progress import Progress, Update, silent
 
 _MADE_UP = 4
 """Samples of random numbers."""
@@ -85,7 +84,7 @@ class Converted:
         }
 
     def check_on(
-        self, data: CalibrationData, workers: int | None, *, strict: bool = False, progress: Progress | None = None
+        self, data: CalibrationData, workers: int | None, *, strict: bool = False, progress: Update | None = None
     ) -> None:
         """Compare it with the original on some of these samples, if the original's runtime is installed (see
         `check_conversion`)."""
@@ -121,19 +120,22 @@ def convert(
     *data: Data,
     shape: Sequence[str] = (),
     options: InputOptions | Sequence[InputOptions] = (),
+    samples: int | None = None,
     workers: int | None = None,
+    strict: bool = False,
+    progress: Progress = silent,
 ) -> Converted:
     """Convert a model to ncnn, check it against the original, and write it.
 
     Args:
         source: a file of ONNX or TorchScript, or a `torch.nn.Module`, which is traced on inputs of the shapes.
-        output: write OUTPUT.param and OUTPUT.bin.
-        data: for each input samples to check it on (see `pyncnnq.collect`), with `options`; without, random numbers are
+        output: write OUTPUT.param and OUTPUT.bin; it may have one of the endings already.
+        data, options, samples, strict: what to check it on (see `pyncnnq.calibrate`); without data, random numbers are
             taken.
         shape: `1,3,224,224`, batch axis included, or `NAME=1,3,224,224`, for each input; an input with two is not
             fixed where they differ. Most ONNX models and traced TorchScript state their own.
-        options: the preprocessing of images: for all inputs, or one for each.
         workers: the number of processes; default: one for each core that this process may use.
+        progress: called with the name of the pass over the samples.
 
     Returns:
         The model as it is written, and how close it is to the original.
@@ -143,12 +145,14 @@ def convert(
         ConversionError: pnnx cannot convert it, or not to layers that ncnn has.
         PyncnnqError: pnnx is not installed, or the converted model's outputs are not the original's.
     """
-    files = Path(f"{output}.param"), Path(f"{output}.bin")
+    files = model_pair(output)
     for file in files:
         check_writable(file, [Path(source)] if isinstance(source, str | Path) else ())
     with converting(source, shape) as converted:
         if data:
-            converted.check_on(find_chosen(converted.model, data, options, None), workers)
+            chosen = find_chosen(converted.model, data, options, samples)
+            with progress("check") as update:
+                converted.check_on(chosen, workers, strict=strict, progress=update)
         else:
             converted.check_on_random(workers)
         converted.model.save(*files)

@@ -1,17 +1,16 @@
-"""From a model and what a user gives as calibration data to the statistics of its blobs."""
+"""From a model and what a user gives as calibration data to samples, and how they become the model's inputs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 from pyncnnq.errors import InputError
 from pyncnnq.inputs import InputLayer, InputOptions, InputSpec, find_samples, pair_samples, pick, resolve
 from pyncnnq.model import Layer, Model
 from pyncnnq.model.ops import Convolution, Embed, Input
-
-Data = str | Path | Sequence[str | Path]
 
 
 @dataclass(frozen=True)
@@ -28,9 +27,30 @@ class CalibrationData:
     inputs: tuple[InputSpec, ...]
     ignored: int
 
+    def find(self, _model: Model) -> CalibrationData:
+        """Return the data itself: data that was found for a model may be given again in its place."""
+        return self
 
-def find_data(model: Model, data: Sequence[Data], *sources: tuple[str, Sequence[InputOptions]]) -> CalibrationData:
-    """Find the samples and complete the preprocessing.
+
+class DataSource(Protocol):
+    """Data and preprocessing in one object, such as a command line's, and `CalibrationData`."""
+
+    def find(self, model: Model) -> CalibrationData:
+        """Return the samples, and how they become the inputs of the model.
+
+        Raises:
+            InputError: no data, data that does not fit the model, or options that are missing or contradictory.
+        """
+
+
+Data = str | Path | Sequence[str | Path] | DataSource
+"""Of one model input a folder, a list file, a file, or several of them; or a source of data for all inputs."""
+
+
+def find_data(
+    model: Model, data: Sequence[str | Path | Sequence[str | Path]], *sources: tuple[str, Sequence[InputOptions]]
+) -> CalibrationData:
+    """Return the samples, the preprocessing complete.
 
     Args:
         model: the model; what its Input layers say of sizes and channels fills what the options leave open.
@@ -43,14 +63,14 @@ def find_data(model: Model, data: Sequence[Data], *sources: tuple[str, Sequence[
     """
     if not model.inputs:
         raise InputError(f"{model.param_path}: has layers that need calibration data, but no Input layer to take it")
-    found = [find_samples(item) for item in data]
-    inputs = resolve([input_layer(model, layer) for layer in model.input_layers], found, *sources)
-    return CalibrationData(pair_samples(found), inputs, sum(one.ignored for one in found))
+    samples = [find_samples(item) for item in data]
+    inputs = resolve([input_layer(model, layer) for layer in model.input_layers], samples, *sources)
+    return CalibrationData(pair_samples(samples), inputs, sum(each.ignored for each in samples))
 
 
 def input_layer(model: Model, layer: Layer) -> InputLayer:
-    """What the model says of an input: its Input layer, or else the convolution that reads it, by the size of its
-    weights."""
+    """Return the shape that a model states for an input: in its Input layer, or else by the weights of the convolution
+    that reads it."""
     stated = layer.as_op(Input)
     w, h, c, d = stated.w, stated.h, stated.c, stated.d
     readers = model.graph().readers(layer.tops[0])
@@ -66,7 +86,13 @@ def input_layer(model: Model, layer: Layer) -> InputLayer:
 def find_chosen(
     model: Model, data: Sequence[Data], options: InputOptions | Sequence[InputOptions], samples: int | None
 ) -> CalibrationData:
-    """What a caller of `collect` gives, as `find_data` returns it, with so many of the samples.
+    """Return the data that a Python user gives.
+
+    Args:
+        model: the model.
+        data: for each model input one, or a single source of data for all.
+        options: the preprocessing of images: for all inputs, or one for each; a source of data has its own.
+        samples: take only so many, evenly spread.
 
     Raises:
         InputError: no data, data that does not fit the model, or preprocessing that is missing.
@@ -74,5 +100,11 @@ def find_chosen(
     rows = [options] if isinstance(options, InputOptions) else options
     if not isinstance(rows, Sequence) or not all(isinstance(row, InputOptions) for row in rows):
         raise InputError(f"options: expected pyncnnq.InputOptions, or one for each input of the model, not {options!r}")
-    found = find_data(model, data, ("options", rows))
-    return replace(found, samples=pick(found.samples, samples))
+    if not data:
+        raise InputError(f"{model.param_path}: needs calibration data: give a folder of images, a list or .npy files")
+    source = data[0]
+    if len(data) == 1 and not isinstance(source, str | Path | Sequence):
+        chosen = source.find(model)
+    else:
+        chosen = find_data(model, data, ("options", rows))  # type: ignore[arg-type]
+    return replace(chosen, samples=pick(chosen.samples, samples))

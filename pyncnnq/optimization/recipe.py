@@ -4,14 +4,14 @@ calibration."""
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pyncnnq.calibration.calibrate import Calibration
-from pyncnnq.inputs import InputOptions
-from pyncnnq.inputs.data import CalibrationData, Data, find_chosen
+from pyncnnq.inputs.data import CalibrationData
 from pyncnnq.model import Model
+from pyncnnq.model.model import StrPath
 from pyncnnq.optimization.bench import Bench
 from pyncnnq.optimization.budget import Budget
 from pyncnnq.optimization.candidate import Candidate
@@ -63,60 +63,18 @@ class Optimized:
     held_out: int
     mixed: MixedPrecision | None
 
+    def save(self, param_path: StrPath, bin_path: StrPath) -> None:
+        """Write the int8 model and its manifest.
+
+        Raises:
+            PyncnnqError: see `pyncnnq.Model.save`.
+        """
+        self.int8.save(param_path, bin_path)
+
     @property
     def warnings(self) -> list[str]:
         """What a user should look at: of the calibration, and of a budget that is not met."""
         return [*self.calibration.warnings, *(self.mixed.warnings if self.mixed else ())]
-
-
-def optimize(
-    model: Model,
-    *data: Data,
-    options: InputOptions | Sequence[InputOptions] = (),
-    samples: int | None = None,
-    workers: int | None = None,
-    strict: bool = False,
-    progress: Progress = silent,
-    recipe: str = "best",
-    without: Collection[str] = (),
-    budget: Budget | None = None,
-    fuse: bool = True,
-    exclude: Sequence[str] = (),
-    only: Sequence[str] = (),
-    keep_first_last: bool = False,
-    float32: bool = False,
-) -> Optimized:
-    """Return the most accurate int8 model of a float model that a recipe finds.
-
-    Args:
-        model: the float model, as read from its files.
-        data: for each model input a folder, a list file, a file, or several of them.
-        options: the preprocessing of images: for all inputs, or one for each.
-        samples: take only so many, evenly spread.
-        workers: the number of processes; default: one for each core that this process may use.
-        strict, progress, recipe, without, budget, fuse: see `optimize_on`.
-        exclude, only, keep_first_last, float32: see `pyncnnq.quantize`.
-
-    Raises:
-        InputError: fewer than 4 samples, data that does not fit the model, or preprocessing that is missing.
-        PyncnnqError: ncnn cannot run the model on this data, an unknown recipe or technique, or a pattern that matches
-            no layer.
-    """
-    quantize_options = QuantizeOptions(exclude=exclude, only=only, keep_first_last=keep_first_last, float32=float32)
-    calibration_data = find_chosen(model, data, options, samples)
-    with WorkerPool(workers) as pool:
-        return optimize_on(
-            model,
-            calibration_data,
-            pool,
-            strict=strict,
-            progress=progress,
-            recipe=recipe,
-            without=without,
-            budget=budget,
-            fuse=fuse,
-            options=quantize_options,
-        )
 
 
 def optimize_on(

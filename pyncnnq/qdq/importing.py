@@ -4,7 +4,6 @@ scales."""
 from __future__ import annotations
 
 import glob
-import os
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,13 +15,17 @@ from pyncnnq.calibration.table import Table, weight_key
 from pyncnnq.calibration.winograd import forbid_where_sums_overflow, is_non_negative
 from pyncnnq.conversion.convert import converting
 from pyncnnq.errors import ModelError, PyncnnqError
+from pyncnnq.files import model_pair, write_files
 from pyncnnq.model import Graph, Model
+from pyncnnq.model.model import StrPath
 from pyncnnq.model.ops import Calibrated
+from pyncnnq.model.text import encode
 from pyncnnq.qdq.mapping import Pair, match
 from pyncnnq.qdq.quantizers import ActivationQuantizer, QdqLayer
 from pyncnnq.qdq.scales import LARGEST, describe_coarser, fit_weights, shifted_range
 from pyncnnq.qdq.sequences import inner_product
 from pyncnnq.quantization import QuantizedModel, quantize
+from pyncnnq.quantization.manifest import manifest_path
 from pyncnnq.quantization.selection import candidates
 from pyncnnq.rewrites.asymmetric import fold_asymmetric
 from pyncnnq.rewrites.centring import centre
@@ -74,8 +77,37 @@ class ImportedQdq:
     no_winograd: list[str]
     warnings: list[str]
 
+    def save(self, output: StrPath) -> list[Path]:
+        """Write the float model, the table and the int8 model with its manifest, all or none.
 
-def import_qdq(path: str | os.PathLike[str], shape: Sequence[str] = ()) -> ImportedQdq:
+        Args:
+            output: the common part of the files' names.
+
+        Returns:
+            The files, as `files_of` lists them.
+
+        Raises:
+            PyncnnqError: they cannot be written.
+        """
+        param, bin_path, table, int8_param, int8_bin, _ = files = files_of(output)
+        write_files(
+            {
+                **self.model.contents(param, bin_path),
+                table: encode(self.table.text()),
+                **self.int8.contents(int8_param, int8_bin),
+            }
+        )
+        return files
+
+
+def files_of(output: StrPath) -> list[Path]:
+    """Return where an import is written: the float model's two files, the table, the int8 model's two, its manifest."""
+    param, bin_path = model_pair(output)
+    int8_param, int8_bin = model_pair(param.with_name(f"{param.stem}-int8.param"))
+    return [param, bin_path, param.with_suffix(".table"), int8_param, int8_bin, manifest_path(int8_param)]
+
+
+def import_qdq(path: StrPath, *, shape: Sequence[str] = ()) -> ImportedQdq:
     """Import an ONNX model with QuantizeLinear and DequantizeLinear, such as onnxruntime, PPQ, NNCF and torch write.
 
     What ncnn runs in int8 gets the model's own scales; all else, such as additions and pooling, is computed in float.
@@ -112,7 +144,7 @@ def import_qdq(path: str | os.PathLike[str], shape: Sequence[str] = ()) -> Impor
     return _quantized(path, Model(model.layers), qdq.layers)
 
 
-def _quantized(path: str | os.PathLike[str], model: Model, sources: Sequence[QdqLayer]) -> ImportedQdq:
+def _quantized(path: StrPath, model: Model, sources: Sequence[QdqLayer]) -> ImportedQdq:
     converted = [inner_product(layer) or layer for layer in model.layers]
     pairs = match(converted, sources)
     in_float = dict(_reasons(sources, pairs))

@@ -1,22 +1,19 @@
-"""Progress of long work: a bar on a terminal, plain lines in a log."""
+"""Show the progress of long work: a bar on a terminal, plain lines in a log."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
-Update = Callable[[int, int], None]
-"""Called with (done, in all)."""
+from pyncnnq.runtime.progress import Update
 
 
 @contextmanager
-def progress(what: str, *, quiet: bool) -> Iterator[Update | None]:
-    """Show the progress of `what` on stderr; None when quiet."""
-    if quiet:
-        yield None
-    elif sys.stderr.isatty():
+def show_progress(what: str) -> Iterator[Update]:
+    """Show the progress of a pass on stderr; a Progress."""
+    if sys.stderr.isatty():
         # Imported for a terminal only: it takes as long as calibrating several images.
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -41,7 +38,7 @@ def _rate(done: int, start: float) -> str:
 
 
 def _lines(what: str) -> Update:
-    """A line for each tenth."""
+    """Return an Update that prints a line for each tenth."""
     start = time.monotonic()
     tenth = 0
 

@@ -54,6 +54,7 @@ class WorkerPool:
     no use then.
 
     Attributes:
+        wanted: how many processes the user wants; there are fewer where `most` said so.
         printed: the lines that ncnn printed, and how often each; complete when the pool has ended.
     """
 
@@ -70,8 +71,8 @@ class WorkerPool:
         if workers is not None and workers < 1:
             raise PyncnnqError(f"workers: expected at least 1, not {workers}")
         self.printed: Counter[str] = Counter()
-        wanted = workers or available_cores()
-        self._workers = [_Worker() for _ in range(min(wanted, most or wanted))]
+        self.wanted = workers or available_cores()
+        self._workers = [_Worker() for _ in range(min(self.wanted, most or self.wanted))]
 
     @property
     def size(self) -> int:
@@ -143,6 +144,22 @@ class WorkerPool:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.end()
+
+
+Workers = int | WorkerPool | None
+"""A number of processes; None for one for each core that this process may use; or a pool, which ends with the call."""
+
+
+def pool_of(workers: Workers, most: int) -> WorkerPool:
+    """Return the processes for so many samples: new ones, or those of a pool that was started before.
+
+    Raises:
+        PyncnnqError: fewer than one.
+    """
+    if not isinstance(workers, WorkerPool):
+        return WorkerPool(workers, most=most)
+    workers.resize(min(workers.wanted, most))
+    return workers
 
 
 class _Worker:

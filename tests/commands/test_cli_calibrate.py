@@ -616,7 +616,7 @@ def test_a_read_only_folder(run_here: Cli, place: Place, monkeypatch: pytest.Mon
     """Found out before the work begins; root may write anywhere, so the answer of the system is replaced."""
     monkeypatch.setattr("pyncnnq.files.os.access", lambda _, mode: not mode & os.W_OK)
     monkeypatch.setattr(
-        "pyncnnq.commands.calibrate_run.observe_samples", lambda *_, **__: pytest.fail("calibrated for nothing")
+        "pyncnnq.optimization.calibrate.observe_samples", lambda *_, **__: pytest.fail("calibrated for nothing")
     )
     assert_fault(run_here("calibrate", *place.model, place.images, *OPTIONS), place, place.files(), "permission denied")
 

@@ -97,7 +97,7 @@ def test_the_same_bytes_for_any_number_of_workers(cli: Cli, made: Path, tmp_path
 def test_python_gives_the_same(made: Path, tmp_path: Path) -> None:
     model = pyncnnq.load_model(DEMO.param, DEMO.bin)
     options = pyncnnq.InputOptions(mean=DEMO.mean, norm=DEMO.norm, pixel=DEMO.pixel)
-    result = pyncnnq.optimize(model, DEMO.images, options=options, workers=1)
+    result = pyncnnq.quantize(model, DEMO.images, options=options, workers=1)
     result.int8.save(tmp_path / "net.param", tmp_path / "net.bin")
     for name in ("net.param", "net.bin", "net.json"):
         assert (tmp_path / name).read_bytes() == (made / name).read_bytes()
@@ -169,7 +169,7 @@ def test_techniques_can_be_left_out() -> None:
     model = pyncnnq.load_model(DEMO.param, DEMO.bin)
     options = pyncnnq.InputOptions(mean=DEMO.mean, norm=DEMO.norm, pixel=DEMO.pixel)
     without = ("rounding", "equalization", "centring", "scalar folding", "thresholds", "mixed precision")
-    result = pyncnnq.optimize(model, DEMO.images, options=options, samples=12, without=without)
+    result = pyncnnq.quantize(model, DEMO.images, options=options, samples=12, without=without)
     assert {name for one in result.candidates for name in one.techniques} == {"bias correction", "zero points"}
 
 
@@ -179,7 +179,7 @@ def test_techniques_can_be_left_out() -> None:
 def test_unknown_names_are_errors(choice: dict[str, Any], message: str) -> None:
     model = pyncnnq.load_model(DEMO.param, DEMO.bin)
     with pytest.raises(PyncnnqError, match=message):
-        pyncnnq.optimize(model, DEMO.images, options=pyncnnq.InputOptions(preset="none"), **choice)
+        pyncnnq.quantize(model, DEMO.images, options=pyncnnq.InputOptions(preset="none"), **choice)
 
 
 def test_options_of_quantize_hold_for_data_too(cli: Cli, tmp_path: Path) -> None:

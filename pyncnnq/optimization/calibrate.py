@@ -1,0 +1,105 @@
+"""From a float model and calibration data to its calibration table, layers fused first."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pyncnnq.calibration.calibrate import Calibration, check_choices, check_model
+from pyncnnq.calibration.calibrate import calibrate as choose_scales
+from pyncnnq.calibration.methods import DEFAULT
+from pyncnnq.inputs import InputOptions
+from pyncnnq.inputs.data import Data, find_chosen
+from pyncnnq.model import Model
+from pyncnnq.model.checks import needs_data
+from pyncnnq.rewrites.fusing import Fused
+from pyncnnq.rewrites.fusing.checked import fuse_for
+from pyncnnq.rewrites.fusing.marks import mark
+from pyncnnq.runtime.pool import Workers, pool_of
+from pyncnnq.runtime.progress import Progress, silent
+from pyncnnq.statistics.observe import Statistics, observe_samples
+
+
+@dataclass
+class Calibrated(Calibration):
+    """A calibration table, how it came about, and the samples.
+
+    Attributes:
+        statistics: of the samples; empty where no layer needs any.
+        ignored: how many files of other types and hidden files lay in the folders.
+        fused: what became of the layers that were fused into others or removed, by name (see `pyncnnq.fuse`).
+    """
+
+    statistics: Statistics = field(default_factory=Statistics)
+    ignored: int = 0
+    fused: dict[str, str] = field(default_factory=dict)
+
+
+def calibrate(
+    model: Model,
+    *data: Data | Statistics,
+    options: InputOptions | Sequence[InputOptions] = (),
+    samples: int | None = None,
+    workers: Workers = None,
+    strict: bool = False,
+    progress: Progress = silent,
+    method: str = DEFAULT,
+    weight_bits: str | None = None,
+    fuse: bool = True,
+) -> Calibrated:
+    """Return the calibration table of a model, as `pyncnnq calibrate` writes it.
+
+    Args:
+        model: the float model, as read from its files.
+        data: for each model input a folder, a list file, a file, or several of them; nothing for a model that has
+            weight rows only.  Or the statistics of the model as it is (see `pyncnnq.collect`): nothing is fused then.
+        options: the preprocessing of images: for all inputs, or one for each.
+        samples: take only so many, evenly spread.
+        workers: the number of processes; default: one for each core that this process may use.
+        strict: an unreadable sample is an error instead of being skipped.
+        progress: called with the name of the pass over the samples.
+        method: how scales are chosen, a name in `pyncnnq.calibration.methods.METHODS`.
+        weight_bits: how the bits of weights are chosen, a name in `pyncnnq.calibration.weight_scales.WEIGHT_BITS`;
+            default: that of the method.
+        fuse: fuse the layers of the model first; the table is for the fused model then, and says so.
+
+    Raises:
+        ModelError: a model that is int8 already, or has weights that are not finite.
+        InputError: no data, data that does not fit the model, or preprocessing that is missing.
+        PyncnnqError: an unknown name, or ncnn cannot run the model on this data.
+    """
+    check_choices(method, weight_bits)
+    if not needs_data(model) or (len(data) == 1 and isinstance(data[0], Statistics)):
+        return _calibrate_as_it_is(model, data, method, weight_bits)
+    found = find_chosen(model, data, options, samples)  # type: ignore[arg-type]
+    check_model(model)
+    with tempfile.TemporaryDirectory(prefix="pyncnnq-") as folder, pool_of(workers, len(found.samples)) as pool:
+        fused = fuse_for(model, found, Path(folder)) if fuse else Fused(model)
+        with progress("calibrate") as update:
+            statistics = observe_samples(fused.model, found.samples, found.inputs, pool, strict=strict, progress=update)
+    result = choose_scales(fused.model, statistics, method=method, weight_bits=weight_bits)
+    if fused.changes:
+        mark(result.table)
+    if fused.reweighted:
+        result.warnings.append(
+            f"the table is for the fused model: {len(fused.reweighted)} layers have new weights; pyncnnq quantize "
+            "fuses it by itself, but ncnn2int8 needs the model that ncnnoptimize writes (`fuse=False`: leave the "
+            "model as it is)"
+        )
+    return _with_samples(result, statistics, found.ignored, fused.changes)
+
+
+def _calibrate_as_it_is(
+    model: Model, data: Sequence[Data | Statistics], method: str, weight_bits: str | None
+) -> Calibrated:
+    statistics = data[0] if data and isinstance(data[0], Statistics) else Statistics()
+    result = choose_scales(model, statistics, method=method, weight_bits=weight_bits)
+    if data and not needs_data(model):
+        result.warnings.append("no layer of this model needs calibration data: the data was not looked at")
+    return _with_samples(result, statistics, 0, {})
+
+
+def _with_samples(result: Calibration, statistics: Statistics, ignored: int, fused: dict[str, str]) -> Calibrated:
+    return Calibrated(result.table, result.layers, result.warnings, statistics=statistics, ignored=ignored, fused=fused)

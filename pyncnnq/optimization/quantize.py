@@ -1,0 +1,115 @@
+"""From a float model, and its calibration table or calibration data, to the int8 model, layers fused first."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import overload
+
+from pyncnnq.calibration.calibrate import check_model
+from pyncnnq.calibration.table import Table
+from pyncnnq.errors import PyncnnqError
+from pyncnnq.inputs import InputOptions
+from pyncnnq.inputs.data import Data, find_chosen
+from pyncnnq.model import Model
+from pyncnnq.optimization.budget import Budget
+from pyncnnq.optimization.recipe import Optimized, optimize_on
+from pyncnnq.quantization import QuantizedModel, QuantizeOptions, quantize_with_options
+from pyncnnq.rewrites.fusing.marks import fuse_as_table
+from pyncnnq.runtime.pool import Workers, pool_of
+from pyncnnq.runtime.progress import Progress, silent
+
+
+@overload
+def quantize(
+    model: Model,
+    table: Table,
+    /,
+    *,
+    fuse: bool = True,
+    exclude: Sequence[str] = (),
+    only: Sequence[str] = (),
+    keep_first_last: bool = False,
+    float32: bool = False,
+) -> QuantizedModel: ...
+
+
+@overload
+def quantize(
+    model: Model,
+    /,
+    *data: Data,
+    options: InputOptions | Sequence[InputOptions] = (),
+    samples: int | None = None,
+    workers: Workers = None,
+    strict: bool = False,
+    progress: Progress = silent,
+    recipe: str = "best",
+    without: Collection[str] = (),
+    budget: Budget | None = None,
+    fuse: bool = True,
+    exclude: Sequence[str] = (),
+    only: Sequence[str] = (),
+    keep_first_last: bool = False,
+    float32: bool = False,
+) -> Optimized: ...
+
+
+def quantize(
+    model: Model,
+    /,
+    *data: Table | Data,
+    options: InputOptions | Sequence[InputOptions] = (),
+    samples: int | None = None,
+    workers: Workers = None,
+    strict: bool = False,
+    progress: Progress = silent,
+    recipe: str = "best",
+    without: Collection[str] = (),
+    budget: Budget | None = None,
+    fuse: bool = True,
+    exclude: Sequence[str] = (),
+    only: Sequence[str] = (),
+    keep_first_last: bool = False,
+    float32: bool = False,
+) -> QuantizedModel | Optimized:
+    """Return the int8 model of a float model, as `pyncnnq quantize` writes it; both results have `save`.
+
+    With a table, the layers get the scales of the table.  With data, the model is calibrated in several ways, and what
+    is best on samples held out of the calibration is returned.
+
+    Args:
+        model: the float model, as read from its files; it is left as it is.
+        data: the calibration table; or for each model input a folder, a list file, a file, or several of them.
+        options, samples, workers, strict, progress: see `pyncnnq.calibrate`.
+        recipe, without, budget: see `pyncnnq.optimization.recipe.optimize_on`.
+        fuse: fuse the layers of the model first (see `pyncnnq.fuse`); with a table: if it was made for the fused model.
+        exclude, only, keep_first_last, float32: see `pyncnnq.quantization.QuantizeOptions`.
+
+    Raises:
+        PyncnnqError: a model that is int8 already, weights that are not finite, a pattern that matches no layer, an
+            unknown recipe or technique, or ncnn cannot run the model on this data.
+        TableError: a table that does not fit the model, or was made for the fused model where `fuse` is False.
+        InputError: fewer than 4 samples, data that does not fit the model, or preprocessing that is missing.
+    """
+    layers = QuantizeOptions(exclude=exclude, only=only, keep_first_last=keep_first_last, float32=float32)
+    if data and isinstance(data[0], Table):
+        for_data = {"samples": samples, "workers": workers, "strict": strict, "without": without, "budget": budget}
+        for name, value in (*for_data.items(), ("options", options), ("recipe", recipe != "best")):
+            if value:
+                raise PyncnnqError("is for calibration data, not for a table; leave it out", option=name)
+        return _quantize_by_table(model, data[0], layers, fuse=fuse)
+    chosen = find_chosen(model, data, options, samples)  # type: ignore[arg-type]
+    search = partial(optimize_on, recipe=recipe, without=without, budget=budget, fuse=fuse, options=layers)
+    check_model(model)
+    with pool_of(workers, len(chosen.samples)) as pool:
+        return search(model, chosen, pool, strict=strict, progress=progress)
+
+
+def _quantize_by_table(model: Model, table: Table, options: QuantizeOptions, *, fuse: bool) -> QuantizedModel:
+    fused, warnings = fuse_as_table(model, table, may_fuse=fuse)
+    int8 = quantize_with_options(fused.model, table, options)
+    int8.summary = replace(int8.summary, warnings=(*warnings, *int8.summary.warnings))
+    int8.manifest = replace(int8.manifest, fused=fused.changes)
+    return int8

@@ -1,0 +1,73 @@
+"""An int8 model on the terminal, and as plain data."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pyncnnq.optimization.candidate import Candidate
+from pyncnnq.optimization.mixed_precision import MixedPrecision
+from pyncnnq.optimization.recipe import Optimized
+from pyncnnq.quantization import QuantizedModel
+from pyncnnq.report.calibration import print_fused
+from pyncnnq.report.tables import print_table
+
+
+def summary_facts(int8: QuantizedModel, targets: tuple[Path, Path]) -> dict[str, Any]:
+    """Return what became of the layers as plain data.
+
+    Args:
+        int8: the int8 model.
+        targets: the files that it was written to.
+    """
+    summary = int8.summary
+    return {
+        "param": str(targets[0]),
+        "bin": str(targets[1]),
+        "layers": [{**asdict(layer), "int8": layer.int8} for layer in summary.layers],
+        "bytes_before": summary.bytes_before,
+        "bytes_after": summary.bytes_after,
+        "fused": int8.manifest.fused,
+        "warnings": summary.warnings,
+    }
+
+
+def print_summary(int8: QuantizedModel, targets: tuple[Path, Path]) -> None:
+    """Print what became of the layers; see `summary_facts`."""
+    summary = int8.summary
+    rows = [(layer.name, layer.type, layer.outcome) for layer in summary.layers]
+    if rows:
+        print_table(("layer", "type", "written as"), rows)
+    print_fused(int8.manifest.fused)
+    counts = [
+        f"{len(summary.quantized)} layers int8",
+        f"{len(summary.kept_in_float)} in float",
+        f"{len(summary.chained)} chained",
+    ]
+    sizes = f"{summary.bytes_before:,} -> {summary.bytes_after:,} bytes"
+    click.echo(f"{targets[0]}, {targets[1]}: {', '.join(counts)}; {sizes}")
+
+
+def print_search(result: Optimized) -> None:
+    """Print a line for each candidate, the best first, and for each step of mixed precision."""
+    for candidate in result.candidates:
+        mark = "chosen: " if candidate is result.chosen else "        "
+        click.echo(f"{mark}{', '.join((candidate.method, *candidate.techniques))}: {_ratios(candidate)}")
+    if result.mixed:
+        _print_steps(result.mixed)
+    click.echo(f"{result.statistics.samples} samples calibrated, {result.held_out} held out to judge")
+
+
+def _print_steps(mixed: MixedPrecision) -> None:
+    for step, rounded in [(step, "") for step in mixed.steps] + [(step, ", rounded") for step in mixed.rounded]:
+        layer = f"and {step.in_float[-1]}" if len(step.in_float) > 1 else step.in_float[0] if step.in_float else "none"
+        drop = f", drop {step.quality.drop:g}" if mixed.budget.max_drop is not None else ""
+        told = f"{_ratios(step.quality)}{drop}; {step.int8_macs:.1%} of MACs in int8"
+        click.echo(f"{len(step.in_float)} in float, {layer}{rounded}: {told}")
+
+
+def _ratios(candidate: Candidate) -> str:
+    return ", ".join(f"{name} {ratio:.2f} dB" for name, ratio in candidate.sqnr.items())
