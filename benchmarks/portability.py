@@ -5,7 +5,7 @@
     PYTHONPATH=. tools/aarch64.sh --run python -m benchmarks portability run build/portability
     python -m benchmarks portability compare build/portability
 
-`make` writes int8 models by `pyncnnq.optimize`, photographs as inputs, and the float outputs.  `run` writes what stock
+`make` writes int8 models by `pyncnnq.quantize`, photographs as inputs, and the float outputs.  `run` writes what stock
 ncnn makes of them
 on this CPU: with blobs packed and unpacked, by winograd, by its F(2,3) alone and without it.  `compare` prints the SQNR
 between all that was written, in dB, of the worst output over all photographs; ways of running with the same numbers to
@@ -27,7 +27,7 @@ import numpy as np
 
 from benchmarks.accuracy import inference, models
 from benchmarks.accuracy.judge import decibels, squared_distance
-from pyncnnq import optimize
+from pyncnnq import quantize
 from pyncnnq.inputs.data import find_chosen
 from pyncnnq.inputs.loading import load_sample
 
@@ -51,7 +51,7 @@ def make(arguments: argparse.Namespace) -> None:
         (folder / "outputs").mkdir(parents=True, exist_ok=True)
         for old in (folder / "outputs").iterdir():
             old.unlink()
-        int8 = optimize(described.model, described.calib, options=described.options, samples=arguments.calibrate).int8
+        int8 = quantize(described.model, described.calib, options=described.options, samples=arguments.calibrate).int8
         int8.save(folder / "int8.param", folder / "int8.bin")
         described.model.save(folder / "float.param", folder / "float.bin")
         data = find_chosen(described.model, [described.eval], described.options, arguments.photographs)

@@ -88,7 +88,7 @@ def main() -> None:
         "--recipes",
         nargs="+",
         default=["kl", "best"],
-        help=f"of optimize: {', '.join(recipes.OPTIMIZED)}; methods of thresholds, without optimize; "
+        help=f"of quantize: {', '.join(recipes.OPTIMIZED)}; methods of thresholds, without a recipe; "
         f"{recipes.BF16}, the float model "
         "with ncnn's bf16 storage (default: kl best)",
     )
@@ -99,7 +99,7 @@ def main() -> None:
         "--weight-bits", default="ncnn", help="of the threshold methods (default: ncnn, as ncnn2table does)"
     )
     parser.add_argument(
-        "--without", action="append", default=[], help="a technique that the recipes of optimize are tried without, too"
+        "--without", action="append", default=[], help="a technique that the recipes of quantize are tried without, too"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object for each model and recipe")
     arguments = parser.parse_args()

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from benchmarks.accuracy.models import DescribedModel
-from pyncnnq import Model, calibrate, collect, optimize, quantize
+from pyncnnq import Model, calibrate, collect, quantize
 from pyncnnq.calibration.calibrate import check_choices
 
 BF16 = "bf16"
 """The float model itself, its weights and blobs stored by ncnn in 16 bits: what a phone may make of it without int8."""
 OPTIMIZED = ("table", "fast", "best")
-"""The recipes of `pyncnnq.optimize`; any other name but BF16 is a method of thresholds."""
+"""The recipes of `pyncnnq.quantize`; any other name but BF16 is a method of thresholds."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def check(recipes: Sequence[str], weight_bits: str) -> None:
 def make(
     described: DescribedModel, recipes: Sequence[str], without: Sequence[str], weight_bits: str, photographs: int | None
 ) -> Iterator[Made]:
-    """For each recipe, then for each recipe of `optimize` without each technique: the model.
+    """For each recipe, then for each recipe of `quantize` without each technique: the model.
 
     Args:
         recipes: BF16, names in OPTIMIZED or `pyncnnq.calibration.methods.METHODS`.
@@ -65,7 +65,7 @@ def make(
     for recipe in optimized:
         for left_out in ((), *((technique,) for technique in without)):
             start = time.perf_counter()
-            done = optimize(
+            done = quantize(
                 model, described.calib, options=described.options, samples=photographs, recipe=recipe, without=left_out
             )
             yield Made(" without ".join((recipe, *left_out)), done.int8, time.perf_counter() - start)

@@ -26,7 +26,7 @@ from pyncnnq import (
     calibrate,
     collect,
     load_model,
-    optimize,
+    quantize,
 )
 from pyncnnq.inputs import InputOptions
 from pyncnnq.inputs.data import find_data
@@ -101,7 +101,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> tuple[Model, Path]:
 def optimized(network: tuple[Model, Path], **settings: Any) -> Optimized:
     model, data = network
     budget = Budget(**{name: settings.pop(name) for name in BUDGET if name in settings})
-    return optimize(model, data, **{"recipe": "table", "workers": 1, "budget": budget, **settings})
+    return quantize(model, data, **{"recipe": "table", "workers": 1, "budget": budget, **settings})
 
 
 def in_float(result: Optimized) -> set[str]:
@@ -138,7 +138,7 @@ def test_best_leaves_what_is_bad_and_next_to_no_work_in_float(tmp_path: Path) ->
     ]
     model = saved(model_of(*head), tmp_path)
     data = arrays(tmp_path / "data", 20)
-    result = optimize(model, data, workers=1)
+    result = quantize(model, data, workers=1)
     assert result.mixed is not None
     assert "cheap" in in_float(result)
     assert in_float(result) == set(result.mixed.in_float)
@@ -146,7 +146,7 @@ def test_best_leaves_what_is_bad_and_next_to_no_work_in_float(tmp_path: Path) ->
     assert "deeper" not in {share.layer for share in result.mixed.shares}
     assert result.mixed.steps[-1].int8_macs >= 0.98
     for settings in ({"budget": Budget(max_float_layers=0)}, {"without": ["mixed precision"]}):
-        assert in_float(optimize(model, data, workers=1, **settings)) == set()
+        assert in_float(quantize(model, data, workers=1, **settings)) == set()
 
 
 @pytest.mark.parametrize("recipe", ["table", "fast", "best"])
@@ -194,9 +194,9 @@ def test_the_worst_output_is_what_counts(tmp_path: Path) -> None:
         tmp_path,
     )
     data = arrays(tmp_path / "data", 12)
-    start = optimize(model, data, recipe="table", budget=Budget(max_float_layers=0)).chosen.sqnr
+    start = quantize(model, data, recipe="table", budget=Budget(max_float_layers=0)).chosen.sqnr
     goal = min(start.values()) + 0.5
-    result = optimize(model, data, recipe="table", budget=Budget(min_sqnr=goal))
+    result = quantize(model, data, recipe="table", budget=Budget(min_sqnr=goal))
     assert len(result.chosen.sqnr) == 2
     assert min(result.chosen.sqnr.values()) >= goal
 
@@ -279,7 +279,7 @@ def test_layers_without_a_row_in_the_table_can_stay_in_float_too(tmp_path: Path)
         ),
         tmp_path,
     )
-    result = optimize(model, arrays(tmp_path / "data", 8, (4, 4, 4)), recipe="table", budget=Budget(max_float_layers=1))
+    result = quantize(model, arrays(tmp_path / "data", 8, (4, 4, 4)), recipe="table", budget=Budget(max_float_layers=1))
     assert in_float(result) == {"gemm[1]"}
     assert result.mixed is not None
     assert result.mixed.shares[0].macs == pytest.approx(4 * 24 * 16 / (4 * 24 * 16 + 16 * 4 * 4))
@@ -368,7 +368,7 @@ def test_faults_are_named(settings: dict[str, Any], words: str, network: tuple[M
 def test_a_drop_of_what_is_no_vector_needs_a_metric(tmp_path: Path) -> None:
     model = saved(model_of(convolution(np.random.default_rng(0), "conv", "in0", 3, 4, 3)), tmp_path)
     with pytest.raises(InputError, match="metric"):
-        optimize(model, arrays(tmp_path / "data", 6), recipe="table", budget=Budget(max_drop=1))
+        quantize(model, arrays(tmp_path / "data", 6), recipe="table", budget=Budget(max_drop=1))
 
 
 def quantize(cli: Cli, network: tuple[Model, Path], folder: Path, *arguments: object) -> CompletedProcess[str]:

@@ -23,7 +23,7 @@ from pyncnnq import calibrate, collect, load_model, quantize
 from pyncnnq.demo import DEMO
 from pyncnnq.inputs import InputOptions
 from pyncnnq.model import Model
-from pyncnnq.optimization.recipe import Optimized, optimize
+from pyncnnq.optimization.recipe import Optimized
 
 PARAM, BIN = (Path(__file__).parent / f"models/superresolution.{end}" for end in ("param", "bin"))
 
@@ -93,7 +93,7 @@ def model() -> Model:
 
 @pytest.fixture(scope="module")
 def optimized(model: Model, folder: Path) -> Optimized:
-    return optimize(model, folder, options=options(32))
+    return quantize(model, folder, options=options(32))
 
 
 def test_the_network_is_better_than_interpolation(images: list[Image]) -> None:
@@ -123,7 +123,7 @@ def test_int8_loses_little_and_less_than_with_kl_thresholds(
 def test_on_photographs_int8_loses_less_still(model: Model, shared: Path, tmp_path: Path) -> None:
     folders = [sorted((shared / "data/imagenet" / name).iterdir())[::10] for name in ("calib", "eval")]
     calibration, held_out = ([photograph[:192, :192] for photograph in map(read, paths[:20])] for paths in folders)
-    int8 = optimize(model, write_small(calibration, tmp_path), options=options(96)).int8
+    int8 = quantize(model, write_small(calibration, tmp_path), options=options(96)).int8
     floats, ours = run_files(PARAM, BIN, held_out), run_int8(int8, tmp_path, held_out)
     assert psnr(floats, ours) > 50
     assert psnr(held_out, floats) - psnr(held_out, ours) < 0.15

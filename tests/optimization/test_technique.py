@@ -116,7 +116,7 @@ PROGRAM = """
 import sys
 import pyncnnq
 model = pyncnnq.load_model(*sys.argv[1:3])
-result = pyncnnq.optimize(model, sys.argv[3], workers=1, without=["coarse"])
+result = pyncnnq.quantize(model, sys.argv[3], workers=1, without=["coarse"])
 print(sorted({name for candidate in result.candidates for name in candidate.techniques}))
 """
 

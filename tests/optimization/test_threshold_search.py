@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from small_models import Array, convolution, inner_product, model_of, plain, run_model, sqnr
 
-from pyncnnq import Model, Optimized, Table, calibrate, collect, load_model, optimize, quantize
+from pyncnnq import Model, Optimized, Table, calibrate, collect, load_model, quantize
 from pyncnnq.calibration.table import weight_key
 from pyncnnq.model import Layer, Weight
 from pyncnnq.optimization.budget import Budget
@@ -83,7 +83,7 @@ def test_a_channel_that_no_output_sees_may_be_cut_off(tmp_path: Path, data: Path
     """The layer's own output tells nothing of that: by it, the channel counts as much as the others."""
     model = saved(useless_channel(), tmp_path)
     start, files = calibrated(model, data)
-    result = optimize(model, data, recipe="table", workers=1)
+    result = quantize(model, data, recipe="table", workers=1)
     assert result.chosen.techniques == ("thresholds",)
     assert steps_of(start, result, "read") == pytest.approx(4, abs=1e-3)  # as far as it may go
     before, after = (ratio(model, table, files, tmp_path, "last") for table in (start, result.calibration.table))
@@ -94,7 +94,7 @@ def test_each_scale_is_better_than_those_beside_it(tmp_path: Path, data: Path) -
     """With the layer alone in int8."""
     model = saved(useless_channel(), tmp_path)
     start, files = calibrated(model, data)
-    result = optimize(model, data, recipe="table", workers=1)
+    result = quantize(model, data, recipe="table", workers=1)
     changed = [layer for layer in ("wide", "read", "last") if round(steps_of(start, result, layer))]
     assert changed
     for layer in changed:
@@ -120,7 +120,7 @@ def test_readers_of_one_blob_keep_one_scale(tmp_path: Path, data: Path) -> None:
     weighted(beside, small)
     model = saved(model, tmp_path)
     start, _ = calibrated(model, data)
-    result = optimize(model, data, recipe="table", workers=1)
+    result = quantize(model, data, recipe="table", workers=1)
     assert (
         steps_of(start, result, "read")
         == pytest.approx(steps_of(start, result, "beside"))
@@ -133,7 +133,7 @@ def test_readers_of_one_blob_keep_one_scale(tmp_path: Path, data: Path) -> None:
 def test_it_can_be_left_out(tmp_path: Path, data: Path) -> None:
     model = saved(useless_channel(), tmp_path)
     start, _ = calibrated(model, data)
-    result = optimize(model, data, recipe="table", workers=1, without=["thresholds"])
+    result = quantize(model, data, recipe="table", workers=1, without=["thresholds"])
     assert result.calibration.table.text() == start.text()
 
 
@@ -152,7 +152,7 @@ def test_models_are_chosen_by_what_a_saturated_output_is_made_of(
     tmp_path: Path, data: Path, kind: str, text: str
 ) -> None:
     model = saved(classifier(plain(kind, "out", "logits", text=text)), tmp_path)
-    result = optimize(model, data, workers=1)
+    result = quantize(model, data, workers=1)
     assert set(result.chosen.sqnr) == {"logits", "out"}
     assert result.chosen.score == result.chosen.sqnr["logits"] == max(one.sqnr["logits"] for one in result.candidates)
 
@@ -160,7 +160,7 @@ def test_models_are_chosen_by_what_a_saturated_output_is_made_of(
 def test_a_sigmoid_that_is_fused_leaves_nothing_before_it(tmp_path: Path, data: Path) -> None:
     rng = np.random.default_rng(3)
     model = saved(classifier(inner_product(rng, "head", "logits", 10, 4), plain("Sigmoid", "out", "head")), tmp_path)
-    assert set(optimize(model, data, workers=1).chosen.sqnr) == {"out"}
+    assert set(quantize(model, data, workers=1).chosen.sqnr) == {"out"}
 
 
 def test_samples_that_cannot_be_read_are_not_chosen(
@@ -171,7 +171,7 @@ def test_samples_that_cannot_be_read_are_not_chosen(
     for number in damaged:
         (data / f"{number:02}.npy").write_bytes(b"no array")
     monkeypatch.setattr("pyncnnq.optimization.threshold_search.WORK", 0.0)
-    result = optimize(saved(useless_channel(), tmp_path), data, recipe="table", workers=1)
+    result = quantize(saved(useless_channel(), tmp_path), data, recipe="table", workers=1)
     assert len(result.candidates) == 2
     assert len(result.statistics.skipped) == len(damaged)
 
@@ -181,7 +181,7 @@ def test_a_metric_is_asked_of_held_out_samples_alone(tmp_path: Path, data: Path)
     log = tmp_path / "seen"
     body = f"    with open({str(log)!r}, 'a') as log:\n        print(paths[0].name, file=log)\n    return 1.0\n"
     (tmp_path / "metric.py").write_text(f"def seen(outputs, paths):\n{body}")
-    result = optimize(
+    result = quantize(
         saved(useless_channel(), tmp_path),
         data,
         recipe="table",

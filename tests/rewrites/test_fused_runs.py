@@ -172,7 +172,7 @@ def _together(outputs: list[dict[str, Array]], model: Model) -> Array:
 def test_evaluate_and_analyze_take_the_model_that_was_not_fused(
     tmp_path: Path, demo: Model, twins: tuple[Model, Model]
 ) -> None:
-    int8 = saved(pyncnnq.optimize(twins[1], IMAGES, options=OPTIONS, recipe="table").int8, tmp_path, "int8")
+    int8 = saved(pyncnnq.quantize(twins[1], IMAGES, options=OPTIONS, recipe="table").int8, tmp_path, "int8")
     for_fused, for_twin = (pyncnnq.evaluate(one, int8, IMAGES, options=OPTIONS) for one in (demo, twins[1]))
     assert for_twin.outputs[0].sqnr == pytest.approx(for_fused.outputs[0].sqnr, abs=0.01)
     found, expected = (pyncnnq.analyze(one, int8, IMAGES, options=OPTIONS) for one in (twins[1], demo))
@@ -193,7 +193,7 @@ def test_evaluate_and_analyze_take_the_model_that_was_not_fused(
 
 
 def test_analyze_takes_an_int8_model_that_was_not_fused_either(tmp_path: Path, twins: tuple[Model, Model]) -> None:
-    made = pyncnnq.optimize(twins[0], IMAGES, options=OPTIONS, recipe="table", fuse=False)
+    made = pyncnnq.quantize(twins[0], IMAGES, options=OPTIONS, recipe="table", fuse=False)
     assert made.fused == {}
     found = pyncnnq.analyze(twins[0], saved(made.int8, tmp_path, "int8"), IMAGES, options=OPTIONS)
     assert [one.output for one in found.layers if one.name == "conv_0"] == ["conv_0/raw"]
@@ -224,7 +224,7 @@ def test_outputs_that_changed_are_an_error(monkeypatch: pytest.MonkeyPatch, twin
     monkeypatch.setattr(checked, "fuse", badly)
     message = f"^{twins[0].param_path}: fusing its layers changed the output out0 .* give `fuse=False`"
     with pytest.raises(PyncnnqError, match=message):
-        pyncnnq.optimize(twins[0], IMAGES, options=OPTIONS, recipe="table")
+        pyncnnq.quantize(twins[0], IMAGES, options=OPTIONS, recipe="table")
 
 
 def test_unreadable_samples_at_the_beginning_prove_nothing(
@@ -262,5 +262,5 @@ def test_the_model_that_was_given_can_still_be_run(tmp_path: Path, demo: Model) 
     model = saved(demo.copy(), tmp_path, "model")
     files = model.files
     without = ["scalar folding", "centring", "bias correction", "zero points", "rounding", "refitting"]
-    pyncnnq.optimize(model, IMAGES, options=OPTIONS, recipe="best", without=without)
+    pyncnnq.quantize(model, IMAGES, options=OPTIONS, recipe="best", without=without)
     assert model.files == files
