@@ -101,23 +101,23 @@ def analyze_on(
         storage = storage_of(int8, sums)
         layers = Int8Layers(model, int8, floats, sums, storage)
         diagnoses = _diagnoses(layers, model, loose, samples, inputs, folder, pool, progress)
-        judging = pick(samples, _JUDGING_SAMPLES)
+        judging = replace(data, samples=pick(samples, _JUDGING_SAMPLES))
         with progress("rank") as update:
-            hybrids = Hybrids(model, loose, floats, storage, folder, pool)
-            gains, curve = rank(diagnoses, layers.macs, lambda choices: hybrids.judge(choices, judging, inputs, update))
-    ranked = [replace(layer, gain=gains.get(layer.name)) for layer in diagnoses]
+            hybrids = Hybrids(model, loose, floats, storage, folder, judging, pool, update)
+            shares, curve = rank(diagnoses, layers.macs, hybrids)
+    ranked = [replace(layer, share=shares.get(layer.name)) for layer in diagnoses]
     ranked.sort(
         key=lambda layer: (
             not layer.faults,
-            layer.gain is None,
-            layer.local_sqnr if layer.gain is None else -layer.gain,
+            layer.share is None,
+            layer.local_sqnr if layer.share is None else -layer.share,
         )
     )
     return Analysis(
         layers=ranked,
         blobs=_blob_errors(model, sums, storage),
         curve=curve,
-        samples=(len(samples), len(judging)),
+        samples=(len(samples), len(judging.samples)),
         skipped=answers.skipped,
     )
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pyncnnq.optimization.ranking import Step
+
 
 @dataclass(frozen=True, kw_only=True)
 class BlobError:
@@ -71,8 +73,8 @@ class LayerDiagnosis:
         range_ratio: by how much the largest range of a channel of its input exceeds the median one.
         wide_channels: how many channels exceed the median more than eightfold.
         channels: of its input.
-        gain: what the outputs gain, in dB, if this layer alone is in float, by its share of their error (see
-            `pyncnnq.evaluation.ranking.rank`); None where it was not tried.
+        share: its share of the error of the outputs, between 0 and 1 (see
+            `pyncnnq.optimization.ranking.error_shares`); None where that was not measured.
         faults: scales that do not fit, in plain words.
         advice: what else could make it better.
         histogram: of its input; None where there is none.
@@ -97,26 +99,10 @@ class LayerDiagnosis:
     range_ratio: float
     wide_channels: int
     channels: int
-    gain: float | None = None
+    share: float | None = None
     faults: tuple[str, ...] = ()
     advice: tuple[str, ...] = ()
     histogram: Histogram | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Step:
-    """An int8 model with some layers in float.
-
-    Attributes:
-        in_float: these layers, the costliest first.
-        sqnr: the mean SQNR of its outputs in dB (of what a Softmax or Sigmoid reads that writes one), on the samples
-            that rank layers.
-        int8_macs: how many of 100 multiplications are in int8.
-    """
-
-    in_float: tuple[str, ...]
-    sqnr: float
-    int8_macs: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,16 +110,17 @@ class Analysis:
     """Where the error of an int8 model comes from.
 
     Attributes:
-        layers: the int8 layers: those with faults first; then by what they gain in float; last those that were not
-            tried, the worst first.
+        layers: the int8 layers: those with faults first; then by their share of the error; last those without a share,
+            the worst first.
         blobs: in the order in which the network computes them.
-        curve: from all layers in int8 on.
+        curve: from all layers in int8 on; the quality is the mean SQNR of the outputs in dB (where a Softmax or
+            Sigmoid writes an output, of what that reads), on the samples that rank layers.
         samples: how many there were, and how many of them ranked the layers.
         skipped: the samples that could not be read, each with the reason.
     """
 
     layers: list[LayerDiagnosis]
     blobs: list[BlobError]
-    curve: list[Step]
+    curve: list[Step[float]]
     samples: tuple[int, int]
     skipped: list[str]

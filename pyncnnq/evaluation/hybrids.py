@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from pyncnnq.compare.likeness import compare_outputs
-from pyncnnq.inputs import InputSpec
+from pyncnnq.inputs.data import CalibrationData
 from pyncnnq.model import Layer, Model
 from pyncnnq.model.ops import Convolution
+from pyncnnq.optimization.candidate import LARGEST_RATIO
+from pyncnnq.optimization.ranking import error_shares, measured
 from pyncnnq.quantization.layers import set_weights
 from pyncnnq.quantization.storage import BlobStorage
 from pyncnnq.runtime.pool import WorkerPool
 from pyncnnq.runtime.progress import Update
-
-_AT_ONCE = 8
-"""How many models a worker holds."""
 
 
 def unchained(int8: Model) -> Model:
@@ -39,7 +39,9 @@ class Hybrids:
         dequantized: Model,
         storage: Mapping[str, BlobStorage],
         folder: Path,
+        samples: CalibrationData,
         pool: WorkerPool,
+        update: Update | None,
     ) -> None:
         """Take the models and what is known of them.
 
@@ -49,9 +51,12 @@ class Hybrids:
             dequantized: the float model that the int8 weights stand for.
             storage: how the int8 model stores blobs, by name of what a Split copies.
             folder: to write models into.
+            samples: to run models on.
             pool: the processes to use.
+            update: called with (models measured, models in all) of each method.
         """
-        self._model, self._int8, self._folder, self._pool = model, int8, folder, pool
+        self._model, self._int8, self._folder = model, int8, folder
+        self._samples, self._pool, self._update = samples, pool, update
         exact, roots = {layer.name: layer for layer in model.layers}, int8.graph()
         # Where the Softmax or Sigmoid is fused into another layer, there is nothing before it.
         self._judged = list(map(roots.before_saturation, model.outputs))
@@ -70,34 +75,48 @@ class Hybrids:
             )
             self._float[layer.name] = original if fits and original is not None else layer
 
-    def judge(
-        self,
-        choices: Sequence[Collection[str]],
-        samples: Sequence[tuple[Path, ...]],
-        inputs: Sequence[tuple[str, InputSpec]],
-        progress: Update | None,
-    ) -> list[list[float]]:
-        """Return the SQNR of each output in dB, for each choice of layers in float; where a Softmax or Sigmoid writes
-        an output, of what that reads.
+    def judge(self, choices: Sequence[Collection[str]]) -> list[float]:
+        """Return the mean SQNR of the outputs in dB, for each choice of layers in float; where a Softmax or Sigmoid
+        writes an output, of what that reads.
 
         Probabilities that are nearly 0 and 1 would tell little of few samples.
 
         Raises:
             PyncnnqError: ncnn cannot run a model on these samples.
         """
-        ratios: list[list[float]] = []
-        for first in range(0, len(choices), _AT_ONCE):
-            files = [self._write(number, names) for number, names in enumerate(choices[first : first + _AT_ONCE])]
-            ratios += compare_outputs([self._model.files, *files], samples, inputs, self._judged, self._pool).ratios
-            if progress is not None:
-                progress(min(first + _AT_ONCE, len(choices)), len(choices))
-        return ratios
+        return list(map(_mean, self._ratios(self._model.files, choices)))
 
-    def _write(self, number: int, in_float: Collection[str]) -> tuple[Path, Path]:
+    def shares(self, layers: Sequence[str]) -> list[float]:
+        """Return the share of each of these layers in the error of the outputs (see `judge` and `error_shares`).
+
+        Raises:
+            PyncnnqError: ncnn cannot run a model on these samples.
+        """
+        int8 = {layer.name for layer in self._int8.layers if layer.op.is_int8}
+        # Not the float model: where a layer in float has int8 weights still, their error would be in each share.
+        reference = self._write("float", int8)
+        return error_shares(self._ratios(reference, [int8 - {layer} for layer in layers]))
+
+    def _ratios(self, reference: tuple[Path, Path], choices: Sequence[Collection[str]]) -> list[list[float]]:
+        """Return the SQNR of each output in dB, for each choice of layers in float."""
+        inputs = list(zip(self._model.inputs, self._samples.inputs, strict=True))
+
+        def measure(some: Sequence[Collection[str]]) -> list[list[float]]:
+            files = [self._write(f"hybrid{number}", names) for number, names in enumerate(some)]
+            models = [reference, *files]
+            return compare_outputs(models, self._samples.samples, inputs, self._judged, self._pool).ratios
+
+        return list(measured(choices, measure, self._update))
+
+    def _write(self, name: str, in_float: Collection[str]) -> tuple[Path, Path]:
         model = self._int8.copy()
         for place, layer in enumerate(model.layers):
             if layer.name in in_float:
                 other = self._float[layer.name].copy()
                 other.bottoms, other.tops = layer.bottoms, layer.tops
                 model.layers[place] = other
-        return model.stored(self._folder, f"hybrid{number}").files
+        return model.stored(self._folder, name).files
+
+
+def _mean(ratios: Sequence[float]) -> float:
+    return math.fsum(min(max(ratio, -LARGEST_RATIO), LARGEST_RATIO) for ratio in ratios) / len(ratios)

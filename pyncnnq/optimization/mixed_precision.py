@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pyncnnq.optimization.budget import ALLOWANCE, Budget
-from pyncnnq.optimization.candidate import Candidate, noise
+from pyncnnq.optimization.candidate import Candidate
 from pyncnnq.optimization.draft import Draft
 from pyncnnq.optimization.judge import Judge, Judged
-from pyncnnq.optimization.ranking import Step, batches, measured
+from pyncnnq.optimization.ranking import Step, batches, error_shares, measured
 from pyncnnq.optimization.technique import Stage, Technique
 from pyncnnq.runtime.progress import Update
 
@@ -185,11 +185,7 @@ def _shares(
 
     others = [[other for other in quantized if other != layer] for layer in layers]
     alone = list(measured(others, measure, lambda done, _: report(done)))
-    noises = {blob: [noise(candidate.sqnr[blob]) for candidate in alone] for blob in start.candidate.telling}
-    errors = [
-        math.fsum(column[place] / math.fsum(column) for column in noises.values()) / len(noises)
-        for place in range(len(layers))
-    ]
+    errors = error_shares([[candidate.sqnr[blob] for blob in start.candidate.telling] for candidate in alone])
     shares = [
         LayerShare(layer, work[layer], error, candidate.sqnr)
         for layer, error, candidate in zip(layers, errors, alone, strict=True)

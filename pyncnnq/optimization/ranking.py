@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from pyncnnq.optimization.candidate import noise
 from pyncnnq.runtime.progress import Update
 
 Choice = TypeVar("Choice")
@@ -18,7 +19,7 @@ AT_ONCE = 8
 CURVE = (1, 2, 3, 5, 8, 13, 21, 32)
 """How many layers are in float at the points of a curve: Fibonacci numbers, as the first layers gain most."""
 
-Measure = Callable[[Sequence[Sequence[str]]], Iterable[Quality]]
+Measure = Callable[[Sequence[Collection[str]]], Iterable[Quality]]
 """From choices of layers in float, by name, to how good the model of each choice is."""
 
 
@@ -38,7 +39,7 @@ class Step(Generic[Quality]):
 
 
 def measured(
-    choices: Sequence[Sequence[str]], measure: Measure[Quality], update: Update | None = None
+    choices: Sequence[Collection[str]], measure: Measure[Quality], update: Update | None = None
 ) -> Iterator[Quality]:
     """Yield how good the model of each choice of layers in float is.
 
@@ -60,21 +61,24 @@ def batches(choices: Sequence[Choice]) -> list[Sequence[Choice]]:
     return [choices[first : first + AT_ONCE] for first in range(0, len(choices), AT_ONCE)]
 
 
-def gains_in_float(
-    layers: Sequence[str], measure: Measure[float], update: Update | None = None
-) -> tuple[float, dict[str, float]]:
-    """Return the quality of the model without layers in float, and by how much it rises with each layer alone in float.
+def error_shares(ratios: Sequence[Sequence[float]]) -> list[float]:
+    """Return the share of each layer in the error of all of them, between 0 and 1: the mean over the outputs.
+
+    A layer's error is what it adds when it alone is int8.  What is gone when it alone is in float is no measure:
+    errors of layers add up or cancel by chance, which the samples and the last bits of a CPU decide.
 
     Args:
-        layers: the names of layers that are int8.
-        measure, update: see `measured`; quality is in dB.
+        ratios: for each layer the ratios in dB of the outputs of the model in which it alone is int8.
     """
-    all_int8, *alone = measured([[], *([layer] for layer in layers)], measure, update)
-    return all_int8, {layer: quality - all_int8 for layer, quality in zip(layers, alone, strict=True)}
+    columns = [list(map(noise, output)) for output in zip(*ratios, strict=True)]
+    totals = list(map(math.fsum, columns))
+    return [
+        math.fsum(power / total for power, total in zip(layer, totals, strict=True)) / len(totals)
+        for layer in zip(*columns, strict=True)
+    ]
 
 
 def curve(
-    all_int8: Quality,
     order: Sequence[str],
     measure: Measure[Quality],
     int8_macs: Callable[[Sequence[str]], float],
@@ -83,16 +87,15 @@ def curve(
     """Return the models from all int8 on, with more and more layers in float (see CURVE).
 
     Args:
-        all_int8: the quality of the model without layers in float.
         order: the names of layers that are int8, those first that are the first to be in float.
         measure, update: see `measured`.
         int8_macs: from layers in float to the share of the MACs that is int8 then (see `int8_share`).
     """
-    sizes = sorted({size for size in CURVE if size < len(order)} | {len(order)} - {0})
-    qualities = measured([order[:size] for size in sizes], measure, update)
+    sizes = sorted({0, *(size for size in CURVE if size < len(order)), len(order)})
+    choices = [order[:size] for size in sizes]
     return [
-        Step(tuple(order[:size]), int8_macs(order[:size]), quality)
-        for size, quality in zip([0, *sizes], [all_int8, *qualities], strict=True)
+        Step(tuple(choice), int8_macs(choice), quality)
+        for choice, quality in zip(choices, measured(choices, measure, update), strict=True)
     ]
 
 

@@ -12,25 +12,25 @@ from pyncnnq.report.tables import print_table
 
 def print_analysis(result: Analysis) -> None:
     """Print the layers, the costliest first, what the model would be with some in float, and advice."""
-    columns = ("layer", "type", "in float", "alone", "with all", "weights", "clipped", "range")
+    columns = ("layer", "type", "share", "alone", "with all", "weights", "clipped", "range")
     print_table(columns, [_row(layer) for layer in result.layers], numeric=columns[2:])
     for step in result.curve:
-        click.echo(f"{_all_but(step.in_float)}: {step.sqnr:.2f} dB, {step.int8_macs:.1f} % of multiplications in int8")
+        click.echo(f"{_all_but(step.in_float)}: {step.quality:.2f} dB, {step.int8_macs:.1%} of multiplications in int8")
     for layer in result.layers:
         for line in (*layer.faults, *layer.advice):
             click.echo(f"{layer.name}: {line}")
     click.echo(
-        f"{result.samples[0]} samples, {result.samples[1]} of them to rank layers; in dB, the gain in float "
-        "that of the outputs"
+        f"{result.samples[0]} samples, {result.samples[1]} of them to rank layers; share: of the outputs' error; "
+        "ratios in dB"
     )
 
 
 def _row(layer: LayerDiagnosis) -> Sequence[str]:
-    gain = "-" if layer.gain is None else f"{layer.gain:+.2f}"
+    share = "-" if layer.share is None else f"{layer.share:.1%}"
     weights = "-" if layer.weights_sqnr is None else f"{layer.weights_sqnr:.1f}"
     clipped = "-" if layer.saturation is None else f"{layer.saturation:.2f} %"
     ratios = f"{layer.local_sqnr:.1f}", f"{layer.sqnr:.1f}", weights
-    return layer.name, layer.type, gain, *ratios, clipped, f"{layer.range_ratio:.1f}x"
+    return layer.name, layer.type, share, *ratios, clipped, f"{layer.range_ratio:.1f}x"
 
 
 def _all_but(names: Sequence[str]) -> str:

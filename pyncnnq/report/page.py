@@ -60,7 +60,7 @@ def page(evaluation: Evaluation, analysis: Analysis, settings: Mapping[str, str]
         )
     ]
     steps = [
-        (step.int8_macs, step.sqnr, f"{len(step.in_float)} layers in float: {decibels(step.sqnr)}")
+        (100 * step.int8_macs, step.quality, f"{len(step.in_float)} layers in float: {decibels(step.quality)}")
         for step in analysis.curve
     ]
     text: str = (

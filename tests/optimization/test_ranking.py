@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import pytest
 
-from pyncnnq.optimization.ranking import AT_ONCE, Step, curve, gains_in_float, int8_share, measured
+from pyncnnq.optimization.ranking import AT_ONCE, Step, curve, error_shares, int8_share, measured
 
 GAINS = {f"layer{number}": 10.0 - number for number in range(10)}
 
@@ -31,16 +32,17 @@ def test_a_few_models_are_measured_in_one_pass_and_in_order() -> None:
     assert told == [(8, 20), (16, 20), (20, 20)]
 
 
-def test_gains_are_those_of_layers_alone_in_float() -> None:
-    all_int8, gains = gains_in_float(list(GAINS), Models().measure)
-    assert all_int8 == 20
-    assert gains == GAINS
+def test_shares_are_of_the_sum_of_all_errors_and_the_mean_over_outputs() -> None:
+    shares = error_shares([[10.0, 20.0], [20.0, 20.0], [10.0, 10.0]])
+    assert shares == pytest.approx([(10 / 21 + 1 / 12) / 2, (1 / 21 + 1 / 12) / 2, (10 / 21 + 10 / 12) / 2])
+    assert sum(shares) == pytest.approx(1)
+    assert error_shares([[math.inf], [-math.inf]]) == pytest.approx([0, 1])
 
 
 def test_a_curve_has_more_and_more_layers_in_float_and_ends_with_all() -> None:
     macs = {**dict.fromkeys(GAINS, 1.0), "pool": 2.5}
     order = list(GAINS)
-    steps = curve(20.0, order, Models().measure, lambda in_float: int8_share(macs, order, in_float))
+    steps = curve(order, Models().measure, lambda in_float: int8_share(macs, order, in_float))
     assert [step.in_float for step in steps] == [tuple(order[:count]) for count in (0, 1, 2, 3, 5, 8, 10)]
     assert [step.quality for step in steps] == [20, 30, 39, 47, 60, 72, 75]
     assert [step.int8_macs for step in steps] == pytest.approx(
@@ -49,7 +51,7 @@ def test_a_curve_has_more_and_more_layers_in_float_and_ends_with_all() -> None:
 
 
 def test_a_curve_without_layers_is_the_int8_model() -> None:
-    assert curve(20.0, [], Models().measure, lambda _: 1.0) == [Step((), 1.0, 20.0)]
+    assert curve([], Models().measure, lambda _: 1.0) == [Step((), 1.0, 20.0)]
 
 
 def test_layers_without_macs_have_no_share() -> None:

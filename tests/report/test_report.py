@@ -118,7 +118,7 @@ def test_the_table_of_layers_says_what_was_found(facts: tuple[Evaluation, Analys
     assert [row[0] for row in rows] == [layer.name for layer in facts[1].layers]
     for row, layer in zip(rows, facts[1].layers, strict=True):
         assert row[1] == layer.type
-        assert row[3:6] == [f"{layer.gain:+.2f}", f"{layer.local_sqnr:.1f}", f"{layer.sqnr:.1f}"]
+        assert row[3:6] == [f"{layer.share:.1%}", f"{layer.local_sqnr:.1f}", f"{layer.sqnr:.1f}"]
     assert f"{facts[0].outputs[0].sqnr:.1f} dB" in text
     assert "images &lt;&amp;&gt;" in text
 
@@ -185,9 +185,11 @@ def long_analysis(analysis: Analysis, layers: int) -> Analysis:
 
 PROBE = """<script>addEventListener("load", () => setTimeout(() => {
   const head = [...document.querySelectorAll("#layers th")].find(one => one.textContent.trim() === "alone");
-  const column = () => [...document.querySelectorAll("#layers tbody tr")].map(row => row.cells[head.cellIndex].textContent);
+  const rows = () => [...document.querySelectorAll("#layers tbody tr")];
+  const column = () => rows().map(row => row.cells[head.cellIndex].textContent);
   const told = {loaded: performance.getEntriesByType("navigation")[0].loadEventEnd,
-    background: getComputedStyle(document.body).backgroundColor, circles: document.querySelectorAll("#along circle").length};
+    background: getComputedStyle(document.body).backgroundColor,
+    circles: document.querySelectorAll("#along circle").length};
   head.querySelector("button").click(); told.up = column(); told.sort = head.getAttribute("aria-sort");
   head.querySelector("button").click(); told.down = column();
   document.body.textContent = "TOLD" + JSON.stringify(told) + "DLOT";
@@ -228,7 +230,8 @@ def test_on_a_phone_the_page_is_no_wider_than_the_screen(
 ) -> None:
     # Headless Chromium opens no window narrower than 500 pixels: a frame is as narrow as it is told.
     (tmp_path / "inner.html").write_text(page(*facts, SETTINGS))
-    outer = """<body style="margin:0"><iframe src="inner.html" width="360" height="800" style="border:0"></iframe><script>
+    outer = """<body style="margin:0"><iframe src="inner.html" width="360" height="800" style="border:0"></iframe>
+<script>
 addEventListener("load", () => { const inner = document.querySelector("iframe").contentDocument.documentElement;
   document.title = "WIDTH" + inner.scrollWidth + "HTDIW"; })</script>"""
     (tmp_path / "outer.html").write_text(outer)

@@ -189,7 +189,7 @@ def test_evaluate_and_analyze_take_the_model_that_was_not_fused(
         assert one.local_sqnr == pytest.approx(other.local_sqnr, abs=0.05)
         assert one.sqnr == pytest.approx(other.sqnr, abs=0.05)
         assert one.weights_sqnr == pytest.approx(other.weights_sqnr, abs=0.05)
-        assert one.gain == pytest.approx(other.gain, abs=0.05)
+        assert one.share == pytest.approx(other.share, abs=0.005)
 
 
 def test_analyze_takes_an_int8_model_that_was_not_fused_either(tmp_path: Path, twins: tuple[Model, Model]) -> None:

@@ -30,7 +30,8 @@ class Observation:
 
 
 WeightScales = Callable[[Layer, ScaledWeight, int, BlobStatistics], tuple[NDArray[np.float32], int]]
-"""Takes a layer whose input has a scale in the table (`Calibrated`), its array of finite weights, their bits, and the statistics of the layer's input.
+"""Takes a layer whose input has a scale in the table (`Calibrated`), its array of finite weights, their bits, and the
+statistics of the layer's input.
 
 Returns the scales (int8 = float * scale), shape (rows,), and how many rows are all zero and got 1.
 """
