@@ -1,4 +1,6 @@
-"""Train the small super-resolution network of tests/optimization/test_superresolution.py, and write it into `tests/optimization/models/`.
+"""Train the small super-resolution network of tests/optimization/test_superresolution.py.
+
+It is written into `tests/optimization/models/`.
 
     pip install . torch==2.13.0
     python examples/train_superresolution.py [FOLDER OF PHOTOGRAPHS]

@@ -9,7 +9,7 @@ promising layers are measured in the model as it is by then.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -180,7 +180,7 @@ def _shares(
 ) -> tuple[LayerShare, ...]:
     """Return the shares of some of the layers that are int8, the largest first."""
 
-    def measure(choices: Sequence[Sequence[str]]) -> list[Candidate]:  # and no models, of which there are many
+    def measure(choices: Sequence[Collection[str]]) -> list[Candidate]:  # and no models, of which there are many
         return [model.candidate for model in judge.run_some([start.draft.with_float(*choice) for choice in choices])]
 
     others = [[other for other in quantized if other != layer] for layer in layers]

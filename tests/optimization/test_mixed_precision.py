@@ -371,13 +371,13 @@ def test_a_drop_of_what_is_no_vector_needs_a_metric(tmp_path: Path) -> None:
         quantize(model, arrays(tmp_path / "data", 6), recipe="table", budget=Budget(max_drop=1))
 
 
-def quantize(cli: Cli, network: tuple[Model, Path], folder: Path, *arguments: object) -> CompletedProcess[str]:
+def run_quantize(cli: Cli, network: tuple[Model, Path], folder: Path, *arguments: object) -> CompletedProcess[str]:
     model, data = network
     return cli("quantize", model.param_path, model.bin_path, data, "-o", folder / "out", *arguments)
 
 
 def test_the_command_line_tells_each_step(cli: Cli, network: tuple[Model, Path], tmp_path: Path) -> None:
-    done = quantize(cli, network, tmp_path, "--max-float-layers", 2, "--min-sqnr", 90, "--workers", 1)
+    done = run_quantize(cli, network, tmp_path, "--max-float-layers", 2, "--min-sqnr", 90, "--workers", 1)
     assert done.returncode == 0, done.stderr
     told = json.loads((tmp_path / "out.json").read_text())["calibration"]
     mixed = told["mixed_precision"]
@@ -404,7 +404,7 @@ def test_the_command_line_tells_each_step(cli: Cli, network: tuple[Model, Path],
     )
     again = tmp_path / "again"
     again.mkdir()
-    assert quantize(cli, network, again, "--max-float-layers", 2, "--min-sqnr", 90, "--workers", 2).returncode == 0
+    assert run_quantize(cli, network, again, "--max-float-layers", 2, "--min-sqnr", 90, "--workers", 2).returncode == 0
     for ending in ("param", "bin", "json"):
         assert (again / f"out.{ending}").read_bytes() == (tmp_path / f"out.{ending}").read_bytes()
 
