@@ -6,7 +6,7 @@ from __future__ import annotations
 import glob
 import tempfile
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +29,7 @@ from pyncnnq.quantization.manifest import manifest_path
 from pyncnnq.quantization.selection import candidates
 from pyncnnq.rewrites.asymmetric import fold_asymmetric
 from pyncnnq.rewrites.centring import centre
-from pyncnnq.rewrites.rewritten import stored_ranges
+from pyncnnq.rewrites.rewritten import Rewritten, composed, stored_ranges
 from pyncnnq.rewrites.zero_point import fold_zero_points
 from pyncnnq.statistics.ranges import ChannelRanges
 
@@ -159,7 +159,8 @@ def _quantized(path: StrPath, model: Model, sources: Sequence[QdqLayer]) -> Impo
     for name, (pair, _) in quantized.items():
         table[weight_key(name)], inexact = fit_weights(pair)
         warnings += inexact
-    model, folded = _fold(model, table, {name: quantizer for name, (_, quantizer) in quantized.items()})
+    folded = _fold(model, table, {name: quantizer for name, (_, quantizer) in quantized.items()})
+    model = folded.model
     layers = []
     for name, (pair, quantizer) in quantized.items():
         scale = float(table[name][0])
@@ -169,7 +170,8 @@ def _quantized(path: StrPath, model: Model, sources: Sequence[QdqLayer]) -> Impo
     no_winograd = forbid_where_sums_overflow(model, table)
     others = [layer.name for layer in candidates(model) if layer.name not in quantized]
     int8 = quantize(model, table, exclude=[glob.escape(name) for name in others])
-    return ImportedQdq(model, table, int8, layers, in_float, folded, no_winograd, warnings)
+    int8.manifest = replace(int8.manifest, techniques=("zero points",) * bool(folded.changed), blobs=folded.storage)
+    return ImportedQdq(model, table, int8, layers, in_float, list(folded.changed), no_winograd, warnings)
 
 
 def _reasons(sources: Sequence[QdqLayer], pairs: Sequence[Pair]) -> Iterable[tuple[str, str]]:
@@ -189,12 +191,12 @@ def _reasons(sources: Sequence[QdqLayer], pairs: Sequence[Pair]) -> Iterable[tup
             yield source.name, "pnnx makes a layer of it that takes no scales in ncnn, such as a 1-D convolution"
 
 
-def _fold(model: Model, table: Table, quantizers: dict[str, ActivationQuantizer]) -> tuple[Model, list[str]]:
+def _fold(model: Model, table: Table, quantizers: dict[str, ActivationQuantizer]) -> Rewritten:
     """Give the layers their activation scales, in place in the table; and their zero points, where biases can make up
     for them.
 
     Returns:
-        The model with other biases; and the names of the blobs that are stored shifted.
+        The model with other biases, the names of the blobs that are stored shifted, and how.
     """
     graph = model.graph()
     blobs = {name: model.layer(name).bottoms[0] for name in quantizers}
@@ -228,7 +230,9 @@ def _fold(model: Model, table: Table, quantizers: dict[str, ActivationQuantizer]
     asymmetric = fold_asymmetric(zero_points.model, zero_points.table, ranges, smallest_gain=1)
     for name in quantizers:
         table[name] = asymmetric.table[name]
-    return asymmetric.model, [*by_channel.changed, *zero_points.changed, *asymmetric.changed]
+    changed = (*by_channel.changed, *zero_points.changed, *asymmetric.changed)
+    storage = composed(composed(by_channel.storage, zero_points.storage), asymmetric.storage)
+    return Rewritten(asymmetric.model, changed, storage)
 
 
 def _original(graph: Graph, blob: str) -> str:

@@ -93,7 +93,9 @@ def test_equal_statistics_have_equal_states() -> None:
         (MANY, "counts", with_entry(_core.BINS - 1, 1)),
         (MANY, "values", np.ones(1, np.float32)),
     ],
-    ids=str,
+    ids=lambda value: (
+        "blob" if isinstance(value, BlobStatistics) else None if isinstance(value, np.ndarray) else str(value)
+    ),
 )
 def test_wild_states_are_refused(statistics: BlobStatistics, field: str, value: Any) -> None:
     with pytest.raises(ValueError, match=r"state of a|channel sum"):
