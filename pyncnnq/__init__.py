@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pyncnnq.inputs import InputOptions
     from pyncnnq.model import Model, load_model
     from pyncnnq.optimization.budget import Budget
-    from pyncnnq.optimization.calibrate import Calibrated, calibrate
+    from pyncnnq.optimization.calibrate import calibrate
     from pyncnnq.optimization.quantize import quantize
     from pyncnnq.optimization.recipe import Optimized
     from pyncnnq.qdq.importing import ImportedQdq, import_qdq
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 _HOMES = {
     "Analysis": "evaluation.findings",
     "Budget": "optimization.budget",
-    "Calibrated": "optimization.calibrate",
     "Calibration": "calibration.calibrate",
     "Converted": "conversion.convert",
     "Deployed": "deployment.deploy",
@@ -78,7 +77,6 @@ _HOMES = {
 __all__ = [
     "Analysis",
     "Budget",
-    "Calibrated",
     "Calibration",
     "Converted",
     "Deployed",

@@ -56,11 +56,17 @@ class Calibration:
         table: the table, ready to be written.
         layers: the layers with an activation row, in model order.
         warnings: one line for each thing that a user should look at.
+        statistics: of the samples; empty where no layer needs any.
+        ignored: how many files of other types and hidden files lay in the folders of data.
+        fused: what became of the layers that were fused into others or removed first, by name (see `pyncnnq.fuse`).
     """
 
     table: Table
     layers: list[CalibratedLayer] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    statistics: Statistics = field(default_factory=Statistics)
+    ignored: int = 0
+    fused: dict[str, str] = field(default_factory=dict)
 
     def with_table(self, table: Table) -> Calibration:
         """Return the calibration with another table, which may have other scales and lack rows."""

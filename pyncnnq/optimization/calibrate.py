@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 
 from pyncnnq.calibration.calibrate import Calibration, check_choices, check_model
@@ -22,21 +22,6 @@ from pyncnnq.runtime.progress import Progress, silent
 from pyncnnq.statistics.observe import Statistics, observe_samples
 
 
-@dataclass
-class Calibrated(Calibration):
-    """A calibration table, how it came about, and the samples.
-
-    Attributes:
-        statistics: of the samples; empty where no layer needs any.
-        ignored: how many files of other types and hidden files lay in the folders.
-        fused: what became of the layers that were fused into others or removed, by name (see `pyncnnq.fuse`).
-    """
-
-    statistics: Statistics = field(default_factory=Statistics)
-    ignored: int = 0
-    fused: dict[str, str] = field(default_factory=dict)
-
-
 def calibrate(
     model: Model,
     *data: Data | Statistics,
@@ -48,7 +33,7 @@ def calibrate(
     method: str = DEFAULT,
     weight_bits: str | None = None,
     fuse: bool = True,
-) -> Calibrated:
+) -> Calibration:
     """Return the calibration table of a model, as `pyncnnq calibrate` writes it.
 
     Args:
@@ -88,18 +73,14 @@ def calibrate(
             "fuses it by itself, but ncnn2int8 needs the model that ncnnoptimize writes (`fuse=False`: leave the "
             "model as it is)"
         )
-    return _with_samples(result, statistics, found.ignored, fused.changes)
+    return replace(result, statistics=statistics, ignored=found.ignored, fused=fused.changes)
 
 
 def _calibrate_as_it_is(
     model: Model, data: Sequence[Data | Statistics], method: str, weight_bits: str | None
-) -> Calibrated:
+) -> Calibration:
     statistics = data[0] if data and isinstance(data[0], Statistics) else Statistics()
     result = choose_scales(model, statistics, method=method, weight_bits=weight_bits)
     if data and not needs_data(model):
         result.warnings.append("no layer of this model needs calibration data: the data was not looked at")
-    return _with_samples(result, statistics, 0, {})
-
-
-def _with_samples(result: Calibration, statistics: Statistics, ignored: int, fused: dict[str, str]) -> Calibrated:
-    return Calibrated(result.table, result.layers, result.warnings, statistics=statistics, ignored=ignored, fused=fused)
+    return replace(result, statistics=statistics)

@@ -9,12 +9,11 @@ from typing import Any
 
 import click
 
-from pyncnnq.calibration.calibrate import CalibratedLayer
-from pyncnnq.optimization.calibrate import Calibrated
+from pyncnnq.calibration.calibrate import Calibration, CalibrationLayer
 from pyncnnq.report.tables import print_table
 
 
-def calibration_facts(result: Calibrated, table: Path) -> dict[str, Any]:
+def calibration_facts(result: Calibration, table: Path) -> dict[str, Any]:
     """Return a calibration as plain data.
 
     Args:
@@ -33,7 +32,7 @@ def calibration_facts(result: Calibrated, table: Path) -> dict[str, Any]:
     }
 
 
-def print_calibration(result: Calibrated, table: Path) -> None:
+def print_calibration(result: Calibration, table: Path) -> None:
     """Print the layers of a calibration, and what ncnn printed; see `calibration_facts`."""
     statistics = result.statistics
     for line, count in statistics.printed.items():
@@ -56,7 +55,7 @@ def print_fused(changes: Mapping[str, str]) -> None:
         click.echo(f"{len(changes)} layer{'s' * (len(changes) != 1)} fused into others or removed")
 
 
-def _row(layer: CalibratedLayer) -> tuple[str, ...]:
+def _row(layer: CalibrationLayer) -> tuple[str, ...]:
     numbers = (f"{number:.6g}" for number in (layer.absmax, layer.threshold, layer.scale))
     bounded = f", {layer.bounded_outputs} outputs less" if layer.bounded_outputs else ""
     return layer.name, layer.type, *numbers, f"{layer.weight_bits}{bounded}"

@@ -12,6 +12,7 @@ from subprocess import CompletedProcess
 
 import numpy as np
 import pytest
+from outside_package import install
 from small_models import convolution, model_of
 
 from pyncnnq import Model, PyncnnqError, load_model
@@ -81,14 +82,9 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> tuple[Model, Path]:
 @pytest.fixture(scope="module")
 def paths(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A PYTHONPATH with an installed package that has two entry points."""
+    points = {"turning": "my_techniques:TURNING", "coarse": "my_techniques:COARSE"}
     folder = tmp_path_factory.mktemp("site")
-    (folder / "my_techniques.py").write_text(MODULE)
-    facts = folder / "my_techniques-1.0.dist-info"
-    facts.mkdir()
-    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: my_techniques\nVersion: 1.0\n")
-    points = "turning = my_techniques:TURNING\ncoarse = my_techniques:COARSE\n"
-    (facts / "entry_points.txt").write_text(f"[pyncnnq.techniques]\n{points}")
-    return os.pathsep.join([str(folder), os.environ["PYTHONPATH"]])
+    return install(folder, "my_techniques", MODULE, {"pyncnnq.techniques": points})["PYTHONPATH"]
 
 
 def test_techniques_of_another_package_take_part(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
 
 import numpy as np
 import pytest
+from outside_package import install
 from small_models import convolution, model_of
 
 import pyncnnq
@@ -49,12 +49,8 @@ BRIGHTNESS = Brightness()
 @pytest.fixture
 def evaluated(cli: Cli, tmp_path: Path) -> Callable[..., CompletedProcess[str]]:
     """`pyncnnq evaluate` of a small model, where the package of the task is installed."""
-    site = tmp_path / "site"
-    (site / "own_tasks-1.0.dist-info").mkdir(parents=True)
-    (site / "own_tasks.py").write_text(PACKAGE)
-    (site / "own_tasks-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: own-tasks\nVersion: 1.0\n")
-    points = "[pyncnnq.tasks]\nbrightness = own_tasks:BRIGHTNESS\n"
-    (site / "own_tasks-1.0.dist-info" / "entry_points.txt").write_text(points)
+    points = {"pyncnnq.tasks": {"brightness": "own_tasks:BRIGHTNESS"}}
+    environment = install(tmp_path / "site", "own_tasks", PACKAGE, points)
     rng = np.random.default_rng(1)
     data = tmp_path / "data"
     data.mkdir()
@@ -64,10 +60,9 @@ def evaluated(cli: Cli, tmp_path: Path) -> Callable[..., CompletedProcess[str]]:
     model_of(convolution(rng, "picture", "in0", 3, 4)).save(*files[:2])
     model = pyncnnq.load_model(*files[:2])
     pyncnnq.quantize(model, pyncnnq.calibrate(model, pyncnnq.collect(model, data)).table).save(*files[2:])
-    paths = os.pathsep.join([str(site), os.environ["PYTHONPATH"]])
 
     def run(*arguments: object) -> CompletedProcess[str]:
-        return cli("evaluate", *files, data, *arguments, PYTHONPATH=paths)
+        return cli("evaluate", *files, data, *arguments, **environment)
 
     return run
 
