@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from pyncnnq.calibration.calibrate import Calibration, CalibrationLayer
+from pyncnnq.calibration.calibrate import Calibration, CalibratedLayer
 from pyncnnq.report.tables import print_table
 
 
@@ -55,7 +55,7 @@ def print_fused(changes: Mapping[str, str]) -> None:
         click.echo(f"{len(changes)} layer{'s' * (len(changes) != 1)} fused into others or removed")
 
 
-def _row(layer: CalibrationLayer) -> tuple[str, ...]:
+def _row(layer: CalibratedLayer) -> tuple[str, ...]:
     numbers = (f"{number:.6g}" for number in (layer.absmax, layer.threshold, layer.scale))
     bounded = f", {layer.bounded_outputs} outputs less" if layer.bounded_outputs else ""
     return layer.name, layer.type, *numbers, f"{layer.weight_bits}{bounded}"
