@@ -180,10 +180,10 @@ def test_evaluate_and_analyze_take_the_model_that_was_not_fused(
     theirs = {one.name: one for one in expected.layers}
     for one in found.layers:
         other = theirs[one.name]
-        assert (one.input, one.output, one.reading, one.faults) == (
+        assert (one.input, one.output, one.storage, one.faults) == (
             other.input,
             other.output,
-            other.reading,
+            other.storage,
             other.faults,
         )
         assert one.local_sqnr == pytest.approx(other.local_sqnr, abs=0.05)
