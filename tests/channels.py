@@ -37,8 +37,10 @@ def measured(model: Model, folder: Path, samples: Sequence[Mapping[str, Array]])
 
 def assert_same_ranges(found: Mapping[str, ChannelRanges], expected: Mapping[str, ChannelRanges]) -> None:
     assert found.keys() == expected.keys()
+    largest = max((one.absmax.max(initial=0) for one in expected.values()), default=0)
     for name, one in expected.items():
-        scale = one.absmax.max(initial=1e-3)
+        # Where large values cancel, their rounding errors are left: 1e-4 of the scale is at least 8 times these.
+        scale = one.absmax.max(initial=max(1e-3, largest / 100))
         for what in ("min", "max", "mean", "spread"):
             values = getattr(found[name], what), getattr(one, what)
             np.testing.assert_allclose(*values, rtol=1e-4, atol=1e-4 * scale, err_msg=f"{name} {what}")
