@@ -20,7 +20,7 @@ def is_table(source: Sequence[str]) -> bool:
 
 
 def _lists_files(path: Path) -> bool:
-    """A list has a path in each line, a table a name and numbers."""
+    """Return whether a file is a list, with a path in each line; a table has a name and numbers."""
     with suppress(OSError, UnicodeDecodeError):
         lines = [line.split() for line in path.read_text().splitlines() if line.strip() and not line.startswith("#")]
         return bool(lines) and not all(len(words) > 1 and _is_number(words[-1]) for words in lines)

@@ -71,7 +71,7 @@ class Converted:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """The same as plain data."""
+        """How the model was converted, as plain data."""
         rows = zip(self.model.inputs, self.original.inputs, self.original.batch_axes, strict=True)
         return {
             "format": self.original.format,
@@ -92,7 +92,7 @@ class Converted:
             self.check = check_conversion(self.original, self.model, data, workers, strict=strict, progress=progress)
 
     def check_on_random(self, workers: int | None) -> None:
-        """The same on random numbers, normally distributed, or 0 and 1 where integers are expected."""
+        """Compare on random numbers, normally distributed, or 0 and 1 where integers are expected."""
         if has_runtime(self.original.format):
             with tempfile.TemporaryDirectory(prefix="pyncnnq-") as folder:
                 self.check = check_conversion(
@@ -161,7 +161,7 @@ def convert(
 
 @contextmanager
 def converting(source: Any, shape: Sequence[str]) -> Iterator[Converted]:
-    """A converted model whose files are there until the end of the context; what is raised in it does not name their
+    """Yield a converted model whose files are there until the end of the context; errors in it do not name their
     folder.
 
     Args:
@@ -179,7 +179,7 @@ def converting(source: Any, shape: Sequence[str]) -> Iterator[Converted]:
 
 
 def _trace(module: Any, given: Sequence[GivenShape], folder: Path) -> Path:
-    """A torch module as TorchScript."""
+    """Return the file of a torch module as TorchScript."""
     try:
         import torch
     except ImportError:

@@ -22,7 +22,7 @@ _TORCH_SUFFIXES = (".pt", ".pth", ".torchscript", ".pt2")
 
 
 def format_of(source: Path) -> Format:
-    """By its content, as far as it is easily told: what is no TorchScript is taken for ONNX.
+    """Return the format of a file by its content, as far as it shows: a file that is no TorchScript is taken for ONNX.
 
     Raises:
         ModelError: it cannot be read, or is something else of PyTorch's.
@@ -52,7 +52,7 @@ def has_runtime(form: Format) -> bool:
 
 
 def input_names(source: Path, form: Format) -> list[str]:
-    """The names of an ONNX model's inputs; TorchScript has none that mean anything outside.
+    """Return the names of an ONNX model's inputs; the names in TorchScript mean nothing outside.
 
     Raises:
         InputError: the package onnx, which reads them, is not installed.
@@ -74,8 +74,7 @@ def input_names(source: Path, form: Format) -> list[str]:
 
 
 def in_one_file(source: Path, folder: Path) -> Path:
-    """An ONNX model with all of its weights: the file itself, or one written to `folder` where weights are in other
-    files.
+    """Return an ONNX model with all of its weights: the file itself, or one in `folder` if weights are in other files.
 
     Raises:
         PyncnnqError: the package onnx, which reads such weights, is not installed, or they are not there.

@@ -103,7 +103,7 @@ class ConversionError(PyncnnqError):
 
 
 def find_pnnx() -> Path:
-    """Where the program is: in the package pnnx, which is not imported, or on the PATH.
+    """Return where the program is: in the package pnnx, which is not imported, or on the PATH.
 
     Raises:
         PyncnnqError: it is not installed.

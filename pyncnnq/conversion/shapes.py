@@ -29,7 +29,7 @@ class Tensor:
 
 
 def read_tensors(text: str) -> list[Tensor]:
-    """What pnnx writes: `[1,3,224,224]f32,[1,7]i64`, or with round brackets, `?` for a length that is not fixed."""
+    """Read what pnnx writes: `[1,3,224,224]f32,[1,7]i64`, or in round brackets, `?` for a length that is not fixed."""
     return [
         Tensor(tuple(None if word == "?" else int(word) for word in lengths.split(",") if word), kind or "f32")
         for lengths, kind in _TENSOR.findall(text)
@@ -37,7 +37,7 @@ def read_tensors(text: str) -> list[Tensor]:
 
 
 def write_tensors(tensors: Sequence[Tensor]) -> str:
-    """What pnnx reads."""
+    """Return what pnnx reads."""
     return ",".join(f"[{tensor}]{tensor.kind}" for tensor in tensors)
 
 
@@ -50,7 +50,7 @@ class GivenShape:
 
     @classmethod
     def parse(cls, text: str) -> GivenShape:
-        """`1,3,224,224` or `image=1,3,224,224`.
+        """Read `1,3,224,224` or `image=1,3,224,224`.
 
         Raises:
             InputError: it is neither.
@@ -68,7 +68,7 @@ class GivenShape:
 def assign_shapes(
     given: Sequence[GivenShape], inputs: Sequence[Tensor], names: Callable[[], Sequence[str]]
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """The shapes to convert for, of each input one, and others where an input is given two: axes that differ are not
+    """Return the shape of each input to convert for, and others where an input is given two: axes that differ are not
     fixed then.
 
     Args:

@@ -18,7 +18,7 @@ _ALPHA = ("RGBA", "BGRA")
 
 
 def python_snippet(int8: str, inputs: Mapping[str, InputSpec], outputs: Sequence[str], name: str) -> str:
-    """A Python program, which also works as a module: `infer(load_model(), FILE...)`.
+    """Return a Python program, which also works as a module: `infer(load_model(), FILE...)`.
 
     Args:
         int8: the model's files without their endings, beside the program.
@@ -43,7 +43,7 @@ def python_snippet(int8: str, inputs: Mapping[str, InputSpec], outputs: Sequence
 
 
 def cpp_snippet(int8: str, inputs: Mapping[str, InputSpec], outputs: Sequence[str], name: str) -> str:
-    """The same in C++ (see `python_snippet`)."""
+    """Return a C++ program (see `python_snippet`)."""
     images = _images(inputs)
     headers = ["opencv2/core.hpp", "opencv2/imgcodecs.hpp", "opencv2/imgproc.hpp"] if images else []
     values = {
@@ -74,7 +74,7 @@ def _fill(
     values: Mapping[str, str],
     loaders: Mapping[str, Mapping[str, str]],
 ) -> str:
-    """Put the sections that are needed together, and fill them in."""
+    """Join the sections that are needed, and fill them in."""
     parts = _SECTION.split((_TEMPLATES / template).read_text(encoding="utf-8"))
     sections = {name: Template(text) for name, text in zip(parts[1::2], parts[2::2], strict=True)}
     kinds = ["an image" if isinstance(spec, Preprocessing) else "an array" for spec in inputs.values()]
@@ -138,7 +138,7 @@ def _fit(spec: Preprocessing) -> str:
 
 
 def _conversion(spec: Preprocessing, prefix: str, choose: Callable[[str, str], str]) -> str:
-    """The constant for from_pixels; with alpha that depends on the image."""
+    """Return the constant for from_pixels; with alpha that depends on the image."""
     names = [
         f"{prefix}PIXEL_{source}" + (f"2{spec.pixel}" if source != spec.pixel else "") for source in ("BGRA", "BGR")
     ]
@@ -146,7 +146,7 @@ def _conversion(spec: Preprocessing, prefix: str, choose: Callable[[str, str], s
 
 
 def _target(spec: Preprocessing, height: str, width: str) -> str:
-    """The size to resize to; a 0 follows the other by the aspect ratio, as in ncnn2table, whose scale is a float32."""
+    """Return the size to resize to; a 0 follows the other by the aspect ratio, as in ncnn2table, in float32."""
     w, h = spec.size
     return f"{w or (width.format(h) if h else 'width')}, {h or (height.format(w) if w else 'height')}"
 
@@ -156,6 +156,6 @@ def _tuple(words: Sequence[str]) -> str:
 
 
 def _float(value: float) -> str:
-    """The shortest float literal of C++ that is this number in float32."""
+    """Return the shortest float literal of C++ that is this number in float32."""
     text = str(np.float32(value))
     return f"{text}f" if any(letter in text for letter in ".en") else f"{text}.0f"

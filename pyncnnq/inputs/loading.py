@@ -30,7 +30,7 @@ Pixels = NDArray[np.uint8]
 
 
 def load_sample(path: str | Path, spec: Preprocessing | ArraySpec) -> ncnn.Mat:
-    """One sample as the network takes it, in a Mat that owns its memory (so nothing needs to be kept alive for it).
+    """Load a sample as the network takes it, in a Mat that owns its memory (so nothing needs to be kept alive for it).
 
     Raises:
         UnreadableError: the file cannot be read, or is not an image.
@@ -42,7 +42,7 @@ def load_sample(path: str | Path, spec: Preprocessing | ArraySpec) -> ncnn.Mat:
 
 
 def owning_mat(array: NDArray[Any]) -> ncnn.Mat:
-    """A Mat with the numbers of an array, which owns its memory."""
+    """Return a Mat with the numbers of an array, which owns its memory."""
     # clone() copies whole pieces of 16 bytes, so there must be some behind the last.  And the array must have a name:
     # ncnn.Mat(array) does not keep it alive even until clone() is called.
     roomy = np.empty(array.size + 4, array.dtype)
@@ -99,7 +99,7 @@ def _preprocess(pixels: Pixels, preprocessing: Preprocessing) -> ncnn.Mat:
 
 
 def _decode(path: str | Path, alpha: bool) -> Pixels:
-    """(height, width, 3 or 4) in the order B, G, R, A."""
+    """Return the pixels, shape (height, width, 3 or 4), in the order B, G, R, A."""
     try:
         check_regular(path)
         # Not cv2.imread: it gives no reason for a failure, and completes a truncated JPEG with grey.
@@ -118,7 +118,7 @@ def _decode(path: str | Path, alpha: bool) -> Pixels:
 
 
 def _decode_alpha(content: NDArray[np.uint8]) -> cv2.typing.MatLike | None:
-    """With the alpha channel, if the image has one."""
+    """Return the pixels with the alpha channel, if the image has one."""
     pixels = cv2.imdecode(content, cv2.IMREAD_UNCHANGED)
     if pixels is None or pixels.ndim != 3 or pixels.shape[2] != 4 or pixels.dtype not in (np.uint8, np.uint16):
         return cv2.imdecode(content, cv2.IMREAD_COLOR)  # turned as EXIF says, which IMREAD_UNCHANGED does not do
@@ -151,7 +151,7 @@ def _resize(pixels: Pixels, size: Size) -> Pixels:
 
 
 def _open_sides(size: Size, image: Size) -> Size:
-    """ncnn2table's rule for a size with zeros; its float32 scale is kept, for it decides where the truncation falls."""
+    """Return a size without zeros, by ncnn2table's rule; its float32 scale decides where the truncation falls."""
     width, height = size
     if width and height:
         return size

@@ -111,7 +111,7 @@ class Settings:
 
 
 def overlay(base: InputOptions, over: InputOptions) -> InputOptions:
-    """`base` with everything that `over` says in its place; a shape said later also replaces a size said earlier."""
+    """Return `base` with everything that `over` says in its place; a shape said later replaces a size too."""
     said = {field.name: value for field in fields(over) if (value := getattr(over, field.name)) is not None}
     if over.shape is not None:
         said.setdefault("size", None)
@@ -119,7 +119,7 @@ def overlay(base: InputOptions, over: InputOptions) -> InputOptions:
 
 
 def spread(rows: Sequence[InputOptions], count: int, source: str) -> tuple[InputOptions, ...]:
-    """One row of options per model input; a single row applies to all.
+    """Return one row of options per model input; a single row applies to all.
 
     Raises:
         InputError: neither one row nor one for each of the `count` inputs.
@@ -142,7 +142,7 @@ def parse_options(
     pixel: Sequence[str] = (),
     resize: Sequence[str] = (),
 ) -> tuple[InputOptions, ...]:
-    """The command line's options, each with all its occurrences in order, as rows per input.
+    """Return the command line's options, each with all its occurrences in order, as rows per input.
 
     Raises:
         InputError: a value that cannot be read, or options repeated a different number of times (once is always
@@ -171,7 +171,7 @@ def split_words(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def parse_words(words: Sequence[str]) -> Settings:
-    """ncnn2table's own words, with its meaning (tools/quantize/ncnn2table.cpp).
+    """Read ncnn2table's own words, with its meaning (tools/quantize/ncnn2table.cpp).
 
     `mean=[104,117,123],[0.5] norm=[..],[..] shape=[w,h,c],[..] pixel=BGR,GRAY thread=8 method=kl type=0|1`: one bracket
     per input; images are stretched to the shape's w, h, where a number of 0 or less follows the aspect ratio.  With
@@ -221,7 +221,7 @@ def _rows(columns: Mapping[str, Sequence[Any]], spell: Callable[[str], str]) -> 
 
 
 def _brackets(key: str, values: Mapping[str, str]) -> list[str]:
-    """`[a,b],[c]` -> ["a,b", "c"]; one array may stand without brackets."""
+    """Return ["a,b", "c"] of `[a,b],[c]`; one array may stand without brackets."""
     if key not in values:
         return []
     text = values[key].replace(" ", "")

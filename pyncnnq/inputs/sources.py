@@ -75,8 +75,8 @@ def pair_samples(inputs: Sequence[Samples]) -> list[tuple[Path, ...]]:
 
 
 def pick(items: Sequence[T], count: int | None) -> list[T]:
-    """The middle item of each of `count` equal stretches of `items`; all of them for None, or when there are no more
-    than `count`.
+    """Return the middle item of each of `count` equal stretches of `items`; all items for None, or where there are no
+    more than `count`.
 
     Raises:
         InputError: count is below 1.

@@ -175,7 +175,7 @@ def _quantized(path: StrPath, model: Model, sources: Sequence[QdqLayer]) -> Impo
 
 
 def _reasons(sources: Sequence[QdqLayer], pairs: Sequence[Pair]) -> Iterable[tuple[str, str]]:
-    """Why layers of the ONNX model stay in float."""
+    """Yield the layers of the ONNX model that stay in float, each with the reason."""
     found = {id(pair.source) for pair in pairs}
     for source in sources:
         if source.weight is None:
@@ -236,7 +236,7 @@ def _fold(model: Model, table: Table, quantizers: dict[str, ActivationQuantizer]
 
 
 def _original(graph: Graph, blob: str) -> str:
-    """The blob that Split and Interp layers made this one of."""
+    """Return the blob of which Split and Interp layers made a blob."""
     producer = graph.producer(blob)
     while producer is not None and producer.type in ("Split", "Interp"):
         blob = producer.bottoms[0]
@@ -245,6 +245,6 @@ def _original(graph: Graph, blob: str) -> str:
 
 
 def _constant_ranges(low: float, high: float, channels: int) -> ChannelRanges:
-    """Those of a blob all of whose channels have one range."""
+    """Return the ranges of a blob all of whose channels have one range."""
     zeros = np.zeros(channels)
     return ChannelRanges(zeros + low, zeros + high, mean=zeros, variance=zeros, spread=zeros, zeros=zeros)

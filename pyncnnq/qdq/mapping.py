@@ -59,7 +59,7 @@ def match(layers: Sequence[Layer], sources: Sequence[QdqLayer]) -> list[Pair]:
 
 
 def _factors(layer: Layer, weight: QuantizedWeight, *, may_differ: bool) -> Floats | None:
-    """By what each output's weights were multiplied, shape (outputs, 1); None if they are not these weights at all."""
+    """Return what each output's weights were multiplied by, shape (outputs, 1); None if the weights are others."""
     expected = weight.values
     found = layer.weights["weight_data"].float32()
     if found.size != expected.size or layer.as_op(Calibrated).num_output != len(expected):

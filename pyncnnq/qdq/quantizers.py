@@ -52,7 +52,7 @@ class QuantizedWeight:
         return QuantizedWeight(self.integers.transpose(axes), self.steps.transpose(axes))
 
     def rows(self) -> QuantizedWeight:
-        """Matrices of shape (outputs, elements): the first axis is kept, all others become one."""
+        """Return matrices of shape (outputs, elements): the first axis is kept, all others become one."""
         steps = np.broadcast_to(self.steps, self.integers.shape)
         return QuantizedWeight(self.integers.reshape(len(steps), -1), steps.reshape(len(steps), -1))
 

@@ -160,7 +160,7 @@ class _Reader:
             )
 
     def _restore_range(self, codes: _Codes) -> str:
-        """The name of the float tensor that DequantizeLinear gives, were it not for rounding: a new one where a ReLU
+        """Return the name of the float tensor that DequantizeLinear gives but for rounding: a new tensor where a ReLU
         has been left out."""
         name, quantizer = codes.tensor, codes.quantizer
         # Of a model's input, such as an image, nothing has been left out.
@@ -174,7 +174,7 @@ class _Reader:
         return self._ranges[key]
 
     def _clip(self, name: str, output: str, highest: float) -> onnx.NodeProto:
-        """A Clip from 0."""
+        """Return a Clip from 0 to `highest`."""
         opset = next(one.version for one in self._model.opset_import if one.domain in ("", "ai.onnx"))
         if opset < 11:
             return helper.make_node("Clip", [name], [output], name=output, min=0.0, max=highest)
@@ -220,7 +220,7 @@ class _Reader:
             self._codes[output] = replace(first, tensor=output)
 
     def _narrowed(self, node: onnx.NodeProto, codes: _Codes) -> ActivationQuantizer:
-        """That of a Clip of integers, as which torch writes ranges such as 7 bits."""
+        """Return the quantizer after a Clip of integers, as which torch writes ranges such as 7 bits."""
         if any(name and name not in self._constants for name in node.input[1:]):
             raise self._constants.fault(
                 node, "clips integers by bounds that are not constants; such models cannot be imported"
@@ -290,7 +290,7 @@ class _Reader:
         return name in self._never_negative or (name in self._constants and bool((self._constants[name] >= 0).all()))
 
     def _float_model(self) -> onnx.ModelProto:
-        """The nodes that the outputs need, and the constants that these need."""
+        """Return the nodes that the outputs need, and their constants."""
         graph = self._model.graph
         nodes = list(self._nodes)
         made = {name for node in nodes for name in node.output}

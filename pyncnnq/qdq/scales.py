@@ -19,7 +19,7 @@ _MOST = np.finfo(np.float32).max  # of a denormal step the scale would be infini
 
 
 def fit_weights(pair: Pair) -> tuple[NDArray[np.float32], list[str]]:
-    """The scales with which a layer's weights become the integers that they were, wherever ncnn has these integers.
+    """Return the scales with which a layer's weights become the integers that they were, wherever ncnn has them.
 
     Where it has not, the layer's weights are changed, in place, to those that its int8 numbers stand for: so whatever
     makes up for a zero point by the sum of the weights is exact in float too.
@@ -66,7 +66,7 @@ def fit_weights(pair: Pair) -> tuple[NDArray[np.float32], list[str]]:
 
 
 def shifted_range(quantizer: ActivationQuantizer) -> tuple[float, float]:
-    """The values that ncnn's 255 numbers stand for, stored less a zero point such that they are multiples of the
+    """Return the values that ncnn's 255 numbers stand for, stored less a zero point such that they are multiples of the
     quantizer's step.
 
     The quantizer has 256 of them; the highest is lost, as the lowest may be the much more frequent zero.
@@ -76,7 +76,7 @@ def shifted_range(quantizer: ActivationQuantizer) -> tuple[float, float]:
 
 
 def describe_coarser(pair: Pair, quantizer: ActivationQuantizer, scale: float) -> str | None:
-    """A line for an input that ncnn rounds to larger steps than the quantizer did."""
+    """Return a line for an input that ncnn rounds to larger steps than the quantizer did."""
     factor = 1 / (quantizer.step * scale)
     if abs(factor - 1) < 1e-5:
         return None

@@ -10,8 +10,8 @@ _EACH_OUTPUT = 4  # broadcast type of C
 
 
 def inner_product(layer: Layer) -> Layer | None:
-    """The InnerProduct that computes what a Gemm does: one with a constant B, and a constant C for each output or none;
-    else None.
+    """Return the InnerProduct that computes what a Gemm does; None unless B is constant, and there is a constant C for
+    each output or none.
 
     Of a matrix, ncnn's InnerProduct takes each row.
     """

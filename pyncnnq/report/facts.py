@@ -9,8 +9,8 @@ from typing import Any
 
 
 def finite(value: Any) -> Any:
-    """Plain data of the same meaning for JSON: paths as text, and None for infinities and NaN, which JSON does not
-    have."""
+    """Return plain data of the same meaning for JSON: paths as text, and None for infinities and NaN, which JSON
+    lacks."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Path):

@@ -37,7 +37,7 @@ def check_available() -> None:
 
 
 def page(evaluation: Evaluation, analysis: Analysis, settings: Mapping[str, str], classes: Sequence[str] = ()) -> str:
-    """The report as HTML.
+    """Return the report as HTML.
 
     Args:
         evaluation, analysis: of the same pair of models.
@@ -81,7 +81,7 @@ def page(evaluation: Evaluation, analysis: Analysis, settings: Mapping[str, str]
 
 
 def decibels(ratio: float | None) -> str:
-    """In words."""
+    """Return a ratio in words."""
     if ratio is None:
         return "-"
     if math.isinf(ratio):
@@ -104,7 +104,7 @@ def _environment() -> jinja2.Environment:
 
 
 def _sort_key(value: float | None) -> str:
-    """What a column is sorted by: nothing comes last."""
+    """Return what a column is sorted by: nothing comes last."""
     return "" if value is None else f"{min(max(value, -1e9), 1e9):.5g}"
 
 
@@ -126,7 +126,7 @@ def _ranking(sample: EvaluatedSample, classes: Sequence[str]) -> list[tuple[tupl
 
 
 def _thumbnail(path: Path) -> str | None:
-    """The image as a small data URL; None for what is no image."""
+    """Return an image as a small data URL; None for a file that is no image."""
     import cv2  # only here: it takes long to import
 
     pixels: Any = cv2.imread(str(path), cv2.IMREAD_COLOR) if path.suffix.lower() != ".npy" else None

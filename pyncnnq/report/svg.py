@@ -87,7 +87,7 @@ def _clamp(ratio: float) -> float:
 
 
 def outline(counts: Sequence[float], width: int, height: int) -> str:
-    """The path of a histogram's area; heights are logarithmic, for most values of a blob are small."""
+    """Return the path of a histogram's area; heights are logarithmic, for most values of a blob are small."""
     most = math.log1p(max(counts, default=0)) or 1.0
     heights = [round(height - height * math.log1p(count) / most) for count in counts]
     step = width / len(counts)
