@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from pyncnnq.calibration.calibrate import Calibration, CalibratedLayer
+from pyncnnq.calibration.calibrate import CalibratedLayer, Calibration
 from pyncnnq.report.tables import print_table
 
 

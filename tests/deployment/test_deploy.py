@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -219,7 +220,7 @@ def test_sequences_of_a_length_that_is_not_fixed(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("no_jinja2")
 def test_images_of_a_size_that_the_model_leaves_open(tmp_path: Path) -> None:
     source, images = classifier(tmp_path / "net.onnx", height="h", width="w"), sorted(DEMO.images.iterdir())[:6]
-    with pytest.raises(InputError, match="--size"):
+    with pytest.raises(InputError, match="size="):
         pyncnnq.deploy(source, tmp_path / "out", images, options=pyncnnq.InputOptions(preset="zero-one"))
     options = pyncnnq.InputOptions(preset="zero-one", size=(48, 40))
     result = pyncnnq.deploy(source, tmp_path / "out", images, options=options, recipe="table", workers=1)
@@ -236,7 +237,7 @@ def test_layers_to_a_budget_stay_in_float(tmp_path: Path) -> None:
         images,
         options=pyncnnq.InputOptions(preset="zero-one"),
         recipe="table",
-        max_float_layers=1,
+        budget=pyncnnq.Budget(max_float_layers=1),
         exclude=["type:InnerProduct"],
         workers=1,
     )
@@ -333,7 +334,7 @@ def test_an_interrupt_leaves_nothing_behind(shared: Path, tmp_path: Path) -> Non
         "--preset",
         "efficientnet-lite",
     ]
-    environment = {**deployment.os.environ, "TMPDIR": str(temporary)}
+    environment = {**os.environ, "TMPDIR": str(temporary)}
     with subprocess.Popen(
         [*map(str, command), "-o", str(out)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
     ) as process:

@@ -34,10 +34,11 @@ def find_labels(source: str, paths: Sequence[Path]) -> list[int]:
         text = Path(source).read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise InputError(
-            f"--labels {source}: no such file; give `{FOLDERS}`, a .csv of files and classes, or a list of class names"
+            f"{source}: no such file; give `{FOLDERS}`, a .csv of files and classes, or a list of class names",
+            option="labels",
         ) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"--labels {source}: cannot read: {error}") from None
+        raise InputError(f"{source}: cannot read: {error}", option="labels") from None
     if Path(source).suffix.lower() in (".csv", ".tsv"):
         return _by_table(source, text, paths)
     return _by_names(source, [line.strip() for line in text.splitlines() if line.strip()], paths)
@@ -62,7 +63,9 @@ def _by_folders(paths: Sequence[Path]) -> list[int]:
     parents = {path.absolute().parent.parent for path in paths}
     if len(parents) > 1:
         places = ", ".join(sorted(map(str, parents))[:3])
-        raise InputError(f"--labels {FOLDERS}: the class folders must lie beside each other, but they are in {places}")
+        raise InputError(
+            f"{FOLDERS}: the class folders must lie beside each other, but they are in {places}", option="labels"
+        )
     (root,) = parents
     try:
         names = [entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
@@ -84,11 +87,11 @@ def _by_table(source: str, text: str, paths: Sequence[Path]) -> list[int]:
             if number == 1:
                 continue
             raise InputError(
-                f"--labels {source}: line {number}: expected a file and the number of its class, found "
-                f"{','.join(row)!r}"
+                f"{source}: line {number}: expected a file and the number of its class, found {','.join(row)!r}",
+                option="labels",
             )
         if known.setdefault(row[0].strip(), int(row[1])) != int(row[1]):
-            raise InputError(f"--labels {source}: line {number}: {row[0].strip()} has another class further up")
+            raise InputError(f"{source}: line {number}: {row[0].strip()} has another class further up", option="labels")
     folder = Path(source).absolute().parent
     return [_look_up(path, known, folder, source) for path in paths]
 
@@ -103,7 +106,8 @@ def _look_up(path: Path, known: dict[str, int], folder: Path, source: str) -> in
     label = next((known[name] for name in names if name in known), None)
     if label is None:
         raise InputError(
-            f"--labels {source}: has no line for {path}; lines are `file,class`, the file as {names[0]} or {path.name}"
+            f"{source}: has no line for {path}; lines are `file,class`, the file as {names[0]} or {path.name}",
+            option="labels",
         )
     return label
 
@@ -111,7 +115,9 @@ def _look_up(path: Path, known: dict[str, int], folder: Path, source: str) -> in
 def _by_names(source: str, names: Sequence[str], paths: Sequence[Path]) -> list[int]:
     places = {name: place for place, name in enumerate(names)}
     if len(places) < len(names):
-        raise InputError(f"--labels {source}: names a class twice; expected the names of all classes, one a line")
+        raise InputError(
+            f"{source}: names a class twice; expected the names of all classes, one a line", option="labels"
+        )
     return [_named(path, places, source) for path in paths]
 
 
@@ -125,6 +131,6 @@ def _named(path: Path, places: dict[str, int], source: str) -> int:
         if name in places:
             return places[name]
     raise InputError(
-        f"--labels {source}: {path}: neither its folder nor the beginning of its name is one of the "
-        f"{len(places)} classes there"
+        f"{source}: {path}: neither its folder nor the beginning of its name is one of the {len(places)} classes there",
+        option="labels",
     )
