@@ -39,15 +39,15 @@ def load_metric(name: str) -> Metric:
     """
     source, _, function = name.rpartition(":")
     if not source or not function:
-        raise MetricError(f"metric {name!r}: expected FILE.py:FUNCTION or MODULE:FUNCTION")
+        raise MetricError(f"{name!r}: expected FILE.py:FUNCTION or MODULE:FUNCTION", option="metric")
     try:
         with _working_directory():
             module = _from_file(Path(source)) if source.endswith(".py") else importlib.import_module(source)
         called = getattr(module, function)
     except Exception as error:  # whatever the user's code raises
-        raise MetricError(f"metric {name!r}: cannot be loaded: {type(error).__name__}: {error}") from error
+        raise MetricError(f"{name!r}: cannot be loaded: {type(error).__name__}: {error}", option="metric") from error
     if not callable(called):
-        raise MetricError(f"metric {name!r}: is no function")
+        raise MetricError(f"{name!r}: is no function", option="metric")
 
     def metric(outputs: Mapping[str, NDArray[np.float32]], paths: Sequence[Path]) -> float:
         try:

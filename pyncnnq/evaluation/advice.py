@@ -47,5 +47,5 @@ def advice(layer: LayerDiagnosis) -> tuple[str, ...]:
             "range: equalization (pyncnnq quantize, from images) or float"
         )
     if layer.weight_bits < 8:
-        lines.append(f"its weights use {layer.weight_bits} bits: 8 may be safe (weight bits: proven)")
+        lines.append(f"its weights use {layer.weight_bits} bits: 8 may be safe, with the weight bits 'proven'")
     return tuple(lines)

@@ -249,11 +249,13 @@ class _Tasks:
         chosen = next((task for task in self.tasks if names == {task.name}), None)
         outputs = ", ".join(self._outputs)
         if chosen is None and self._name is not None:
-            raise InputError(f"task: {self._name} is not what the outputs ({outputs}) of these samples mean")
+            problem = f"{self._name} is not what the outputs ({outputs}) of these samples mean"
+            raise InputError(problem, option="task")
         if chosen is None and self._labels is not None:
             raise InputError(
-                f"labels: no task ({', '.join(TASKS)}) knows what the outputs ({outputs}) mean: for "
-                "classification, one must be a vector of scores; score them with a metric instead"
+                f"no task ({', '.join(TASKS)}) knows what the outputs ({outputs}) mean: for classification, one must "
+                "be a vector of scores; give `metric=` instead",
+                option="labels",
             )
         if chosen is None or self._labels is None:
             return chosen, None

@@ -99,7 +99,9 @@ def find_chosen(
     """
     rows = [options] if isinstance(options, InputOptions) else options
     if not isinstance(rows, Sequence) or not all(isinstance(row, InputOptions) for row in rows):
-        raise InputError(f"options: expected pyncnnq.InputOptions, or one for each input of the model, not {options!r}")
+        raise InputError(
+            f"expected pyncnnq.InputOptions, or one for each input of the model, not {options!r}", option="options"
+        )
     if not data:
         raise InputError(f"{model.param_path}: needs calibration data: give a folder of images, a list or .npy files")
     source = data[0]

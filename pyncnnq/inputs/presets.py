@@ -75,5 +75,5 @@ def find_preset(name: str) -> Preset:
         InputError: there is none.
     """
     if name not in PRESETS:
-        raise InputError(f"preset {name!r} is unknown: there are {', '.join(PRESETS)}")
+        raise InputError(f"{name!r} is unknown: there are {', '.join(PRESETS)}", option="preset")
     return PRESETS[name]

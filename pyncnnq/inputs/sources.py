@@ -82,7 +82,7 @@ def pick(items: Sequence[T], count: int | None) -> list[T]:
         InputError: count is below 1.
     """
     if count is not None and count < 1:
-        raise InputError(f"the number of samples must be at least 1, not {count}")
+        raise InputError(f"expected at least 1, not {count}", option="samples")
     if count is None or count >= len(items):
         return list(items)
     return [items[(2 * i + 1) * len(items) // (2 * count)] for i in range(count)]

@@ -36,16 +36,16 @@ class Budget:
 
     def __post_init__(self) -> None:
         if self.min_sqnr is not None and not math.isfinite(self.min_sqnr):
-            raise PyncnnqError(f"min_sqnr: expected a number of dB, not {self.min_sqnr}")
+            raise PyncnnqError(f"expected a number of dB, not {self.min_sqnr}", option="min_sqnr")
         if self.max_drop is not None and not 0 <= self.max_drop < math.inf:
-            raise PyncnnqError(f"max_drop: expected 0 or more, not {self.max_drop}")
+            raise PyncnnqError(f"expected 0 or more, not {self.max_drop}", option="max_drop")
         if self.max_float_layers is not None and self.max_float_layers < 0:
-            raise PyncnnqError(f"max_float_layers: expected 0 or more, not {self.max_float_layers}")
+            raise PyncnnqError(f"expected 0 or more, not {self.max_float_layers}", option="max_float_layers")
         if self.max_float_macs is not None and not 0 <= self.max_float_macs <= 1:
-            raise PyncnnqError(f"max_float_macs: expected a share between 0 and 1, not {self.max_float_macs}")
+            raise PyncnnqError(f"expected a share between 0 and 1, not {self.max_float_macs}", option="max_float_macs")
         if self.metric is not None:
             if self.max_drop is None:
-                raise PyncnnqError("a metric is of use with max_drop only; say how far it may fall")
+                raise PyncnnqError("is of use with `max_drop=` only; say how far it may fall", option="metric")
             load_metric(self.metric)  # an error now rather than in a worker, later
 
     @property
@@ -61,8 +61,8 @@ class Budget:
         """
         if self.max_drop is not None and math.isnan(candidate.drop):
             raise InputError(
-                f"max_drop: none of the outputs {', '.join(candidate.sqnr)} is a vector, so there is no top-1; "
-                "give a metric"
+                f"none of the outputs {', '.join(candidate.sqnr)} is a vector, so there is no top-1; give `metric=`",
+                option="max_drop",
             )
 
     def is_met(self, candidate: Candidate) -> bool:

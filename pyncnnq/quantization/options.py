@@ -43,6 +43,6 @@ def _patterns(option: str, given: Sequence[str]) -> tuple[str, ...]:
     for pattern in patterns:
         if not isinstance(pattern, str):
             raise PyncnnqError(
-                f"{option}: {pattern!r} is no pattern; give names of layers such as 'stem_*', or type:Gemm"
+                f"{pattern!r} is no pattern; give names of layers such as 'stem_*', or type:Gemm", option=option
             )
     return patterns

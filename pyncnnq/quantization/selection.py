@@ -63,7 +63,7 @@ def _matches(option: str, patterns: Sequence[str], layers: Sequence[Layer]) -> d
         if not names:
             known = ", ".join(layer.name for layer in layers[:8]) + (", ..." if len(layers) > 8 else "")
             raise PyncnnqError(
-                f"{option} {pattern!r}: matches no layer that ncnn runs in int8; there are: {known or 'none'}"
+                f"{pattern!r} matches no layer that ncnn runs in int8; there are: {known or 'none'}", option=option
             )
         for name in names:
             matches.setdefault(name, pattern)

@@ -69,7 +69,7 @@ class WorkerPool:
             PyncnnqError: fewer than one.
         """
         if workers is not None and workers < 1:
-            raise PyncnnqError(f"workers: expected at least 1, not {workers}")
+            raise PyncnnqError(f"expected at least 1, not {workers}", option="workers")
         self.printed: Counter[str] = Counter()
         self.wanted = workers or available_cores()
         self._workers = [_Worker() for _ in range(min(self.wanted, most or self.wanted))]

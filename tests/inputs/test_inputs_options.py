@@ -120,7 +120,7 @@ def test_values_that_do_not_fit_each_other(change: dict[str, object], message: s
         (lambda: InputOptions(mean=104), r"mean: 104: expected a number for each channel"),  # type: ignore[arg-type]
         (lambda: Preprocessing((60000, 60000), (0.0,) * 3, (1.0,) * 3, "RGB"), "size 60000,60000 .* too large"),
         (lambda: Preprocessing((4, 4), (0.0,) * 3, (1.0,) * 3, "RGB", Resize("short-side", 10**11)), "too large"),
-        (lambda: InputOptions(preset="caffe"), "preset 'caffe' is unknown"),
+        (lambda: InputOptions(preset="caffe"), "preset: 'caffe' is unknown"),
         (lambda: Resize("crop"), "resize 'crop': expected stretch, letterbox or short-side"),  # type: ignore[arg-type]
         (lambda: Resize("short-side"), "short-side needs a length of at least 1, not 0"),
         (lambda: Preprocessing((1, 1), (0.0,), (1.0,), "gray"), "pixel: 'gray': expected one of"),  # type: ignore[arg-type]
@@ -300,7 +300,7 @@ def test_what_is_missing_is_named_with_options_that_cure_it(
         (InputLayer("x", 8, 8, 1), CAFFE, "the model takes 1 channel, pixel BGR has 3"),
         (DATA, {**CAFFE, "mean": ["104"]}, "input 'data': mean has 1 value, pixel BGR has 3 channels"),
         (InputLayer("x", 299, 299, 3), {"preset": ["imagenet-torch"]}, "short-side:256 is too small to cut 299,299"),
-        (DATA, {"preset": ["imagenet"]}, "preset 'imagenet' is unknown: there are imagenet-torch, imagenet-caffe, tf"),
+        (DATA, {"preset": ["imagenet"]}, "preset: 'imagenet' is unknown: there are imagenet-torch, imagenet-caffe, tf"),
         (DATA, {"pixel": ["RGBB"]}, "pixel: 'RGBB': expected one of RGB, BGR, GRAY, RGBA, BGRA"),
     ],
 )
@@ -393,7 +393,7 @@ def test_config_holds_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         ("[[input]]\npixel = 3", r"pixel: found 3, expected a string"),
         ("[[input]]\npixel = 'X'", r"pixel: 'X': expected one of RGB"),
         ("[[input]]\nresize = 'crop'", r"resize: 'crop': expected stretch"),
-        ("[[input]]\npreset = 'x'", r"preset 'x' is unknown"),
+        ("[[input]]\npreset = 'x'", r"preset: 'x' is unknown"),
         ("[[input]]\ndata = 3", r"data: found 3, expected a path"),
         ("[input]\nsize = [1, 1]", r"input: expected a table for each model input, headed \[\[input\]\]"),
         ("samples = 0", r"samples: found 0, expected a whole number of at least 1"),

@@ -314,7 +314,7 @@ def test_first_and_last_of_several_heads(rng: np.random.Generator, x: Array, tmp
 @pytest.mark.parametrize("pattern", ["conv_x", "relu", "type:Gemm", ""])
 def test_a_pattern_that_matches_nothing_is_an_error(model: Model, table: Table, option: str, pattern: str) -> None:
     with pytest.raises(
-        PyncnnqError, match=rf"{option} '{pattern}': matches no layer that ncnn runs in int8; there are: conv_a, conv_b"
+        PyncnnqError, match=rf"{option}: '{pattern}' matches no layer that ncnn runs in int8; there are: conv_a, conv_b"
     ):
         quantize(model, table, **{option: [pattern]})
 

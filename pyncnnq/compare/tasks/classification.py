@@ -63,7 +63,8 @@ class Classification(Task):
         if labels is None:
             return figures
         if not outputs:
-            raise InputError("labels: none of the outputs is a vector of scores in all samples; give a metric instead")
+            problem = "none of the outputs is a vector of scores in all samples; give `metric=` instead"
+            raise InputError(problem, option="labels")
         _check_labels(labels, paths, outputs[0], records[0][outputs[0]].size)
         return figures + _accuracies([record[outputs[0]] for record in records], labels)
 
@@ -123,5 +124,6 @@ def _check_labels(labels: Sequence[int], paths: Sequence[Path], output: str, siz
     for label, path in zip(labels, paths, strict=True):
         if label >= size:
             raise InputError(
-                f"labels: {path} is of class {label}, but the output {output} has {size} scores: 0 to {size - 1}"
+                f"{path} is of class {label}, but the output {output} has {size} scores: 0 to {size - 1}",
+                option="labels",
             )

@@ -43,7 +43,7 @@ class Task(ABC):
         Raises:
             InputError: the source cannot be read, says nothing of a sample, or is of no use to this task.
         """
-        raise InputError(f"labels: {source}: the task {self.name} takes no labels")
+        raise InputError(f"{source}: the task {self.name} takes no labels", option="labels")
 
     @abstractmethod
     def record(self, exact: Outputs, rough: Outputs, paths: Sequence[Path]) -> Any:
