@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pyncnnq.evaluation.evaluate import Evaluation, evaluate
     from pyncnnq.evaluation.findings import Analysis
     from pyncnnq.inputs import InputOptions
+    from pyncnnq.kernel_targets import active_target, targets
     from pyncnnq.model import Model, load_model
     from pyncnnq.optimization.budget import Budget
     from pyncnnq.optimization.calibrate import calibrate
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from pyncnnq.rewrites.fusing import Fused, fuse
     from pyncnnq.statistics.collect import collect
     from pyncnnq.statistics.observe import Statistics
-    from pyncnnq.targets import active_target, targets
 
 _HOMES = {
     "Analysis": "evaluation.findings",
@@ -58,7 +58,7 @@ _HOMES = {
     "Statistics": "statistics.observe",
     "Table": "calibration.table",
     "TableError": "errors",
-    "active_target": "targets",
+    "active_target": "kernel_targets",
     "analyze": "evaluation.analyze",
     "calibrate": "optimization.calibrate",
     "collect": "statistics.collect",
@@ -71,7 +71,7 @@ _HOMES = {
     "inspect": "report.inspection",
     "load_model": "model",
     "quantize": "optimization.quantize",
-    "targets": "targets",
+    "targets": "kernel_targets",
 }
 
 __all__ = [

@@ -9,10 +9,10 @@ import click
 
 from pyncnnq.commands.options import model_arguments
 from pyncnnq.commands.output import print_json
+from pyncnnq.kernel_targets import active_target, targets
 from pyncnnq.model import load_model
 from pyncnnq.report.inspection import inspect
 from pyncnnq.report.tables import print_table
-from pyncnnq.targets import active_target, targets
 
 
 def _print_targets(context: click.Context, _option: click.Parameter, wanted: bool) -> None:

@@ -137,3 +137,9 @@ def test_an_unknown_target_is_one_clear_line(cli: Cli) -> None:
     assert "PYNCNNQ_TARGET" in done.stderr
     assert "'mmx'" in done.stderr
     assert "scalar" in done.stderr
+
+
+def test_targets_are_listed_again_after_their_module_has_been_imported() -> None:
+    """A module of the same name would take the place of the function in the package."""
+    assert pyncnnq.targets() == pyncnnq.targets()
+    assert pyncnnq.active_target() in pyncnnq.targets()

@@ -220,7 +220,7 @@ def test_sequences_of_a_length_that_is_not_fixed(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("no_jinja2")
 def test_images_of_a_size_that_the_model_leaves_open(tmp_path: Path) -> None:
     source, images = classifier(tmp_path / "net.onnx", height="h", width="w"), sorted(DEMO.images.iterdir())[:6]
-    with pytest.raises(InputError, match="size="):
+    with pytest.raises(InputError, match="`size="):
         pyncnnq.deploy(source, tmp_path / "out", images, options=pyncnnq.InputOptions(preset="zero-one"))
     options = pyncnnq.InputOptions(preset="zero-one", size=(48, 40))
     result = pyncnnq.deploy(source, tmp_path / "out", images, options=options, recipe="table", workers=1)
