@@ -119,9 +119,7 @@ class Judge:
         """
         with tempfile.TemporaryDirectory(prefix="pyncnnq-") as folder:
             finished = [draft.finish(self._settings.options) for draft in drafts]
-            files = [(Path(folder) / f"{index}.param", Path(folder) / f"{index}.bin") for index in range(len(finished))]
-            for made, (param, bin_path) in zip(finished, files, strict=True):
-                made.int8.save(param, bin_path)
+            files = [made.int8.stored(Path(folder), str(index)).files for index, made in enumerate(finished)]
             likeness = compare_outputs(
                 [self._reference, *files],
                 self._samples,

@@ -119,7 +119,7 @@ def test_weights_that_are_not_finite_name_the_layer_and_the_element(bad: float) 
     weights[1, 33] = bad
     model = pyncnnq.Model([convolution("0=3 1=2 6=120", weights)])
     with pytest.raises(pyncnnq.ModelError, match=r"'layer_7' \(Convolution, line 12\): weight_data .*\[73\] = "):
-        pyncnnq.calibrate(model)
+        calibrate(model)
 
 
 @pytest.mark.parametrize("rows", [0, -1, 7])

@@ -9,7 +9,8 @@ import pytest
 from conftest import Cli
 from small_models import convolution, inner_product, model_of, plain
 
-from pyncnnq import Model, Table, TableError, calibrate, collect, load_model, quantize
+from pyncnnq import Model, Table, TableError, collect, load_model, quantize
+from pyncnnq.calibration.calibrate import calibrate
 from pyncnnq.model import Layer, Params, Weight
 
 

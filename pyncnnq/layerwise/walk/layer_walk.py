@@ -15,7 +15,6 @@ from pyncnnq.layerwise.walk.conversation import Request, Walk, joined
 from pyncnnq.layerwise.walk.look import Look, Moments, Window
 from pyncnnq.layerwise.walk.run import Forget, Run
 from pyncnnq.model import Layer, Model
-from pyncnnq.model.text import encode
 from pyncnnq.quantization.quantizer import Quantizer
 from pyncnnq.runtime.pool import WorkerPool
 from pyncnnq.runtime.protocol import Failed
@@ -184,10 +183,7 @@ class LayerWalk:
         """Return the files of a network of some layers."""
         network = Model([Layer("Input", f"input_{bottom}", [], [bottom]) for bottom in _bottoms(layers)] + list(layers))
         name = str(next(self._files) % 2)  # those before the last are not needed any more
-        param, bin_path = self._folder / f"{name}.param", self._folder / f"{name}.bin"
-        param.write_bytes(encode(network.param_text()))
-        bin_path.write_bytes(network.bin_bytes())
-        return param, bin_path
+        return network.stored(self._folder, name).files
 
 
 def _bottoms(layers: Sequence[Layer]) -> list[str]:
