@@ -15,7 +15,9 @@ def print_analysis(result: Analysis) -> None:
     columns = ("layer", "type", "share", "alone", "with all", "weights", "clipped", "range")
     print_table(columns, [_row(layer) for layer in result.layers], numeric=columns[2:])
     for step in result.curve:
-        click.echo(f"{_all_but(step.in_float)}: {step.quality:.2f} dB, {step.int8_macs:.1%} of multiplications in int8")
+        click.echo(
+            f"{_all_but(step.in_float)}: {step.quality:.2f} dB, {100 * step.int8_macs:.1f} % of multiplications in int8"
+        )
     for layer in result.layers:
         for line in (*layer.faults, *layer.advice):
             click.echo(f"{layer.name}: {line}")
@@ -26,7 +28,7 @@ def print_analysis(result: Analysis) -> None:
 
 
 def _row(layer: LayerDiagnosis) -> Sequence[str]:
-    share = "-" if layer.share is None else f"{layer.share:.1%}"
+    share = "-" if layer.share is None else f"{100 * layer.share:.1f} %"
     weights = "-" if layer.weights_sqnr is None else f"{layer.weights_sqnr:.1f}"
     clipped = "-" if layer.saturation is None else f"{layer.saturation:.2f} %"
     ratios = f"{layer.local_sqnr:.1f}", f"{layer.sqnr:.1f}", weights

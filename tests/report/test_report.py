@@ -118,7 +118,7 @@ def test_the_table_of_layers_says_what_was_found(facts: tuple[Evaluation, Analys
     assert [row[0] for row in rows] == [layer.name for layer in facts[1].layers]
     for row, layer in zip(rows, facts[1].layers, strict=True):
         assert row[1] == layer.type
-        assert row[3:6] == [f"{layer.share:.1%}", f"{layer.local_sqnr:.1f}", f"{layer.sqnr:.1f}"]
+        assert row[3:6] == [f"{100 * layer.share:.1f} %", f"{layer.local_sqnr:.1f}", f"{layer.sqnr:.1f}"]
     assert f"{facts[0].outputs[0].sqnr:.1f} dB" in text
     assert "images &lt;&amp;&gt;" in text
 
