@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +41,7 @@ class Manifest:
     method: str | None = None
     calibration: Mapping[str, Any] = field(default_factory=dict)
     fused: Mapping[str, str] = field(default_factory=dict)
-    pyncnnq: str = field(default_factory=lambda: version("pyncnnq"))
+    pyncnnq: str = field(default_factory=lambda: _version())
 
     def to_json(self) -> dict[str, Any]:
         """Return the manifest as plain data for JSON."""
@@ -84,6 +82,12 @@ class Manifest:
             fused=read.mapping("fused"),
             pyncnnq=read.text_or_none("pyncnnq") or "",
         )
+
+
+def _version() -> str:
+    from importlib.metadata import version  # here, as it takes longer to import than all of this package
+
+    return version("pyncnnq")
 
 
 def manifest_path(param: Path) -> Path:
@@ -139,6 +143,8 @@ def read_manifest(path: Path, param: bytes, bin: bytes) -> Manifest | None:
 
 
 def _digests(param: bytes, bin: bytes) -> dict[str, str]:
+    import hashlib  # here, as `pyncnnq calibrate` has no use for it
+
     return {"param": hashlib.sha256(param).hexdigest(), "bin": hashlib.sha256(bin).hexdigest()}
 
 
