@@ -2,7 +2,7 @@
 
 A `.bin` is the arrays of all layers one after another.  An array is *tagged* (4 bytes that say the element type, then
 the data), *raw* (float32 without a tag) or *packed* (bytes without a tag: the k-bit rows of a block-quantized matrix).
-Data is padded to a multiple of 4 bytes.
+Data is padded to a multiple of 4 bytes.  `pyncnnq/model/model.py` reads the whole file and names the layer in errors.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The interface of techniques: what makes int8 models more accurate, and is tried by a recipe.
+"""The interface of techniques: ways to make an int8 model more accurate, tried by recipes.
 
 A technique is a function that rewrites the float model (pyncnnq/rewrites), wrapped as `Rewriting`, or a class that
 changes drafts of int8 models, such as those of pyncnnq/optimization/correcting.py.  It takes part in recipes by its
@@ -44,17 +44,17 @@ class Stage(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Technique(ABC, Generic[Subject]):
-    """Something that makes int8 models more accurate.
+    """A way to make an int8 model more accurate.
 
     A technique of stage REWRITING takes and returns a `Source`, all others a `Draft`.
 
     Attributes:
-        name: of the technique.
-        stage: when it is applied.
-        recipes: the names of recipes that try it.
-        needs: what has to be known of the blobs of the model: `Source.seen` has it then.  It is collected for all
-            techniques of a stage in common.
-        requires: the names of techniques without which it is not tried.
+        name: as in the registry.
+        stage: when the technique is applied.
+        recipes: the names of the recipes that try the technique.
+        needs: the facts about the model's blobs that `Source.seen` must hold.  One pass over the samples collects them
+            for all techniques of a stage.
+        requires: the names of techniques without which this technique is not tried.
         most: how many drafts, the best first, a technique of stage ROUNDING is applied to.
     """
 
@@ -67,7 +67,7 @@ class Technique(ABC, Generic[Subject]):
 
     @abstractmethod
     def apply(self, subject: Subject, bench: Bench) -> Subject | None:
-        """Return what the technique makes of a source or a draft; None where it has nothing to change.
+        """Return the changed source or draft; None where the technique has nothing to change.
 
         Args:
             subject: is not changed.
@@ -75,7 +75,7 @@ class Technique(ABC, Generic[Subject]):
         """
 
     def tidy(self, subject: Subject) -> Subject:
-        """Return a source without what the technique put into its model and no later technique had a use for."""
+        """Return the source without the layers that this technique inserted and no later technique used."""
         return subject
 
 
@@ -84,9 +84,9 @@ class Rewriting(Technique[Source]):
     """A technique that rewrites the float model and keeps its outputs as they are.
 
     Attributes:
-        rewrite: takes the model, and what the technique needs by the values of `Need` as keywords.
-        remove_idle: takes a rewritten model and the names that `rewrite` changed, and removes those of the layers that
-            do nothing; the others are `changed`; see `tidy`.
+        rewrite: takes the model and, for each need, a keyword named by the value of `Need`: `ranges`, `statistics`.
+        remove_idle: takes a rewritten model and the names of the layers that `rewrite` inserted, and removes the layers
+            that still do nothing; the result's `changed` names the layers that stay (see `tidy`).
     """
 
     stage: Stage = Stage.REWRITING

@@ -1,4 +1,7 @@
-"""One layer in int8: its weights, its scales and its parameters."""
+"""Turn one float layer into int8: its weights, its scales and its parameters.
+
+The layer types that can be int8 are classes of `pyncnnq/model/ops`, derived from `Int8Op`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an int8 model holds: a manifest travels with the model, and stands beside its files as NAME.json."""
+"""The manifest of an int8 model: how it was made and how it stores blobs; a file NAME.json beside the model's."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from pyncnnq.errors import ModelError
 from pyncnnq.quantization.storage import BlobStorage
 
 FORMAT = 1
-"""The number of the file's format; a reader refuses larger ones."""
+"""The version of the file format; larger numbers are refused."""
 
 _MARK = "pyncnnq_manifest"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """What an int8 model holds, and how it was made.
+    """How an int8 model was made and how it stores blobs.
 
     Attributes:
-        techniques: what was done to the float model, in order; names of techniques of a recipe.
-        blobs: how blobs are stored, by their names in the float model (after fusing); a blob that is not named is
-            stored as it is.
+        techniques: the names of the techniques that were applied, in order.
+        blobs: the storage of blobs by their names in the float model (after fusing); all other blobs are stored as they
+            are.
         recipe: the recipe that chose the model; None if there was none.
         method: the calibration method of the table; None if it is not known.
         calibration: facts about the calibration, plain data for JSON: samples, preprocessing, what was tried, scales.
-        fused: what became of the layers that were fused into others or removed, by name.
+        fused: by the name of a layer that was fused or removed, what became of it.
         pyncnnq: the version that made the model.
     """
 
@@ -109,7 +109,7 @@ def read_manifest(path: Path, param: bytes, bin: bytes) -> Manifest | None:
         param, bin: the contents of the model's files.
 
     Returns:
-        None where there is no such file, or it is something else, or belongs to other files than these.
+        None where there is no file, the file is no manifest, or the digests are those of another model.
 
     Raises:
         ModelError: a file that cannot be read, is damaged, or was written by a newer version.

@@ -1,4 +1,7 @@
-"""What this process and its workers say to each other: jobs, samples and answers, whatever a job is about."""
+"""The messages between this process and its workers: jobs, samples and answers, whatever a job computes.
+
+`pyncnnq/runtime/worker.py` states their order on the streams.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,11 @@ from pyncnnq.inputs.resolve import InputSpec
 
 
 class FailureError(Exception):
-    """A job that cannot go on; the text says why."""
+    """A job cannot go on; the text says why."""
 
 
 class Work(Protocol):
-    """What a worker does with each sample of a job."""
+    """The work of one worker on the samples of a job."""
 
     def take(self, inputs: Sequence[tuple[str, Any]], paths: Sequence[Path]) -> object:
         """Return the answer to one sample.
@@ -30,13 +33,12 @@ class Work(Protocol):
         """
 
     def result(self) -> object:
-        """Return the answer when this worker has taken all of its samples."""
+        """Return the worker's answer to the whole job, after its last sample."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job(ABC):
-    """Work on samples, shared out among workers; a subclass brings its work along and is imported where a worker
-    unpickles it.
+    """Work on samples, shared out among workers, which unpickle the job and so must be able to import its subclass.
 
     Attributes:
         inputs: for each model input its blob and how a file becomes its ncnn.Mat.
@@ -48,7 +50,7 @@ class Job(ABC):
 
     @abstractmethod
     def start(self) -> Work:
-        """Get ready in a worker: here, and not where the module is imported, may ncnn be imported.
+        """Return the work, in a worker.  Only here may ncnn be imported, not at the top of the subclass's module.
 
         Raises:
             FailureError: ncnn cannot load a model.
@@ -67,11 +69,11 @@ class Listener(Protocol):
 
 
 class Conversation(ABC):
-    """Requests to workers that keep something between them, each answered by every worker."""
+    """Requests to workers that keep state from one request to the next; every worker answers every request."""
 
     @abstractmethod
     def start(self) -> Listener:
-        """Get ready in a worker.
+        """Return the listener, in a worker.
 
         Raises:
             FailureError: ncnn cannot load a model.

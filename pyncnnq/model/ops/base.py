@@ -1,4 +1,4 @@
-"""What every view of a layer can tell: the base classes of the layer types."""
+"""The base classes of the layer types: the questions that each view of a layer answers, with defaults."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class ScaledWeight:
 
 
 class Op:
-    """A typed view of a layer as it is now; as it stands, of a layer type without weights that nothing asks about.
+    """A typed view of a layer.  The base class itself is the view of a layer type without weights.
 
     A layer type is a subclass with its parameters as fields (pyncnnq/model/ops/fields.py).  Views read and write the
     layer's own parameters and are cheap: take a new one (`layer.op`) after the layer's type changes.
@@ -93,12 +93,12 @@ class Op:
         return getattr(type(self), name).key in self.params
 
     def take_over(self, other: Op, *names: str) -> None:
-        """Take over the parameters of these names that another layer states."""
+        """Copy the named parameters from another layer, as far as its line states them."""
         for name in filter(other.states, names):
             setattr(self, name, getattr(other, name))
 
     def clear(self) -> None:
-        """Drop the parameters of the layer's type; those that every type has, feature mask and shape hints, stay."""
+        """Remove all parameters but those that every layer type has: feature mask and shape hints."""
         for key in set(self.params.keys()) - {Op.feature_mask.key, Op.shape_hints.key}:
             self.params.remove(key)
 
@@ -119,7 +119,7 @@ class Op:
         return None
 
     def macs(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
-        """Return how often the layer multiplies and adds; 0 for a type without weights or matrix products.
+        """Return the number of multiply-accumulate operations; 0 for a type without weights or matrix products.
 
         Args:
             bottoms, tops: the shapes of the blobs that the layer reads and writes.
@@ -132,23 +132,23 @@ class Op:
         return NONE
 
     def as_activation(self) -> Activation | None:
-        """Return the activation that the layer is; None for a layer that is no activation."""
+        """Return the activation that the layer computes, if it is an activation layer, else None."""
         return None
 
     @property
     def is_non_negative(self) -> bool | None:
-        """Whether no output is below zero whatever the input; None if that is so when it is so of all inputs."""
+        """Whether no output is ever negative; None if none is as long as no input is."""
         activation = self.as_activation() or self.activation
         return activation.is_non_negative
 
     @property
     def pads(self) -> bool:
-        """Whether the layer is a convolution that adds a border to its input."""
+        """Whether the layer is a convolution that pads its input."""
         return False
 
     @property
     def pads_with_value(self) -> bool:
-        """Whether the layer is a convolution that adds a border of other than zeros to its input."""
+        """Whether the layer is a convolution that pads its input with other values than zeros."""
         return False
 
     @property
@@ -237,7 +237,7 @@ class Int8Op(Op):
         return [raw(weight.scales, weight.rows) for weight in self.int8_weights()] if self.is_int8 else []
 
     def straighten(self) -> None:
-        """Turn the float weights, in place, so that what shares a scale lies together."""
+        """Transpose the float weights, in place, where the values that share a scale are not contiguous."""
 
 
 OpClass = TypeVar("OpClass", bound=type[Op])
