@@ -12,7 +12,7 @@ from pyncnnq.model import Layer, Model
 from pyncnnq.model.ops import Convolution
 from pyncnnq.optimization.candidate import LARGEST_RATIO
 from pyncnnq.optimization.ranking import error_shares, measured
-from pyncnnq.quantization.layers import set_weights
+from pyncnnq.quantization.quantize_layer import set_weights
 from pyncnnq.quantization.storage import BlobStorage
 from pyncnnq.runtime.pool import WorkerPool
 from pyncnnq.runtime.progress import Update

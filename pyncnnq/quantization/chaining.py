@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pyncnnq.calibration.table import Scales
 from pyncnnq.model import Graph, Layer
-from pyncnnq.quantization.layers import chain_layer
+from pyncnnq.quantization.quantize_layer import chain_layer
 
 _CONVOLUTIONS = ("Convolution", "ConvolutionDepthWise")
 

@@ -7,7 +7,7 @@ import numpy as np
 from pyncnnq.errors import ModelError
 from pyncnnq.model import Layer, Model, Weight
 from pyncnnq.model.ops import Convolution, Int8Op
-from pyncnnq.quantization.layers import set_weights
+from pyncnnq.quantization.quantize_layer import set_weights
 
 
 def dequantize(model: Model) -> Model:

@@ -9,14 +9,14 @@ from pyncnnq.model import Layer, Model, dimensions
 from pyncnnq.model.checks import require_sound_float
 from pyncnnq.model.ops import ConvolutionDepthWise
 from pyncnnq.quantization.chaining import Chain, chain
-from pyncnnq.quantization.layers import (
+from pyncnnq.quantization.options import QuantizeOptions
+from pyncnnq.quantization.quantize_layer import (
     as_inner_product,
     clear_padding,
     quantize_layer,
     store_as_float16,
     store_as_float32,
 )
-from pyncnnq.quantization.options import QuantizeOptions
 from pyncnnq.quantization.quantized_model import QuantizedModel
 from pyncnnq.quantization.selection import candidates, left_out, prevented
 from pyncnnq.quantization.summary import LayerSummary, Summary, bin_size

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from pyncnnq.model import Layer, Model, Weight
 from pyncnnq.model.checks import require_sound_float
 from pyncnnq.model.ops import Calibrated, Scale
-from pyncnnq.quantization.layers import set_weights
+from pyncnnq.quantization.quantize_layer import set_weights
 from pyncnnq.quantization.storage import BlobStorage
 from pyncnnq.rewrites.channel_classes import ChannelClasses, channel_classes
 from pyncnnq.rewrites.linear import bias, outputs_of, set_bias, weights_by_channel

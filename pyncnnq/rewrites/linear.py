@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pyncnnq.model import Layer, Weight
 from pyncnnq.model.ops import Calibrated, Deconvolution, Linear, Scale
 from pyncnnq.model.params import FLOAT_LIMIT
-from pyncnnq.quantization.layers import set_weights
+from pyncnnq.quantization.quantize_layer import set_weights
 
 Floats = NDArray[np.float64]
 

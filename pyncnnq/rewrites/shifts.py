@@ -37,7 +37,7 @@ from pyncnnq.calibration.table import Table, weight_key
 from pyncnnq.calibration.weight_scales import weight_rows
 from pyncnnq.model import Layer, Model
 from pyncnnq.model.ops import RELU, Activation, BinaryOp, Calibrated, Clip, Convolution, Linear, Operation
-from pyncnnq.quantization.layers import store_as_float16
+from pyncnnq.quantization.quantize_layer import store_as_float16
 from pyncnnq.quantization.quantizer import Quantizer
 from pyncnnq.quantization.storage import BlobStorage
 from pyncnnq.rewrites.channel_flow import is_sum

@@ -1,3 +1,4 @@
+// What is particular to this target stands in vec/avx512.hpp; the algorithms are those of all targets.
 #include <immintrin.h>
 
 #include "kernels/kernels.hpp"

@@ -1,3 +1,4 @@
+// What is particular to this target stands in vec/neon.hpp; the algorithms are those of all targets.
 #include <arm_neon.h>
 
 #include "kernels/kernels.hpp"

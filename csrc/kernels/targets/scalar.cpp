@@ -1,3 +1,4 @@
+// What is particular to this target stands in vec/scalar.hpp; the algorithms are those of all targets.
 #include "kernels/kernels.hpp"
 
 namespace {
