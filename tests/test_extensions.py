@@ -58,6 +58,7 @@ def test_a_calibration_method(cli: Cli, tmp_path: Path) -> None:
     [
         ("import nothing_of_this_name", "outside:HALF", "cannot be loaded: ModuleNotFoundError: No module named"),
         ("", "outside:HALF", "cannot be loaded: AttributeError: module 'outside' has no attribute 'HALF'"),
+        ("HALF = 0.5", "outside:HALF", "is no method: found 0.5"),
     ],
 )
 def test_a_package_that_cannot_be_loaded_is_named(

@@ -15,22 +15,11 @@ from numpy.typing import NDArray
 
 from pyncnnq._core import quantize_rows
 from pyncnnq.calibration.table import Table, weight_key
-from pyncnnq.model import Graph, Layer, Model
+from pyncnnq.model import Layer, Model
 from pyncnnq.model.ops import NO_WINOGRAD
 
 LARGEST_SUM = 2**31 // 576
 """The largest magnitude of a sum of int8 products that comes out right."""
-
-
-def is_non_negative(graph: Graph, blob: str) -> bool:
-    """Return whether the graph proves that no value of a blob is below zero, whatever the input."""
-    layer = graph.producer(blob)
-    if layer is None:
-        return False
-    proof = layer.op.is_non_negative
-    if proof is None:
-        return bool(layer.bottoms) and all(is_non_negative(graph, bottom) for bottom in layer.bottoms)
-    return proof
 
 
 def largest_sums(weights: NDArray[np.int8], non_negative: bool) -> NDArray[np.int64]:
@@ -118,5 +107,5 @@ def _layers_with_winograd(model: Model, table: Table) -> Iterator[tuple[Layer, N
         key = weight_key(layer.name)
         if key in table and layer.op.may_use_winograd:
             # The number that a layer pads with may be below zero.
-            non_negative = is_non_negative(graph, layer.bottoms[0]) and not layer.op.pads_with_value
+            non_negative = graph.is_non_negative(layer.bottoms[0]) and not layer.op.pads_with_value
             yield layer, layer.weights["weight_data"].float32().reshape(table[key].size, -1), non_negative

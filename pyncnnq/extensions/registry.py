@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Generic, TypeVar
 
 from pyncnnq.errors import PyncnnqError
@@ -21,16 +21,18 @@ class Registry(Mapping[str, T], Generic[T]):
     Entry points are looked up when a name is not known, or all names are asked for: that takes some milliseconds.
     """
 
-    def __init__(self, group: str, what: str, built_in: Mapping[str, T]) -> None:
+    def __init__(self, group: str, what: str, built_in: Mapping[str, T], accepts: Callable[[object], bool]) -> None:
         """Take the things of this package.
 
         Args:
             group: entry points of the group `pyncnnq.GROUP` are added.
             what: how errors call one of them, such as "method".
             built_in: the things of this package, by name.
+            accepts: whether what an entry point loads is such a thing.
         """
         self.group = group
         self._what = what
+        self._accepts = accepts
         self._known = dict(built_in)
         self._complete = False
 
@@ -74,6 +76,9 @@ class Registry(Mapping[str, T], Generic[T]):
             if point.name in self._known:
                 raise PyncnnqError(f"{origin}: there is a {self._what} of this name already; rename or uninstall one")
             try:
-                self._known[point.name] = point.load()
+                thing = point.load()
             except Exception as error:  # whatever the other package raises while it is imported
                 raise PyncnnqError(f"{origin}: cannot be loaded: {type(error).__name__}: {error}") from error
+            if not self._accepts(thing):
+                raise PyncnnqError(f"{origin}: is no {self._what}: found {thing!r}; CONTRIBUTING.md has an example")
+            self._known[point.name] = thing

@@ -50,6 +50,16 @@ class Graph:
         producer = self._producers.get(output)
         return producer.bottoms[0] if producer is not None and producer.type in _SATURATING else output
 
+    def is_non_negative(self, blob: str) -> bool:
+        """Return whether the layers prove that no value of `blob` is below zero, whatever the input."""
+        layer = self._producers.get(blob)
+        if layer is None:
+            return False
+        proven = layer.op.is_non_negative
+        if proven is None:
+            return bool(layer.bottoms) and all(map(self.is_non_negative, layer.bottoms))
+        return proven
+
     def readers(self, blob: str) -> list[Layer]:
         """Return the layers that read `blob` directly or through Split layers; no Split is among them."""
         readers = []

@@ -34,7 +34,10 @@ _BUILT_IN: tuple[Technique[Any], ...] = (
 )
 
 TECHNIQUES: Registry[Technique[Any]] = Registry(
-    "techniques", "technique", {technique.name: technique for technique in _BUILT_IN}
+    "techniques",
+    "technique",
+    {technique.name: technique for technique in _BUILT_IN},
+    lambda thing: isinstance(thing, Technique),
 )
 """All techniques by name, in the order in which those of one stage are applied."""
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from pyncnnq.calibration.table import Table, weight_key
-from pyncnnq.calibration.winograd import forbid_where_sums_overflow, is_non_negative
+from pyncnnq.calibration.winograd import forbid_where_sums_overflow
 from pyncnnq.conversion.convert import converting
 from pyncnnq.errors import ModelError, PyncnnqError
 from pyncnnq.files import model_pair, write_files
@@ -211,7 +211,7 @@ def _fold(model: Model, table: Table, quantizers: dict[str, ActivationQuantizer]
         table[name] = 1 / quantizer.step
         if max(-quantizer.lowest, quantizer.highest) <= LARGEST + 1:  # one number at an end may be lost
             continue
-        if quantizer.cuts_negatives or is_non_negative(graph, blob):
+        if quantizer.cuts_negatives or graph.is_non_negative(blob):
             # With the threshold 2 * 127 steps half of it is the zero point, and the steps stay what they are.
             table[name] = 1 / (2 * quantizer.step)
             unsigned.append(name)

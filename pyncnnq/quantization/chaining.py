@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 from pyncnnq.calibration.table import Scales
 from pyncnnq.model import Graph, Layer
+from pyncnnq.model.ops import Convolution
 from pyncnnq.quantization.quantize_layer import chain_layer
-
-_CONVOLUTIONS = ("Convolution", "ConvolutionDepthWise")
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,8 @@ def _int8_consumers(layer: Layer, graph: Graph) -> list[Layer]:
 
 
 def _is_int8_convolution(layer: Layer) -> bool:
-    return layer.type in _CONVOLUTIONS and layer.op.is_int8 and not layer.op.has_dynamic_weight
+    op = layer.op
+    return isinstance(op, Convolution) and op.is_int8 and not op.has_dynamic_weight
 
 
 def _input_scale(layer: Layer) -> Scales:

@@ -11,12 +11,10 @@ from typing import Any
 from pyncnnq._core import BlobStatistics
 from pyncnnq.inputs.resolve import InputSpec
 from pyncnnq.model import Model
-from pyncnnq.model.checks import require_float
 from pyncnnq.runtime.pool import WorkerPool
 from pyncnnq.runtime.progress import Update
-from pyncnnq.runtime.protocol import Job
 from pyncnnq.runtime.run import run_job
-from pyncnnq.statistics.observed import ObservedBlob, check_readers, not_finite, observed_blobs
+from pyncnnq.statistics.observed import ObservedBlob, ObservedJob, check_readers, not_finite, observed_blobs
 
 
 @dataclass
@@ -67,9 +65,7 @@ def observe_samples(
         PyncnnqError: ncnn cannot run the model on these samples, or a blob holds an infinity or a NaN.
     """
     blobs = observed_blobs(model)
-    require_float(model)
-    named = list(zip(model.inputs, inputs, strict=True))
-    job = ObservationJob(inputs=named, samples=samples, model=model.files, blobs=blobs)
+    job = ObservationJob.of(model, samples, inputs, blobs)
     answers = run_job(job, pool, strict=strict, progress=progress)
     statistics = Statistics(
         samples=len(answers.samples), numbers=answers.numbers, skipped=answers.skipped, printed=pool.printed
@@ -82,16 +78,8 @@ def observe_samples(
 
 
 @dataclass(frozen=True, kw_only=True)
-class ObservationJob(Job):
-    """Observe blobs of a model.
-
-    Attributes:
-        model: its files.
-        blobs: in the order in which the network computes them.
-    """
-
-    model: tuple[Path, Path]
-    blobs: Sequence[ObservedBlob]
+class ObservationJob(ObservedJob):
+    """Observe blobs of a model."""
 
     def start(self) -> _Observation:
         return _Observation(self)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
+from pyncnnq.inputs.resolve import InputSpec
 from pyncnnq.model import Layer, Model
+from pyncnnq.model.checks import require_float
 from pyncnnq.model.ops import Calibrated
-from pyncnnq.runtime.protocol import FailureError
+from pyncnnq.runtime.protocol import FailureError, Job
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,36 @@ class ObservedBlob:
 
     name: str
     readers: tuple[Reader, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObservedJob(Job):
+    """A job on blobs that feed quantizable layers of a float model.
+
+    Attributes:
+        model: its files.
+        blobs: in the order in which the network computes them.
+    """
+
+    model: tuple[Path, Path]
+    blobs: Sequence[ObservedBlob]
+
+    @classmethod
+    def of(
+        cls,
+        model: Model,
+        samples: Sequence[tuple[Path, ...]],
+        inputs: Sequence[InputSpec],
+        blobs: Sequence[ObservedBlob],
+    ) -> Self:
+        """Return the job on samples.
+
+        Raises:
+            ModelError: the model is int8 already, or was not read from files.
+        """
+        require_float(model)
+        named = list(zip(model.inputs, inputs, strict=True))
+        return cls(inputs=named, samples=samples, model=model.files, blobs=blobs)
 
 
 def observed_blobs(model: Model, layers: Iterable[Layer] | None = None) -> list[ObservedBlob]:

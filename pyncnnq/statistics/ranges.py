@@ -13,13 +13,11 @@ from numpy.typing import NDArray
 
 from pyncnnq.inputs.resolve import InputSpec
 from pyncnnq.model import Model
-from pyncnnq.model.checks import require_float
 from pyncnnq.runtime.pool import WorkerPool
 from pyncnnq.runtime.progress import Update
-from pyncnnq.runtime.protocol import Job
 from pyncnnq.runtime.run import run_job
 from pyncnnq.statistics.channels import channel_rows
-from pyncnnq.statistics.observed import ObservedBlob, check_readers, not_finite, observed_blobs
+from pyncnnq.statistics.observed import ObservedBlob, ObservedJob, check_readers, not_finite, observed_blobs
 
 Floats = NDArray[np.float64]
 
@@ -90,9 +88,7 @@ def channel_ranges(
         ModelError, InputError, PyncnnqError: see `observe_samples`.
     """
     blobs = observed_blobs(model)
-    require_float(model)
-    named = list(zip(model.inputs, inputs, strict=True))
-    job = RangesJob(inputs=named, samples=samples, model=model.files, blobs=blobs)
+    job = RangesJob.of(model, samples, inputs, blobs)
     answers = run_job(job, pool, strict=strict, progress=progress)
     measured = {
         blob.name: merge_sums([sample[index] for sample in answers.samples]) for index, blob in enumerate(blobs)
@@ -101,16 +97,8 @@ def channel_ranges(
 
 
 @dataclass(frozen=True, kw_only=True)
-class RangesJob(Job):
-    """Measure the channels of blobs of a model.
-
-    Attributes:
-        model: its files.
-        blobs: in the order in which the network computes them.
-    """
-
-    model: tuple[Path, Path]
-    blobs: Sequence[ObservedBlob]
+class RangesJob(ObservedJob):
+    """Measure the channels of blobs of a model."""
 
     def start(self) -> _Measurement:
         return _Measurement(self)

@@ -16,7 +16,7 @@ from small_models import run_ncnn
 
 from pyncnnq import Model, Table, quantize
 from pyncnnq._core import quantize_rows
-from pyncnnq.calibration.winograd import LARGEST_SUM, bounded_scales, is_non_negative, largest_sums
+from pyncnnq.calibration.winograd import LARGEST_SUM, bounded_scales, largest_sums
 from pyncnnq.model import Graph, Layer, Params, Weight
 
 Floats = NDArray[np.float32]
@@ -172,9 +172,9 @@ def test_what_proves_that_a_blob_is_not_negative(kind: str, params: str, expecte
         Layer("Concat", "t", ["c", "d"], ["e"]),
     ]
     graph = Graph(layers)
-    assert is_non_negative(graph, "a") is expected
-    assert is_non_negative(graph, "e") is expected
-    assert not is_non_negative(graph, "in0")
+    assert graph.is_non_negative("a") is expected
+    assert graph.is_non_negative("e") is expected
+    assert not graph.is_non_negative("in0")
 
 
 def test_one_branch_that_may_be_negative_is_enough() -> None:
@@ -184,5 +184,5 @@ def test_one_branch_that_may_be_negative_is_enough() -> None:
         Layer("ReLU", "r", ["a"], ["c"]),
     ]
     graph = Graph([*layers, Layer("Concat", "t", ["b", "c"], ["d"])])
-    assert is_non_negative(graph, "c")
-    assert not is_non_negative(graph, "d")
+    assert graph.is_non_negative("c")
+    assert not graph.is_non_negative("d")

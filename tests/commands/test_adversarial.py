@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from small_models import convolution, model_of, run_model
 
 from pyncnnq import InputOptions, Model, calibrate, collect, load_model
-from pyncnnq.calibration.winograd import LARGEST_SUM, is_non_negative, largest_sums
+from pyncnnq.calibration.winograd import LARGEST_SUM, largest_sums
 from pyncnnq.inputs import Resize
 from pyncnnq.model import Graph, Layer, Params, Weight
 from pyncnnq.optimization.draft import Draft
@@ -154,7 +154,7 @@ def test_no_layer_overflows(make: Callable[[Path, Path], Model], shared: Path, t
     assert any(layer.op.pads_with_value for layer in layers)
     for layer in layers:
         weights = weights_of(layer)
-        non_negative = is_non_negative(graph, layer.bottoms[0]) and not layer.op.pads_with_value
+        non_negative = graph.is_non_negative(layer.bottoms[0]) and not layer.op.pads_with_value
         images = adversarial_inputs(weights, non_negative)
         expected = np.stack([exact_sums(layer, image) for image in images])
         largest = int(np.abs(expected).max())

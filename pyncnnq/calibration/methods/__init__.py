@@ -15,6 +15,7 @@ METHODS: Registry[Method] = Registry(
     "methods",
     "method",
     {"auto": AUTO, "kl": KL, "minmax": MINMAX, "mse": MSE, "percentile": PERCENTILE, "aciq": ACIQ},
+    lambda thing: isinstance(thing, Method),
 )
 """All methods by name; other packages add theirs by entry points of the group `pyncnnq.methods`."""
 

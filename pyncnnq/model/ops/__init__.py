@@ -14,7 +14,6 @@ from pyncnnq.model.ops.arithmetic import Bias, BinaryOp, Dropout, Eltwise, Opera
 from pyncnnq.model.ops.arranging import (
     Arranging,
     Concat,
-    Crop,
     Flatten,
     Padding,
     Permute,
@@ -25,7 +24,7 @@ from pyncnnq.model.ops.arranging import (
 )
 from pyncnnq.model.ops.attention import SDPA, MultiHeadAttention
 from pyncnnq.model.ops.base import BUILT_IN, NO_WINOGRAD, Expected, Int8Op, Keeping, Op, ScaledWeight, Shape
-from pyncnnq.model.ops.convolution import CHAINED, Convolution, ConvolutionDepthWise
+from pyncnnq.model.ops.convolution import Convolution, ConvolutionDepthWise
 from pyncnnq.model.ops.data import Input, MemoryData
 from pyncnnq.model.ops.deconvolution import Deconvolution
 from pyncnnq.model.ops.fields import UNSET, Choice, Flag, Float, FloatArray, Int, IntArray, Str
@@ -34,15 +33,16 @@ from pyncnnq.model.ops.linear import Calibrated, Linear
 from pyncnnq.model.ops.matrices import Gemm, MatMul
 from pyncnnq.model.ops.normalization import BatchNorm, GroupNorm, LayerNorm, RMSNorm, Softmax
 from pyncnnq.model.ops.pooling import Interp, Pooling, Reduction, ReductionType
-from pyncnnq.model.ops.recurrent import GRU, LSTM, RNN, Embed, Recurrent
+from pyncnnq.model.ops.recurrent import GRU, LSTM, RNN, Embed
 
-LAYER_TYPES: Registry[type[Op]] = Registry("layers", "layer type", BUILT_IN)
+LAYER_TYPES: Registry[type[Op]] = Registry(
+    "layers", "layer type", BUILT_IN, lambda thing: isinstance(thing, type) and issubclass(thing, Op)
+)
 """The view of each layer type: those of ncnn 1.0.20261020, then those of other packages."""
 
 
 __all__ = [
     "BUILT_IN",
-    "CHAINED",
     "GRU",
     "LAYER_TYPES",
     "LSTM",
@@ -64,7 +64,6 @@ __all__ = [
     "Concat",
     "Convolution",
     "ConvolutionDepthWise",
-    "Crop",
     "Deconvolution",
     "Dropout",
     "Eltwise",
@@ -98,7 +97,6 @@ __all__ = [
     "Pooling",
     "RMSNorm",
     "ReLU",
-    "Recurrent",
     "Reduction",
     "ReductionType",
     "Reshape",

@@ -16,7 +16,6 @@ class MultiHeadAttention(Int8Op):
     __slots__ = ()
 
     embed_dim = Int(0)
-    num_heads = Int(1, 1)
     weight_data_size = Int(2)
     """The number of weights of q."""
     kdim = Int(3, "embed_dim")
