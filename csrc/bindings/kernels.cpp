@@ -5,7 +5,9 @@
 
 #include "bindings/bindings.hpp"
 #include "core/magnitude_histogram.hpp"
-#include "kernels/dispatch.hpp"
+
+template <>
+struct pybind11::detail::type_caster<pyncnnq::KernelTable> : InitializedCaster<pyncnnq::KernelTable> {};
 
 namespace py = pybind11;
 using namespace pyncnnq;
@@ -83,6 +85,7 @@ Array<int8_t> requantize(const KernelTable& table, const Array<int32_t>& x, floa
     for (const float number : {scale_in, bias, parameters[0], parameters[1], scale_out})
         require(std::isfinite(number), "scales, bias and parameters must be finite");
     require(scale_out > 0.0f && scale_out <= 0x1p126f, "scale_out must be positive and at most 2^126");
+    require(kind != Activation::kHardSwish || parameters[0] != 0.0f, "alpha of hard swish must not be 0");
     Array<int8_t> q(x.size());
     const int32_t* data = data_of(x);
     int8_t* out = q.mutable_data();
@@ -95,13 +98,20 @@ Array<int8_t> requantize(const KernelTable& table, const Array<int32_t>& x, floa
 Array<double> sums_of(const std::vector<double>& lanes) {
     std::vector<double> sums(lanes.size() / kLanes);
     for (size_t i = 0; i < lanes.size(); i++) sums[i / kLanes] += lanes[i];
+    require(std::all_of(sums.begin(), sums.end(), [](double sum) { return std::isfinite(sum); }),
+            "the errors are beyond float64: x times a scale, or a weight, is too large");
     return to_array(sums);
+}
+
+void require_errors(const Array<float>& x, const Array<double>& numbers, const Array<float>& scales) {
+    require(all_positive(scales), "scales must be positive and finite");
+    require(all_finite(x) && all_finite(numbers), "x and its weights or factors must be finite");
 }
 
 Array<double> weighted_quantization_errors(const KernelTable& table, const Array<float>& x,
                                            const Array<double>& weights, const Array<float>& scales) {
     require(weights.size() == x.size(), "weights must be one for each x");
-    require(all_positive(scales), "scales must be positive and finite");
+    require_errors(x, weights, scales);
     const float *data = data_of(x), *tried = data_of(scales);
     const double* by = data_of(weights);
     std::vector<double> lanes(size_of(scales) * kLanes);
@@ -113,7 +123,7 @@ Array<double> weighted_quantization_errors(const KernelTable& table, const Array
 py::tuple quantization_errors_and_dots(const KernelTable& table, const Array<float>& x, const Array<double>& factors,
                                        const Array<float>& scales) {
     require(factors.size() == x.size(), "factors must be one for each x");
-    require(all_positive(scales), "scales must be positive and finite");
+    require_errors(x, factors, scales);
     const float *data = data_of(x), *tried = data_of(scales);
     const double* by = data_of(factors);
     std::vector<double> lanes(size_of(scales) * kLanes), dots(size_of(scales));
@@ -175,7 +185,7 @@ void bind_kernels(py::module_& module) {
     module.def("supported_targets", &target_names);
     module.def("active_kernels", &active, py::return_value_policy::reference);
     module.def("kernels", &target_named, py::arg("target"), py::return_value_policy::reference);
-    py::class_<KernelTable>(module, "Kernels")
+    py::class_<KernelTable>(module, "Kernels", py::is_final())
         .def_readonly("target", &KernelTable::target)
         .def("summarize_f32", &summarize, py::arg("x").noconvert())
         .def("absmax_bits_f32", &absmax_bits, py::arg("x").noconvert())

@@ -1,37 +1,76 @@
 #include "core/blob_statistics.hpp"
 
+#include <sstream>
+
 #include "bindings/bindings.hpp"
+
+template <>
+struct pybind11::detail::type_caster<pyncnnq::BlobStatistics> : InitializedCaster<pyncnnq::BlobStatistics> {};
 
 namespace py = pybind11;
 using namespace pyncnnq;
 
 namespace {
 
-// The bytes from the first element of a buffer to the end of its last.
-double extent_of(const py::buffer_info& info) {
-    if (info.size == 0) return 0.0;
-    py::ssize_t bytes = info.itemsize;
-    for (py::ssize_t i = 0; i < info.ndim; i++) {
-        require(info.strides[i] >= 0, "the buffer must not run backwards");
-        bytes += (info.shape[i] - 1) * info.strides[i];
+constexpr size_t kMostBins = size_t{1} << 20;
+
+// How a buffer lies in memory: `count` stretches of `length` bytes, `step` apart.
+struct Stretches {
+    size_t count, length, step;
+};
+
+// Channels of an ncnn.Mat lie apart, so the outermost axis may have gaps.
+Stretches stretches_of(const py::buffer_info& info) {
+    if (info.size == 0) return {1, 0, 0};
+    const auto outermost = std::find_if(info.shape.begin(), info.shape.end(), [](auto length) { return length != 1; });
+    py::ssize_t length = info.itemsize;
+    for (py::ssize_t i = info.ndim; i-- > 0;) {
+        const py::ssize_t step = info.strides[i];
+        if (info.shape[i] == 1) continue;
+        require(step >= 0, "the buffer must not run backwards");
+        if (step > length && info.shape.begin() + i == outermost)
+            return {static_cast<size_t>(info.shape[i]), static_cast<size_t>(length), static_cast<size_t>(step)};
+        require(step == length, "the buffer must be contiguous, but for gaps between channels");
+        length *= info.shape[i];
     }
-    return static_cast<double>(bytes);
+    return {1, static_cast<size_t>(length), 0};
+}
+
+// In double precision: products of sizes that no buffer has may be beyond 64 bits.
+double real(size_t size) { return static_cast<double>(size); }
+
+void require_layout(const MatLayout& layout, const Stretches& memory) {
+    const auto expect = [&](bool holds, const char* message) {
+        if (holds) return;
+        const auto& [dims, w, h, d, c, cstep, elempack] = layout;
+        std::ostringstream found;
+        found << message << " (dims " << dims << ", w " << w << ", h " << h << ", d " << d << ", c " << c << ", cstep "
+              << cstep << ", elempack " << elempack << ')';
+        throw py::value_error(found.str());
+    };
+    expect(layout.dims >= 1 && layout.dims <= 4, "dims must be 1 to 4");
+    expect(layout.elempack != 0 && kLanes % layout.elempack == 0, "elempack must divide 16");
+    expect((layout.dims >= 2 || layout.h == 1) && (layout.dims >= 3 || (layout.d == 1 && layout.c == 1)),
+           "h, d and c must be 1 where a blob of so many dims has none");
+    const double plane = real(layout.w) * real(layout.h) * real(layout.d);
+    if (plane * real(layout.c) == 0.0) return;
+    const double element = real(layout.elempack) * sizeof(float), step = real(layout.cstep) * element;
+    const bool fits = memory.count == 1 ? (real(layout.c) - 1.0) * step + plane * element <= real(memory.length)
+                                        : layout.c <= memory.count && plane * element <= real(memory.length) &&
+                                              (layout.c == 1 || step == real(memory.step));
+    expect(fits, "the buffer is smaller than its layout says");
+    expect(layout.c == 1 || real(layout.cstep) >= plane, "cstep must not be less than w * h * d");
 }
 
 // `mat` has the memory of an ncnn.Mat; the rest is its layout.
 bool observe(BlobStatistics& statistics, const py::buffer& mat, int dims, size_t w, size_t h, size_t d, size_t c,
              size_t cstep, size_t elempack) {
-    require(dims >= 1 && dims <= 4, "dims must be 1 to 4");
-    require(elempack != 0 && kLanes % elempack == 0, "elempack must divide 16");
     const py::buffer_info info = mat.request();
-    require(info.format == py::format_descriptor<float>::format(), "the buffer must hold float32");
+    if (info.format != py::format_descriptor<float>::format())
+        throw py::value_error("the buffer must hold float32, format 'f'; found '" + info.format + "'");
     require(reinterpret_cast<uintptr_t>(info.ptr) % alignof(float) == 0, "the buffer is not aligned to its elements");
-    const MatLayout layout{dims, w, dims == 1 ? 1 : h, d, c, cstep, elempack};
-    // In double precision: products of sizes that no buffer has may be beyond 64 bits.
-    const auto real = [](size_t size) { return static_cast<double>(size); };
-    const double plane = real(w) * real(layout.h) * (dims >= 3 ? real(d) : 1.0);
-    const double needed = (dims >= 3 ? (real(c) - 1.0) * real(cstep) + plane : plane) * real(elempack) * sizeof(float);
-    require(plane * real(c) == 0.0 || extent_of(info) >= needed, "the buffer is smaller than its layout says");
+    const MatLayout layout{dims, w, h, d, c, cstep, elempack};
+    require_layout(layout, stretches_of(info));
     return without_gil([&] { return statistics.observe(static_cast<const float*>(info.ptr), layout); });
 }
 
@@ -41,7 +80,7 @@ void merge(BlobStatistics& statistics, const BlobStatistics& other) {
 }
 
 Array<double> histogram(const BlobStatistics& statistics, size_t bins) {
-    require(bins != 0, "bins must be positive");
+    require(bins >= 1 && bins <= kMostBins, "bins must be positive, and at most 2^20");
     return to_array(without_gil([&] { return statistics.histogram().equal_bins(bins, statistics.absmax()); }));
 }
 
@@ -57,39 +96,55 @@ py::tuple get_state(const BlobStatistics& statistics) {
                           to_array(s.channel_absmax), h.binned, h.octave, counts, to_array(h.values));
 }
 
+[[noreturn]] void refuse_field(const char* name) {
+    throw py::value_error(std::string("not the state of a BlobStatistics: a field of a wrong type: ") + name);
+}
+
+// As written by get_state: anything else could take more memory to convert than it has.
 template <class T>
-std::vector<T> to_vector(const py::handle& handle) {
-    const auto array = handle.cast<Array<T>>();
-    return std::vector<T>(data_of(array), data_of(array) + array.size());
+std::vector<T> vector_of(const py::handle& field, const char* name) {
+    if (!py::isinstance<Array<T>>(field)) refuse_field(name);
+    const auto array = py::reinterpret_borrow<Array<T>>(field);
+    if (array.ndim() != 1 || reinterpret_cast<uintptr_t>(array.data()) % alignof(T) != 0) refuse_field(name);
+    return std::vector<T>(array.data(), array.data() + array.size());
+}
+
+template <class T, class Object>
+T number_of(const py::handle& field, const char* name) {
+    if (!py::isinstance<Object>(field)) refuse_field(name);
+    try {
+        return field.cast<T>();
+    } catch (const py::cast_error&) {  // beyond T
+        refuse_field(name);
+    }
 }
 
 BlobStatistics set_state(const py::tuple& t) {
     require(t.size() == 11, "not the state of a BlobStatistics: a wrong number of fields");
     BlobStatistics::State s;
-    try {
-        s.count = t[0].cast<uint64_t>();
-        s.zeros = t[1].cast<uint64_t>();
-        s.min = t[2].cast<float>();
-        s.max = t[3].cast<float>();
-        s.channels_vary = t[4].cast<bool>();
-        s.limbs = to_vector<int64_t>(t[5]);
-        s.channel_absmax = to_vector<float>(t[6]);
-        s.histogram.binned = t[7].cast<bool>();
-        s.histogram.octave = t[8].cast<uint32_t>();
-        s.histogram.counts = to_vector<uint64_t>(t[9]);
-        s.histogram.values = to_vector<float>(t[10]);
-    } catch (const py::cast_error&) {
-        throw py::value_error("not the state of a BlobStatistics: a field of a wrong type");
-    } catch (const py::error_already_set&) {  // NumPy's, of an array
-        throw py::value_error("not the state of a BlobStatistics: a field of a wrong type");
+    s.count = number_of<uint64_t, py::int_>(t[0], "count");
+    s.zeros = number_of<uint64_t, py::int_>(t[1], "zeros");
+    s.min = number_of<float, py::float_>(t[2], "min");
+    s.max = number_of<float, py::float_>(t[3], "max");
+    s.channels_vary = number_of<bool, py::bool_>(t[4], "channels_vary");
+    s.limbs = vector_of<int64_t>(t[5], "limbs");
+    s.channel_absmax = vector_of<float>(t[6], "channel_absmax");
+    s.histogram.binned = number_of<bool, py::bool_>(t[7], "binned");
+    s.histogram.octave = number_of<uint32_t, py::int_>(t[8], "octave");
+    if (py::isinstance<Array<uint32_t>>(t[9])) {
+        const auto counts = vector_of<uint32_t>(t[9], "counts");
+        s.histogram.counts.assign(counts.begin(), counts.end());
+    } else {
+        s.histogram.counts = vector_of<uint64_t>(t[9], "counts");
     }
+    s.histogram.values = vector_of<float>(t[10], "values");
     return without_gil([&] { return BlobStatistics::from_state(s); });
 }
 
 }  // namespace
 
 void bind_statistics(py::module_& module) {
-    py::class_<BlobStatistics>(module, "BlobStatistics")
+    py::class_<BlobStatistics>(module, "BlobStatistics", py::is_final())
         .def(py::init<>())
         .def("observe", &observe, py::arg("mat"), py::arg("dims"), py::arg("w"), py::arg("h"), py::arg("d"),
              py::arg("c"), py::arg("cstep"), py::arg("elempack"))

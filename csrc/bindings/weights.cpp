@@ -34,6 +34,7 @@ Array<int8_t> quantize_rows(const Array<float>& weights, const Array<float>& sca
 Array<float> least_error_scales(const Array<float>& weights, const Array<float>& candidates, const Array<double>& means,
                                 double variance) {
     require_rows(weights);
+    require(all_finite(weights), "weights must be finite");
     const auto rows = weights.shape(0), columns = weights.shape(1);
     require(candidates.ndim() == 2 && candidates.shape(0) == rows && candidates.shape(1) >= 1,
             "candidates must be one or more scales for each row of weights");
@@ -69,6 +70,10 @@ void require_square(const Array<double>& matrices, const pyncnnq::WeightShape& s
             message);
 }
 
+const char* const kNotPositive = "a matrix of moments is not positive definite";
+const char* const kNotFinite = "a matrix of moments is not positive definite: it holds an infinity or a NaN";
+const char* const kTooLarge = "the result is beyond float64: weights are too large for their moments";
+
 py::tuple gptq_round(const Array<double>& weights, const Array<double>& moments, const Array<float>& scales) {
     const pyncnnq::WeightShape shape = grouped(weights);
     const size_t outputs = shape.groups * shape.rows;
@@ -76,6 +81,7 @@ py::tuple gptq_round(const Array<double>& weights, const Array<double>& moments,
     require(scales.ndim() == 2 && scales.shape(0) >= 1 && length_of(scales, 1) == outputs,
             "scales must be one or more rows with one number for each output");
     require(all_positive(scales), "scales must be positive and finite");
+    require(all_finite(moments), kNotFinite);
     Array<int8_t> codes({weights.shape(0), weights.shape(1), weights.shape(2)});
     Array<int32_t> chosen(outputs);
     Array<double> errors(outputs);
@@ -85,7 +91,8 @@ py::tuple gptq_round(const Array<double>& weights, const Array<double>& moments,
     int32_t* choice = chosen.mutable_data();
     double* error = errors.mutable_data();
     require(without_gil([&] { return pyncnnq::gptq_round(shape, w, h, s, length_of(scales, 0), code, choice, error); }),
-            "a matrix of moments is not positive definite");
+            kNotPositive);
+    require(all_finite(errors), kTooLarge);
     return py::make_tuple(codes, chosen, errors);
 }
 
@@ -93,11 +100,13 @@ Array<double> refit(const Array<double>& weights, const Array<double>& moments, 
     const pyncnnq::WeightShape shape = grouped(weights);
     for (const Array<double>* matrices : {&moments, &crosses})
         require_square(*matrices, shape, "moments and crosses must be a square matrix of the inputs for each group");
+    require(all_finite(moments), kNotFinite);
+    require(all_finite(crosses), "crosses must be finite");
     Array<double> changes({weights.shape(0), weights.shape(1), weights.shape(2)});
     const double *w = data_of(weights), *h = data_of(moments), *c = data_of(crosses);
     double* out = changes.mutable_data();
-    require(without_gil([&] { return pyncnnq::refit(shape, w, h, c, out); }),
-            "a matrix of moments is not positive definite");
+    require(without_gil([&] { return pyncnnq::refit(shape, w, h, c, out); }), kNotPositive);
+    require(all_finite(changes), kTooLarge);
     return changes;
 }
 

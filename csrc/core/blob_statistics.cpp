@@ -68,9 +68,14 @@ void BlobStatistics::add_to_channel(size_t channel, double sum, float absmax) {
 }
 
 bool BlobStatistics::observe(const float* data, const MatLayout& layout) {
+    const bool finite = add(data, layout);
+    if (!finite) *this = BlobStatistics();  // part of the blob was added
+    return finite;
+}
+
+bool BlobStatistics::add(const float* data, const MatLayout& layout) {
     const bool has_channels = layout.dims >= 3;
-    const size_t plane = layout.w * layout.h * (has_channels ? layout.d : 1) * layout.elempack;
-    const size_t planes = has_channels ? layout.c : 1;
+    const size_t plane = layout.w * layout.h * layout.d * layout.elempack, planes = layout.c;
     if (plane * planes == 0) return true;
     set_channels(has_channels ? layout.c * layout.elempack : layout.dims == 2 ? layout.w : layout.w * layout.elempack);
     if (count_ == 0) {
@@ -198,24 +203,37 @@ BlobStatistics BlobStatistics::from_state(const State& state) {
     const auto require = [](bool holds, const char* message) {
         if (!holds) throw std::invalid_argument(std::string("not the state of a BlobStatistics: ") + message);
     };
+    const size_t channels = state.channel_absmax.size();
     require(state.zeros <= state.count, "more zeros than values");
     require(std::isfinite(state.min) && std::isfinite(state.max) && state.min <= state.max,
             "a wrong minimum or maximum");
-    require(state.limbs.size() == state.channel_absmax.size() * ExactSum::kLimbs, "a wrong number of channel sums");
-    require(!state.channels_vary || state.channel_absmax.empty(), "channels that vary in number");
+    require(state.count != 0 || (state.min == 0.0f && state.max == 0.0f), "a minimum or maximum of nothing");
+    require(state.zeros == 0 || (state.min <= 0.0f && state.max >= 0.0f), "zeros beyond the minimum or maximum");
+    require(state.limbs.size() == channels * ExactSum::kLimbs, "a wrong number of channel sums");
+    require((channels == 0) == (state.count == 0 || state.channels_vary), "a wrong number of channels");
+    require(channels == 0 || state.count % channels == 0, "a number of values that its channels cannot have");
+    require(!state.channels_vary || state.count != 0, "channels of nothing that vary in number");
     BlobStatistics statistics;
     statistics.count_ = state.count;
     statistics.zeros_ = state.zeros;
     statistics.min_ = state.min;
     statistics.max_ = state.max;
     statistics.channels_vary_ = state.channels_vary;
-    statistics.channels_.resize(state.channel_absmax.size());
+    statistics.channels_.resize(channels);
     const float absmax = statistics.absmax();
-    for (size_t i = 0; i < statistics.channels_.size(); i++) {
-        require(state.channel_absmax[i] >= 0.0f && state.channel_absmax[i] <= absmax, "a wrong channel maximum");
+    require((absmax == 0.0f) == (state.zeros == state.count), "a wrong number of zeros");
+    constexpr double rounding = 1.001;  // of sums in double precision, far more than there can be
+    const double most = channels == 0 ? 0.0 : rounding * static_cast<double>(state.count / channels);
+    for (size_t i = 0; i < channels; i++) {
+        const float channel_absmax = state.channel_absmax[i];
+        require(channel_absmax >= 0.0f && channel_absmax <= absmax, "a wrong channel maximum");
         statistics.channels_[i].sum = ExactSum::from_limbs(&state.limbs[i * ExactSum::kLimbs]);
-        statistics.channels_[i].absmax = state.channel_absmax[i];
+        statistics.channels_[i].absmax = channel_absmax;
+        require(std::fabs(statistics.channels_[i].sum.value()) <= most * static_cast<double>(channel_absmax),
+                "a wrong channel sum");
     }
+    require(channels == 0 || *std::max_element(state.channel_absmax.begin(), state.channel_absmax.end()) == absmax,
+            "channel maxima below the largest magnitude");
     statistics.histogram_ = MagnitudeHistogram::from_state(state.histogram, absmax, state.count - state.zeros);
     return statistics;
 }

@@ -11,7 +11,7 @@
 namespace pyncnnq {
 
 // How an ncnn::Mat lies in memory (ncnn's src/mat.h), all sizes in elements of `elempack` floats: c channels of d*h*w,
-// cstep apart.
+// cstep apart.  Sizes that a Mat of so many dims has not are 1.
 struct MatLayout {
     int dims = 0;
     size_t w = 0, h = 0, d = 0, c = 0;
@@ -22,7 +22,8 @@ struct MatLayout {
 // Every member is the same whatever the order in which blobs are observed and partial statistics merged.
 class BlobStatistics {
 public:
-    // Adds one blob of float32.  Returns false when it holds an infinity or a NaN; the statistics are then of no use.
+    // Adds one blob of float32.  Returns false when it holds an infinity or a NaN; the statistics are then those of
+    // nothing.
     //
     // Of a blob of 2^17 elements or more the histogram takes an evenly spread part, at least 2^16 of them; all else
     // takes all.
@@ -62,6 +63,7 @@ private:
         float absmax = 0.0f;
     };
 
+    bool add(const float* data, const MatLayout& layout);
     void add_to_histogram(const float* x, size_t n, uint32_t absmax_bits, size_t one_in, size_t first);
     bool observe_plane(const float* x, size_t n, size_t first, size_t one_in, Summary& plane);
     void add_lanes_to_channels(const Summary& plane, size_t first, size_t channels);

@@ -122,6 +122,7 @@ void round_rows(const std::vector<double>& factored, size_t size, Rows& rows) {
 bool refit(const WeightShape& shape, const double* weights, const double* moments, const double* crosses,
            double* changes) {
     const size_t size = shape.size;
+    if (shape.rows == 0 || size == 0) return true;  // groups of nothing may be very many
     std::vector<double> factored(size * size);
     for (size_t group = 0; group < shape.groups; group++) {
         const double* cross = crosses + group * size * size;
@@ -160,6 +161,7 @@ bool refit(const WeightShape& shape, const double* weights, const double* moment
 bool gptq_round(const WeightShape& shape, const double* weights, const double* moments, const float* scales,
                 size_t candidates, int8_t* codes, int32_t* chosen, double* errors) {
     const size_t size = shape.size, outputs = shape.groups * shape.rows;
+    if (outputs == 0) return true;  // groups of nothing may be very many
     std::vector<size_t> order(size);
     std::vector<double> factored(size * size);
     for (size_t group = 0; group < shape.groups; group++) {

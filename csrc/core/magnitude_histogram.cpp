@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <stdexcept>
 
 #include "kernels/dispatch.hpp"
@@ -24,6 +25,12 @@ size_t raised_bin(size_t bin, uint32_t octaves) {
     const size_t place = octave == 0 ? bin : kBinsPerOctave + bin % kBinsPerOctave;
     const size_t halvings = octave == 0 ? octaves : octaves - (octave - 1);
     return halvings < 32 ? place >> halvings : 0;
+}
+
+uint32_t bits_of(float x) {
+    uint32_t bits;
+    std::memcpy(&bits, &x, sizeof bits);
+    return bits;
 }
 
 double lower_edge(size_t bin, uint32_t octave) {
@@ -171,13 +178,15 @@ MagnitudeHistogram MagnitudeHistogram::from_state(const State& state, float absm
     };
     MagnitudeHistogram histogram;
     histogram.octave_ = state.octave;
-    require(state.octave >= kLowestOctave && state.octave <= kHighestOctave);
     if (!state.binned) {
-        require(state.counts.empty() && state.values.size() <= std::min<uint64_t>(kKeptValues, most));
+        require(state.octave == kLowestOctave);
+        require(state.counts.empty() && state.values.size() == most && most <= kKeptValues);
         for (const float value : state.values) require(value > 0.0f && value <= absmax);
+        require(std::is_sorted(state.values.begin(), state.values.end()));
         histogram.values_ = state.values;
         return histogram;
     }
+    require(state.octave >= kLowestOctave && state.octave <= std::max(kLowestOctave, bits_of(absmax) >> kMantissaBits));
     require(state.values.empty() && state.counts.size() == kBins);
     for (size_t bin = 0; bin < kBins; bin++) {
         const uint64_t count = state.counts[bin];

@@ -1,7 +1,8 @@
 #include "core/parallel.hpp"
 
 #include <algorithm>
-#include <system_error>
+#include <exception>
+#include <mutex>
 #include <thread>
 #include <vector>
 
@@ -22,14 +23,27 @@ size_t available_cores() {
 
 void run_on_cores(size_t most, const std::function<void()>& work) {
     const size_t count = std::min(most, available_cores());
+    // An exception must not leave a thread, nor this function before all threads have ended.
+    std::exception_ptr failure;
+    std::mutex failing;
+    const auto guarded = [&] {
+        try {
+            work();
+        } catch (...) {
+            const std::lock_guard<std::mutex> lock(failing);
+            if (!failure) failure = std::current_exception();
+        }
+    };
     std::vector<std::thread> threads;
+    threads.reserve(count);
     try {
-        while (threads.size() + 1 < count) threads.emplace_back(work);
-    } catch (const std::system_error&) {
-        // The system has no more threads: those that run do the work.
+        while (threads.size() + 1 < count) threads.emplace_back(guarded);
+    } catch (const std::exception&) {
+        // The system has no more threads, or no memory for one: those that run do the work.
     }
-    work();
+    guarded();
     for (std::thread& thread : threads) thread.join();
+    if (failure) std::rethrow_exception(failure);
 }
 
 }  // namespace pyncnnq

@@ -10,7 +10,8 @@ namespace pyncnnq {
 // The number of cores that this process may use: those of its affinity mask on Linux, elsewhere those of the machine.
 size_t available_cores();
 
-// Runs `work` on up to `most` threads, this one among them, but on no more than there are available cores.
+// Runs `work` on up to `most` threads, this one among them, but on no more than there are available cores.  Throws what
+// the first of them threw, when all have ended.
 void run_on_cores(size_t most, const std::function<void()>& work);
 
 // Calls work(part) once for each part below `parts`, in any order, shared out over the available cores.

@@ -30,6 +30,10 @@ WholeMeans whole_means(const SharedRows& shared) {
     if (largest == 0.0) return whole;
     const int count_bits = static_cast<int>(std::ceil(std::log2(static_cast<double>(shared.inputs))));
     whole.unit = std::ldexp(largest, -std::min(kMostMeanBits, kExactBits - kWeightBits - count_bits));
+    if (whole.unit < std::numeric_limits<double>::min()) {  // so small that they move nothing
+        std::fill(whole.numbers.begin(), whole.numbers.end(), 0.0);
+        whole.unit = 1.0;
+    }
     for (double& number : whole.numbers) number = std::nearbyint(number / whole.unit);
     return whole;
 }
