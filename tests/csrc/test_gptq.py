@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pyncnnq._core import gptq_round, quantize_rows
+from pyncnnq._core import gptq_round, quantize_rows, refit
 
 Floats = NDArray[np.float64]
 
@@ -148,3 +148,41 @@ def test_shapes_are_checked(shapes: tuple[tuple[int, ...], ...], message: str) -
 def test_scales_must_be_positive(scale: float) -> None:
     with pytest.raises(ValueError, match="positive"):
         gptq_round(np.ones((1, 1, 1)), np.ones((1, 1, 1)), np.array([[scale]], np.float32))
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("place", range(9))
+def test_moments_must_be_finite(number: float, place: int) -> None:
+    """Wherever it stands: in the triangle that is not read, too."""
+    weights, second = np.ones((1, 2, 3)), np.eye(3)[None].copy()
+    second.flat[place] = number
+    with pytest.raises(ValueError, match="positive definite"):
+        gptq_round(weights, second, np.ones((1, 2), np.float32))
+    with pytest.raises(ValueError, match="positive definite"):
+        refit(weights, second, np.eye(3)[None])
+    with pytest.raises(ValueError, match="crosses must be finite"):
+        refit(weights, np.eye(3)[None], second)
+    weights.flat[place % 6] = number
+    with pytest.raises(ValueError, match="weights must be finite"):
+        gptq_round(weights, np.eye(3)[None], np.ones((1, 2), np.float32))
+
+
+def test_results_beyond_float64_are_refused() -> None:
+    """Squares of such weights are infinite, and among infinite or NaN errors no scale is the best."""
+    scales = np.array([[1], [1e-3]], np.float32)
+    for weights, second in ((1e200, np.eye(2)), (1.0, 1e308 * np.array([[1, 0.5], [0.5, 1]]))):
+        with pytest.raises(ValueError, match="beyond float64"):
+            gptq_round(np.full((1, 1, 2), 200 * weights), second[None], scales)
+    with pytest.raises(ValueError, match="beyond float64"):
+        refit(np.full((1, 1, 2), 1e200), np.eye(2)[None] * 1e-200, np.eye(2)[None])
+
+
+def test_of_nothing_there_is_nothing() -> None:
+    """However many groups of it: none of them takes a step."""
+    many = 2**40
+    assert refit(np.zeros((many, 4, 0)), np.zeros((many, 0, 0)), np.zeros((many, 0, 0))).shape == (many, 4, 0)
+    codes, chosen, errors = gptq_round(np.zeros((many, 0, 0)), np.zeros((many, 0, 0)), np.ones((1, 0), np.float32))
+    assert (codes.shape, chosen.size, errors.size) == ((many, 0, 0), 0, 0)
+    codes, chosen, errors = gptq_round(np.zeros((2, 3, 0)), np.zeros((2, 0, 0)), np.ones((1, 6), np.float32))
+    assert codes.shape == (2, 3, 0)
+    np.testing.assert_array_equal([chosen, errors], np.zeros((2, 6)))

@@ -159,6 +159,17 @@ def test_none_is_no_target() -> None:
         _core.kernels(None)  # type: ignore[arg-type]
 
 
+def test_kernels_come_from_their_target_alone() -> None:
+    """An object that nothing has filled would be a table of wild addresses."""
+    with pytest.raises(TypeError):
+        _core.Kernels()
+    for kernels in (_core.Kernels.__new__(_core.Kernels), None):
+        with pytest.raises(TypeError):
+            _core.Kernels.absmax_bits_f32(kernels, np.ones(3, np.float32))  # type: ignore[arg-type]
+        with pytest.raises(TypeError):
+            _core.Kernels.target.fget(kernels)  # type: ignore[attr-defined]
+
+
 def misaligned(x: NDArray[Any]) -> NDArray[Any]:
     """Return a copy at an address that does not fit its type."""
     room = np.empty(x.nbytes + 1, np.int8)[1:]

@@ -52,6 +52,20 @@ def test_errors_want_a_weight_for_each_value(kernels: _core.Kernels) -> None:
         kernels.quantization_errors_and_dots_f32(np.ones(3, np.float32), np.ones(2), ERROR_SCALES)
 
 
+@pytest.mark.parametrize(
+    ("x", "number", "scale"),
+    [(np.nan, 1, 1), (np.inf, 1, 1), (1, np.nan, 1), (1, -np.inf, 1), (3e38, 1, 3e38), (300, 1e308, 1)],
+)
+def test_errors_are_finite_or_refused(kernels: _core.Kernels, x: float, number: float, scale: float) -> None:
+    """A NaN would have another sign on another target, and no scale would be the best."""
+    arguments = np.full(3, x, np.float32), np.full(3, number, np.float64), np.full(2, scale, np.float32)
+    with pytest.raises(ValueError, match=r"must be finite|beyond float64"):
+        kernels.weighted_quantization_errors_f32(*arguments)
+    if number != 1e308:  # dots may be as large
+        with pytest.raises(ValueError, match=r"must be finite|beyond float64"):
+            kernels.quantization_errors_and_dots_f32(*arguments)
+
+
 @pytest.mark.parametrize("k", [0, 1, 7, 8, 15, 16, 17, 31, 32, 63, 64, 65, 100, 128, 200, 577])
 def test_gemm(kernels: _core.Kernels, k: int) -> None:
     rng = np.random.default_rng(k)

@@ -105,3 +105,8 @@ def test_requantize_takes_no_other_scale(kernels: _core.Kernels, scale: float, b
 def test_requantize_takes_no_other_activation(kernels: _core.Kernels) -> None:
     with pytest.raises(ValueError, match="0, 1, 2, 3 or 6"):
         kernels.requantize_s32_s8(np.zeros(3, np.int32), 1, 1, 0, 4, (0, 0))
+
+
+def test_hard_swish_takes_no_alpha_of_zero(kernels: _core.Kernels) -> None:
+    with pytest.raises(ValueError, match="alpha"):
+        kernels.requantize_s32_s8(np.zeros(3, np.int32), 1, 1, 0, 6, (0, 0.5))

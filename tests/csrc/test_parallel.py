@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-from conftest import PATIENCE
+from conftest import PATIENCE, REPOSITORY
+from test_build import run, tool
 
 PROGRAM = """
 import os, sys, threading, time
@@ -61,3 +63,48 @@ def test_a_process_of_one_core_runs_one_thread() -> None:
 def test_a_process_of_two_cores_runs_another_thread() -> None:
     """The program above sees threads where there are any; a thread that has just ended may be among them."""
     assert threads_started(2) >= 1
+
+
+FAILING = r"""
+#include <cstdio>
+#include <new>
+#include <stdexcept>
+
+#include "core/parallel.hpp"
+
+int main() {
+    for (size_t failing = 0; failing < 40; failing++) {
+        std::atomic<size_t> ended{0};
+        try {
+            pyncnnq::for_each_part(40, [&](size_t part) {
+                for (volatile int i = 0; i < 10000; i = i + 1) {}
+                if (part >= failing) throw std::bad_alloc();
+                ended++;
+            });
+            return 1;
+        } catch (const std::bad_alloc&) {
+            if (ended != failing) return 2;
+        }
+    }
+    std::puts("thrown");
+}
+"""
+
+
+def test_what_a_thread_throws_is_thrown_to_the_caller(tmp_path: Path) -> None:
+    """When all threads have ended, whichever of them it was: one that let it through would end the process."""
+    source, program = tmp_path / "failing.cpp", tmp_path / "failing"
+    source.write_text(FAILING)
+    core = REPOSITORY / "csrc"
+    run(
+        tool("c++", "g++", "clang++"),
+        "-std=c++17",
+        "-O1",
+        "-pthread",
+        f"-I{core}",
+        source,
+        core / "core/parallel.cpp",
+        "-o",
+        program,
+    )
+    assert run(program) == "thrown\n"
