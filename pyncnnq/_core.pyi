@@ -1,7 +1,8 @@
 """The C++ core: kernels, statistics of blobs, thresholds, weights (csrc/bindings).
 
 Arrays must have the type that is named here, be in C order and be aligned to their elements: else TypeError or, for the
-alignment, ValueError. Functions that say so raise ValueError for other shapes and values. All of them release the GIL.
+alignment, ValueError. Functions that say so raise ValueError for other shapes and values. All of them release the GIL:
+arrays must not change meanwhile, nor may two threads change the same statistics.
 """
 
 from collections.abc import Sequence
@@ -81,7 +82,8 @@ def least_error_scales(
         variance: of the inputs around their means.
 
     Raises:
-        ValueError: shapes do not fit, a scale is not positive and finite, or means or the variance are not finite.
+        ValueError: shapes do not fit, a scale is not positive and finite, or weights, means or the variance are not
+            finite.
     """
 
 def gptq_round(
@@ -101,8 +103,8 @@ def gptq_round(
         (groups * outputs of a group,).
 
     Raises:
-        ValueError: shapes do not fit, a weight is not finite, a scale is not positive and finite, or a matrix of
-            moments is not positive definite.
+        ValueError: shapes do not fit, a weight is not finite, a scale is not positive and finite, a matrix of moments
+            is not positive definite, or an error is beyond float64.
     """
 
 def refit(
@@ -119,7 +121,8 @@ def refit(
         weights @ crosses @ inverse of moments, shape of weights.
 
     Raises:
-        ValueError: shapes do not fit, a weight is not finite, or a matrix of moments is not positive definite.
+        ValueError: shapes do not fit, a weight or a number of crosses is not finite, a matrix of moments is not
+            positive definite, or a change is beyond float64.
     """
 
 def kl_threshold_bin(histogram: NDArray[np.float64], levels: int) -> int:
@@ -204,7 +207,7 @@ class Kernels:
         Args:
             scale_out: positive, at most 2^126.
             activation: the number in ncnn's src/layer/fused_activation.h: 0, 1, 2, 3 or 6.
-            parameters: two, whether the activation takes them or not.
+            parameters: two, whether the activation takes them or not; the first of hard swish is not 0.
         """
 
     def weighted_quantization_errors_f32(
@@ -235,13 +238,14 @@ class BlobStatistics:
 
     def __init__(self) -> None: ...
     def observe(self, mat: Buffer, dims: int, w: int, h: int, d: int, c: int, cstep: int, elempack: int) -> bool:
-        """Add a blob; return False if it holds an infinity or a NaN, after which the statistics are of no use.
+        """Add a blob; return False if it holds an infinity or a NaN, after which the statistics are those of nothing.
 
         Args:
-            mat: the memory of an ncnn.Mat, float32; the other arguments are its members.
+            mat: the memory of an ncnn.Mat, float32, contiguous but for gaps between channels; the other arguments are
+                its members.
 
         Raises:
-            ValueError: mat does not hold float32, or less than the layout says.
+            ValueError: mat does not hold float32, or less than the layout says, or no Mat has such a layout.
         """
 
     def merge(self, other: BlobStatistics) -> None:
@@ -283,12 +287,12 @@ class BlobStatistics:
         Up to 2^18 values they are exact, beyond interpolated; of a blob of 2^17 values or more a part is counted.
 
         Raises:
-            ValueError: bins is 0.
+            ValueError: bins is 0, or more than 2^20.
         """
 
     def __getstate__(self) -> tuple[Any, ...]: ...
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        """Take over a state of `__getstate__`.
+        """Take over a state of `__getstate__`, in an object that `__new__` has made.
 
         Raises:
             ValueError: no blobs can have this state.

@@ -140,7 +140,11 @@ def _flat(name: str, array: NDArray[Any], dtype: type[np.generic]) -> NDArray[An
 
 def _finite(name: str, value: float) -> float:
     """Return a number that float32 holds."""
+    try:
+        number = float(value)
+    except OverflowError:  # an integer beyond float64
+        number = np.inf
     with np.errstate(over="ignore"):
-        if not np.isfinite(np.float32(value)):
+        if not np.isfinite(np.float32(number)):
             raise ValueError(f"{name} must be finite in float32, found {value}")
-    return float(value)
+    return number

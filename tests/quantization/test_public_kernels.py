@@ -112,6 +112,7 @@ def requantize(**changes: Any) -> Call:
     [
         (lambda: quantize_f32_s8(np.ones(3, np.float32), scale=np.inf), "scale must be finite .* inf"),
         (lambda: quantize_f32_s8(np.ones(3, np.float32), scale=1e300), r"scale must be finite .* 1e\+300"),
+        (lambda: quantize_f32_s8(np.ones(3, np.float32), scale=10**400), "scale must be finite"),
         (lambda: dequantize_s32_f32(SUMS, scale=np.nan), "scale must be finite .* nan"),
         (lambda: dequantize_s8_f32(SUMS.astype(np.int8), scale=1, bias=np.inf), "bias must be finite"),
         (requantize(scale_in=np.nan), "scale_in must be finite"),

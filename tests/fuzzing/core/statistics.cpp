@@ -20,7 +20,8 @@ struct Blob {
         layout.d = layout.dims == 4 ? drawn.number(0, 2) : 1;
         layout.c = layout.dims >= 3 ? drawn.number(0, 3) : 1;
         const size_t rest = layout.h * layout.d * layout.c * layout.elempack;
-        if (rest != 0 && layout.dims >= 3 && drawn.number(0, 255) == 255) layout.w = drawn.number(60'000, 140'000) / rest;
+        if (rest != 0 && layout.dims >= 3 && drawn.number(0, 255) == 255)
+            layout.w = drawn.number(60'000, 140'000) / rest;
         layout.cstep = layout.w * layout.h * layout.d + drawn.number(0, 2);
         const std::vector<float> pattern = drawn.floats(drawn.number(1, 40));
         const size_t end = layout.c == 0 ? 0 : (layout.c - 1) * layout.cstep + layout.w * layout.h * layout.d;
