@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from pyncnnq.compare.metric import load_metric
 from pyncnnq.compare.outputs import OutputPair, compare_output
 from pyncnnq.compare.tasks.task import Outputs, Task
@@ -63,10 +61,7 @@ class _Comparison:
         self._metric = load_metric(job.metric) if job.metric is not None else None
 
     def take(self, inputs: Sequence[tuple[str, Any]], paths: Sequence[Path]) -> Compared:
-        exact, *others = [
-            {name: np.array(mat) for name, mat in network.blobs(inputs, self._outputs, packed=False)}
-            for network in self._networks
-        ]
+        exact, *others = [dict(network.arrays(inputs, self._outputs)) for network in self._networks]
         task, records = self._record(exact, others, paths)
         return Compared(
             pairs=tuple(tuple(compare_output(exact[name], rough[name]) for name in self._outputs) for rough in others),
