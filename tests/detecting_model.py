@@ -29,7 +29,7 @@ def detecting_model(background: float, *, batch_norm: bool = False) -> Model:
     features = layers[-1].tops[0]
     conf = convolution(rng, "conf", features, 8, 12)
     conf.weights["bias_data"] = Weight.raw("bias_data", np.array([background, 0, 0] * 4))
-    threshold = 0.6 if background == NONE else 0.45
+    threshold = 0.6 if background == NONE else 0.25
     layers += [
         convolution(rng, "loc", features, 8, 16),
         plain("Permute", "loc_last", "loc", text=" 0=3"),
