@@ -15,7 +15,7 @@ NONE, SOME = 6.0, 0.4
 SIZE = (64, 64)
 
 
-def detecting_model(background: float, *, batch_norm: bool = False) -> Model:
+def detecting_model(background: float, *, batch_norm: bool = False, threshold: float | None = None) -> Model:
     """A model of the input `in0` of shape (3, 64, 64) and the output `det`: `loc` and `conf` are its heads."""
     rng = np.random.default_rng(0)
     layers = [convolution(rng, "conv1", "in0", 3, 8, 3, text=" 3=4 4=1" + ("" if batch_norm else " 9=1"))]
@@ -29,7 +29,7 @@ def detecting_model(background: float, *, batch_norm: bool = False) -> Model:
     features = layers[-1].tops[0]
     conf = convolution(rng, "conf", features, 8, 12)
     conf.weights["bias_data"] = Weight.raw("bias_data", np.array([background, 0, 0] * 4))
-    threshold = 0.6 if background == NONE else 0.25
+    threshold = threshold or (0.6 if background == NONE else 0.25)
     layers += [
         convolution(rng, "loc", features, 8, 16),
         plain("Permute", "loc_last", "loc", text=" 0=3"),

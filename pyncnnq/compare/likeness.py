@@ -25,11 +25,13 @@ class Likeness:
         ratios: for each model, for each judged blob the signal-to-quantization-noise ratio over all samples, in dB:
             infinite when nothing differs, minus infinite when a blob is not finite or has another shape.
         drops: for each model, by how much the mean of its scores is below that of the reference.
+        numbers: which of the samples these are.
         skipped: the samples that could not be read, each with the reason.
     """
 
     ratios: list[list[float]]
     drops: list[float]
+    numbers: list[int]
     skipped: list[str]
 
 
@@ -84,7 +86,7 @@ def compare_outputs(
         for other in range(len(models) - 1)
     ]
     drops = [_drop(compared, other) for other in range(len(models) - 1)]
-    return Likeness(ratios=ratios, drops=drops, skipped=answers.skipped)
+    return Likeness(ratios=ratios, drops=drops, numbers=answers.numbers, skipped=answers.skipped)
 
 
 def _drop(compared: Sequence[Compared], other: int) -> float:

@@ -83,7 +83,7 @@ class Judge:
     @property
     def count(self) -> int:
         """The number of samples that judge."""
-        return len(self._samples) - len(self.skipped)
+        return len(self._samples)
 
     def on(self, samples: Sequence[tuple[Path, ...]]) -> Judge:
         """Return a judge by other samples, and by nothing but their outputs: a user's metric may take long."""
@@ -136,7 +136,8 @@ class Judge:
                 strict=self._settings.strict,
                 progress=update,
             )
-        self.skipped = likeness.skipped
+        self.skipped += likeness.skipped  # and tried no more
+        self._samples = [self._samples[number] for number in likeness.numbers]
         return [
             Judged(
                 draft,

@@ -50,8 +50,9 @@ def fuse_for(model: Model, data: CalibrationData, folder: Path) -> Fused:
             return fused
         for blob, ratio in zip(judged, likeness.ratios[0], strict=True):
             if not ratio >= LEAST_RATIO:
+                kind = "output" if blob in model.outputs else "blob"
                 raise PyncnnqError(
-                    f"{model.param_path}: fusing its layers changed the blob {blob} ({ratio:.0f} dB of what it "
+                    f"{model.param_path}: fusing its layers changed the {kind} {blob} ({ratio:.0f} dB of what it "
                     "was); give `fuse=False`, and please report the model"
                 )
     return fused
