@@ -109,7 +109,7 @@ def _decode(path: str | Path, alpha: bool) -> Pixels:
     except (cv2.error, MemoryError) as error:  # an empty file, or more pixels or memory than there may be
         if "MAX_IMAGE" in str(error):
             raise _too_many(path, image_size(content[:_MOST_HEADER].tobytes())) from None
-        if isinstance(error, MemoryError) or error.code == cv2.Error.StsNoMem:
+        if isinstance(error, MemoryError) or getattr(error, "code", 0) == cv2.Error.StsNoMem:
             raise UnreadableError(f"{path}: there is not enough memory to decode it") from None
         pixels = None
     if pixels is None:

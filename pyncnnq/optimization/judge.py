@@ -131,7 +131,7 @@ class Judge:
                 self._inputs,
                 self._judged_at,
                 self._settings.pool,
-                outputs=self._outputs,
+                outputs=[name for name in self._outputs if self._metric is not None or name not in self._picked],
                 metric=self._metric,
                 strict=self._settings.strict,
                 progress=update,

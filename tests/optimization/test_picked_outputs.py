@@ -11,6 +11,8 @@ from detecting_model import SOME, detecting_model, samples
 from small_models import plain, run_ncnn, sqnr
 
 from pyncnnq import Budget, analyze, evaluate, load_model, quantize
+from pyncnnq.compare.tasks.classification import CLASSIFICATION
+from pyncnnq.errors import InputError
 from pyncnnq.model import Model
 
 
@@ -58,6 +60,7 @@ def test_models_are_told_apart_by_what_detections_are_picked_from(model: Model, 
     for output in found.outputs:
         columns = [np.concatenate([one[output.at].ravel() for one in runs]) for runs in (exact, rough)]
         assert output.sqnr == pytest.approx(sqnr(*columns), abs=0.1)
+    assert found.task is None, "rows of six numbers are no scores"
     analysis = analyze(model, int8, data, workers=1)
     assert analysis.curve[0].quality > 20
     assert analysis.curve[-1].quality > analysis.curve[0].quality + 3
@@ -70,6 +73,12 @@ def test_a_budget_is_met_where_detections_are_picked_from(model: Model, data: Pa
     made = quantize(model, data, workers=1, recipe="fast", budget=Budget(min_sqnr=60))
     assert made.mixed is not None
     assert len(made.mixed.in_float) >= 2
+
+
+def test_a_single_detection_is_no_vector_of_scores(model: Model, data: Path) -> None:
+    assert not CLASSIFICATION.fits(model)
+    with pytest.raises(InputError, match="there is no top-1"):
+        quantize(model, data, workers=1, recipe="fast", budget=Budget(max_drop=1))
 
 
 def test_outputs_that_cannot_be_compared_are_told(tmp_path: Path, data: Path) -> None:
