@@ -41,7 +41,10 @@ def load_sample(path: str | Path, spec: Preprocessing | ArraySpec) -> ncnn.Mat:
     """
     if isinstance(spec, Preprocessing):
         return load_image(path, spec)
-    return owning_mat(load_npy(path, spec))
+    try:
+        return owning_mat(load_npy(path, spec))
+    except MemoryError:
+        raise _no_memory(path) from None
 
 
 def owning_mat(array: NDArray[Any]) -> ncnn.Mat:
@@ -110,7 +113,7 @@ def _decode(path: str | Path, alpha: bool) -> Pixels:
         if "MAX_IMAGE" in str(error):
             raise _too_many(path, image_size(content[:_MOST_HEADER].tobytes())) from None
         if isinstance(error, MemoryError) or getattr(error, "code", 0) == cv2.Error.StsNoMem:
-            raise UnreadableError(f"{path}: there is not enough memory to decode it") from None
+            raise _no_memory(path) from None
         pixels = None
     if pixels is None:
         raise UnreadableError(
@@ -132,6 +135,10 @@ def _content(path: str | Path) -> NDArray[np.uint8]:
         return np.fromfile(path, np.uint8)
     except OSError as error:
         raise UnreadableError(f"{path}: cannot read: {error.strerror or error}") from error
+
+
+def _no_memory(path: str | Path) -> UnreadableError:
+    return UnreadableError(f"{path}: there is not enough memory to load it")
 
 
 def _too_many(path: str | Path, size: Size | None) -> UnreadableError:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -72,6 +74,26 @@ def test_a_file_that_is_too_long_is_not_read(tmp_path: Path) -> None:
         file.truncate(2**40)
     with pytest.raises(UnreadableError, match=r"a\.png: 1,099,511,627,776 bytes are too many"):
         load_image(path, RAW)
+
+
+def test_files_for_which_memory_is_short_are_named(tmp_path: Path) -> None:
+    image, array = tmp_path / "a.png", tmp_path / "a.npy"
+    image.write_bytes(claiming(".png", 16000, 16000))
+    with array.open("wb") as file:
+        header = {"descr": "|u1", "fortran_order": False, "shape": (2**28,)}
+        np.lib.format.write_array_header_1_0(file, header)
+        file.truncate(file.tell() + 2**28)
+    program = (
+        "import resource, sys; from pyncnnq.inputs import ArraySpec, Preprocessing\n"
+        "from pyncnnq.inputs.loading import load_sample\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (900 * 2**20,) * 2)\n"
+        "specs = Preprocessing((8, 8), (0.0,), (1.0,), 'GRAY'), ArraySpec()\n"
+        "for path, spec in zip(sys.argv[1:], specs):\n"
+        "    try: load_sample(path, spec)\n"
+        "    except Exception as error: print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program, image, array], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [f"{path}: there is not enough memory to load it" for path in (image, array)]
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])
