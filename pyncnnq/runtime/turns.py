@@ -69,9 +69,8 @@ class Turns:
                     self._go_on(worker)
                 continue
             handed = self._handed.pop(worker)
-            if handed is not self._left:
-                self._left.extend(handed)
-            self._left.extend(answer.waiting)
+            untouched = [*answer.waiting, *(handed if handed is not self._left else ())]
+            self._left.extendleft(reversed(untouched))  # next: that these work tells that it is not the model
             self._suspect(index, answer.end)
             if len(self._suspects) >= _MANY * (1 + len(self._answered)):
                 yield index, self._fatal(answer.end)
