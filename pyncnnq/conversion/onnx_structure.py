@@ -72,6 +72,7 @@ def check_structure(path: Path, model: onnx.ModelProto) -> None:
         ModelError: the first thing that is otherwise.
     """
     graph = model.graph
+    _check_words(path, model)
     if not graph.node:
         raise ModelError(f"{path}: is not an ONNX model: it has no nodes")
     if len(graph.node) > _MOST_NODES:
@@ -88,6 +89,25 @@ def check_structure(path: Path, model: onnx.ModelProto) -> None:
     for node in graph.node:
         _check_node(path, node, version)
     _check_names(path, graph)
+
+
+def _check_words(path: Path, model: onnx.ModelProto) -> None:
+    """Refuse names that are no UTF-8, which protobuf hands on as bytes."""
+    graph = model.graph
+    words = [one.domain for one in model.opset_import] + [one.name for one in graph.initializer]
+    words += [one.name for one in (*graph.input, *graph.output, *graph.value_info)]
+    for node in graph.node:
+        words += [node.op_type, node.domain, node.name, *node.input, *node.output]
+        words += [word for one in node.attribute for word in (one.name, one.ref_attr_name, one.t.name)]
+    for function in model.functions:
+        words += [
+            function.domain,
+            function.name,
+            *(word for node in function.node for word in (node.op_type, node.domain)),
+        ]
+    for word in words:
+        if isinstance(word, bytes):
+            raise ModelError(f"{path}: has the name {word!r}, which is no UTF-8; the file is damaged")
 
 
 def opset(path: Path, model: onnx.ModelProto) -> int:

@@ -112,7 +112,7 @@ def prepare_onnx(source: Path, folder: Path) -> tuple[Path, list[str]]:
         return source, notes
     if model.ByteSize() > MOST_BYTES:
         raise ModelError(f"{source}: has more than the {MOST_BYTES:,} bytes of weights that one file of ONNX holds")
-    whole = folder / f"whole{source.suffix}"
+    whole = folder / source.name
     whole.write_bytes(model.SerializeToString())
     return whole, notes
 

@@ -30,7 +30,10 @@ def load_qdq(path: Path) -> onnx.ModelProto:
     model = load_onnx(path)
     if model.functions:
         _check_functions(path, model)
-        model = inliner.inline_local_functions(model)
+        try:
+            model = inliner.inline_local_functions(model)
+        except (RuntimeError, ValueError) as error:  # such as more inputs than a function has
+            raise ModelError(f"{path}: its functions cannot be inlined: {str(error).splitlines()[0]}") from None
         check_structure(path, model)
     widen(path, model)
     _check_format(path, {node.op_type for node in model.graph.node})

@@ -57,6 +57,7 @@ _FORMS = {
 _CONCAT = "QLinearConcat"  # the output's scale comes first, then as many tensors as there are
 _OWN = ("channels_last", "opset")
 """Attributes that the operators on floats do not have."""
+_TYPES = dict.fromkeys((*_OWN, "transA", "transB"), onnx.AttributeProto.INT) | {"alpha": onnx.AttributeProto.FLOAT}
 
 
 def to_qdq(path: Path, model: onnx.ModelProto) -> onnx.ModelProto:
@@ -127,6 +128,9 @@ class _Rewriter:
         missing = [place for place in places if len(node.input) <= place or not node.input[place]]
         if missing or not form.data or len(node.output) != 1:
             raise fault(self._path, node, f"has {len(node.input)} inputs, and none at place {(missing or [2])[0]}")
+        for one in node.attribute:
+            if one.name in _TYPES and one.type != _TYPES[one.name]:
+                raise fault(self._path, node, f"attribute {one.name!r}: is of another type than the operator's")
         if attribute(node, "channels_last", 0):
             raise fault(self._path, node, "has the channels last; ncnn has them first: quantize such a model")
         if form.floats == "Softmax" and (attribute(node, "opset", self._opset) < 13) != (self._opset < 13):

@@ -336,7 +336,7 @@ class _Reader:
         inputs = [one for one in graph.input if one.name not in self._constants]
         model = onnx.ModelProto()
         model.CopyFrom(self._model)
-        model.graph.CopyFrom(helper.make_graph(kept[::-1], graph.name or "graph", inputs, graph.output, constants))
+        model.graph.CopyFrom(helper.make_graph(kept[::-1], "graph", inputs, graph.output, constants))
         return model
 
 
