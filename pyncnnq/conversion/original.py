@@ -105,9 +105,7 @@ def prepare_onnx(source: Path, folder: Path) -> tuple[Path, list[str]]:
     model = load_onnx(source)
     _refuse_integers(source, {node.op_type for node in model.graph.node})
     wide = widen(source, model)
-    notes = (
-        [f"{source}: its {' and '.join(wide)} numbers are taken as float32; the file stays as it is"] if wide else []
-    )
+    notes = widening_notes(source, wide)
     if not wide and not _has_other_files(source):
         return source, notes
     if model.ByteSize() > MOST_BYTES:
@@ -115,6 +113,13 @@ def prepare_onnx(source: Path, folder: Path) -> tuple[Path, list[str]]:
     whole = folder / source.name
     whole.write_bytes(model.SerializeToString())
     return whole, notes
+
+
+def widening_notes(source: Path, types: Sequence[str]) -> list[str]:
+    """Return what is said of a model whose floats of these types became float32; nothing if there were none."""
+    if not types:
+        return []
+    return [f"{source}: its {' and '.join(types)} numbers are taken as float32; the file stays as it is"]
 
 
 def _has_other_files(source: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import onnx
@@ -10,18 +11,22 @@ from onnx import defs, inliner
 
 from pyncnnq.conversion.onnx_file import load_onnx, widen
 from pyncnnq.conversion.onnx_structure import DEFAULT_DOMAINS, check_structure, fault, opset
-from pyncnnq.conversion.original import DYNAMIC, dynamic_problem, is_qoperator
+from pyncnnq.conversion.original import DYNAMIC, dynamic_problem, is_qoperator, widening_notes
 from pyncnnq.errors import ModelError
 from pyncnnq.qdq.qoperator import to_qdq
 
 _MICROSOFT = "com.microsoft"
 _PAIR = ("QuantizeLinear", "DequantizeLinear")
 _MOST_INLINED = 1_000_000
+_DEEPEST = 100  # the inliner calls itself for each
 
 
-def load_qdq(path: Path) -> onnx.ModelProto:
+def load_qdq(path: Path) -> tuple[onnx.ModelProto, list[str]]:
     """Load an ONNX model in the QDQ format, with local functions inlined, floats as float32, and operators on integers
     (the QOperator format) in the QDQ format.
+
+    Returns:
+        The model, and a line for each thing that was taken otherwise than it is in the file.
 
     Raises:
         ModelError: a file that is missing, damaged or no ONNX model, or one that is not quantized; quantization that
@@ -35,7 +40,7 @@ def load_qdq(path: Path) -> onnx.ModelProto:
         except (RuntimeError, ValueError) as error:  # such as more inputs than a function has
             raise ModelError(f"{path}: its functions cannot be inlined: {str(error).splitlines()[0]}") from None
         check_structure(path, model)
-    widen(path, model)
+    notes = widening_notes(path, widen(path, model))
     _check_format(path, {node.op_type for node in model.graph.node})
     if (version := opset(path, model)) > defs.onnx_opset_version():
         raise ModelError(
@@ -54,7 +59,7 @@ def load_qdq(path: Path) -> onnx.ModelProto:
         if node.domain not in DEFAULT_DOMAINS:
             raise fault(path, node, f"is of {node.domain!r}, an operator that pnnx does not know; leave it out")
     check_structure(path, model)
-    return model
+    return model, notes
 
 
 def _check_format(path: Path, operators: set[str]) -> None:
@@ -69,21 +74,25 @@ def _check_format(path: Path, operators: set[str]) -> None:
 def _check_functions(path: Path, model: onnx.ModelProto) -> None:
     """Refuse functions that call themselves, or each other so often that the model would have no end."""
     bodies = {(function.domain, function.name): function for function in model.functions}
+    calls = {
+        key: {called for node in body.node if (called := (node.domain, node.op_type)) in bodies}
+        for key, body in bodies.items()
+    }
+    try:
+        order = list(TopologicalSorter(calls).static_order())
+    except CycleError as error:
+        raise ModelError(f"{path}: function {error.args[1][0][1]!r} calls itself; the file is damaged") from None
     sizes: dict[tuple[str, str], int] = {}
+    depths: dict[tuple[str, str], int] = {}
 
     def size(nodes: Iterable[onnx.NodeProto]) -> int:
-        return sum(sizes[key] if (key := (node.domain, node.op_type)) in bodies else 1 for node in nodes)
+        return sum(sizes.get((node.domain, node.op_type), 1) for node in nodes)
 
-    left = list(bodies)
-    while left:
-        ready = [
-            key
-            for key in left
-            if all(called in sizes for node in bodies[key].node if (called := (node.domain, node.op_type)) in bodies)
-        ]
-        if not ready:
-            raise ModelError(f"{path}: function {left[0][1]!r} calls itself; the file is damaged")
-        sizes |= {key: size(bodies[key].node) for key in ready}
-        left = [key for key in left if key not in sizes]
-    if size(model.graph.node) > _MOST_INLINED:
-        raise ModelError(f"{path}: its functions are more than {_MOST_INLINED:,} nodes")
+    for key in order:
+        sizes[key] = size(bodies[key].node)
+        depths[key] = 1 + max((depths[called] for called in calls[key]), default=0)
+    if size(model.graph.node) > _MOST_INLINED or max(depths.values()) > _DEEPEST:
+        raise ModelError(
+            f"{path}: its functions are more than {_MOST_INLINED:,} nodes, or more than {_DEEPEST} in each other; "
+            "simplify the model first"
+        )

@@ -51,10 +51,12 @@ class QdqModel:
     Attributes:
         model: the float model.
         layers: in the model's order.
+        notes: a line for each thing that was taken otherwise than it is in the file.
     """
 
     model: onnx.ModelProto
     layers: list[QdqLayer]
+    notes: list[str]
 
 
 def read_qdq(path: Path) -> QdqModel:
@@ -64,7 +66,8 @@ def read_qdq(path: Path) -> QdqModel:
         ModelError: see `load_qdq`; quantization that is not to 8 bits, or not with one step for each
             tensor or channel.
     """
-    return _Reader(path, load_qdq(path)).read()
+    model, notes = load_qdq(path)
+    return _Reader(path, model).read(notes)
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ class _Reader:
         self._nodes: list[onnx.NodeProto] = []
         self._layers: list[QdqLayer] = []
 
-    def read(self) -> QdqModel:
+    def read(self, notes: list[str]) -> QdqModel:
         for node in self._model.graph.node:
             if node.op_type == "QuantizeLinear":
                 self._quantize(node)
@@ -111,7 +114,7 @@ class _Reader:
                 self._run_on_integers(node)
             else:
                 self._keep(node)
-        return QdqModel(self._float_model(), self._layers)
+        return QdqModel(self._float_model(), self._layers, notes)
 
     def _quantize(self, node: onnx.NodeProto) -> None:
         name = node.input[0]

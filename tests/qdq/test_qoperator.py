@@ -23,7 +23,7 @@ from qdq_models import (
 )
 from small_models import sqnr
 
-from pyncnnq import convert
+from pyncnnq import convert, import_qdq
 from pyncnnq.errors import ModelError
 from pyncnnq.qdq.loading import load_qdq
 from pyncnnq.qdq.reading import read_qdq
@@ -106,7 +106,7 @@ OPERATORS: dict[str, Build] = {
 @pytest.mark.parametrize("operator", OPERATORS)
 def test_an_operator_in_qdq_computes_what_it_does_on_integers(tmp_path: Path, operator: str) -> None:
     path = model(tmp_path / "a.onnx", OPERATORS[operator])
-    onnx.save(load_qdq(path), tmp_path / "qdq.onnx")
+    onnx.save(load_qdq(path)[0], tmp_path / "qdq.onnx")
     expected, found = joined(run_onnx(path, SAMPLES)), joined(run_onnx(tmp_path / "qdq.onnx", SAMPLES))
     assert np.ptp(expected) > 0
     difference = np.abs(found - expected)
@@ -168,3 +168,18 @@ def test_commands_do_not_send_in_a_circle(cli: Callable[..., CompletedProcess[st
     done = cli("import-qdq", path)
     assert done.returncode == 2
     assert "import" not in done.stderr.replace(str(path), "")
+
+
+@pytest.mark.usefixtures("pnnx")
+def test_float16_scales_are_taken_as_float32(tmp_path: Path) -> None:
+    samples = smooth_images(4, 3, 32)
+    path = quantized(tmp_path, samples)[1]
+    found = onnx.load(path)
+    for tensor in found.graph.initializer:
+        if tensor.data_type == onnx.TensorProto.FLOAT:
+            half = onnx.numpy_helper.to_array(tensor).astype(np.float16)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(half, tensor.name))
+    onnx.save(found, path)
+    result = import_qdq(path)
+    assert "float16 numbers are taken as float32" in result.warnings[0]
+    assert len(result.layers) == 11
