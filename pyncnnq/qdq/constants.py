@@ -23,6 +23,15 @@ def attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:
     return next((helper.get_attribute_value(given) for given in node.attribute if given.name == name), default)
 
 
+def clipped(values: NDArray[Any], low: float | None, high: float | None) -> NDArray[Any]:
+    """Return values between two bounds, of which either may be missing or beyond their type."""
+    if values.dtype.kind in "iu":
+        type_bounds = np.iinfo(values.dtype)
+        low, high = (None if one is None else min(max(one, type_bounds.min), type_bounds.max) for one in (low, high))
+    values = values if low is None else np.maximum(values, np.array(low).astype(values.dtype))
+    return values if high is None else np.minimum(values, np.array(high).astype(values.dtype))
+
+
 class Constants(dict[str, NDArray[Any]]):
     """The constant tensors of a model, by name.
 

@@ -14,16 +14,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from pyncnnq.conversion.onnx_structure import finite, opset
 from pyncnnq.errors import ModelError
-from pyncnnq.qdq.constants import Constants, attribute
+from pyncnnq.qdq.constants import Constants, attribute, clipped
 from pyncnnq.qdq.loading import load_qdq
 from pyncnnq.qdq.quantizers import ActivationQuantizer, QdqLayer, QuantizedWeight
 
@@ -204,7 +202,7 @@ class _Reader:
         if node.op_type == "Clip":
             if values.dtype.kind not in "iuf":
                 raise self._constants.fault(node, f"clips {values.dtype.name}; expected numbers")
-            self._constants[output] = _clipped(values, *self._constants.bounds(node))
+            self._constants[output] = clipped(values, *self._constants.bounds(node))
             return
         turns = node.op_type == "Transpose"
         if turns and axes is not None and sorted(axes) != list(range(values.ndim)):
@@ -341,12 +339,3 @@ class _Reader:
         model.CopyFrom(self._model)
         model.graph.CopyFrom(helper.make_graph(kept[::-1], "graph", inputs, graph.output, constants))
         return model
-
-
-def _clipped(values: NDArray[Any], low: float | None, high: float | None) -> NDArray[Any]:
-    """Return values between two bounds, of which either may be missing or beyond their type."""
-    if values.dtype.kind in "iu":
-        type_bounds = np.iinfo(values.dtype)
-        low, high = (None if one is None else min(max(one, type_bounds.min), type_bounds.max) for one in (low, high))
-    values = values if low is None else np.maximum(values, np.array(low).astype(values.dtype))
-    return values if high is None else np.minimum(values, np.array(high).astype(values.dtype))
