@@ -41,12 +41,14 @@ class Original:
         source, format: its file.
         inputs: its inputs, in the order of the blobs in0, in1 and so on.
         batch_axes: of each the axis that the ncnn model does not have; None where it has all.
+        runs: the file to run: the original's, or one of the same model in float32 that is there while it is converted.
     """
 
     source: Path
     format: Format
     inputs: Sequence[Tensor]
     batch_axes: Sequence[int | None]
+    runs: Path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +78,7 @@ class _Check:
 
         self._job = job
         self._network = Network(*job.model)
-        self._run, self._known_names = load_original(job.original.source, job.original.format)
+        self._run, self._known_names = load_original(job.original.runs, job.original.format)
         self._names: list[str] | None = None
 
     def take(self, inputs: Sequence[tuple[str, Any]], _paths: Sequence[Path]) -> tuple[OutputPair, ...]:

@@ -13,9 +13,21 @@ from typing import Any
 import numpy as np
 
 from pyncnnq.conversion.check import ConversionCheck, Original, check_conversion
-from pyncnnq.conversion.original import RUNTIMES, format_of, has_runtime, in_one_file, input_names
+from pyncnnq.conversion.original import (
+    DYNAMIC,
+    RUNTIMES,
+    Format,
+    dynamic_problem,
+    format_of,
+    has_onnx,
+    has_runtime,
+    input_names,
+    is_qoperator,
+    prepare_onnx,
+    quantized_problem,
+)
 from pyncnnq.conversion.pnnx import ConversionError, Output, run_pnnx
-from pyncnnq.conversion.shapes import GivenShape, Tensor, assign_shapes
+from pyncnnq.conversion.shapes import GivenShape, Tensor, assign_shapes, describe_open
 from pyncnnq.errors import InputError, ModelError, PyncnnqError
 from pyncnnq.files import check_writable, model_pair
 from pyncnnq.inputs import ArraySpec, InputOptions
@@ -38,6 +50,7 @@ class Converted:
         traced: of each input a shape that the original works with.
         pnnx: the version of the package pnnx; empty if only the program is there.
         check: how close it is to the original; None if that was not checked.
+        notes: a line for each thing that was taken otherwise than it is in the file.
     """
 
     original: Original
@@ -45,15 +58,17 @@ class Converted:
     traced: list[Tensor]
     pnnx: str
     check: ConversionCheck | None = None
+    notes: Sequence[str] = ()
 
     @property
     def warnings(self) -> list[str]:
         """What a user should look at."""
         if self.check:
-            return []
+            return list(self.notes)
         name = RUNTIMES[self.original.format]
         return [
-            f"{self.original.source}: not checked against the original: {name} is not installed: pip install {name}"
+            *self.notes,
+            f"{self.original.source}: not checked against the original: {name} is not installed: pip install {name}",
         ]
 
     @property
@@ -206,11 +221,13 @@ def _trace(module: Any, given: Sequence[GivenShape], folder: Path) -> Path:
 
 def _convert(source: Path, given: Sequence[GivenShape], folder: Path) -> Converted:
     form = format_of(source)
-    whole = in_one_file(source, folder) if form == "ONNX" else source
+    whole, notes = prepare_onnx(source, folder) if form == "ONNX" else (source, [])
     try:
         output = _run(whole, given, folder, lambda: input_names(source, form))
     except ConversionError as error:
-        raise ConversionError(f"{source}: {error}") from None
+        may_help = not given and (error.traced or error.unexplained)
+        advice = _open_lengths(source, form, error.traced) if may_help else ""
+        raise ConversionError(f"{source}: {error}{advice and f'; {advice}'}") from None
     for place, (tensor, axis) in enumerate(zip(output.inputs, output.batch_axes, strict=True)):
         if axis is not None and tensor.lengths[axis] not in (1, None):
             raise ConversionError(
@@ -218,7 +235,8 @@ def _convert(source: Path, given: Sequence[GivenShape], folder: Path) -> Convert
                 "sample at a time; "
                 "export the model for a batch of 1"
             )
-    _check_types(source, load_param(output.param))
+    open_lengths = any(None in tensor.lengths for tensor in output.inputs)
+    _check_types(source, load_param(output.param), _open_lengths(source, form, output.inputs) if open_lengths else "")
     param, bin_path = folder / f"{source.stem}.param", folder / f"{source.stem}.bin"
     try:
         model = load_model(output.param, output.bin)
@@ -230,8 +248,8 @@ def _convert(source: Path, given: Sequence[GivenShape], folder: Path) -> Convert
         version = metadata.version("pnnx")
     except metadata.PackageNotFoundError:
         version = ""
-    original = Original(source, form, output.inputs, output.batch_axes)
-    return Converted(original, load_model(param, bin_path), output.traced, version)
+    original = Original(source, form, output.inputs, output.batch_axes, whole)
+    return Converted(original, load_model(param, bin_path), output.traced, version, notes=notes)
 
 
 def _run(source: Path, given: Sequence[GivenShape], folder: Path, names: Callable[[], Sequence[str]]) -> Output:
@@ -250,9 +268,7 @@ def _run(source: Path, given: Sequence[GivenShape], folder: Path, names: Callabl
             tried = [
                 " and ".join(dict.fromkeys(map(str, pair))) for pair in zip(error.traced, error.others, strict=True)
             ]
-            raise ConversionError(
-                f"{error}; some lengths are not fixed, and tried were {'; '.join(tried)}: give `shape=`"
-            ) from None
+            error.message += f"; some lengths are not fixed, and tried were {'; '.join(tried)}"
         if not given:
             raise
         stated = error.traced
@@ -260,23 +276,47 @@ def _run(source: Path, given: Sequence[GivenShape], folder: Path, names: Callabl
     return run_pnnx(source, second, shapes, others)
 
 
-def _check_types(source: Path, model: Model) -> None:
+def _open_lengths(source: Path, form: Format, known: Sequence[Tensor]) -> str:
+    """Return what to do about lengths that a model leaves open; nothing where it leaves none.
+
+    Args:
+        known: what pnnx says of the inputs, for an original whose own words cannot be read.
+    """
+    if form == "ONNX" and has_onnx():
+        from pyncnnq.conversion.onnx_file import inputs_of, parse_onnx
+
+        return describe_open(inputs_of(parse_onnx(source)))
+    return describe_open([(f"in{place}", tensor.lengths) for place, tensor in enumerate(known)])
+
+
+def _check_types(source: Path, model: Model, open_lengths: str) -> None:
+    """Raise an error for layers that ncnn has not.
+
+    Args:
+        open_lengths: what to do about lengths that are not fixed: layers that compute them go where they are.
+    """
     unknown: dict[str, str] = {}
     for layer in model.layers:
         if layer.type not in LAYER_TYPES:
             unknown.setdefault(layer.type, f"{layer.type} (layer {layer.name})")
     if len(unknown) > 1:  # what it computes are sizes and numbers for the others, which are the ones to name
         unknown.pop("pnnx.Expression", None)
-    if "QuantizeLinear" in unknown:
-        raise ConversionError(
-            f"{source}: is quantized already (QDQ: QuantizeLinear, DequantizeLinear); pyncnnq.import_qdq takes "
-            "over its scales, "
-            "or give the float model that it was made from"
-        )
+    if "QuantizeLinear" in unknown or any(map(is_qoperator, unknown)):
+        integer = sorted(filter(is_qoperator, unknown))
+        how = f"QOperator: {', '.join(integer)}" if integer else "QDQ: QuantizeLinear, DequantizeLinear"
+        raise ConversionError(f"{source}: {quantized_problem(how)}")
+    if dynamic := sorted(DYNAMIC.intersection(unknown)):
+        raise ConversionError(f"{source}: {dynamic_problem(dynamic)}")
     if unknown:
         more = f" and {len(unknown) - 4} more" if len(unknown) > 4 else ""
+        found = f"{', '.join(list(unknown.values())[:4])}{more}"
+        if open_lengths:
+            raise ConversionError(
+                f"{source}: ncnn has no layer for {found}; {open_lengths}; with fixed lengths pnnx computes sizes "
+                "itself, and such layers go; any other that stays has to be written with other operators, or cut off"
+            )
         raise ConversionError(
-            f"{source}: ncnn has no layer for {', '.join(list(unknown.values())[:4])}{more}; write that part of "
+            f"{source}: ncnn has no layer for {found}; write that part of "
             "the model with other "
             "operators, or cut the model before it and compute the rest outside of the network"
         )

@@ -95,11 +95,14 @@ class ConversionError(PyncnnqError):
     Attributes:
         traced, others: the input shapes that it took from the model before that, and second ones where lengths are not
             fixed.
+        unexplained: whether nothing that pnnx printed says why.
     """
 
-    def __init__(self, message: str, traced: Sequence[Tensor] = (), others: Sequence[Tensor] = ()) -> None:
+    def __init__(
+        self, message: str, traced: Sequence[Tensor] = (), others: Sequence[Tensor] = (), *, unexplained: bool = False
+    ) -> None:
         super().__init__(message)
-        self.traced, self.others = list(traced), list(others)
+        self.traced, self.others, self.unexplained = list(traced), list(others), unexplained
 
 
 def find_pnnx() -> Path:
@@ -149,7 +152,9 @@ def run_pnnx(source: Path, folder: Path, shapes: Sequence[Tensor] = (), others: 
         folder / name for name in ("model.ncnn.param", "model.ncnn.bin", "model.pnnx.param", "model_ncnn.py")
     )
     if done.returncode != 0 or not (param.is_file() and bin_path.is_file()):
-        raise ConversionError(_reason(source, printed, done.returncode), traced, second)
+        reason = _reason(source, printed)
+        end = reason or _end(printed, done.returncode)
+        raise ConversionError(end, traced, second, unexplained=not reason)
     inputs = [tensor for text in _INPUT_LINE.findall(original.read_text()) for tensor in read_tensors(text)]
     axes = {name: int(squeezed or indexed or 0) for name, squeezed, indexed in _BATCH_AXIS.findall(code.read_text())}
     batch_axes = [
@@ -159,12 +164,17 @@ def run_pnnx(source: Path, folder: Path, shapes: Sequence[Tensor] = (), others: 
     return Output(param, bin_path, inputs, list(shapes) or traced, batch_axes)
 
 
-def _reason(source: Path, printed: str, status: int) -> str:
+def _reason(source: Path, printed: str) -> str:
+    """Return why pnnx gave up; nothing where it does not say so."""
     for pattern, meaning in _REASONS:
         if match := re.search(pattern, printed):
             return meaning.format(*match.groups())
     if zipfile.is_zipfile(source) and not _TRACED.search(printed):
         return "states no input shapes, so it is not from torch.jit.trace, and pnnx cannot convert it; trace the module"
+    return ""
+
+
+def _end(printed: str, status: int) -> str:
     end = signal.Signals(-status).name if status < 0 else f"status {status}"
     lines = [line.strip() for line in printed.splitlines() if line.strip()]
     last = lines[-1] if lines else "nothing"

@@ -105,6 +105,40 @@ def assign_shapes(
     return first, second if second != first else []
 
 
+def describe_open(inputs: Sequence[tuple[str, Sequence[int | str | None]]]) -> str:
+    """Return what to do about lengths that a model leaves open, its inputs and those axes named; nothing where all are
+    fixed.
+
+    Args:
+        inputs: the name of each and its axes: lengths, or names of those that are not fixed, which may be missing.
+    """
+    left = [(name, axes) for name, axes in inputs if not all(isinstance(axis, int) for axis in axes)]
+    if not left:
+        return ""
+    told, examples = [], []
+    for name, axes in left:
+        places = [
+            f"{place} ({axis})" if axis else str(place) for place, axis in enumerate(axes) if not isinstance(axis, int)
+        ]
+        told.append(f"input {name!r} leaves the length of axis {', '.join(places)} open")
+        lengths = ",".join(str(_likely(axes, place)) for place in range(len(axes)))
+        examples.append(f'`shape=["{name}={lengths}"]`')
+    return f"{'; '.join(told)}: give `shape=` with the lengths that it runs on, such as {' '.join(examples)}"
+
+
+def _likely(axes: Sequence[int | str | None], place: int) -> int:
+    """Return the length of an axis, or one that is likely where it is not fixed."""
+    axis = axes[place]
+    if isinstance(axis, int):
+        return axis
+    if len(axes) == 4 and place >= 2:  # height and width: the other one's, if that is fixed
+        other = axes[5 - place]
+        return other if isinstance(other, int) else 224
+    if place == 0 and not re.search("seq|len|time", str(axis)):
+        return 1
+    return 3 if len(axes) == 4 else 128
+
+
 def _place(name: str, count: int, names: Callable[[], Sequence[str]]) -> int:
     blobs = [f"in{place}" for place in range(count)]
     if name in blobs:

@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import helper, numpy_helper
+from onnx import helper
 
+from pyncnnq.conversion.onnx_structure import array_of, fault, title
 from pyncnnq.errors import ModelError
-from pyncnnq.qdq.loading import title
 from pyncnnq.qdq.quantizers import Floats
+
+_LARGEST_STEP = float(np.finfo(np.float32).max) / 256
+"""Of larger ones, 256 are infinite."""
 
 
 def attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:
@@ -20,25 +23,43 @@ def attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:
     return next((helper.get_attribute_value(given) for given in node.attribute if given.name == name), default)
 
 
+def clipped(values: NDArray[Any], low: float | None, high: float | None) -> NDArray[Any]:
+    """Return values between two bounds, of which either may be missing or beyond their type."""
+    if values.dtype.kind in "iu":
+        type_bounds = np.iinfo(values.dtype)
+        low, high = (None if one is None else min(max(one, type_bounds.min), type_bounds.max) for one in (low, high))
+    values = values if low is None else np.maximum(values, np.array(low).astype(values.dtype))
+    return values if high is None else np.minimum(values, np.array(high).astype(values.dtype))
+
+
 class Constants(dict[str, NDArray[Any]]):
     """The constant tensors of a model, by name.
 
     Attributes:
-        path: the ONNX file, for messages and for tensors in files beside it.
+        path: the ONNX file, for messages.
     """
 
     def __init__(self, path: Path, model: onnx.ModelProto) -> None:
-        folder = str(path.parent)
-        super().__init__({one.name: numpy_helper.to_array(one, base_dir=folder) for one in model.graph.initializer})
+        super().__init__({one.name: array_of(path, one, f"constant {one.name!r}") for one in model.graph.initializer})
         self.path = path
 
     def bounds(self, node: onnx.NodeProto) -> tuple[float | None, float | None]:
         """Return the smallest and the largest value that a Clip lets through; None for a bound that is missing or not
-        constant."""
-        found = []
+        constant.
+
+        Raises:
+            ModelError: a bound is no number.
+        """
+        found: list[float | None] = []
         for place, name in ((1, "min"), (2, "max")):
             bound = self.get(node.input[place]) if len(node.input) > place else attribute(node, name, None)
-            found.append(None if bound is None else float(bound))
+            if bound is None:
+                found.append(None)
+                continue
+            number = np.asarray(bound)
+            if number.size != 1 or number.dtype.kind not in "iuf" or np.isnan(number).any():
+                raise self.fault(node, f"has a {name} that is no number")
+            found.append(float(number.item()))
         return found[0], found[1]
 
     def pads_with_zeros(self, node: onnx.NodeProto) -> bool:
@@ -62,20 +83,31 @@ class Constants(dict[str, NDArray[Any]]):
         step = given[0] if given else None
         if step is None or (len(given) > 1 and given[1] is None):
             raise self.fault(node, "computes its scale or zero point while running; quantize the model statically")
-        if step.ndim > 1 or not np.isfinite(step).all() or (step < 0).any():
+        if step.ndim > 1 or not step.size or step.dtype.kind != "f" or not np.isfinite(step).all() or (step < 0).any():
             raise self.fault(
                 node, "has scales that are no list of positive numbers; quantize per tensor or per channel"
             )
+        if (step > _LARGEST_STEP).any():
+            raise self.fault(node, f"has the scale {step.max():g}; expected at most {_LARGEST_STEP:g}")
         zero_point = given[1] if len(given) > 1 else None
         if zero_point is None:
             zero_point = np.zeros(step.shape, self._default_type(node))
+        if zero_point.dtype.kind not in "iu":
+            raise self.fault(
+                node, f"quantizes to {zero_point.dtype.name}; ncnn has 8 bits only: quantize to int8 or uint8"
+            )
+        if zero_point.shape != step.shape and (zero_point.size, step.size) != (1, 1):
+            raise self.fault(node, f"has {step.size} scales and {zero_point.size} zero points; expected as many")
         return step.astype(np.float32), zero_point
 
     def _default_type(self, node: onnx.NodeProto) -> np.dtype[Any]:
         """Return the type of a zero point that is not given."""
         kind = attribute(node, "output_dtype", 0)
         if node.op_type == "QuantizeLinear":
-            return np.dtype(helper.tensor_dtype_to_np_dtype(kind)) if kind else np.dtype(np.uint8)
+            try:
+                return np.dtype(helper.tensor_dtype_to_np_dtype(kind)) if kind else np.dtype(np.uint8)
+            except KeyError:
+                raise self.fault(node, f"quantizes to the unknown type {kind}") from None
         values = self.get(node.input[0])
         return np.dtype(np.int8) if values is None else values.dtype
 
@@ -103,16 +135,17 @@ class Constants(dict[str, NDArray[Any]]):
         Raises:
             ModelError: it is of no numbers.
         """
+        if len(node.attribute) != 1:
+            raise self.fault(node, f"holds {len(node.attribute)} values; expected one")
         (stored,) = node.attribute
-        value = helper.get_attribute_value(stored)
-        if isinstance(value, onnx.TensorProto):
-            return numpy_helper.to_array(value, base_dir=str(self.path.parent))
+        if stored.name == "value":
+            return array_of(self.path, stored.t, title(node))
         if stored.name in ("value_float", "value_floats"):
-            return np.array(value, np.float32)
+            return np.array(helper.get_attribute_value(stored), np.float32)
         if stored.name in ("value_int", "value_ints"):
-            return np.array(value, np.int64)
+            return np.array(helper.get_attribute_value(stored), np.int64)
         raise self.fault(node, f"holds {stored.name}, which cannot be imported")
 
     def fault(self, node: onnx.NodeProto, problem: str) -> ModelError:
         """Return an error that names the file and the node."""
-        return ModelError(f"{self.path}: {title(node)}: {problem}")
+        return fault(self.path, node, problem)

@@ -141,7 +141,9 @@ def import_qdq(path: StrPath, *, shape: Sequence[str] = ()) -> ImportedQdq:
         except PyncnnqError as error:
             error.message = error.message.replace(str(file), str(path))
             raise
-    return _quantized(path, Model(model.layers), qdq.layers)
+    result = _quantized(path, Model(model.layers), qdq.layers)
+    result.warnings[:0] = qdq.notes
+    return result
 
 
 def _quantized(path: StrPath, model: Model, sources: Sequence[QdqLayer]) -> ImportedQdq:

@@ -19,8 +19,9 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from pyncnnq.conversion.onnx_structure import finite, opset
 from pyncnnq.errors import ModelError
-from pyncnnq.qdq.constants import Constants, attribute
+from pyncnnq.qdq.constants import Constants, attribute, clipped
 from pyncnnq.qdq.loading import load_qdq
 from pyncnnq.qdq.quantizers import ActivationQuantizer, QdqLayer, QuantizedWeight
 
@@ -48,10 +49,12 @@ class QdqModel:
     Attributes:
         model: the float model.
         layers: in the model's order.
+        notes: a line for each thing that was taken otherwise than it is in the file.
     """
 
     model: onnx.ModelProto
     layers: list[QdqLayer]
+    notes: list[str]
 
 
 def read_qdq(path: Path) -> QdqModel:
@@ -61,7 +64,8 @@ def read_qdq(path: Path) -> QdqModel:
         ModelError: see `load_qdq`; quantization that is not to 8 bits, or not with one step for each
             tensor or channel.
     """
-    return _Reader(path, load_qdq(path)).read()
+    model, notes = load_qdq(path)
+    return _Reader(path, model).read(notes)
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,7 @@ class _Reader:
         self._nodes: list[onnx.NodeProto] = []
         self._layers: list[QdqLayer] = []
 
-    def read(self) -> QdqModel:
+    def read(self, notes: list[str]) -> QdqModel:
         for node in self._model.graph.node:
             if node.op_type == "QuantizeLinear":
                 self._quantize(node)
@@ -108,7 +112,7 @@ class _Reader:
                 self._run_on_integers(node)
             else:
                 self._keep(node)
-        return QdqModel(self._float_model(), self._layers)
+        return QdqModel(self._float_model(), self._layers, notes)
 
     def _quantize(self, node: onnx.NodeProto) -> None:
         name = node.input[0]
@@ -119,8 +123,11 @@ class _Reader:
         lowest, highest = _INTEGERS[kind]
         if name in self._constants:
             steps, zero_points = self._constants.along_axis(node, step, zero_point, self._constants[name])
+            if not finite(self._constants[name]):
+                raise self._constants.fault(node, "has weights that are no finite numbers")
             values = self._constants[name].astype(np.float32)
-            integers = np.rint(np.divide(values, steps, out=np.zeros_like(values), where=steps > 0)) + zero_points
+            with np.errstate(over="ignore"):  # beyond what any integer holds, where all is clipped
+                integers = np.rint(np.divide(values, steps, out=np.zeros_like(values), where=steps > 0)) + zero_points
             self._constants[node.output[0]] = np.clip(integers, lowest, highest).astype(zero_point.dtype)
             return
         if step.size != 1:
@@ -143,8 +150,15 @@ class _Reader:
                     node, f"has weights of type {values.dtype.name}; ncnn has int8 only: quantize weights to 8 bits"
                 )
             steps, zero_points = self._constants.along_axis(node, step, zero_point, values)
+            if zero_point.dtype != values.dtype:
+                raise self._constants.fault(
+                    node, f"has weights of {values.dtype.name}, and zero points of {zero_point.dtype.name}"
+                )
             self._weights[output] = QuantizedWeight(values.astype(np.int32) - zero_points, steps)
-            self._constants[output] = self._weights[output].values
+            with np.errstate(over="ignore"):
+                self._constants[output] = self._weights[output].values
+            if not finite(self._constants[output]):
+                raise self._constants.fault(node, "has scales of which its integers are beyond float32")
         elif name in self._codes:
             codes = self._codes[name]
             if step.size != 1 or (step.item(), int(zero_point.item())) != (codes.quantizer.step, codes.zero_point):
@@ -175,8 +189,7 @@ class _Reader:
 
     def _clip(self, name: str, output: str, highest: float) -> onnx.NodeProto:
         """Return a Clip from 0 to `highest`."""
-        opset = next(one.version for one in self._model.opset_import if one.domain in ("", "ai.onnx"))
-        if opset < 11:
+        if opset(self._constants.path, self._model) < 11:
             return helper.make_node("Clip", [name], [output], name=output, min=0.0, max=highest)
         bounds = {f"{output}_min": 0.0, f"{output}_max": highest}
         self._constants |= {bound: np.array(value, np.float32) for bound, value in bounds.items()}
@@ -187,11 +200,13 @@ class _Reader:
         name, output, axes = node.input[0], node.output[0], attribute(node, "perm", None)
         values = self._constants[name]
         if node.op_type == "Clip":
-            low, high = self._constants.bounds(node)
-            values = np.maximum(values, values.dtype.type(low)) if low is not None else values
-            self._constants[output] = np.minimum(values, values.dtype.type(high)) if high is not None else values
+            if values.dtype.kind not in "iuf":
+                raise self._constants.fault(node, f"clips {values.dtype.name}; expected numbers")
+            self._constants[output] = clipped(values, *self._constants.bounds(node))
             return
         turns = node.op_type == "Transpose"
+        if turns and axes is not None and sorted(axes) != list(range(values.ndim)):
+            raise self._constants.fault(node, f"has the axes {axes} of a constant of shape {list(values.shape)}")
         self._constants[output] = values.transpose(axes) if turns else values
         if name in self._weights:
             self._weights[output] = self._weights[name].transposed(axes) if turns else self._weights[name]
@@ -227,9 +242,11 @@ class _Reader:
             )
         low, high = self._constants.bounds(node)
         old = codes.quantizer
-        lowest = old.lowest if low is None else max(old.lowest, int(low) - codes.zero_point)
-        highest = old.highest if high is None else min(old.highest, int(high) - codes.zero_point)
-        return replace(old, lowest=lowest, highest=highest)
+        lowest = old.lowest if low is None else max(old.lowest, low - codes.zero_point)
+        highest = old.highest if high is None else min(old.highest, high - codes.zero_point)
+        if not lowest < highest:
+            raise self._constants.fault(node, f"clips integers to {low} to {high}, which leaves none to choose from")
+        return replace(old, lowest=int(lowest), highest=int(highest))
 
     def _keep(self, node: onnx.NodeProto) -> None:
         """Take over a node on floats, and see what it tells of its outputs."""
@@ -257,6 +274,10 @@ class _Reader:
 
     def _add_layer(self, node: onnx.NodeProto) -> None:
         weight = self._weights.get(node.input[1])
+        if weight is not None and (weight.integers.ndim < 2 or not weight.integers.size):
+            raise self._constants.fault(
+                node, f"has weights of shape {list(weight.integers.shape)}; expected outputs and inputs"
+            )
         quantizer = self._quantizers.get(node.input[0])
         if weight is None and quantizer is None:
             return
@@ -287,7 +308,10 @@ class _Reader:
             self._never_negative.update(node.output)
 
     def _is_never_negative(self, name: str) -> bool:
-        return name in self._never_negative or (name in self._constants and bool((self._constants[name] >= 0).all()))
+        if name in self._never_negative:
+            return True
+        values = self._constants.get(name)
+        return values is not None and values.dtype.kind in "iuf" and bool((values >= 0).all())
 
     def _float_model(self) -> onnx.ModelProto:
         """Return the nodes that the outputs need, and their constants."""
@@ -313,5 +337,5 @@ class _Reader:
         inputs = [one for one in graph.input if one.name not in self._constants]
         model = onnx.ModelProto()
         model.CopyFrom(self._model)
-        model.graph.CopyFrom(helper.make_graph(kept[::-1], graph.name or "graph", inputs, graph.output, constants))
+        model.graph.CopyFrom(helper.make_graph(kept[::-1], "graph", inputs, graph.output, constants))
         return model
