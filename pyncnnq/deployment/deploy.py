@@ -21,6 +21,8 @@ from pyncnnq.evaluation.findings import Analysis
 from pyncnnq.inputs import InputOptions
 from pyncnnq.inputs.data import CalibrationData, Data, find_chosen
 from pyncnnq.model import Model, load_model
+from pyncnnq.model.custom_layers import count_custom, listed
+from pyncnnq.model.model import StrPath
 from pyncnnq.model.text import encode
 from pyncnnq.optimization.budget import Budget
 from pyncnnq.optimization.judge import split_samples
@@ -65,6 +67,11 @@ class Deployed:
     def warnings(self) -> list[str]:
         """What a user should look at."""
         lines = [*self.converted.warnings, *self.optimized.warnings, *self.optimized.int8.summary.warnings]
+        if custom := count_custom(self.optimized.int8.layers):
+            lines.append(
+                f"{self.folder.python.name} and {self.folder.cpp.name} run once they register the layers that stock "
+                f"ncnn does not have: {listed(custom)}; add net.register_custom_layer before load_param"
+            )
         if self.analysis is None:
             lines.append("no report.html: Jinja2 is not installed: pip install 'pyncnnq[report]'")
         return lines
@@ -107,6 +114,7 @@ def deploy(
     keep_first_last: bool = False,
     float32: bool = False,
     labels: str | None = None,
+    custom_layers: StrPath | None = None,
 ) -> Deployed:
     """Convert a model to ncnn, check it against the original, find the best int8 model, evaluate it, and write it all.
 
@@ -117,6 +125,7 @@ def deploy(
         recipe, without, budget, fuse, exclude, only, keep_first_last, float32: see `pyncnnq.quantize`; the float model
             is written as it is after fusing.
         labels: which class each sample is of (see `pyncnnq.evaluate`).
+        custom_layers: see `pyncnnq.load_model`.
 
     Raises:
         ModelError, ConversionError, InputError, PyncnnqError: see `pyncnnq.convert`, `pyncnnq.quantize` and
@@ -137,7 +146,7 @@ def deploy(
         labels=labels,
         source=str(files[0]) if files else type(source).__name__,
     )
-    with converting(source, shape) as converted:
+    with converting(source, shape, custom_layers) as converted:
         chosen = find_chosen(converted.model, data, options, samples)
         folder.check(path for sample in chosen.samples for path in sample)
         return _deploy(converted, chosen, folder, settings)
@@ -202,7 +211,10 @@ def _deploy(converted: Converted, data: CalibrationData, folder: Folder, setting
     if analysis is not None:
         contents[folder.report] = _report(deployed, analysis, settings.labels, classes)
     folder.write(contents)
-    return replace(deployed, converted=replace(converted, model=load_model(folder.param, folder.bin)))
+    return replace(
+        deployed,
+        converted=replace(converted, model=load_model(folder.param, folder.bin, custom_layers=model.custom_layers)),
+    )
 
 
 def _classes(labels: str | None, held_out: CalibrationData) -> list[str]:
@@ -235,7 +247,7 @@ def _optimize(model: Model, data: CalibrationData, fused: Fused, settings: _Sett
 def _stored(int8: QuantizedModel, param: Path) -> Model:
     """Return an int8 model as read from files, beside which its manifest stands."""
     int8.save(param, param.with_suffix(".bin"))
-    return load_model(param, param.with_suffix(".bin"))
+    return load_model(param, param.with_suffix(".bin"), custom_layers=int8.custom_layers)
 
 
 def _same(model: Model, other: Model) -> bool:

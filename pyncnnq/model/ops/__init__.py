@@ -23,7 +23,7 @@ from pyncnnq.model.ops.arranging import (
     Split,
 )
 from pyncnnq.model.ops.attention import SDPA, MultiHeadAttention
-from pyncnnq.model.ops.base import BUILT_IN, NO_WINOGRAD, Expected, Int8Op, Keeping, Op, ScaledWeight, Shape
+from pyncnnq.model.ops.base import BUILT_IN, NO_WINOGRAD, Expected, Int8Op, Keeping, Op, ScaledWeight, Shape, Unknown
 from pyncnnq.model.ops.convolution import Convolution, ConvolutionDepthWise
 from pyncnnq.model.ops.data import Input, MemoryData
 from pyncnnq.model.ops.deconvolution import Deconvolution
@@ -38,7 +38,7 @@ from pyncnnq.model.ops.recurrent import GRU, LSTM, RNN, Embed
 LAYER_TYPES: Registry[type[Op]] = Registry(
     "layers", "layer type", BUILT_IN, lambda thing: isinstance(thing, type) and issubclass(thing, Op)
 )
-"""The view of each layer type: those of ncnn 1.0.20261020, then those of other packages."""
+"""The view of each layer type: those of ncnn 1.0.20261020 and YoloV5Focus, then those of other packages."""
 
 
 __all__ = [
@@ -108,4 +108,5 @@ __all__ = [
     "Softmax",
     "Split",
     "Str",
+    "Unknown",
 ]
