@@ -30,6 +30,7 @@ from pyncnnq.evaluation.evaluate import Evaluation, evaluate
 from pyncnnq.files import check_writable, write_files
 from pyncnnq.inputs.data import CalibrationData, find_chosen
 from pyncnnq.model import Model, load_model
+from pyncnnq.model.custom_layers import count_custom, listed
 from pyncnnq.report.evaluation import print_evaluation
 from pyncnnq.report.page import check_available, page
 
@@ -112,6 +113,8 @@ def evaluate_command(
         strict=request.strict,
         progress=progress_of(output),
     )
+    if (custom := count_custom(int8.layers)) and not output.as_json:
+        warn([f"layers that Python computes: {listed(custom)}; times include them, multiplications do not"])
     facts = asdict(result)
     if report is not None:
         analysis = analyze(

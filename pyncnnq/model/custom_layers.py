@@ -8,7 +8,6 @@ What `load_model` asks for tells which arrays the layer has in the `.bin` file.
 from __future__ import annotations
 
 import functools
-import importlib.util
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -21,13 +20,12 @@ import numpy as np
 
 from pyncnnq.errors import ModelError, PyncnnqError
 from pyncnnq.model.layer import Layer
-from pyncnnq.model.ops import BUILT_IN
+from pyncnnq.model.ops import BUILT_IN, PACKAGED
 from pyncnnq.model.weights import Storage, Weight
 
 OWN = Path(__file__).with_name("yolov5_focus.py")
 """The file of the layers that come with this package."""
 
-_OWN_TYPES = frozenset({"YoloV5Focus"})
 _STORAGES: dict[int, Storage] = {0: "tagged", 1: "raw"}
 """How an array is stored, by the type that `load_model` asks for."""
 
@@ -53,7 +51,7 @@ class ModelFiles(NamedTuple):
 
 def is_custom(layer: Layer) -> bool:
     """Return whether stock ncnn does not have the layer's type."""
-    return layer.type not in BUILT_IN or layer.type in _OWN_TYPES
+    return layer.type not in BUILT_IN
 
 
 def count_custom(layers: Iterable[Layer]) -> dict[str, int]:
@@ -80,7 +78,7 @@ def file_for(layers: Iterable[Layer], file: Path | None, place: str) -> Path | N
     counts = count_custom(layers)
     if not counts:
         return None
-    known = _OWN_TYPES.union(custom_classes(file) if file else ())
+    known = PACKAGED.keys() | (custom_classes(file) if file else {}).keys()
     missing = {kind: count for kind, count in counts.items() if kind not in known}
     if missing:
         advice = f"{file} has no class for them" if file else "give their Python implementation with `custom_layers=`"
@@ -111,7 +109,9 @@ def _classes(file: Path, _time: int) -> Classes:
         if not isinstance(value, type) or not issubclass(value, ncnn.Layer) or value is ncnn.Layer:
             continue
         kind = vars(value).get("layer_type", value.__name__)
-        if kind in BUILT_IN and kind not in _OWN_TYPES:
+        if not isinstance(kind, str) or not kind or any(map(str.isspace, kind)):
+            raise _error(f"{file}: class {value.__name__}: expected a word as its `layer_type`, found {kind!r}")
+        if kind in BUILT_IN:
             raise _error(f"{file}: class {value.__name__}: ncnn has a layer type {kind} already; give it another name")
         if classes.setdefault(kind, value) is not value:
             raise _error(
@@ -178,7 +178,7 @@ def said_of(layer: Layer, file: Path) -> Iterator[None]:
             yield
     except PyncnnqError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # whatever the user's code raises
         raise ModelError(f"layer {layer.name!r} ({layer.type}): {_place(file, error)}: {_words(error)}") from error
 
 
@@ -189,20 +189,15 @@ def require_zero(method: str, status: object) -> None:
 
 
 def _run(file: Path) -> ModuleType:
-    """Run a file as a module; modules beside it can be imported."""
-    name = f"pyncnnq_custom_layers_{file.stem}"
-    spec = importlib.util.spec_from_file_location(name, file)
-    if spec is None or spec.loader is None:
-        raise _error(f"{file}: is no Python file; expected FILE.py with classes derived from ncnn.Layer")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # where dataclasses look
+    """Run a file as a module, without Python's cache beside it; modules beside it can be imported."""
+    module = ModuleType(f"pyncnnq_custom_layers_{file.stem}")
+    module.__file__ = str(file)
+    code = compile(file.read_bytes(), str(file), "exec", dont_inherit=True)
     folder = str(file.absolute().parent)
+    sys.modules[module.__name__] = module  # where dataclasses look
     sys.path.append(folder)
     try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
+        exec(code, vars(module))
     finally:
         sys.path.remove(folder)
     return module
@@ -222,12 +217,11 @@ def _said(file: Path) -> Iterator[None]:
 
 def _place(file: Path, error: BaseException) -> str:
     """Return the file, and the line in it that an exception comes from."""
-    names = (str(file), str(file.absolute()))
-    if isinstance(error, SyntaxError) and error.filename in names:
+    if isinstance(error, SyntaxError) and error.filename == str(file):
         return f"{file}, line {error.lineno}"
     line, trace = 0, error.__traceback__
     while trace is not None:
-        if trace.tb_frame.f_code.co_filename in names:
+        if trace.tb_frame.f_code.co_filename == str(file):
             line = trace.tb_lineno
         trace = trace.tb_next
     return f"{file}, line {line}" if line else str(file)

@@ -12,7 +12,7 @@ import numpy as np
 
 from pyncnnq.errors import ModelError, PyncnnqError
 from pyncnnq.files import write_files
-from pyncnnq.model.custom_layers import ModelFiles, create, custom_classes, file_for
+from pyncnnq.model.custom_layers import ModelFiles, count_custom, create, custom_classes, file_for, listed
 from pyncnnq.model.graph import Graph, check_graph
 from pyncnnq.model.layer import Layer
 from pyncnnq.model.ops import Unknown
@@ -288,11 +288,13 @@ def _read_weights(layers: list[Layer], data: bytes, custom_layers: Path | None) 
 
 
 def _advice(model: Model) -> str:
-    known = custom_classes(model.custom_layers) if model.custom_layers else {}
-    unknown = next((one for one in model.layers if isinstance(one.op, Unknown) and one.type not in known), None)
+    file = model.custom_layers
+    counts = count_custom(layer for layer in model.layers if isinstance(layer.op, Unknown))
+    unknown = {kind: count for kind, count in counts.items() if not file or kind not in custom_classes(file)}
     if unknown:
         return (
-            f"{unknown} is of a type that ncnn does not have: if it has weights, the file can be read only with its "
-            "Python implementation; give `custom_layers=`"
+            f"ncnn does not have these layer types: {listed(unknown)}; if they have weights, their Python "
+            "implementation tells which: give `custom_layers=`"
         )
-    return f"the file is damaged, or not the one that belongs to {model.param_path}"
+    reader = f", or {file} reads other arrays than it holds" if counts else ""
+    return f"the file is damaged, or not the one that belongs to {model.param_path}{reader}"

@@ -157,7 +157,6 @@ class PixelShuffle(Op):
         return 3
 
 
-@layer_types("YoloV5Focus")
 class YoloV5Focus(Arranging):
     """The pixels of each square of 2x2 as channels: of ncnn's examples, not of ncnn (pyncnnq/model/yolov5_focus.py)."""
 
