@@ -132,7 +132,7 @@ def create(layer: Layer, file: Path, read: ReadArray) -> Any:
         read: called for each array that it asks for.
 
     Raises:
-        ModelError: its class cannot read it.
+        PyncnnqError: its class cannot read it.
     """
     import ncnn
 
@@ -172,14 +172,14 @@ def stored_arrays(layer: Layer) -> ReadArray:
 
 @contextmanager
 def said_of(layer: Layer, file: Path) -> Iterator[None]:
-    """Turn whatever a layer's class raises into a ModelError that names the layer, and the line of the file."""
+    """Turn whatever a layer's class raises into a PyncnnqError that names the layer, and the line of the file."""
     try:
         with redirect_stdout(sys.stderr):
             yield
     except PyncnnqError:
         raise
     except (Exception, SystemExit) as error:  # whatever the user's code raises
-        raise ModelError(f"layer {layer.name!r} ({layer.type}): {_place(file, error)}: {_words(error)}") from error
+        raise PyncnnqError(f"layer {layer.name!r} ({layer.type}): {_place(file, error)}: {_words(error)}") from error
 
 
 def require_zero(method: str, status: object) -> None:

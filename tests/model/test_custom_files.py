@@ -115,9 +115,9 @@ def test_arrays_that_nobody_can_tell(tmp_path: Path) -> None:
     for other, found in (
         ("size = int(self.sizes.sum()) + 1", "layers.py reads other arrays than it holds"),
         ("size = int(self.sizes.sum()) - 1", "layers.py reads other arrays than it holds"),
-        ("size = 0", r"layers.py, line 45: ValueError: load\(0, 0\)"),
-        ("arrays.load(3, 4, 5, 6)", "layers.py, line 44: TypeError"),
-        ("return -1", "layers.py: ValueError: load_model returned -1, expected 0"),
+        ("size = 0", r"layers.py, line 43: ValueError: load\(0, 0\)"),
+        ("arrays.load(3, 4, 5, 6)", "layers.py, line 42: TypeError"),
+        ("return -1", r"shift' \(MyShift\): .*layers.py: ValueError: load_model returned -1, expected 0$"),
     ):
         file = write_source(tmp_path, SOURCE.replace("size = int(self.sizes.sum())", other))
         with pytest.raises(PyncnnqError, match=found):
