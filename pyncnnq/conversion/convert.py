@@ -282,7 +282,8 @@ def _check_types(source: Path, model: Model, custom: Collection[str]) -> None:
         raise ConversionError(
             f"{source}: ncnn has no layer for {', '.join(list(unknown.values())[:4])}{more}; write that part of "
             "the model with other "
-            "operators, or cut the model before it and compute the rest outside of the network"
+            "operators, cut the model before it and compute the rest outside of the network, or give its Python "
+            "implementation with `custom_layers=`"
         )
 
 

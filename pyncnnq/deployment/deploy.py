@@ -14,14 +14,14 @@ from pyncnnq.calibration.table import Table
 from pyncnnq.compare.tasks.class_labels import class_names, find_labels
 from pyncnnq.conversion.convert import Converted, converting
 from pyncnnq.deployment.folder import Folder
-from pyncnnq.deployment.snippets import cpp_snippet, python_snippet
+from pyncnnq.deployment.snippets import PythonLayers, cpp_snippet, python_snippet
 from pyncnnq.evaluation.analyze import MOST_SAMPLES, analyze
 from pyncnnq.evaluation.evaluate import Evaluation, evaluate
 from pyncnnq.evaluation.findings import Analysis
 from pyncnnq.inputs import InputOptions
 from pyncnnq.inputs.data import CalibrationData, Data, find_chosen
 from pyncnnq.model import Model, load_model
-from pyncnnq.model.custom_layers import count_custom, listed
+from pyncnnq.model.custom_layers import OWN, count_custom, custom_classes, listed
 from pyncnnq.model.model import StrPath
 from pyncnnq.model.text import encode
 from pyncnnq.optimization.budget import Budget
@@ -69,8 +69,8 @@ class Deployed:
         lines = [*self.converted.warnings, *self.optimized.warnings, *self.optimized.int8.summary.warnings]
         if custom := count_custom(self.optimized.int8.layers):
             lines.append(
-                f"{self.folder.python.name} and {self.folder.cpp.name} run once they register the layers that stock "
-                f"ncnn does not have: {listed(custom)}; add net.register_custom_layer before load_param"
+                f"stock ncnn does not have these layers: {listed(custom)}; {self.folder.python.name} takes them from "
+                f"the Python file, {self.folder.cpp.name} from a custom_layers.h that is yours to write"
             )
         if self.analysis is None:
             lines.append("no report.html: Jinja2 is not installed: pip install 'pyncnnq[report]'")
@@ -258,14 +258,24 @@ def _contents(deployed: Deployed) -> dict[Path, bytes]:
     """Return what to write into all files but the report."""
     folder, model, int8 = deployed.folder, deployed.converted.model, deployed.optimized.int8
     snippet = folder.int8_param.stem, dict(zip(model.inputs, deployed.data.inputs, strict=True)), model.outputs
+    custom = _python_layers(int8)
     return {
         **model.contents(folder.param, folder.bin),
         **int8.contents(folder.int8_param, folder.int8_bin),
         folder.table: encode(deployed.table.text()),
         folder.facts: (json.dumps(deployed.facts, indent=2) + "\n").encode(),
-        folder.cpp: cpp_snippet(*snippet, folder.cpp.name).encode(),
-        folder.python: python_snippet(*snippet, folder.python.name).encode(),
+        folder.cpp: cpp_snippet(*snippet, folder.cpp.name, custom).encode(),
+        folder.python: python_snippet(*snippet, folder.python.name, custom).encode(),
     }
+
+
+def _python_layers(model: Model) -> PythonLayers | None:
+    """Return the layers of a model that ncnn does not have."""
+    kinds = count_custom(model.layers)
+    if not kinds:
+        return None
+    file = model.custom_layers or OWN
+    return PythonLayers(file, {kind: custom_classes(file)[kind].__name__ for kind in kinds})
 
 
 def _report(deployed: Deployed, analysis: Analysis, labels: str | None, classes: Sequence[str]) -> bytes:

@@ -29,7 +29,7 @@ OWN = Path(__file__).with_name("yolov5_focus.py")
 _STORAGES: dict[int, Storage] = {0: "tagged", 1: "raw"}
 """How an array is stored, by the type that `load_model` asks for."""
 
-Classes = Mapping[str, Callable[[], Any]]
+Classes = Mapping[str, type[Any]]
 """The classes of layers, by layer type."""
 
 ReadArray = Callable[[str, int, Storage], Weight]
