@@ -78,7 +78,7 @@ def test_networks_of_several_threads_run(model: Model, threads: int) -> None:
 
 
 def test_many_networks_at_a_time(model: Model) -> None:
-    """More than ncnn's wheels of 2026 can register in a process."""
+    """More than ncnn's binding of July 2026 can register in a process."""
     networks = [Network(*model.files) for _ in range(12)]
     outputs = [
         np.array(mat)
