@@ -1,9 +1,9 @@
 """Layers that ncnn does not have, beside a network in ncnn: ncnn computes what they read, a Python object computes the
 layer, and ncnn goes on from there.
 
-Not by ncnn's own `register_custom_layer`: its binding (python/src/main.cpp, July 2026) has room for ten registrations in
-the life of a process, one for each layer type of each network, and exceptions of a layer would pass through C++.  The
-layers get and give the same blobs.
+Not by ncnn's own `register_custom_layer`: its binding (python/src/main.cpp, July 2026) has room for ten registrations
+in the life of a process, one for each layer type of each network, and exceptions of a layer would pass through C++.
+The layers get and give the same blobs.
 """
 
 from __future__ import annotations
