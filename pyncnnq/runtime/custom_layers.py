@@ -9,7 +9,7 @@ The layers get and give the same blobs.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +37,9 @@ class CustomLayers:
         """
         try:
             model = load_model(param, bin_path, custom_layers=file)
+            outputs = frozenset(model.outputs)
             self._layers = [
-                _PythonLayer(layer, create(layer, file, stored_arrays(layer)), file, net.opt)
+                _PythonLayer(layer, create(layer, file, stored_arrays(layer)), file, net.opt, outputs)
                 for layer in model.layers
                 if is_custom(layer)
             ]
@@ -70,8 +71,9 @@ class CustomLayers:
 class _PythonLayer:
     """One layer."""
 
-    def __init__(self, layer: Layer, python: Any, file: Path, option: Any) -> None:
+    def __init__(self, layer: Layer, python: Any, file: Path, option: Any, outputs: Collection[str]) -> None:
         self._layer, self._python, self._file, self._option = layer, python, file, option
+        self._outputs = outputs
         with said_of(layer, file):
             require_zero("create_pipeline", python.create_pipeline(option))
 
@@ -103,19 +105,21 @@ class _PythonLayer:
             given = (bottoms[0], tops[0]) if alone else (bottoms, list(tops))
             require_zero("forward", python.forward(*given, option))
         for name, top in zip(self._layer.tops, tops, strict=True):
-            _check(name, top)
+            self._check(name, top)
         return tops
 
-
-def _check(name: str, top: Any) -> None:
-    """Make sure that ncnn can go on from what a layer wrote."""
-    if top.empty():
-        raise ValueError(f"it left its output {name} empty; fill the blob that it is given: top.clone_from(...)")
-    if top.elemsize != 4 or top.elempack != 1:
-        raise ValueError(
-            f"its output {name} has elements of {top.elemsize} bytes in packs of {top.elempack}; "
-            "expected float32 (np.float32) and no packs"
-        )
+    def _check(self, name: str, top: Any) -> None:
+        """Make sure that ncnn can go on from what the layer wrote; an output of the model may be empty, as where
+        nothing is detected."""
+        if top.empty():
+            if name in self._outputs:
+                return
+            raise ValueError(f"it left its output {name} empty; fill the blob that it is given: top.clone_from(...)")
+        if top.elemsize != 4 or top.elempack != 1:
+            raise ValueError(
+                f"its output {name} has elements of {top.elemsize} bytes in packs of {top.elempack}; "
+                "expected float32 (np.float32) and no packs"
+            )
 
 
 def _without_custom(model: Model) -> Model:

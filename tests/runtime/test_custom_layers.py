@@ -105,6 +105,19 @@ def test_focus_needs_no_file(tmp_path: Path) -> None:
         list(Network(*files).blobs(odd, ["relu"], packed=False))
 
 
+def test_an_output_may_be_empty(tmp_path: Path) -> None:
+    """As where nothing is detected; stock ncnn returns it too."""
+    model_of(plain("ReLU", "relu", "in0"), plain("Nothing", "nothing", "relu")).save(
+        tmp_path / "net.param", tmp_path / "net.bin"
+    )
+    file = write_source(
+        tmp_path, "import ncnn\nclass Nothing(ncnn.Layer):\n    def forward(self, bottoms, tops, option): return 0\n"
+    )
+    network = Network(*load_model(tmp_path / "net.param", tmp_path / "net.bin", custom_layers=file).files)
+    inputs = [("in0", ncnn.Mat(SAMPLE).clone())]
+    assert [mat.empty() for _, mat in network.blobs(inputs, ["relu", "nothing"], packed=False)] == [False, True]
+
+
 FORWARD = "    def forward(self, bottom, top, option):\n"
 BROKEN = {
     "raise ValueError('no\\nway')": "line 16: ValueError: no",
