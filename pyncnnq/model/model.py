@@ -205,7 +205,7 @@ def load_param(param_path: StrPath) -> Model:
     return Model(parsed.layers, header=parsed.header, trailer=parsed.trailer, param_path=path)
 
 
-def load_model(param_path: StrPath, bin_path: StrPath, *, custom_layers: StrPath | None = None) -> Model:
+def load_model(param_path: StrPath, bin_path: StrPath, custom_layers: StrPath | None = None) -> Model:
     """Read a model; its weights are read-only views of the `.bin` file's bytes.
 
     Args:
