@@ -8,7 +8,15 @@ from pathlib import Path
 import click
 
 from pyncnnq.commands.data_request import DataRequest
-from pyncnnq.commands.options import PATH, DataOptions, OutputOptions, data_options, model_arguments, output_options
+from pyncnnq.commands.options import (
+    PATH,
+    DataOptions,
+    OutputOptions,
+    custom_layers_option,
+    data_options,
+    model_arguments,
+    output_options,
+)
 from pyncnnq.commands.output import print_json, progress_of, warn
 from pyncnnq.evaluation.analyze import MOST_SAMPLES, analyze
 from pyncnnq.model import load_model
@@ -20,6 +28,7 @@ from pyncnnq.report.analysis import print_analysis
 @click.argument("int8_param", type=PATH)
 @click.argument("int8_bin", type=PATH)
 @click.argument("data", nargs=-1)
+@custom_layers_option
 @data_options
 @output_options
 def analyze_command(
@@ -28,6 +37,7 @@ def analyze_command(
     int8_param: Path,
     int8_bin: Path,
     data: tuple[str, ...],
+    custom_layers: Path | None,
     data_options: DataOptions,
     output: OutputOptions,
 ) -> None:
@@ -39,8 +49,8 @@ def analyze_command(
     """
     request = DataRequest.read(data, data_options)
     result = analyze(
-        load_model(param, bin),
-        load_model(int8_param, int8_bin),
+        load_model(param, bin, custom_layers=custom_layers),
+        load_model(int8_param, int8_bin, custom_layers=custom_layers),
         request,
         samples=request.samples or MOST_SAMPLES,
         workers=request.workers,

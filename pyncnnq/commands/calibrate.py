@@ -12,6 +12,7 @@ from pyncnnq.commands.options import (
     DataOptions,
     ListingOption,
     OutputOptions,
+    custom_layers_option,
     data_options,
     fuse_option,
     model_arguments,
@@ -47,6 +48,7 @@ def _list_weight_bits() -> tuple[str, Iterable[tuple[str, str]]]:
 @click.option("--method", cls=ListingOption, listing=_list_methods, metavar="NAME")
 @click.option("--weight-bits", cls=ListingOption, listing=_list_weight_bits, metavar="NAME")
 @fuse_option
+@custom_layers_option
 @output_options
 def calibrate_command(
     param: Path,
@@ -57,6 +59,7 @@ def calibrate_command(
     method: str | None,
     weight_bits: str | None,
     no_fuse: bool,
+    custom_layers: Path | None,
     output: OutputOptions,
 ) -> None:
     """Write the int8 calibration table of a model.
@@ -82,9 +85,9 @@ def calibrate_command(
         from pyncnnq.report.calibration import calibration_facts, print_calibration
 
         request = DataRequest.read(data, data_options, method=method, weight_bits=weight_bits)
-        model = load_model(param, bin)
+        model = load_model(param, bin, custom_layers=custom_layers)
         target = table or param.with_suffix(".table")
-        check_writable(target, inputs=[param, bin, *request.files])
+        check_writable(target, inputs=[param, bin, *filter(None, [custom_layers]), *request.files])
         pool.wanted = request.workers or pool.wanted
         result = calibrate(
             model,

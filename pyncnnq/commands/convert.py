@@ -12,6 +12,7 @@ from pyncnnq.commands.options import (
     PATH,
     DataOptions,
     OutputOptions,
+    custom_layers_option,
     data_options,
     output_options,
     shape_option,
@@ -32,6 +33,7 @@ from pyncnnq.conversion.convert import convert
 )
 @shape_option
 @data_options
+@custom_layers_option
 @output_options
 def convert_command(
     source: Path,
@@ -39,6 +41,7 @@ def convert_command(
     float_model: Path | None,
     shape: tuple[str, ...],
     data_options: DataOptions,
+    custom_layers: Path | None,
     output: OutputOptions,
 ) -> None:
     """Convert MODEL, a file of ONNX or TorchScript, to a float ncnn model, and check it against the original.
@@ -47,12 +50,14 @@ def convert_command(
     none, if onnxruntime or torch is installed.
     """
     request = DataRequest.read(data, data_options)
-    targets = model_targets(float_model or source.with_suffix(".param"), inputs=(source, *request.files))
+    inputs = [source, *filter(None, [custom_layers]), *request.files]
+    targets = model_targets(float_model or source.with_suffix(".param"), inputs)
     converted = convert(
         source,
         targets[0],
         *request.given,
         shape=shape,
+        custom_layers=custom_layers,
         samples=request.samples,
         workers=request.workers,
         strict=request.strict,

@@ -14,6 +14,7 @@ from pyncnnq.commands.options import (
     LayerOptions,
     OutputOptions,
     SearchOptions,
+    custom_layers_option,
     data_options,
     fuse_option,
     labels_option,
@@ -46,6 +47,7 @@ from pyncnnq.report.quantization import print_search
 @layer_options
 @fuse_option
 @labels_option
+@custom_layers_option
 @output_options
 def deploy_command(
     source: Path,
@@ -57,6 +59,7 @@ def deploy_command(
     layers: LayerOptions,
     no_fuse: bool,
     labels: str | None,
+    custom_layers: Path | None,
     output: OutputOptions,
 ) -> None:
     """From MODEL, a file of ONNX or TorchScript, and images to a checked int8 model in a folder.
@@ -67,7 +70,7 @@ def deploy_command(
     preprocessing.
     """
     request = DataRequest.read(data, data_options)
-    Folder.of(folder, source.stem).check([source, *request.files])
+    Folder.of(folder, source.stem).check([source, *filter(None, [custom_layers]), *request.files])
     result = deploy(
         source,
         folder,
@@ -86,6 +89,7 @@ def deploy_command(
         keep_first_last=layers.keep_first_last,
         float32=layers.float32,
         labels=labels,
+        custom_layers=custom_layers,
     )
     if output.as_json:
         print_json(result.facts)

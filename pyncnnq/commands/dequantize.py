@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from pyncnnq.commands.options import OUTPUT_PATH, model_arguments
+from pyncnnq.commands.options import OUTPUT_PATH, custom_layers_option, model_arguments
 from pyncnnq.commands.output import model_targets
 from pyncnnq.model import load_model
 from pyncnnq.quantization import dequantize
@@ -20,12 +20,14 @@ from pyncnnq.quantization import dequantize
     type=OUTPUT_PATH,
     help="Write OUTPUT.param and OUTPUT.bin.  [default: PARAM's name with -float, beside it]",
 )
-def dequantize_command(param: Path, bin: Path, output: Path | None) -> None:
+@custom_layers_option
+def dequantize_command(param: Path, bin: Path, output: Path | None, custom_layers: Path | None) -> None:
     """Write the float model that an int8 model stands for, to compare it with the original.
 
     Its weights are the int8 ones divided by their scales: what differs from the original is the rounding of the
     weights.
     """
-    targets = model_targets(output or param.with_name(f"{param.stem}-float"), inputs=(param, bin))
-    dequantize(load_model(param, bin)).save(*targets)
+    inputs = [param, bin, *filter(None, [custom_layers])]
+    targets = model_targets(output or param.with_name(f"{param.stem}-float"), inputs)
+    dequantize(load_model(param, bin, custom_layers=custom_layers)).save(*targets)
     click.echo(f"{targets[0]}, {targets[1]}")

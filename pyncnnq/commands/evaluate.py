@@ -16,6 +16,7 @@ from pyncnnq.commands.options import (
     DataOptions,
     ListingOption,
     OutputOptions,
+    custom_layers_option,
     data_options,
     labels_option,
     model_arguments,
@@ -29,6 +30,7 @@ from pyncnnq.evaluation.evaluate import Evaluation, evaluate
 from pyncnnq.files import check_writable, write_files
 from pyncnnq.inputs.data import CalibrationData, find_chosen
 from pyncnnq.model import Model, load_model
+from pyncnnq.model.custom_layers import count_custom, listed
 from pyncnnq.report.evaluation import print_evaluation
 from pyncnnq.report.page import check_available, page
 
@@ -64,6 +66,7 @@ def _list_tasks() -> tuple[str, Iterable[tuple[str, str]]]:
 @click.option(
     "--report", type=OUTPUT_PATH, help="Write a page (.html) with all of this, and what `pyncnnq analyze` finds."
 )
+@custom_layers_option
 @data_options
 @output_options
 def evaluate_command(
@@ -79,6 +82,7 @@ def evaluate_command(
     fail_under_sqnr: float | None,
     fail_drop: float | None,
     report: Path | None,
+    custom_layers: Path | None,
     data_options: DataOptions,
     output: OutputOptions,
 ) -> None:
@@ -92,8 +96,10 @@ def evaluate_command(
     request = DataRequest.read(data, data_options)
     if report is not None:
         check_available()
-        check_writable(report, inputs=[param, bin, int8_param, int8_bin, *request.files])
-    model, int8 = load_model(param, bin), load_model(int8_param, int8_bin)
+        check_writable(
+            report, inputs=[param, bin, int8_param, int8_bin, *filter(None, [custom_layers]), *request.files]
+        )
+    model, int8 = (load_model(*files, custom_layers=custom_layers) for files in ((param, bin), (int8_param, int8_bin)))
     chosen = find_chosen(model, [request], (), request.samples)
     result = evaluate(
         model,
@@ -107,6 +113,8 @@ def evaluate_command(
         strict=request.strict,
         progress=progress_of(output),
     )
+    if (custom := count_custom(int8.layers)) and not output.as_json:
+        warn([f"layers that Python computes: {listed(custom)}; times include them, multiplications do not"])
     facts = asdict(result)
     if report is not None:
         analysis = analyze(

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import click
 
-from pyncnnq.commands.options import model_arguments
+from pyncnnq.commands.options import custom_layers_option, model_arguments
 from pyncnnq.commands.output import print_json
 from pyncnnq.kernel_targets import active_target, targets
 from pyncnnq.model import load_model
+from pyncnnq.model.custom_layers import listed
 from pyncnnq.report.inspection import inspect
 from pyncnnq.report.tables import print_table
 
@@ -32,10 +33,11 @@ def _print_targets(context: click.Context, _option: click.Parameter, wanted: boo
     callback=_print_targets,
     help="List the kernel targets of this CPU instead.",
 )
+@custom_layers_option
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def inspect_command(param: Path, bin: Path, as_json: bool) -> None:
+def inspect_command(param: Path, bin: Path, custom_layers: Path | None, as_json: bool) -> None:
     """Show a model's inputs, outputs, quantizable layers with their shapes, and weight formats."""
-    result = inspect(load_model(param, bin))
+    result = inspect(load_model(param, bin, custom_layers=custom_layers))
     if as_json:
         print_json(asdict(result))
         return
@@ -47,6 +49,8 @@ def inspect_command(param: Path, bin: Path, as_json: bool) -> None:
     stored = ", ".join(f"{count:,} bytes of {form}" for form, count in by_size) or "none"
     layers = result.quantizable_layers
     click.echo(f"{result.layer_count} layers, {len(layers)} quantizable; weights: {stored}")
+    if result.custom_layers:
+        click.echo(f"layer types that stock ncnn does not have: {listed(result.custom_layers)}")
     if layers:
         columns = ("layer", "type", "shape", "weights", "format", "scales")
         rows = [

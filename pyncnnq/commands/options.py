@@ -55,6 +55,16 @@ def model_arguments(command: Command) -> Command:
     return click.argument("param", type=PATH)(click.argument("bin", type=PATH)(command))
 
 
+def custom_layers_option(command: Command) -> Command:
+    """Add the user's Python layers."""
+    return click.option(
+        "--custom-layers",
+        type=PATH,
+        metavar="FILE.py",
+        help="Layers that ncnn does not have: classes derived from ncnn.Layer, each of the layer type of its name.",
+    )(command)
+
+
 def shape_option(command: Command) -> Command:
     """Add the shapes of the inputs of a model to convert."""
     return click.option(

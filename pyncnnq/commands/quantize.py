@@ -14,6 +14,7 @@ from pyncnnq.commands.options import (
     LayerOptions,
     OutputOptions,
     SearchOptions,
+    custom_layers_option,
     data_options,
     fuse_option,
     layer_options,
@@ -47,6 +48,7 @@ from pyncnnq.runtime.pool import WorkerPool, available_cores
     "int8 model comes from.",
 )
 @fuse_option
+@custom_layers_option
 @output_options
 @click.pass_context
 def quantize_command(
@@ -61,6 +63,7 @@ def quantize_command(
     search: SearchOptions,
     adjusted: Path | None,
     no_fuse: bool,
+    custom_layers: Path | None,
     output: OutputOptions,
 ) -> None:
     """Write the int8 model that stock ncnn runs.
@@ -73,17 +76,29 @@ def quantize_command(
     """
     if is_table(source):
         _refuse_options_for_data(context, source[0])
-        _quantize_by_table(param, bin, Path(source[0]), int8, layers, output, fuse=not no_fuse)
+        _quantize_by_table(param, bin, custom_layers, Path(source[0]), int8, layers, output, fuse=not no_fuse)
         return
     with WorkerPool(data_options.workers, most=available_cores()) as pool:
         _quantize_by_data(
-            param, bin, source, int8, layers, data_options, search, adjusted, output, fuse=not no_fuse, pool=pool
+            param,
+            bin,
+            custom_layers,
+            source,
+            int8,
+            layers,
+            data_options,
+            search,
+            adjusted,
+            output,
+            fuse=not no_fuse,
+            pool=pool,
         )
 
 
 def _quantize_by_data(
     param: Path,
     bin: Path,
+    custom_layers: Path | None,
     data: tuple[str, ...],
     int8: Path | None,
     layers: LayerOptions,
@@ -106,10 +121,10 @@ def _quantize_by_data(
     from pyncnnq.report.quantization import print_search, print_summary, summary_facts
 
     request = DataRequest.read(data, data_options)
-    inputs = [param, bin, *request.files]
+    inputs = [param, bin, *filter(None, [custom_layers]), *request.files]
     targets = int8_targets(int8, param, inputs)
     floats = adjusted_targets(adjusted, [*inputs, *targets])
-    budget, model = search.budget(), load_model(param, bin)
+    budget, model = search.budget(), load_model(param, bin, custom_layers=custom_layers)
     pool.wanted = request.workers or pool.wanted
     result = quantize(
         model,
@@ -151,7 +166,15 @@ def _refuse_options_for_data(context: click.Context, table: str) -> None:
 
 
 def _quantize_by_table(
-    param: Path, bin: Path, table: Path, int8: Path | None, layers: LayerOptions, output: OutputOptions, *, fuse: bool
+    param: Path,
+    bin: Path,
+    custom_layers: Path | None,
+    table: Path,
+    int8: Path | None,
+    layers: LayerOptions,
+    output: OutputOptions,
+    *,
+    fuse: bool,
 ) -> None:
     from pyncnnq.calibration.table import Table
     from pyncnnq.commands.output import int8_targets, print_json, warn
@@ -159,9 +182,9 @@ def _quantize_by_table(
     from pyncnnq.optimization.quantize import quantize
     from pyncnnq.report.quantization import print_summary, summary_facts
 
-    targets = int8_targets(int8, param, inputs=(param, bin, table))
+    targets = int8_targets(int8, param, inputs=(param, bin, table, *filter(None, [custom_layers])))
     result = quantize(
-        load_model(param, bin),
+        load_model(param, bin, custom_layers=custom_layers),
         Table.read(table),
         fuse=fuse,
         exclude=layers.exclude,

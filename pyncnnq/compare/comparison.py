@@ -10,6 +10,7 @@ from typing import Any
 from pyncnnq.compare.metric import load_metric
 from pyncnnq.compare.outputs import OutputPair, compare_output
 from pyncnnq.compare.tasks.task import Outputs, Task
+from pyncnnq.model import ModelFiles
 from pyncnnq.runtime.protocol import Job
 
 
@@ -26,7 +27,7 @@ class ComparisonJob(Job):
         metric: the name of a function that gives outputs a score (see `pyncnnq.compare.metric`).
     """
 
-    models: Sequence[tuple[Path, Path]]
+    models: Sequence[ModelFiles]
     outputs: Sequence[str]
     judged: Sequence[str] = ()
     tasks: Sequence[Task] = ()

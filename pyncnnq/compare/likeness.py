@@ -12,6 +12,7 @@ from pyncnnq.compare.figures import percentage
 from pyncnnq.compare.outputs import output_figures
 from pyncnnq.compare.tasks.classification import CLASSIFICATION, agrees
 from pyncnnq.inputs.resolve import InputSpec
+from pyncnnq.model import ModelFiles
 from pyncnnq.runtime.pool import WorkerPool
 from pyncnnq.runtime.progress import Update
 from pyncnnq.runtime.run import run_job
@@ -36,7 +37,7 @@ class Likeness:
 
 
 def compare_outputs(
-    models: Sequence[tuple[Path, Path]],
+    models: Sequence[ModelFiles],
     samples: Sequence[tuple[Path, ...]],
     inputs: Sequence[tuple[str, InputSpec]],
     judged: Sequence[str],

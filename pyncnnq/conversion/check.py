@@ -17,7 +17,7 @@ from pyncnnq.conversion.shapes import Tensor
 from pyncnnq.errors import PyncnnqError
 from pyncnnq.inputs import ArraySpec, pick
 from pyncnnq.inputs.data import CalibrationData
-from pyncnnq.model import Model
+from pyncnnq.model import Model, ModelFiles
 from pyncnnq.runtime.pool import WorkerPool
 from pyncnnq.runtime.progress import Update
 from pyncnnq.runtime.protocol import FailureError, Job
@@ -62,7 +62,7 @@ class ConversionCheckJob(Job):
     """
 
     original: Original
-    model: tuple[Path, Path]
+    model: ModelFiles
     outputs: Sequence[tuple[str, int]]
 
     def start(self) -> _Check:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib import metadata
@@ -33,6 +33,8 @@ from pyncnnq.files import check_writable, model_pair
 from pyncnnq.inputs import ArraySpec, InputOptions
 from pyncnnq.inputs.data import CalibrationData, Data, find_chosen, input_layer
 from pyncnnq.model import Model, load_model, load_param
+from pyncnnq.model.custom_layers import custom_classes
+from pyncnnq.model.model import StrPath
 from pyncnnq.model.ops import LAYER_TYPES, Input
 from pyncnnq.runtime.progress import Progress, Update, silent
 
@@ -139,6 +141,7 @@ def convert(
     workers: int | None = None,
     strict: bool = False,
     progress: Progress = silent,
+    custom_layers: StrPath | None = None,
 ) -> Converted:
     """Convert a model to ncnn, check it against the original, and write it.
 
@@ -151,6 +154,7 @@ def convert(
             fixed where they differ. Most ONNX models and traced TorchScript state their own.
         workers: the number of processes; default: one for each core that this process may use.
         progress: called with the name of the pass over the samples.
+        custom_layers: see `pyncnnq.load_model`.
 
     Returns:
         The model as it is written, and how close it is to the original.
@@ -163,7 +167,7 @@ def convert(
     files = model_pair(output)
     for file in files:
         check_writable(file, [Path(source)] if isinstance(source, str | Path) else ())
-    with converting(source, shape) as converted:
+    with converting(source, shape, custom_layers) as converted:
         if data:
             chosen = find_chosen(converted.model, data, options, samples)
             with progress("check") as update:
@@ -171,23 +175,23 @@ def convert(
         else:
             converted.check_on_random(workers)
         converted.model.save(*files)
-        return replace(converted, model=load_model(*files))
+        return replace(converted, model=load_model(*files, custom_layers=custom_layers))
 
 
 @contextmanager
-def converting(source: Any, shape: Sequence[str]) -> Iterator[Converted]:
+def converting(source: Any, shape: Sequence[str], custom_layers: StrPath | None = None) -> Iterator[Converted]:
     """Yield a converted model whose files are there until the end of the context; errors in it do not name their
     folder.
 
     Args:
-        source, shape: see `convert`.
+        source, shape, custom_layers: see `convert`.
     """
     given = [GivenShape.parse(text) for text in shape]
     with tempfile.TemporaryDirectory(prefix="pyncnnq-") as name:
         folder = Path(name)
         path = Path(source) if isinstance(source, str | Path) else _trace(source, given, folder)
         try:
-            yield _convert(path, given, folder)
+            yield _convert(path, given, folder, custom_layers)
         except PyncnnqError as error:
             error.message = error.message.replace(f"{folder}/", "")
             raise
@@ -219,7 +223,7 @@ def _trace(module: Any, given: Sequence[GivenShape], folder: Path) -> Path:
     return path
 
 
-def _convert(source: Path, given: Sequence[GivenShape], folder: Path) -> Converted:
+def _convert(source: Path, given: Sequence[GivenShape], folder: Path, custom_layers: StrPath | None) -> Converted:
     form = format_of(source)
     whole, notes = prepare_onnx(source, folder) if form == "ONNX" else (source, [])
     try:
@@ -236,10 +240,15 @@ def _convert(source: Path, given: Sequence[GivenShape], folder: Path) -> Convert
                 "export the model for a batch of 1"
             )
     open_lengths = any(None in tensor.lengths for tensor in output.inputs)
-    _check_types(source, load_param(output.param), _open_lengths(source, form, output.inputs) if open_lengths else "")
+    _check_types(
+        source,
+        load_param(output.param),
+        custom_classes(Path(custom_layers)) if custom_layers else (),
+        _open_lengths(source, form, output.inputs) if open_lengths else "",
+    )
     param, bin_path = folder / f"{source.stem}.param", folder / f"{source.stem}.bin"
     try:
-        model = load_model(output.param, output.bin)
+        model = load_model(output.param, output.bin, custom_layers=custom_layers)
         _state_sizes(model, output)
         model.save(param, bin_path)
     except ModelError as error:
@@ -249,7 +258,8 @@ def _convert(source: Path, given: Sequence[GivenShape], folder: Path) -> Convert
     except metadata.PackageNotFoundError:
         version = ""
     original = Original(source, form, output.inputs, output.batch_axes, whole)
-    return Converted(original, load_model(param, bin_path), output.traced, version, notes=notes)
+    model = load_model(param, bin_path, custom_layers=custom_layers)
+    return Converted(original, model, output.traced, version, notes=notes)
 
 
 def _run(source: Path, given: Sequence[GivenShape], folder: Path, names: Callable[[], Sequence[str]]) -> Output:
@@ -289,15 +299,16 @@ def _open_lengths(source: Path, form: Format, known: Sequence[Tensor]) -> str:
     return describe_open([(f"in{place}", tensor.lengths) for place, tensor in enumerate(known)])
 
 
-def _check_types(source: Path, model: Model, open_lengths: str) -> None:
+def _check_types(source: Path, model: Model, custom: Collection[str], open_lengths: str) -> None:
     """Raise an error for layers that ncnn has not.
 
     Args:
+        custom: the layer types that the user implements.
         open_lengths: what to do about lengths that are not fixed: layers that compute them go where they are.
     """
     unknown: dict[str, str] = {}
     for layer in model.layers:
-        if layer.type not in LAYER_TYPES:
+        if layer.type not in LAYER_TYPES and layer.type not in custom:
             unknown.setdefault(layer.type, f"{layer.type} (layer {layer.name})")
     if len(unknown) > 1:  # what it computes are sizes and numbers for the others, which are the ones to name
         unknown.pop("pnnx.Expression", None)
@@ -318,7 +329,8 @@ def _check_types(source: Path, model: Model, open_lengths: str) -> None:
         raise ConversionError(
             f"{source}: ncnn has no layer for {found}; write that part of "
             "the model with other "
-            "operators, or cut the model before it and compute the rest outside of the network"
+            "operators, cut the model before it and compute the rest outside of the network, or give its Python "
+            "implementation with `custom_layers=`"
         )
 
 

@@ -14,13 +14,15 @@ from pyncnnq.calibration.table import Table
 from pyncnnq.compare.tasks.class_labels import class_names, find_labels
 from pyncnnq.conversion.convert import Converted, converting
 from pyncnnq.deployment.folder import Folder
-from pyncnnq.deployment.snippets import cpp_snippet, python_snippet
+from pyncnnq.deployment.snippets import PythonLayers, cpp_snippet, python_snippet
 from pyncnnq.evaluation.analyze import MOST_SAMPLES, analyze
 from pyncnnq.evaluation.evaluate import Evaluation, evaluate
 from pyncnnq.evaluation.findings import Analysis
 from pyncnnq.inputs import InputOptions
 from pyncnnq.inputs.data import CalibrationData, Data, find_chosen
 from pyncnnq.model import Model, load_model
+from pyncnnq.model.custom_layers import OWN, count_custom, custom_classes, listed
+from pyncnnq.model.model import StrPath
 from pyncnnq.model.text import encode
 from pyncnnq.optimization.budget import Budget
 from pyncnnq.optimization.judge import split_samples
@@ -65,6 +67,11 @@ class Deployed:
     def warnings(self) -> list[str]:
         """What a user should look at."""
         lines = [*self.converted.warnings, *self.optimized.warnings, *self.optimized.int8.summary.warnings]
+        if custom := count_custom(self.optimized.int8.layers):
+            lines.append(
+                f"stock ncnn does not have these layers: {listed(custom)}; {self.folder.python.name} takes them from "
+                f"the Python file, {self.folder.cpp.name} from a custom_layers.h that is yours to write"
+            )
         if self.analysis is None:
             lines.append("no report.html: Jinja2 is not installed: pip install 'pyncnnq[report]'")
         return lines
@@ -107,6 +114,7 @@ def deploy(
     keep_first_last: bool = False,
     float32: bool = False,
     labels: str | None = None,
+    custom_layers: StrPath | None = None,
 ) -> Deployed:
     """Convert a model to ncnn, check it against the original, find the best int8 model, evaluate it, and write it all.
 
@@ -117,6 +125,7 @@ def deploy(
         recipe, without, budget, fuse, exclude, only, keep_first_last, float32: see `pyncnnq.quantize`; the float model
             is written as it is after fusing.
         labels: which class each sample is of (see `pyncnnq.evaluate`).
+        custom_layers: see `pyncnnq.load_model`.
 
     Raises:
         ModelError, ConversionError, InputError, PyncnnqError: see `pyncnnq.convert`, `pyncnnq.quantize` and
@@ -137,7 +146,7 @@ def deploy(
         labels=labels,
         source=str(files[0]) if files else type(source).__name__,
     )
-    with converting(source, shape) as converted:
+    with converting(source, shape, custom_layers) as converted:
         chosen = find_chosen(converted.model, data, options, samples)
         folder.check(path for sample in chosen.samples for path in sample)
         return _deploy(converted, chosen, folder, settings)
@@ -202,7 +211,10 @@ def _deploy(converted: Converted, data: CalibrationData, folder: Folder, setting
     if analysis is not None:
         contents[folder.report] = _report(deployed, analysis, settings.labels, classes)
     folder.write(contents)
-    return replace(deployed, converted=replace(converted, model=load_model(folder.param, folder.bin)))
+    return replace(
+        deployed,
+        converted=replace(converted, model=load_model(folder.param, folder.bin, custom_layers=model.custom_layers)),
+    )
 
 
 def _classes(labels: str | None, held_out: CalibrationData) -> list[str]:
@@ -235,7 +247,7 @@ def _optimize(model: Model, data: CalibrationData, fused: Fused, settings: _Sett
 def _stored(int8: QuantizedModel, param: Path) -> Model:
     """Return an int8 model as read from files, beside which its manifest stands."""
     int8.save(param, param.with_suffix(".bin"))
-    return load_model(param, param.with_suffix(".bin"))
+    return load_model(param, param.with_suffix(".bin"), custom_layers=int8.custom_layers)
 
 
 def _same(model: Model, other: Model) -> bool:
@@ -246,14 +258,24 @@ def _contents(deployed: Deployed) -> dict[Path, bytes]:
     """Return what to write into all files but the report."""
     folder, model, int8 = deployed.folder, deployed.converted.model, deployed.optimized.int8
     snippet = folder.int8_param.stem, dict(zip(model.inputs, deployed.data.inputs, strict=True)), model.outputs
+    custom = _python_layers(int8)
     return {
         **model.contents(folder.param, folder.bin),
         **int8.contents(folder.int8_param, folder.int8_bin),
         folder.table: encode(deployed.table.text()),
         folder.facts: (json.dumps(deployed.facts, indent=2) + "\n").encode(),
-        folder.cpp: cpp_snippet(*snippet, folder.cpp.name).encode(),
-        folder.python: python_snippet(*snippet, folder.python.name).encode(),
+        folder.cpp: cpp_snippet(*snippet, folder.cpp.name, custom).encode(),
+        folder.python: python_snippet(*snippet, folder.python.name, custom).encode(),
     }
+
+
+def _python_layers(model: Model) -> PythonLayers | None:
+    """Return the layers of a model that ncnn does not have."""
+    kinds = count_custom(model.layers)
+    if not kinds:
+        return None
+    file = model.custom_layers or OWN
+    return PythonLayers(file, {kind: custom_classes(file)[kind].__name__ for kind in kinds})
 
 
 def _report(deployed: Deployed, analysis: Analysis, labels: str | None, classes: Sequence[str]) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
@@ -17,7 +18,26 @@ _SECTION = re.compile(r"^(?:#|//)--- (\w+)\n", re.MULTILINE)
 _ALPHA = ("RGBA", "BGRA")
 
 
-def python_snippet(int8: str, inputs: Mapping[str, InputSpec], outputs: Sequence[str], name: str) -> str:
+@dataclass(frozen=True)
+class PythonLayers:
+    """The layers that ncnn does not have.
+
+    Attributes:
+        file: the Python file that they were calibrated with.
+        classes: for each layer type the name of its class there.
+    """
+
+    file: Path
+    classes: Mapping[str, str]
+
+
+def python_snippet(
+    int8: str,
+    inputs: Mapping[str, InputSpec],
+    outputs: Sequence[str],
+    name: str,
+    custom: PythonLayers | None = None,
+) -> str:
     """Return a Python program, which also works as a module: `infer(load_model(), FILE...)`.
 
     Args:
@@ -25,6 +45,7 @@ def python_snippet(int8: str, inputs: Mapping[str, InputSpec], outputs: Sequence
         inputs: by blob how a file becomes it.
         outputs: the blobs to compute.
         name: of the program's own file.
+        custom: the layers that ncnn does not have; None for a model without any.
     """
     images = _images(inputs)
     values = {
@@ -32,7 +53,12 @@ def python_snippet(int8: str, inputs: Mapping[str, InputSpec], outputs: Sequence
         "outputs": _tuple([f'"{output}"' for output in outputs]),
         "parameters": ", ".join(f"{blob}_file" for blob in inputs),
         "inputs": ", ".join(f'"{blob}": load_{blob}({blob}_file)' for blob in inputs),
+        "library": "import importlib.util\n" if custom else "",
+        "register": "\n    register_layers(net)" if custom else "",
     }
+    if custom:
+        values["file"] = repr(str(custom.file.absolute()))
+        values["classes"] = ", ".join(f"{kind!r}: {class_name!r}" for kind, class_name in custom.classes.items())
     arrays = {
         blob: {"type": "int32" if spec.integers else "float32"}
         for blob, spec in inputs.items()
@@ -42,7 +68,13 @@ def python_snippet(int8: str, inputs: Mapping[str, InputSpec], outputs: Sequence
     return _fill("run.py.in", int8, inputs, name, values, loaders)
 
 
-def cpp_snippet(int8: str, inputs: Mapping[str, InputSpec], outputs: Sequence[str], name: str) -> str:
+def cpp_snippet(
+    int8: str,
+    inputs: Mapping[str, InputSpec],
+    outputs: Sequence[str],
+    name: str,
+    custom: PythonLayers | None = None,
+) -> str:
     """Return a C++ program (see `python_snippet`)."""
     images = _images(inputs)
     headers = ["opencv2/core.hpp", "opencv2/imgcodecs.hpp", "opencv2/imgproc.hpp"] if images else []
@@ -52,6 +84,11 @@ def cpp_snippet(int8: str, inputs: Mapping[str, InputSpec], outputs: Sequence[st
         "inputs": "\n".join(
             f'    extractor.input("{blob}", load_{blob}(argv[{place}]));' for place, blob in enumerate(inputs, start=1)
         ),
+        "register": "".join(
+            f'\n    net.register_custom_layer("{kind}", {class_name}_layer_creator);'
+            for kind, class_name in (custom.classes if custom else {}).items()
+        ),
+        "classes": ", ".join(custom.classes.values()) if custom else "",
     }
     arrays = {
         blob: {"type": "<i4" if spec.integers else "<f4"}
@@ -94,6 +131,7 @@ def _fill(
     if images:
         wanted.append("decode_alpha" if any(spec.pixel in _ALPHA for spec in images) else "decode")
     wanted += [section for mode, section in (("short-side", "short_side"), ("letterbox", "letterbox")) if mode in modes]
+    wanted += ["custom"] * bool(values["register"])
     wanted += ["read_npy"] * ("read_npy" in sections and len(images) < len(inputs))
     text = "".join(sections[section].substitute(common) for section in wanted)
     for blob, spec in inputs.items():

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from pyncnnq.compare.decibels import decibels
 from pyncnnq.errors import ModelError
-from pyncnnq.model import Model
+from pyncnnq.model import Model, ModelFiles
 from pyncnnq.quantization import manifest_of
 from pyncnnq.quantization.storage import PLAIN, BlobStorage, Floats
 from pyncnnq.runtime.protocol import Job
@@ -40,7 +40,7 @@ class BlobSumsJob(Job):
         blobs: in the order in which the networks compute them.
     """
 
-    models: Sequence[tuple[Path, Path]]
+    models: Sequence[ModelFiles]
     blobs: Sequence[str]
 
     def start(self) -> _Summing:

@@ -17,7 +17,7 @@ from pyncnnq.errors import InputError, ModelError
 from pyncnnq.evaluation.profile import Profiled, ProfileJob, Speed
 from pyncnnq.inputs import InputOptions
 from pyncnnq.inputs.data import CalibrationData, Data, find_chosen
-from pyncnnq.model import Model
+from pyncnnq.model import Model, ModelFiles
 from pyncnnq.model.macs import macs
 from pyncnnq.runtime.pool import WorkerPool
 from pyncnnq.runtime.progress import Progress, silent
@@ -203,7 +203,7 @@ def evaluate_on(
     )
 
 
-def files_of(model: Model, int8: Model) -> tuple[tuple[Path, Path], tuple[Path, Path]]:
+def files_of(model: Model, int8: Model) -> tuple[ModelFiles, ModelFiles]:
     """Return the files of two models that can be compared.
 
     Raises:
@@ -305,5 +305,5 @@ def _sample(path: Path, label: Any, sample: Compared, task: Task | None) -> Eval
     return EvaluatedSample(path=path, label=label, sqnr=ratio, record=sample.records[0] if task else None)
 
 
-def _size(files: tuple[Path, Path]) -> int:
-    return sum(path.stat().st_size for path in files)
+def _size(files: ModelFiles) -> int:
+    return sum(path.stat().st_size for path in (files.param, files.bin))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pyncnnq.compare.likeness import compare_outputs
 from pyncnnq.inputs.data import CalibrationData
-from pyncnnq.model import Layer, Model
+from pyncnnq.model import Layer, Model, ModelFiles
 from pyncnnq.model.ops import Convolution
 from pyncnnq.optimization.candidate import LARGEST_RATIO
 from pyncnnq.optimization.ranking import error_shares, measured
@@ -98,7 +98,7 @@ class Hybrids:
         reference = self._write("float", int8)
         return error_shares(self._ratios(reference, [int8 - {layer} for layer in layers]))
 
-    def _ratios(self, reference: tuple[Path, Path], choices: Sequence[Collection[str]]) -> list[list[float]]:
+    def _ratios(self, reference: ModelFiles, choices: Sequence[Collection[str]]) -> list[list[float]]:
         """Return the SQNR of each output in dB, for each choice of layers in float."""
         inputs = list(zip(self._model.inputs, self._samples.inputs, strict=True))
 
@@ -109,7 +109,7 @@ class Hybrids:
 
         return list(measured(choices, measure, self._update))
 
-    def _write(self, name: str, in_float: Collection[str]) -> tuple[Path, Path]:
+    def _write(self, name: str, in_float: Collection[str]) -> ModelFiles:
         model = self._int8.copy()
         for place, layer in enumerate(model.layers):
             if layer.name in in_float:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pyncnnq.model import Layer, Model
+from pyncnnq.model import Layer, Model, ModelFiles
 from pyncnnq.quantization.storage import BlobStorage, Floats
 from pyncnnq.runtime.protocol import Job
 from pyncnnq.statistics.channels import along_channels
@@ -31,7 +31,7 @@ class LoneLayer:
         scale: by which the first bottom becomes int8; None for a layer that finds its scales while running.
     """
 
-    files: tuple[Path, Path]
+    files: ModelFiles
     bottoms: Sequence[tuple[str, str, BlobStorage]]
     tops: Sequence[tuple[str, BlobStorage]]
     scale: float | None
@@ -47,7 +47,7 @@ class LocalErrorsJob(Job):
         layers: the layers.
     """
 
-    model: tuple[Path, Path]
+    model: ModelFiles
     blobs: Sequence[str]
     layers: Sequence[LoneLayer]
 
@@ -133,5 +133,5 @@ def meant(blob: NDArray[np.float32], storage: BlobStorage) -> Floats:
 
 
 def alone(layer: Layer) -> Model:
-    """Return a network of one layer, with an Input for each of its bottoms."""
+    """Return a network of one int8 layer, with an Input for each of its bottoms."""
     return Model([Layer("Input", f"input_{bottom}", [], [bottom]) for bottom in dict.fromkeys(layer.bottoms)] + [layer])

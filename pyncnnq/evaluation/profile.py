@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from pyncnnq.model import ModelFiles
 from pyncnnq.model.ops import Shape
 from pyncnnq.runtime.protocol import Job
 
@@ -28,7 +29,7 @@ class ProfileJob(Job):
         threads: of one inference.
     """
 
-    models: tuple[tuple[Path, Path], tuple[Path, Path]]
+    models: tuple[ModelFiles, ModelFiles]
     blobs: Sequence[str]
     outputs: Sequence[str]
     threads: int

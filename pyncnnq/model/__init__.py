@@ -1,5 +1,6 @@
 """Reading, querying and writing ncnn models; knows nothing of calibration."""
 
+from pyncnnq.model.custom_layers import ModelFiles
 from pyncnnq.model.graph import Graph
 from pyncnnq.model.layer import Layer
 from pyncnnq.model.model import Model, load_model, load_param
@@ -13,6 +14,7 @@ __all__ = [
     "Graph",
     "Layer",
     "Model",
+    "ModelFiles",
     "Params",
     "Weight",
     "dimensions",

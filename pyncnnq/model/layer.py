@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from pyncnnq.errors import ModelError
-from pyncnnq.model.ops import LAYER_TYPES, Expected, Op
+from pyncnnq.model.ops import LAYER_TYPES, Expected, Op, Unknown
 from pyncnnq.model.params import Params
 from pyncnnq.model.weights import Weight
 
@@ -62,8 +62,8 @@ class Layer:
 
     @property
     def op(self) -> Op:
-        """A typed view of the layer as it is now; a plain `Op` for a type that ncnn does not have."""
-        return (LAYER_TYPES.get(self.type) or Op)(self)
+        """A typed view of the layer as it is now; `Unknown` for a type that nobody has described."""
+        return (LAYER_TYPES.get(self.type) or Unknown)(self)
 
     def as_op(self, kind: OpClass[OpType]) -> OpType:
         """Return the view of a layer that is of a known kind, such as `Calibrated`.

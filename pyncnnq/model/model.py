@@ -5,17 +5,19 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from pyncnnq.errors import ModelError, PyncnnqError
 from pyncnnq.files import write_files
+from pyncnnq.model.custom_layers import ModelFiles, count_custom, create, custom_classes, file_for, listed
 from pyncnnq.model.graph import Graph, check_graph
 from pyncnnq.model.layer import Layer
-from pyncnnq.model.ops import LAYER_TYPES
+from pyncnnq.model.ops import Unknown
 from pyncnnq.model.text import MAGIC, ParamText, encode, parse_param
-from pyncnnq.model.weights import TruncatedError, Weight, read_weight
+from pyncnnq.model.weights import Storage, TruncatedError, Weight, read_weight
 
 StrPath = str | os.PathLike[str]
 
@@ -26,6 +28,8 @@ class Model:
     Attributes:
         layers: in file order; may be edited, writing checks that they are consistent.
         param_path, bin_path: where it was read from, for messages; None if it was not.
+        custom_layers: the Python file with layers that ncnn does not have (see pyncnnq/model/custom_layers.py), if the
+            user gave one.
     """
 
     def __init__(
@@ -36,10 +40,12 @@ class Model:
         trailer: str = "",
         param_path: Path | None = None,
         bin_path: Path | None = None,
+        custom_layers: Path | None = None,
     ) -> None:
         self.layers = list(layers)
         self.param_path = param_path
         self.bin_path = bin_path
+        self.custom_layers = custom_layers
         self._files: tuple[Path, Path] | None = None
         self._header = header
         self._trailer = trailer
@@ -59,15 +65,15 @@ class Model:
         return self.graph().outputs()
 
     @property
-    def files(self) -> tuple[Path, Path]:
-        """The pair of files that ncnn can run the model from: the files that it was read from, or see `stored`.
+    def files(self) -> ModelFiles:
+        """The files that ncnn can run the model from: the files that it was read from, or see `stored`.
 
         Raises:
-            ModelError: there are none, as for a copy.
+            ModelError: there are none, as for a copy; or nobody has a layer of some types.
         """
         if self._files is None:
             raise ModelError("ncnn runs models from files: save this one, then load it from there")
-        return self._files
+        return ModelFiles(*self._files, file_for(self.layers, self.custom_layers, self._place()))
 
     def graph(self) -> Graph:
         """Return the connections of the layers as they are now."""
@@ -87,7 +93,7 @@ class Model:
     def copy(self) -> Model:
         """Return a copy that can be edited on its own; it shares the arrays, which are never changed in place."""
         layers = [layer.copy() for layer in self.layers]
-        paths = {"param_path": self.param_path, "bin_path": self.bin_path}
+        paths = {"param_path": self.param_path, "bin_path": self.bin_path, "custom_layers": self.custom_layers}
         return Model(layers, header=self._header, trailer=self._trailer, **paths)
 
     def check_finite(self) -> None:
@@ -199,17 +205,26 @@ def load_param(param_path: StrPath) -> Model:
     return Model(parsed.layers, header=parsed.header, trailer=parsed.trailer, param_path=path)
 
 
-def load_model(param_path: StrPath, bin_path: StrPath) -> Model:
+def load_model(param_path: StrPath, bin_path: StrPath, custom_layers: StrPath | None = None) -> Model:
     """Read a model; its weights are read-only views of the `.bin` file's bytes.
+
+    Args:
+        param_path, bin_path: its files.
+        custom_layers: a Python file with classes derived from `ncnn.Layer`, for layers that ncnn does not have: a class
+            is of the layer type of its name, or of its attribute `layer_type`.
 
     Raises:
         ModelError: a file that is missing or unsound, or two files that are not a pair.
+        PyncnnqError: a Python file that cannot be used.
     """
     model = load_param(param_path)
+    if custom_layers is not None:
+        model.custom_layers = Path(custom_layers)
+        custom_classes(model.custom_layers)  # an error in it now rather than in a worker, later
     model.bin_path = Path(bin_path)
     data = _read(model.bin_path)
     try:
-        _read_weights(model.layers, data)
+        _read_weights(model.layers, data, model.custom_layers)
     except ModelError as error:
         raise ModelError(f"{model.bin_path}: {error}; {_advice(model)}") from None
     model._files = Path(param_path), model.bin_path
@@ -251,20 +266,35 @@ def _check_counts(parsed: ParamText) -> None:
             )
 
 
-def _read_weights(layers: list[Layer], data: bytes) -> None:
+def _read_weights(layers: list[Layer], data: bytes, custom_layers: Path | None) -> None:
     offset = 0
+
+    def read(layer: Layer, name: str, size: int, storage: Storage) -> Weight:
+        nonlocal offset
+        try:
+            layer.weights[name], offset = read_weight(data, offset, name, size, storage)
+        except TruncatedError as error:
+            raise ModelError(f"{layer}: at byte {offset}, {name} {error}") from None
+        return layer.weights[name]
+
     for layer in layers:
-        for name, size, storage in layer.expected_weights():
-            try:
-                layer.weights[name], offset = read_weight(data, offset, name, size, storage)
-            except TruncatedError as error:
-                raise ModelError(f"{layer}: at byte {offset}, {name} {error}") from None
+        if isinstance(layer.op, Unknown) and custom_layers and layer.type in custom_classes(custom_layers):
+            create(layer, custom_layers, partial(read, layer))
+        else:
+            for expected in layer.expected_weights():
+                read(layer, *expected)
     if offset != len(data):
         raise ModelError(f"{len(data) - offset} bytes are left after the last layer, which ends at {offset}")
 
 
 def _advice(model: Model) -> str:
-    unknown = next((layer for layer in model.layers if layer.type not in LAYER_TYPES), None)
+    file = model.custom_layers
+    counts = count_custom(layer for layer in model.layers if isinstance(layer.op, Unknown))
+    unknown = {kind: count for kind, count in counts.items() if not file or kind not in custom_classes(file)}
     if unknown:
-        return f"{unknown} is of a type that ncnn does not have: if it has weights, the file cannot be read"
-    return f"the file is damaged, or not the one that belongs to {model.param_path}"
+        return (
+            f"ncnn does not have these layer types: {listed(unknown)}; if they have weights, their Python "
+            "implementation tells which: give `custom_layers=`"
+        )
+    reader = f", or {file} reads other arrays than it holds" if counts else ""
+    return f"the file is damaged, or not the one that belongs to {model.param_path}{reader}"

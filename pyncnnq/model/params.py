@@ -58,6 +58,10 @@ class Params:
         """Return the keys in the order of the line."""
         return list(dict.fromkeys(key for key, _ in self._words))
 
+    def value(self, key: int) -> Value | None:
+        """Return the value under `key`, of whatever type it is; None when there is none."""
+        return self._values.get(key)
+
     def get_int(self, key: int, default: int) -> int:
         value = self._values.get(key)
         return value if isinstance(value, int) else default

@@ -12,7 +12,7 @@ from pathlib import Path
 from pyncnnq.compare.likeness import compare_outputs
 from pyncnnq.errors import InputError
 from pyncnnq.inputs import InputSpec
-from pyncnnq.model import Model
+from pyncnnq.model import Model, ModelFiles
 from pyncnnq.optimization.candidate import Candidate
 from pyncnnq.optimization.draft import Draft, Finished
 from pyncnnq.optimization.settings import Settings
@@ -46,7 +46,7 @@ class Judge:
 
     def __init__(
         self,
-        reference: tuple[Path, Path],
+        reference: ModelFiles,
         model: Model,
         samples: Sequence[tuple[Path, ...]],
         inputs: Sequence[InputSpec],

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pyncnnq.calibration.table import Table
 from pyncnnq.model import Layer, Model, dimensions
 from pyncnnq.model.checks import require_sound_float
-from pyncnnq.model.ops import ConvolutionDepthWise
+from pyncnnq.model.ops import ConvolutionDepthWise, Unknown
 from pyncnnq.quantization.chaining import Chain, chain
 from pyncnnq.quantization.options import QuantizeOptions
 from pyncnnq.quantization.quantize_layer import (
@@ -60,7 +60,8 @@ def quantize_with_options(model: Model, table: Table, options: QuantizeOptions) 
     warnings += _quantize_layers(result, table, reasons)
     chains = chain(result.layers)
     for layer in result.layers:
-        (store_as_float32 if options.float32 else store_as_float16)(layer)
+        if not isinstance(layer.op, Unknown):  # whose Python and C++ would have to agree to other numbers
+            (store_as_float32 if options.float32 else store_as_float16)(layer)
         clear_padding(layer)
         if _breaks_on_x86(layer):
             warnings.append(

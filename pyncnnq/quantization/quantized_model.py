@@ -24,7 +24,7 @@ class QuantizedModel(Model):
         self, model: Model, layers: Sequence[Layer], summary: Summary, manifest: Manifest | None = None
     ) -> None:
         """Take the int8 layers that were made of a float model; without a manifest all blobs are stored plainly."""
-        super().__init__(layers, header=model._header, trailer=model._trailer)
+        super().__init__(layers, header=model._header, trailer=model._trailer, custom_layers=model.custom_layers)
         self.summary = summary
         self.manifest = manifest or Manifest()
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pyncnnq.inputs.data import input_layer
 from pyncnnq.model import Layer, Model
+from pyncnnq.model.custom_layers import count_custom
 from pyncnnq.model.ops import SDPA, Calibrated, Convolution, ConvolutionDepthWise
 
 
@@ -39,6 +40,7 @@ class Inspection:
         inputs: for each input blob the sizes that the model states.
         outputs: names of the output blobs.
         layer_count: how many layers there are.
+        custom_layers: how many there are of each type that stock ncnn does not have.
         quantizable_layers: the layers that can be or are quantized, in model order.
         weight_bytes: how many bytes of weights each format has.
     """
@@ -46,6 +48,7 @@ class Inspection:
     inputs: dict[str, str]
     outputs: list[str]
     layer_count: int
+    custom_layers: dict[str, int]
     quantizable_layers: list[InspectedLayer]
     weight_bytes: dict[str, int]
 
@@ -60,6 +63,7 @@ def inspect(model: Model) -> Inspection:
         inputs={layer.tops[0]: _input_shape(model, layer) for layer in model.input_layers},
         outputs=list(model.outputs),
         layer_count=len(model.layers),
+        custom_layers=count_custom(model.layers),
         quantizable_layers=[
             _inspect_layer(layer) for layer in model.layers if layer.op.int8_weights() or isinstance(layer.op, SDPA)
         ],

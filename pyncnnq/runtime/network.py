@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyncnnq.model.text import encode
+from pyncnnq.runtime.custom_layers import CustomLayers
 from pyncnnq.runtime.protocol import FailureError
 
 # Pools spare a page fault for each page of each blob of each image.  They crash the process if a Mat or the network
@@ -53,11 +54,11 @@ def array_of(mat: Any) -> NDArray[Any]:
 class Network:
     """A model in stock ncnn, on one thread: two processes of one thread each are faster than one of two."""
 
-    def __init__(self, param: Path, bin_path: Path, *, pooled: bool = True) -> None:
+    def __init__(self, param: Path, bin_path: Path, custom_layers: Path | None = None, *, pooled: bool = True) -> None:
         """Load the model.
 
         Args:
-            param, bin_path: its files.
+            param, bin_path, custom_layers: its files (see `pyncnnq.model.ModelFiles`).
             pooled: blobs come from pools and are written over when they have been read; else Mats that are given or
                 taken may be kept.
 
@@ -74,7 +75,7 @@ class Network:
             options.blob_allocator, options.workspace_allocator = _POOLS
         else:
             options.lightmode = False  # else a layer may work in place, on an input that is still needed
-        _load(self._net, param, bin_path)
+        self._custom = _load(self._net, param, bin_path, custom_layers)
 
     def blobs(
         self, inputs: Sequence[tuple[str, Any]], wanted: Sequence[str], *, packed: bool
@@ -93,7 +94,10 @@ class Network:
         for name, mat in inputs:
             if extractor.input(encode(name), mat) != 0:
                 raise FailureError(f"ncnn does not take this input as blob {name}")
+        computed: set[int] = set()
         for name in wanted:
+            if self._custom is not None:
+                self._custom.compute_before(name, extractor, computed)
             mat = ncnn.Mat()
             if extractor.extract(encode(name), mat, 1 if packed else 0) != 0:  # 1: neither copied nor unpacked
                 raise FailureError(
@@ -115,24 +119,30 @@ class Network:
 class DefaultNetwork:
     """A model with ncnn's own default options, as most programs run it."""
 
-    def __init__(self, param: Path, bin_path: Path, *, threads: int) -> None:
+    def __init__(self, param: Path, bin_path: Path, custom_layers: Path | None = None, *, threads: int) -> None:
         """Load the model; FailureError when ncnn cannot."""
         self._net = ncnn.Net()
         self._net.opt.num_threads = threads
-        _load(self._net, param, bin_path)
+        self._custom = _load(self._net, param, bin_path, custom_layers)
 
     def run(self, inputs: Sequence[tuple[str, Any]], outputs: Sequence[str]) -> None:
         """Compute the outputs of one sample."""
         extractor = self._net.create_extractor()
         for name, mat in inputs:
             extractor.input(encode(name), mat)
+        computed: set[int] = set()
         for name in outputs:
+            if self._custom is not None:
+                self._custom.compute_before(name, extractor, computed)
             extractor.extract(encode(name), ncnn.Mat())
 
 
-def _load(net: Any, param: Path, bin_path: Path) -> None:
+def _load(net: Any, param: Path, bin_path: Path, custom_layers: Path | None) -> CustomLayers | None:
+    if custom_layers is not None:
+        return CustomLayers(net, param, bin_path, custom_layers)
     # As bytes, for a name need not be UTF-8; the same for blobs.
     if net.load_param(os.fsencode(param)) != 0:
         raise FailureError(f"{param}: ncnn cannot load this model")
     if net.load_model(os.fsencode(bin_path)) != 0:
         raise FailureError(f"{bin_path}: ncnn cannot load the weights of {param}")
+    return None

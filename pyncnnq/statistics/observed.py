@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from pyncnnq.inputs.resolve import InputSpec
-from pyncnnq.model import Layer, Model
+from pyncnnq.model import Layer, Model, ModelFiles
 from pyncnnq.model.checks import require_float
 from pyncnnq.model.ops import Calibrated
 from pyncnnq.runtime.protocol import FailureError, Job
@@ -51,7 +51,7 @@ class ObservedJob(Job):
         blobs: in the order in which the network computes them.
     """
 
-    model: tuple[Path, Path]
+    model: ModelFiles
     blobs: Sequence[ObservedBlob]
 
     @classmethod

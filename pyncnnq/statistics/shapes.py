@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pyncnnq.inputs.resolve import InputSpec
-from pyncnnq.model import Model
+from pyncnnq.model import Model, ModelFiles
 from pyncnnq.model.ops import Shape
 from pyncnnq.runtime.pool import WorkerPool
 from pyncnnq.runtime.protocol import Job
@@ -45,7 +45,7 @@ class ShapesJob(Job):
         blobs: their names, in the order in which the network computes them.
     """
 
-    model: tuple[Path, Path]
+    model: ModelFiles
     blobs: Sequence[str]
 
     def start(self) -> _Shapes:

@@ -258,13 +258,15 @@ def test_the_model_that_was_given_is_not_changed(prepared: tuple[Model, Calibrat
     assert (model.param_text(), model.bin_bytes()) == before
 
 
-def test_a_layer_that_ncnn_cannot_run_is_named(prepared: tuple[Model, CalibrationData, Statistics]) -> None:
+def test_a_layer_that_cannot_run_is_named(prepared: tuple[Model, CalibrationData, Statistics], tmp_path: Path) -> None:
     model, data, statistics = prepared
     table = calibrate(model, statistics, method="minmax", weight_bits="8").table
     broken = model.copy()
     place = broken.layers.index(broken.layer("pool"))
-    broken.layers[place] = Layer("NoSuchLayer", "pool", ["groups"], ["pool"], Params())
-    with WorkerPool(1) as pool, pytest.raises(PyncnnqError, match=r"'pool'.*ncnn cannot load"):
+    broken.layers[place] = Layer("Broken", "pool", ["groups"], ["pool"], Params())
+    broken.custom_layers = tmp_path / "layers.py"
+    broken.custom_layers.write_text("import ncnn\nclass Broken(ncnn.Layer):\n    def forward(self, *_): return 1\n")
+    with WorkerPool(1) as pool, pytest.raises(PyncnnqError, match=r"'pool'.*forward returned 1, expected 0"):
         round_weights(broken, table, {}, data.samples, data.inputs, pool)
 
 

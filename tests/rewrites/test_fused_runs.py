@@ -55,7 +55,7 @@ def rows(table: Path) -> dict[str, list[float]]:
 
 
 def calibrated(cli: Cli, model: Model, table: Path, *arguments: str) -> CompletedProcess[str]:
-    return cli("calibrate", *model.files, *IMAGES, *WORDS, "-o", table, *arguments)
+    return cli("calibrate", *model.files[:2], *IMAGES, *WORDS, "-o", table, *arguments)
 
 
 def test_table_and_int8_model_are_those_of_the_fused_model(
@@ -63,7 +63,7 @@ def test_table_and_int8_model_are_those_of_the_fused_model(
 ) -> None:
     for name, model in (("demo", demo), ("twin", twins[1])):
         assert calibrated(cli, model, tmp_path / f"{name}.table").returncode == 0
-        assert cli("quantize", *model.files, tmp_path / f"{name}.table", "-o", tmp_path / name).returncode == 0
+        assert cli("quantize", *model.files[:2], tmp_path / f"{name}.table", "-o", tmp_path / name).returncode == 0
     assert rows(tmp_path / "twin.table") == rows(tmp_path / "demo.table")
     assert (tmp_path / "twin.bin").read_bytes() == (tmp_path / "demo.bin").read_bytes()
     assert [is_marked(Table.read(tmp_path / f"{name}.table")) for name in ("demo", "twin")] == [False, True]
@@ -79,7 +79,7 @@ def test_calibrate_and_quantize_tell_what_they_fused(cli: Cli, tmp_path: Path, t
     assert told["fused"]["linear_0/noop"] == "Noop: removed, it does nothing"
     (warning,) = [warning for warning in told["warnings"] if "fused" in warning]
     assert "ncnn2int8 needs the model that ncnnoptimize writes" in warning
-    done = cli("quantize", *twins[0].files, tmp_path / "twin.table", "-o", tmp_path / "int8")
+    done = cli("quantize", *twins[0].files[:2], tmp_path / "twin.table", "-o", tmp_path / "int8")
     assert f"\n{len(told['fused'])} layers fused into others or removed\n" in done.stdout
     assert not [line for line in done.stderr.splitlines() if "fuse" in line]
     int8 = pyncnnq.load_model(tmp_path / "int8.param", tmp_path / "int8.bin")
@@ -96,7 +96,7 @@ def test_without_fusing_all_stays_as_it_is(cli: Cli, tmp_path: Path, twins: tupl
     assert json.loads(done.stdout)["fused"] == {}
     assert not is_marked(Table.read(tmp_path / "plain.table"))
     for arguments, hints in (([], 1), (["--no-fuse"], 0)):
-        done = cli("quantize", *twins[0].files, tmp_path / "plain.table", "-o", tmp_path / "plain", *arguments)
+        done = cli("quantize", *twins[0].files[:2], tmp_path / "plain.table", "-o", tmp_path / "plain", *arguments)
         assert done.returncode == 0
         assert done.stderr.count("could be fused into others, but the table was made for the model as it is") == hints
         int8 = pyncnnq.load_model(tmp_path / "plain.param", tmp_path / "plain.bin")
@@ -108,7 +108,7 @@ def test_a_table_of_the_fused_model_does_not_fit_the_model_as_it_is(
 ) -> None:
     table = tmp_path / "twin.table"
     assert calibrated(cli, twins[0], table).returncode == 0
-    done = cli("quantize", *twins[0].files, table, "-o", tmp_path / "int8", "--no-fuse")
+    done = cli("quantize", *twins[0].files[:2], table, "-o", tmp_path / "int8", "--no-fuse")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     message = "was made for the fused model, which --no-fuse forbids; calibrate with --no-fuse too, or drop it"
     assert done.stderr == f"error: {table}: {message}\n"
@@ -126,7 +126,7 @@ def test_from_images_the_int8_model_is_that_of_the_fused_one(
 ) -> None:
     told = {}
     for name, model, arguments in (("demo", demo, []), ("twin", twins[1], []), ("apart", twins[1], ["--no-fuse"])):
-        done = cli("quantize", *model.files, *IMAGES, *WORDS, "--recipe", "fast", "-o", tmp_path / name, *arguments)
+        done = cli("quantize", *model.files[:2], *IMAGES, *WORDS, "--recipe", "fast", "-o", tmp_path / name, *arguments)
         assert done.returncode == 0, done.stderr
         told[name] = json.loads((tmp_path / f"{name}.json").read_text())
     assert (tmp_path / "twin.bin").read_bytes() == (tmp_path / "demo.bin").read_bytes()
@@ -151,13 +151,13 @@ def test_golden_networks_are_as_accurate_when_they_were_not_fused(shared: Path, 
         {blob: np.load(folder / "inputs" / f"{number}_{blob}.npy") for blob in original.inputs}
         for number in range(len(list((folder / "inputs").glob("*_in0.npy"))))
     ]
-    expected = [run_ncnn(*original.files, sample, original.outputs) for sample in samples]
+    expected = [run_ncnn(*original.files[:2], sample, original.outputs) for sample in samples]
     ratios, arrays = {}, {}
     for key, model in models.items():
         fused = saved(fuse(model).model, tmp_path, key)
         statistics = pyncnnq.collect(fused, *map(str, data_arguments(folder, tmp_path)))
         int8 = saved(pyncnnq.quantize(fused, pyncnnq.calibrate(fused, statistics).table), tmp_path, f"{key}8")
-        found = [run_ncnn(*int8.files, sample, original.outputs) for sample in samples]
+        found = [run_ncnn(*int8.files[:2], sample, original.outputs) for sample in samples]
         ratios[key] = sqnr(_together(expected, original), _together(found, original))
         arrays[key] = int8.bin_bytes()
     assert arrays["exact"] == arrays["original"]
@@ -204,11 +204,11 @@ def test_the_model_itself_and_its_files_are_named_not_those_on_the_way(
     twins: tuple[Model, Model], tmp_path: Path
 ) -> None:
     fused = fuse(twins[0]).model
-    assert (fused.param_path, fused.bin_path) == twins[0].files
+    assert (fused.param_path, fused.bin_path) == twins[0].files[:2]
     with pytest.raises(PyncnnqError, match="save this one, then load it from there"):
         pyncnnq.collect(fused, IMAGES, options=OPTIONS)
     stored = fused.stored(tmp_path, "fused")
-    assert (stored.param_path, stored.bin_path) == twins[0].files
+    assert (stored.param_path, stored.bin_path) == twins[0].files[:2]
     assert pyncnnq.collect(stored, IMAGES, options=OPTIONS).samples == len(IMAGES)
     assert pyncnnq.collect(pyncnnq.load_model(*stored.files), IMAGES, options=OPTIONS).samples == len(IMAGES)
 
@@ -233,7 +233,7 @@ def test_unreadable_samples_at_the_beginning_prove_nothing(
     bad = [tmp_path / f"{number}.png" for number in range(2)]
     for path in bad:
         path.write_bytes(b"not an image")
-    done = cli("calibrate", *twins[0].files, *bad, *IMAGES, *WORDS, "-o", tmp_path / "t.table", "--json")
+    done = cli("calibrate", *twins[0].files[:2], *bad, *IMAGES, *WORDS, "-o", tmp_path / "t.table", "--json")
     assert done.returncode == 0
     assert len(json.loads(done.stdout)["skipped"]) == 2
     assert json.loads(done.stdout)["fused"]
@@ -248,7 +248,7 @@ def test_a_negative_variance_is_one_line(cli: Cli, tmp_path: Path, demo: Model) 
     model.layers.insert(place + 1, norm)
     model = saved(model, tmp_path, "bad")
     for command in ("calibrate", "quantize"):
-        done = cli(command, *model.files, *IMAGES, *WORDS, "-o", tmp_path / "out")
+        done = cli(command, *model.files[:2], *IMAGES, *WORDS, "-o", tmp_path / "out")
         assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
         assert done.stderr.startswith(
             f"error: {tmp_path / 'bad.bin'}: layer 'norm' (BatchNorm, line 9): variance -1 + eps 0.000976562 of "

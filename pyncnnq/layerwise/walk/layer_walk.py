@@ -14,7 +14,7 @@ from pyncnnq.layerwise.walk.contrast import Contrast, Differences
 from pyncnnq.layerwise.walk.conversation import Request, Walk, joined
 from pyncnnq.layerwise.walk.look import Look, Moments, Window
 from pyncnnq.layerwise.walk.run import Forget, Run
-from pyncnnq.model import Layer, Model
+from pyncnnq.model import Layer, Model, ModelFiles
 from pyncnnq.quantization.quantizer import Quantizer
 from pyncnnq.runtime.pool import WorkerPool
 from pyncnnq.runtime.protocol import Failed
@@ -60,7 +60,7 @@ class LayerWalk:
             pool: the processes, which do nothing else until its end.
             folder: for the files of layers.
         """
-        self._graph = model.graph()
+        self._graph, self._custom_layers = model.graph(), model.custom_layers
         self._pool = pool
         self._folder = folder
         self._files = itertools.count()
@@ -157,8 +157,8 @@ class LayerWalk:
     def _run(
         self,
         layers: Sequence[Layer],
-        files: tuple[Path, Path] | None,
-        quantized: tuple[Path, Path] | None,
+        files: ModelFiles | None,
+        quantized: ModelFiles | None,
         quantizers: Mapping[str, Quantizer],
     ) -> None:
         produced = [top for layer in layers for top in layer.tops]
@@ -179,9 +179,10 @@ class LayerWalk:
                 raise PyncnnqError(f"{layer}: {answer.reason}")
         return [answer for answer in answers if answer is not None]
 
-    def _write(self, layers: Sequence[Layer]) -> tuple[Path, Path]:
+    def _write(self, layers: Sequence[Layer]) -> ModelFiles:
         """Return the files of a network of some layers."""
-        network = Model([Layer("Input", f"input_{bottom}", [], [bottom]) for bottom in _bottoms(layers)] + list(layers))
+        inputs = [Layer("Input", f"input_{bottom}", [], [bottom]) for bottom in _bottoms(layers)]
+        network = Model([*inputs, *layers], custom_layers=self._custom_layers)
         name = str(next(self._files) % 2)  # those before the last are not needed any more
         return network.stored(self._folder, name).files
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from pyncnnq._core import active_kernels
 from pyncnnq.layerwise.walk.conversation import Blobs, Request, Walker
+from pyncnnq.model import ModelFiles
 from pyncnnq.quantization.quantizer import Quantizer
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ class Run(Request):
         tops: the blobs to keep: the name in the files.
     """
 
-    exact: tuple[Path, Path] | None
-    rough: tuple[Path, Path] | None
+    exact: ModelFiles | None
+    rough: ModelFiles | None
     bottoms: Sequence[tuple[str, str]]
     quantizers: Mapping[str, Quantizer]
     tops: Sequence[str]

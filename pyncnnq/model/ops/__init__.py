@@ -21,9 +21,10 @@ from pyncnnq.model.ops.arranging import (
     ShuffleChannel,
     Slice,
     Split,
+    YoloV5Focus,
 )
 from pyncnnq.model.ops.attention import SDPA, MultiHeadAttention
-from pyncnnq.model.ops.base import BUILT_IN, NO_WINOGRAD, Expected, Int8Op, Keeping, Op, ScaledWeight, Shape
+from pyncnnq.model.ops.base import BUILT_IN, NO_WINOGRAD, Expected, Int8Op, Keeping, Op, ScaledWeight, Shape, Unknown
 from pyncnnq.model.ops.convolution import Convolution, ConvolutionDepthWise
 from pyncnnq.model.ops.data import Input, MemoryData
 from pyncnnq.model.ops.deconvolution import Deconvolution
@@ -35,10 +36,13 @@ from pyncnnq.model.ops.normalization import BatchNorm, GroupNorm, LayerNorm, RMS
 from pyncnnq.model.ops.pooling import Interp, Pooling, Reduction, ReductionType
 from pyncnnq.model.ops.recurrent import GRU, LSTM, RNN, Embed
 
+PACKAGED: dict[str, type[Op]] = {"YoloV5Focus": YoloV5Focus}
+"""The views of layer types that ncnn does not have and this package computes (pyncnnq/model/custom_layers.py)."""
+
 LAYER_TYPES: Registry[type[Op]] = Registry(
-    "layers", "layer type", BUILT_IN, lambda thing: isinstance(thing, type) and issubclass(thing, Op)
+    "layers", "layer type", BUILT_IN | PACKAGED, lambda thing: isinstance(thing, type) and issubclass(thing, Op)
 )
-"""The view of each layer type: those of ncnn 1.0.20261020, then those of other packages."""
+"""The view of each layer type: those of ncnn 1.0.20261020, then of this package, then those of other packages."""
 
 
 __all__ = [
@@ -48,6 +52,7 @@ __all__ = [
     "LSTM",
     "NONE",
     "NO_WINOGRAD",
+    "PACKAGED",
     "RELU",
     "RNN",
     "SDPA",
@@ -108,4 +113,5 @@ __all__ = [
     "Softmax",
     "Split",
     "Str",
+    "Unknown",
 ]

@@ -157,6 +157,15 @@ class PixelShuffle(Op):
         return 3
 
 
+class YoloV5Focus(Arranging):
+    """The pixels of each square of 2x2 as channels: of ncnn's examples, not of ncnn (pyncnnq/model/yolov5_focus.py)."""
+
+    __slots__ = ()
+
+    def output_dims(self, inputs: Sequence[int | None]) -> int | None:
+        return 3
+
+
 @layer_types("Padding")
 class Padding(Keeping):
     """A border: of one number, of a number for each channel, or of values of the blob.

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeVar
 
+from pyncnnq.errors import PyncnnqError
 from pyncnnq.model.ops.activation import NONE, Activation
 from pyncnnq.model.ops.fields import Int, IntArray
 from pyncnnq.model.params import Params
@@ -200,6 +201,16 @@ class Op:
         return False
 
 
+class Unknown(Op):
+    """A layer of a type that neither ncnn nor another package has: all that is known of it are arrays that it has read
+    itself (pyncnnq/model/custom_layers.py)."""
+
+    __slots__ = ()
+
+    def weights(self) -> Iterable[Expected]:
+        return [Expected(weight.name, weight.data.size, weight.storage) for weight in self.layer.weights.values()]
+
+
 class Keeping(Op):
     """A layer whose outputs have the dimensions of its one input."""
 
@@ -247,9 +258,19 @@ BUILT_IN: dict[str, type[Op]] = {}
 
 
 def layer_types(*names: str) -> Callable[[OpClass], OpClass]:
-    """Register a class as the view of layers of these types."""
+    """Register a class of this package as the view of layers of these types.
+
+    Raises:
+        PyncnnqError: a class of another package, which would be registered in some processes only.
+    """
 
     def register(op_type: OpClass) -> OpClass:
+        if not op_type.__module__.startswith(f"{__package__}."):
+            raise PyncnnqError(
+                f"{op_type.__module__}.{op_type.__qualname__}: `@layer_types` is for pyncnnq's own files; other "
+                f'packages add a layer type in their pyproject.toml: [project.entry-points."pyncnnq.layers"] '
+                f'{names[0] if names else "TYPE"} = "{op_type.__module__}:{op_type.__qualname__}"'
+            )
         BUILT_IN.update(dict.fromkeys(names, op_type))
         return op_type
 
