@@ -94,6 +94,7 @@ def evaluate_command(
         check_available()
         check_writable(report, inputs=[param, bin, int8_param, int8_bin, *request.files])
     model, int8 = load_model(param, bin), load_model(int8_param, int8_bin)
+    warn([*model.warnings, *int8.warnings])
     chosen = find_chosen(model, [request], (), request.samples)
     result = evaluate(
         model,

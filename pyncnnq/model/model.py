@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,6 +18,8 @@ from pyncnnq.model.weights import TruncatedError, Weight, read_weight
 
 StrPath = str | os.PathLike[str]
 
+_SHOWN = 3
+
 
 class Model:
     """An ncnn model.
@@ -26,6 +27,7 @@ class Model:
     Attributes:
         layers: in file order; may be edited, writing checks that they are consistent.
         param_path, bin_path: where it was read from, for messages; None if it was not.
+        warnings: what is odd in the files that it was read from, and does no harm.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class Model:
         self.layers = list(layers)
         self.param_path = param_path
         self.bin_path = bin_path
+        self.warnings: list[str] = []
         self._files: tuple[Path, Path] | None = None
         self._header = header
         self._trailer = trailer
@@ -88,7 +91,9 @@ class Model:
         """Return a copy that can be edited on its own; it shares the arrays, which are never changed in place."""
         layers = [layer.copy() for layer in self.layers]
         paths = {"param_path": self.param_path, "bin_path": self.bin_path}
-        return Model(layers, header=self._header, trailer=self._trailer, **paths)
+        copy = Model(layers, header=self._header, trailer=self._trailer, **paths)
+        copy.warnings = list(self.warnings)
+        return copy
 
     def check_finite(self) -> None:
         """Make sure that every float weight is a finite number; a MemoryData may be a mask of infinities.
@@ -191,12 +196,14 @@ def load_param(param_path: StrPath) -> Model:
     data = _read(path)
     try:
         parsed = parse_param(data)
-        _rename_splits(parsed.layers)
+        warnings = [*_check_layer_count(parsed), *_name_apart(parsed.layers), *_add_inputs(parsed)]
         check_graph(parsed.layers)
-        _check_counts(parsed)
+        warnings += _check_blob_count(parsed)
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from None
-    return Model(parsed.layers, header=parsed.header, trailer=parsed.trailer, param_path=path)
+    model = Model(parsed.layers, header=parsed.header, trailer=parsed.trailer, param_path=path)
+    model.warnings = [f"{path}: {warning}" for warning in warnings]
+    return model
 
 
 def load_model(param_path: StrPath, bin_path: StrPath) -> Model:
@@ -209,9 +216,14 @@ def load_model(param_path: StrPath, bin_path: StrPath) -> Model:
     model.bin_path = Path(bin_path)
     data = _read(model.bin_path)
     try:
-        _read_weights(model.layers, data)
+        left = _read_weights(model.layers, data)
     except ModelError as error:
         raise ModelError(f"{model.bin_path}: {error}; {_advice(model)}") from None
+    if left:
+        model.warnings.append(
+            f"{model.bin_path}: {left} bytes are left after the last layer, which ncnn does not read; is it the file "
+            f"that belongs to {model.param_path}?"
+        )
     model._files = Path(param_path), model.bin_path
     return model
 
@@ -227,31 +239,81 @@ def _read(path: Path) -> bytes:
         raise ModelError(f"{path}: cannot read: {error.strerror}") from error
 
 
-def _rename_splits(layers: list[Layer]) -> None:
-    """Give each Split a name of its own: pnnx splits twice, and begins to count anew (in every YOLOv8); ncnn does not
-    look at names."""
-    names = {layer.name for layer in layers}
+def _check_layer_count(parsed: ParamText) -> list[str]:
+    """Leave as many layers as line 2 says, which is what ncnn reads; return warnings."""
+    declared, found = parsed.layer_count, len(parsed.layers)
+    if declared == 0:
+        raise ModelError("line 2 says 0 layers, which ncnn does not load")
+    if declared > found:
+        raise ModelError(f"line 2 says {declared} layers, the file has {found}: it is cut off, or was edited by hand")
+    if declared == found:
+        return []
+    del parsed.layers[declared:]
+    return [f"line 2 says {declared} layers, the file has {found}; like ncnn, the first {declared} are read"]
+
+
+def _name_apart(layers: list[Layer]) -> list[str]:
+    """Give each layer a name of its own, and return warnings: ncnn does not look at names, tables do.
+
+    Equal names of Splits are common and not worth a word: pnnx splits twice, and begins to count anew.
+    """
+    taken = {layer.name for layer in layers}
     seen: set[str] = set()
+    numbers: dict[str, int] = {}
+    renamed = []
     for layer in layers:
-        if layer.type == "Split" and layer.name in seen:
-            layer.name = next(name for count in itertools.count(2) if (name := f"{layer.name}_{count}") not in names)
-            names.add(layer.name)
+        name = layer.name
+        if name in seen:
+            number = numbers.get(name, 2)
+            while f"{name}_{number}" in taken:
+                number += 1
+            layer.name = f"{name}_{number}"
+            numbers[name] = number + 1
+            taken.add(layer.name)
+            if layer.type != "Split":
+                renamed.append(f"{name!r} in line {layer.line} is {layer.name!r}")
         seen.add(layer.name)
+    if not renamed:
+        return []
+    more = f" and {len(renamed) - _SHOWN} more" if len(renamed) > _SHOWN else ""
+    return [f"layers have the name of another: {', '.join(renamed[:_SHOWN])}{more}"]
 
 
-def _check_counts(parsed: ParamText) -> None:
-    blobs = sum(len(layer.tops) for layer in parsed.layers)
-    for what, declared, found in (
-        ("layers", parsed.layer_count, len(parsed.layers)),
-        ("blobs", parsed.blob_count, blobs),
-    ):
-        if declared != found:
-            raise ModelError(
-                f"line 2 says {declared} {what}, the file has {found}: it is cut off, or was edited by hand"
-            )
+def _add_inputs(parsed: ParamText) -> list[str]:
+    """Add an Input for each blob that no layer writes, as ncnn lets its user fill such a blob; return warnings."""
+    written = {top for layer in parsed.layers for top in layer.tops}
+    open_blobs = {
+        bottom: layer for layer in reversed(parsed.layers) for bottom in layer.bottoms if bottom not in written
+    }
+    names = {layer.name for layer in parsed.layers}
+    inputs = []
+    for blob in reversed(open_blobs):
+        name = blob
+        while name in names:
+            name += "_input"
+        names.add(name)
+        inputs.append(Layer("Input", name, [], [blob]))
+    parsed.layers[:0] = inputs
+    return [f"{layer} reads blob {blob!r}, which no layer writes: it is an input" for blob, layer in open_blobs.items()]
 
 
-def _read_weights(layers: list[Layer], data: bytes) -> None:
+def _check_blob_count(parsed: ParamText) -> list[str]:
+    """Make sure that ncnn makes room for all blobs; return warnings."""
+    declared, found = parsed.blob_count, sum(len(layer.tops) for layer in parsed.layers)
+    if declared < found:
+        raise ModelError(
+            f"line 2 says {declared} blobs, the file has {found}: ncnn writes beyond its list; write {found} there"
+        )
+    return [f"line 2 says {declared} blobs, the file has {found}"] if declared > found else []
+
+
+def _read_weights(layers: list[Layer], data: bytes) -> int:
+    """Read the weights of all layers; return how many bytes are left.
+
+    Raises:
+        ModelError: the file ends too soon; or bytes are left, and no tags of ncnn's in their places prove that what was
+            read before them belongs to these layers.
+    """
     offset = 0
     for layer in layers:
         for name, size, storage in layer.expected_weights():
@@ -259,8 +321,12 @@ def _read_weights(layers: list[Layer], data: bytes) -> None:
                 layer.weights[name], offset = read_weight(data, offset, name, size, storage)
             except TruncatedError as error:
                 raise ModelError(f"{layer}: at byte {offset}, {name} {error}") from None
-    if offset != len(data):
-        raise ModelError(f"{len(data) - offset} bytes are left after the last layer, which ends at {offset}")
+    left = len(data) - offset
+    tagged = [weight.format for layer in layers for weight in layer.weights.values() if weight.storage == "tagged"]
+    is_certain = tagged and "codebook" not in tagged and all(layer.type in LAYER_TYPES for layer in layers)
+    if left and not is_certain:
+        raise ModelError(f"{left} bytes are left after the last layer, which ends at {offset}")
+    return left
 
 
 def _advice(model: Model) -> str:
