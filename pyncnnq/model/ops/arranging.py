@@ -108,11 +108,12 @@ class Reshape(Arranging):
         return next((dims for dims, size in sizes if size != UNSET), None)
 
 
-_ONE_OPERAND = frozenset(
-    """abs neg sign square trunc ceil floor round acos acosh asin asinh atan atanh cos cosh erf exp log log10 reciprocal
-    rsqrt sin sinh sqrt tan tanh""".split()
-)
-_TWO_OPERANDS = frozenset("+ - * // / max min atan2 fmod pow remainder logaddexp and or xor lshift rshift".split())
+_ONE_OPERAND = """
+abs neg sign square trunc ceil floor round acos acosh asin asinh atan atanh cos cosh erf exp log log10 reciprocal rsqrt
+sin sinh sqrt tan tanh
+"""
+_TWO_OPERANDS = "+ - * // / max min atan2 fmod pow remainder logaddexp and or xor lshift rshift"
+_OPERANDS = dict.fromkeys(_ONE_OPERAND.split(), 1) | dict.fromkeys(_TWO_OPERANDS.split(), 2)
 
 
 def _expressions(text: str) -> int | None:
@@ -122,7 +123,7 @@ def _expressions(text: str) -> int | None:
     """
     count = 0
     for token in reversed([token for token in re.split(r"[(),]", text) if token]):
-        operands = 2 if token in _TWO_OPERANDS else 1 if token in _ONE_OPERAND else 0
+        operands = _OPERANDS.get(token, 0)
         if count < operands:
             return None
         count += 1 - operands
