@@ -39,7 +39,8 @@ MUTATIONS = {
     "a key out of range": PLAIN.replace("c out 0=0", "c out 32=0"),
     "one output of a Split": PLAIN.replace("s 1 2 in a b", "s 1 1 in a").replace("2 1 b c", "2 1 a c"),
     "an unused blob": PLAIN.replace("2 1 b c", "2 1 c c"),
-    "a type that ncnn has not, without weights": PLAIN.replace("ReLU r", "Noop r"),
+    "a Noop without outputs": PLAIN.replace("4 5", "5 5") + "Noop silence 1 0 out\n",
+    "a layer that reads nothing": PLAIN.replace("ReLU r 1 1 a", "ReLU r 0 1"),
 }
 
 RUN = """
@@ -67,7 +68,7 @@ def _read(text: str, folder: Path) -> list[str] | None:
 @pytest.mark.parametrize("text", MUTATIONS.values(), ids=MUTATIONS.keys())
 def test_read_as_ncnn_reads(text: str, tmp_path: Path) -> None:
     outputs = _read(text, tmp_path)
-    output = outputs[-1] if outputs else "out"
+    output = outputs[-1] if outputs else "c" if "0 1 c" in text else "out"
     run = subprocess.run([sys.executable, "-c", RUN, tmp_path / "m.param", output], capture_output=True, check=False)
     assert (outputs is not None) == (run.returncode == 0), run.stderr.decode()
 
