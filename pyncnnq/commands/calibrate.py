@@ -86,6 +86,7 @@ def calibrate_command(
 
         request = DataRequest.read(data, data_options, method=method, weight_bits=weight_bits)
         model = load_model(param, bin, custom_layers=custom_layers)
+        warn(model.warnings)
         target = table or param.with_suffix(".table")
         check_writable(target, inputs=[param, bin, *filter(None, [custom_layers]), *request.files])
         pool.wanted = request.workers or pool.wanted

@@ -100,6 +100,7 @@ def evaluate_command(
             report, inputs=[param, bin, int8_param, int8_bin, *filter(None, [custom_layers]), *request.files]
         )
     model, int8 = (load_model(*files, custom_layers=custom_layers) for files in ((param, bin), (int8_param, int8_bin)))
+    warn([*model.warnings, *int8.warnings])
     chosen = find_chosen(model, [request], (), request.samples)
     result = evaluate(
         model,

@@ -125,6 +125,7 @@ def _quantize_by_data(
     targets = int8_targets(int8, param, inputs)
     floats = adjusted_targets(adjusted, [*inputs, *targets])
     budget, model = search.budget(), load_model(param, bin, custom_layers=custom_layers)
+    warn(model.warnings)
     pool.wanted = request.workers or pool.wanted
     result = quantize(
         model,

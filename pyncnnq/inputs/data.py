@@ -62,7 +62,7 @@ def find_data(
         InputError: no data, data that does not fit the model, or options that are missing or contradictory.
     """
     if not model.inputs:
-        raise InputError(f"{model.param_path}: has layers that need calibration data, but no Input layer to take it")
+        raise InputError(f"{model.param_path}: takes no input to calibrate with: all blobs come from constants")
     samples = [find_samples(item) for item in data]
     inputs = resolve([input_layer(model, layer) for layer in model.input_layers], samples, *sources)
     return CalibrationData(pair_samples(samples), inputs, sum(each.ignored for each in samples))
@@ -72,7 +72,7 @@ def input_layer(model: Model, layer: Layer) -> InputLayer:
     """Return the shape that a model states for an input: in its Input layer, or else by the weights of the convolution
     that reads it."""
     stated = layer.as_op(Input)
-    w, h, c, d = stated.w, stated.h, stated.c, stated.d
+    w, h, c, d = stated.sizes
     readers = model.graph().readers(layer.tops[0])
     views = [reader.op for reader in readers]
     convolution = next((op for op in views if isinstance(op, Convolution) and not op.has_dynamic_weight), None)

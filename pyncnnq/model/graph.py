@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 
 from pyncnnq.errors import ModelError
 from pyncnnq.model.layer import Layer
-from pyncnnq.model.ops import Calibrated, Int8Op, Split
+from pyncnnq.model.ops import LAYER_TYPES, Int8Op
 
 _SATURATING = ("Softmax", "Sigmoid")
 """Layer types whose output hides the errors of their input where it is nearly 0 or 1."""
@@ -26,6 +27,8 @@ class Graph:
     """The connections of a list of layers as they are now; build a new one after the layers change."""
 
     def __init__(self, layers: Sequence[Layer]) -> None:
+        self._layers = tuple(layers)
+        self._roots: dict[str, str] = {}
         self._producers = {top: layer for layer in layers for top in layer.tops}
         self._consumers: dict[str, list[Layer]] = {}
         for layer in layers:
@@ -49,11 +52,17 @@ class Graph:
 
         Siblings behind a Split, and behind Splits of its outputs, have one root.
         """
-        producer = self._producers.get(blob)
-        while producer is not None and producer.type == "Split" and producer.bottoms:
-            blob = producer.bottoms[0]
+        copies = []
+        while blob not in self._roots:
             producer = self._producers.get(blob)
-        return blob
+            if producer is None or producer.type != "Split":
+                self._roots[blob] = blob
+            else:
+                copies.append(blob)
+                blob = producer.bottoms[0]
+        root = self._roots[blob]
+        self._roots.update(dict.fromkeys(copies, root))
+        return root
 
     def before_saturation(self, output: str) -> str:
         """Return the input of the Softmax or Sigmoid that writes a blob; the blob itself if another layer does."""
@@ -97,27 +106,33 @@ class Graph:
 
     def is_non_negative(self, blob: str) -> bool:
         """Return whether the layers prove that no value of `blob` is below zero, whatever the input."""
-        layer = self._producers.get(blob)
-        if layer is None:
-            return False
-        proven = layer.op.is_non_negative
-        if proven is None:
-            return bool(layer.bottoms) and all(map(self.is_non_negative, layer.bottoms))
-        return proven
+        return blob in self._non_negative
+
+    @cached_property
+    def _non_negative(self) -> set[str]:
+        blobs: set[str] = set()
+        for layer in self._layers:  # writers stand above readers
+            proven = layer.op.is_non_negative
+            if proven or (proven is None and blobs.issuperset(layer.bottoms)):
+                blobs.update(layer.tops)
+        return blobs
 
     def readers(self, blob: str) -> list[Layer]:
         """Return the layers that read `blob` directly or through Split layers; no Split is among them."""
         readers = []
-        for layer in self.consumers(blob):
+        waiting = self.consumers(blob)[::-1]
+        while waiting:
+            layer = waiting.pop()
             if layer.type == "Split":
-                readers += [reader for top in layer.tops for reader in self.readers(top)]
+                waiting += [reader for top in layer.tops for reader in self.consumers(top)][::-1]
             else:
                 readers.append(layer)
         return readers
 
 
 def check_graph(layers: Sequence[Layer]) -> None:
-    """Make sure that names are unique, and that every blob is written once, before it is read.
+    """Make sure that names are unique, that layers have the blobs that they need, and that every blob is written once,
+    before it is read.
 
     Raises:
         ModelError: naming the layer, its line and the blob.
@@ -130,8 +145,7 @@ def check_graph(layers: Sequence[Layer]) -> None:
         names[layer.name] = layer
         if layer.type == "Input" and len(layer.tops) != 1:
             raise ModelError(f"{layer}: writes {len(layer.tops)} blobs, an Input writes one")
-        if not layer.bottoms and isinstance(layer.op, Calibrated | Split):
-            raise ModelError(f"{layer}: reads no blob")
+        _check_arity(layer)
         for bottom in layer.bottoms:
             if bottom not in producers:
                 raise ModelError(f"{layer}: reads blob {bottom!r}, which no layer above it writes")
@@ -139,3 +153,14 @@ def check_graph(layers: Sequence[Layer]) -> None:
             if top in producers:
                 raise ModelError(f"{layer}: writes blob {top!r}, which {producers[top]} writes already")
             producers[top] = layer
+
+
+def _check_arity(layer: Layer) -> None:
+    """Make sure that a layer has the blobs without which ncnn would reach beyond its lists; nothing is known of types
+    that ncnn does not have."""
+    if layer.type not in LAYER_TYPES:
+        return
+    op = layer.op
+    for what, blobs, least in (("reads", layer.bottoms, op.least_bottoms), ("writes", layer.tops, op.least_tops)):
+        if len(blobs) < least:
+            raise ModelError(f"{layer}: {what} {len(blobs)} blobs, ncnn needs {least} or more; export the model again")

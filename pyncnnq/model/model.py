@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections.abc import Iterable
 from functools import partial
@@ -21,6 +20,8 @@ from pyncnnq.model.weights import Storage, TruncatedError, Weight, read_weight
 
 StrPath = str | os.PathLike[str]
 
+_SHOWN = 3
+
 
 class Model:
     """An ncnn model.
@@ -30,6 +31,7 @@ class Model:
         param_path, bin_path: where it was read from, for messages; None if it was not.
         custom_layers: the Python file with layers that ncnn does not have (see pyncnnq/model/custom_layers.py), if the
             user gave one.
+        warnings: what is odd in the files that it was read from, and does no harm.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Model:
         self.param_path = param_path
         self.bin_path = bin_path
         self.custom_layers = custom_layers
+        self.warnings: list[str] = []
         self._files: tuple[Path, Path] | None = None
         self._header = header
         self._trailer = trailer
@@ -94,7 +97,9 @@ class Model:
         """Return a copy that can be edited on its own; it shares the arrays, which are never changed in place."""
         layers = [layer.copy() for layer in self.layers]
         paths = {"param_path": self.param_path, "bin_path": self.bin_path, "custom_layers": self.custom_layers}
-        return Model(layers, header=self._header, trailer=self._trailer, **paths)
+        copy = Model(layers, header=self._header, trailer=self._trailer, **paths)
+        copy.warnings = list(self.warnings)
+        return copy
 
     def check_finite(self) -> None:
         """Make sure that every float weight is a finite number; a MemoryData may be a mask of infinities.
@@ -197,12 +202,14 @@ def load_param(param_path: StrPath) -> Model:
     data = _read(path)
     try:
         parsed = parse_param(data)
-        _rename_splits(parsed.layers)
+        warnings = [*_check_layer_count(parsed), *_name_apart(parsed.layers), *_add_inputs(parsed)]
         check_graph(parsed.layers)
-        _check_counts(parsed)
+        warnings += _check_blob_count(parsed)
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from None
-    return Model(parsed.layers, header=parsed.header, trailer=parsed.trailer, param_path=path)
+    model = Model(parsed.layers, header=parsed.header, trailer=parsed.trailer, param_path=path)
+    model.warnings = [f"{path}: {warning}" for warning in warnings]
+    return model
 
 
 def load_model(param_path: StrPath, bin_path: StrPath, custom_layers: StrPath | None = None) -> Model:
@@ -224,9 +231,14 @@ def load_model(param_path: StrPath, bin_path: StrPath, custom_layers: StrPath | 
     model.bin_path = Path(bin_path)
     data = _read(model.bin_path)
     try:
-        _read_weights(model.layers, data, model.custom_layers)
+        left = _read_weights(model.layers, data, model.custom_layers)
     except ModelError as error:
         raise ModelError(f"{model.bin_path}: {error}; {_advice(model)}") from None
+    if left:
+        model.warnings.append(
+            f"{model.bin_path}: {left} bytes are left after the last layer, which ncnn does not read; is it the file "
+            f"that belongs to {model.param_path}?"
+        )
     model._files = Path(param_path), model.bin_path
     return model
 
@@ -242,31 +254,81 @@ def _read(path: Path) -> bytes:
         raise ModelError(f"{path}: cannot read: {error.strerror}") from error
 
 
-def _rename_splits(layers: list[Layer]) -> None:
-    """Give each Split a name of its own: pnnx splits twice, and begins to count anew (in every YOLOv8); ncnn does not
-    look at names."""
-    names = {layer.name for layer in layers}
+def _check_layer_count(parsed: ParamText) -> list[str]:
+    """Leave as many layers as line 2 says, which is what ncnn reads; return warnings."""
+    declared, found = parsed.layer_count, len(parsed.layers)
+    if declared == 0:
+        raise ModelError("line 2 says 0 layers, which ncnn does not load")
+    if declared > found:
+        raise ModelError(f"line 2 says {declared} layers, the file has {found}: it is cut off, or was edited by hand")
+    if declared == found:
+        return []
+    del parsed.layers[declared:]
+    return [f"line 2 says {declared} layers, the file has {found}; like ncnn, the first {declared} are read"]
+
+
+def _name_apart(layers: list[Layer]) -> list[str]:
+    """Give each layer a name of its own, and return warnings: ncnn does not look at names, tables do.
+
+    Equal names of Splits are common and not worth a word: pnnx splits twice, and begins to count anew.
+    """
+    taken = {layer.name for layer in layers}
     seen: set[str] = set()
+    numbers: dict[str, int] = {}
+    renamed = []
     for layer in layers:
-        if layer.type == "Split" and layer.name in seen:
-            layer.name = next(name for count in itertools.count(2) if (name := f"{layer.name}_{count}") not in names)
-            names.add(layer.name)
+        name = layer.name
+        if name in seen:
+            number = numbers.get(name, 2)
+            while f"{name}_{number}" in taken:
+                number += 1
+            layer.name = f"{name}_{number}"
+            numbers[name] = number + 1
+            taken.add(layer.name)
+            if layer.type != "Split":
+                renamed.append(f"{name!r} in line {layer.line} is {layer.name!r}")
         seen.add(layer.name)
+    if not renamed:
+        return []
+    more = f" and {len(renamed) - _SHOWN} more" if len(renamed) > _SHOWN else ""
+    return [f"layers have the name of another: {', '.join(renamed[:_SHOWN])}{more}"]
 
 
-def _check_counts(parsed: ParamText) -> None:
-    blobs = sum(len(layer.tops) for layer in parsed.layers)
-    for what, declared, found in (
-        ("layers", parsed.layer_count, len(parsed.layers)),
-        ("blobs", parsed.blob_count, blobs),
-    ):
-        if declared != found:
-            raise ModelError(
-                f"line 2 says {declared} {what}, the file has {found}: it is cut off, or was edited by hand"
-            )
+def _add_inputs(parsed: ParamText) -> list[str]:
+    """Add an Input for each blob that no layer writes, as ncnn lets its user fill such a blob; return warnings."""
+    written = {top for layer in parsed.layers for top in layer.tops}
+    open_blobs = {
+        bottom: layer for layer in reversed(parsed.layers) for bottom in layer.bottoms if bottom not in written
+    }
+    names = {layer.name for layer in parsed.layers}
+    inputs = []
+    for blob in reversed(open_blobs):
+        name = blob
+        while name in names:
+            name += "_input"
+        names.add(name)
+        inputs.append(Layer("Input", name, [], [blob]))
+    parsed.layers[:0] = inputs
+    return [f"{layer} reads blob {blob!r}, which no layer writes: it is an input" for blob, layer in open_blobs.items()]
 
 
-def _read_weights(layers: list[Layer], data: bytes, custom_layers: Path | None) -> None:
+def _check_blob_count(parsed: ParamText) -> list[str]:
+    """Make sure that ncnn makes room for all blobs; return warnings."""
+    declared, found = parsed.blob_count, sum(len(layer.tops) for layer in parsed.layers)
+    if declared < found:
+        raise ModelError(
+            f"line 2 says {declared} blobs, the file has {found}: ncnn writes beyond its list; write {found} there"
+        )
+    return [f"line 2 says {declared} blobs, the file has {found}"] if declared > found else []
+
+
+def _read_weights(layers: list[Layer], data: bytes, custom_layers: Path | None) -> int:
+    """Read the weights of all layers; return how many bytes are left.
+
+    Raises:
+        ModelError: the file ends too soon; or bytes are left, and no tags of ncnn's in their places prove that what was
+            read before them belongs to these layers.
+    """
     offset = 0
 
     def read(layer: Layer, name: str, size: int, storage: Storage) -> Weight:
@@ -277,14 +339,27 @@ def _read_weights(layers: list[Layer], data: bytes, custom_layers: Path | None) 
             raise ModelError(f"{layer}: at byte {offset}, {name} {error}") from None
         return layer.weights[name]
 
+    classes = custom_classes(custom_layers) if custom_layers else {}
+
+    def is_custom(layer: Layer) -> bool:
+        return isinstance(layer.op, Unknown) and layer.type in classes
+
     for layer in layers:
-        if isinstance(layer.op, Unknown) and custom_layers and layer.type in custom_classes(custom_layers):
+        if custom_layers and is_custom(layer):
             create(layer, custom_layers, partial(read, layer))
         else:
             for expected in layer.expected_weights():
                 read(layer, *expected)
-    if offset != len(data):
-        raise ModelError(f"{len(data) - offset} bytes are left after the last layer, which ends at {offset}")
+    left = len(data) - offset
+    tagged = [weight.format for layer in layers for weight in layer.weights.values() if weight.storage == "tagged"]
+    is_certain = (
+        tagged
+        and "codebook" not in tagged
+        and not any(isinstance(layer.op, Unknown) and not is_custom(layer) for layer in layers)
+    )
+    if left and not is_certain:
+        raise ModelError(f"{left} bytes are left after the last layer, which ends at {offset}")
+    return left
 
 
 def _advice(model: Model) -> str:

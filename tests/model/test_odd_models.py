@@ -122,7 +122,7 @@ def test_a_table_without_rows_is_warned_of() -> None:
     [
         (["Input a 0 2 a b", "Convolution c 1 1 a c 0=1 1=1 6=3"], "line 3): writes 2 blobs, an Input writes one"),
         (["Input a 0 0", "Input b 0 1 b"], "line 3): writes 0 blobs"),
-        (["Input a 0 1 a", "Convolution c 0 1 c 0=1 1=1 6=3"], "line 4): reads no blob"),
+        (["Input a 0 1 a", "Convolution c 0 1 c 0=1 1=1 6=3"], "line 4): reads 0 blobs, ncnn needs 1 or more"),
         (
             ["Input a 0 1 a", "Convolution c 1 1 a c 0=1 1=0 6=3"],
             "line 4): cannot have 1 outputs in 1 groups, and a kernel of 0",
@@ -137,7 +137,7 @@ def test_a_table_without_rows_is_warned_of() -> None:
             ["Input a 0 1 a", "ConvolutionDepthWise c 1 1 a c 0=1 1=1 6=3 7=3"],
             "line 4): cannot have 1 outputs in 3 groups",
         ),
-        (["MemoryData a 0 1 a 0=2 1=2 2=3", "Convolution c 1 1 a c 0=1 1=1 6=3"], "no Input layer"),
+        (["MemoryData a 0 1 a 0=2 1=2 2=3", "Convolution c 1 1 a c 0=1 1=1 6=3"], "takes no input"),
     ],
 )
 def test_malformed_models(lines: list[str], message: str, tmp_path: Path, cli: Cli) -> None:

@@ -59,6 +59,10 @@ class BinaryOp(_Broadcasting):
     """The number, if there is no second blob."""
 
     @property
+    def least_bottoms(self) -> int:
+        return 1 if self.with_scalar else 2
+
+    @property
     def is_addition(self) -> bool:
         return self.op_type == Operation.ADD and len(set(self.layer.bottoms)) == 2
 
@@ -87,6 +91,10 @@ class Eltwise(_Broadcasting):
     """The factor of each blob in a sum; 1 if there are none."""
 
     @property
+    def least_bottoms(self) -> int:
+        return 2
+
+    @property
     def is_addition(self) -> bool:
         plain = self.op_type == EltwiseOperation.SUM and all(factor == 1 for factor in self.coeffs)
         return plain and len(self.layer.bottoms) == len(set(self.layer.bottoms)) == 2
@@ -100,6 +108,10 @@ class Scale(Keeping):
 
     scale_data_size = Int(0)
     bias_term = Flag(1)
+
+    @property
+    def least_bottoms(self) -> int:
+        return 2 if self.scale_data_size == UNSET else 1
 
     def weights(self) -> Iterator[Expected]:
         size = self.scale_data_size

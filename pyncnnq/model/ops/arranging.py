@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from pyncnnq.model.ops.base import Expected, Keeping, Op, layer_types, raw
@@ -96,13 +97,37 @@ class Reshape(Arranging):
     permute = Flag(3)
     """Of old versions: the channels come last."""
     shape_expr = Str(6)
+    """Sizes as expressions of the sizes of the blobs that the layer reads, such as `*(0w,2),0h,128`."""
 
     def output_dims(self, inputs: Sequence[int | None]) -> int | None:
-        # Sizes may come from other blobs, or from an expression.
-        if len(self.layer.bottoms) != 1 or self.states("shape_expr"):
+        if self.shape_expr:
+            return _expressions(self.shape_expr)
+        if len(self.layer.bottoms) != 1:  # sizes may come from other blobs
             return None
         sizes = ((4, self.d), (3, self.c), (2, self.h), (1, self.w))
         return next((dims for dims, size in sizes if size != UNSET), None)
+
+
+_ONE_OPERAND = """
+abs neg sign square trunc ceil floor round acos acosh asin asinh atan atanh cos cosh erf exp log log10 reciprocal rsqrt
+sin sinh sqrt tan tanh
+"""
+_TWO_OPERANDS = "+ - * // / max min atan2 fmod pow remainder logaddexp and or xor lshift rshift"
+_OPERANDS = dict.fromkeys(_ONE_OPERAND.split(), 1) | dict.fromkeys(_TWO_OPERANDS.split(), 2)
+
+
+def _expressions(text: str) -> int | None:
+    """Return how many sizes a list of expressions gives, from 1 to 4; None for a list that ncnn does not read.
+
+    Operators stand before their operands, and brackets and commas only part them (ncnn's src/expression.cpp).
+    """
+    count = 0
+    for token in reversed([token for token in re.split(r"[(),]", text) if token]):
+        operands = _OPERANDS.get(token, 0)
+        if count < operands:
+            return None
+        count += 1 - operands
+    return count if 1 <= count <= 4 else None
 
 
 @layer_types("Squeeze")

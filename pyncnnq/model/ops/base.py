@@ -143,6 +143,16 @@ class Op:
         return activation.is_non_negative
 
     @property
+    def least_bottoms(self) -> int:
+        """The number of blobs that the layer cannot do without as its inputs."""
+        return 2 if self.has_dynamic_weight else 1
+
+    @property
+    def least_tops(self) -> int:
+        """The number of blobs that the layer cannot do without as its outputs."""
+        return 1
+
+    @property
     def pads(self) -> bool:
         """Whether the layer is a convolution that pads its input."""
         return False

@@ -20,8 +20,18 @@ class Sized(Op):
     c = Int(2)
     d = Int(11)
 
+    @property
+    def least_bottoms(self) -> int:
+        return 0
+
     def output_dims(self, inputs: Sequence[int | None]) -> int | None:
-        return 4 if self.d else 3 if self.c else 2 if self.h else 1 if self.w else None
+        w, h, c, d = self.sizes
+        return 4 if d else 3 if c else 2 if h else 1 if w else None
+
+    @property
+    def sizes(self) -> tuple[int, int, int, int]:
+        """Width, height, channels and depth, 0 for what is not stated."""
+        return self.w, self.h, self.c, self.d
 
     def state_shape(self, shape: Shape) -> None:
         """State the sizes of the output: 1 to 4 of them, in NumPy's order."""
@@ -35,6 +45,11 @@ class Input(Sized):
     """A blob that is filled from outside."""
 
     __slots__ = ()
+
+    @property
+    def sizes(self) -> tuple[int, int, int, int]:
+        w, h, c, d = (max(size, 0) for size in (self.w, self.h, self.c, self.d))  # -233: not stated
+        return w, h, c, d
 
 
 _STORAGES: dict[int, Storage] = {0: "tagged", 1: "raw", 3: "packed", 4: "packed", 6: "packed", 8: "packed"}

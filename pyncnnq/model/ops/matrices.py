@@ -54,6 +54,10 @@ class Gemm(Int8Op):
         else:
             yield from self.scale_arrays()
 
+    @property
+    def least_bottoms(self) -> int:
+        return 2 - self.constant_a - self.constant_b
+
     def macs(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
         is_constant = self.constant_a or self.constant_b
         depth = self.k if is_constant else bottoms[0][-2 if self.transpose_a else -1]
@@ -86,6 +90,10 @@ class MatMul(Op):
     __slots__ = ()
 
     transpose_b = Flag(0)
+
+    @property
+    def least_bottoms(self) -> int:
+        return 2
 
     def macs(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
         return math.prod(tops[0]) * bottoms[0][-1]
