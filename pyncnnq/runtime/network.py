@@ -9,6 +9,8 @@ from typing import Any
 
 import ncnn
 
+from pyncnnq.disk.transaction import reading
+from pyncnnq.errors import PyncnnqError
 from pyncnnq.model.text import encode
 from pyncnnq.runtime.protocol import FailureError
 
@@ -102,8 +104,12 @@ class DefaultNetwork:
 
 
 def _load(net: Any, param: Path, bin_path: Path) -> None:
-    # As bytes, for a name need not be UTF-8; the same for blobs.
-    if net.load_param(os.fsencode(param)) != 0:
-        raise FailureError(f"{param}: ncnn cannot load this model")
-    if net.load_model(os.fsencode(bin_path)) != 0:
-        raise FailureError(f"{bin_path}: ncnn cannot load the weights of {param}")
+    try:
+        with reading(param, bin_path):
+            # As bytes, for a name need not be UTF-8; the same for blobs.
+            if net.load_param(os.fsencode(param)) != 0:
+                raise FailureError(f"{param}: ncnn cannot load this model")
+            if net.load_model(os.fsencode(bin_path)) != 0:
+                raise FailureError(f"{bin_path}: ncnn cannot load the weights of {param}")
+    except PyncnnqError as error:
+        raise FailureError(str(error)) from None
