@@ -4,9 +4,9 @@ Started as a program of its own and not by multiprocessing: it needs nothing of 
 beside threads and OpenMP, and what ncnn prints to the C stderr, or a crash inside it, stays away from the user's
 terminal and process.
 
-Messages are pickles over the standard streams.  In: a `Job`, then sample indices, then None; out: one answer for each
-index, then the result.  Or in: a `Conversation`, then requests, then None; out: one answer to each request.  Then the
-next of either, until the stream ends.
+Messages are pickles over the standard streams.  In: a `Job`, then sample indices, then None; out: `Started`, one answer
+for each index, then the result.  Or in: a `Conversation`, then requests, then None; out: one answer to each request.
+Then the next of either, until the stream ends.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import cv2
 from pyncnnq.errors import InputError, UnreadableError
 from pyncnnq.inputs.loading import load_sample
 from pyncnnq.runtime.network import free_pools
-from pyncnnq.runtime.protocol import Conversation, Failed, FailureError, Job, Misfit, Unreadable
+from pyncnnq.runtime.protocol import Conversation, Failed, FailureError, Job, Misfit, Started, Unreadable
 
 
 def _read(stream: BinaryIO) -> Any:
@@ -44,6 +44,7 @@ def _serve(job: Job | Conversation, requests: BinaryIO, answers: BinaryIO) -> No
 
 def _work(job: Job, requests: BinaryIO, answers: BinaryIO) -> None:
     work = job.start()
+    _write(answers, Started())
     while (index := _read(requests)) is not None:
         paths = job.samples[index]
         try:
