@@ -48,7 +48,7 @@ def open_streams() -> None:
         stream = getattr(sys, name)
         if stream is None:
             setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115
-        elif isinstance(stream, io.TextIOWrapper):
+        elif type(stream) is io.TextIOWrapper:  # what Python opens
             raw = kind(stream.fileno(), "w", closefd=False)
             opened = io.TextIOWrapper(
                 raw if stream.write_through else io.BufferedWriter(raw),
