@@ -9,12 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
+from pyncnnq.disk.transaction import reading
 from pyncnnq.errors import ModelError, PyncnnqError
 from pyncnnq.files import write_files
 from pyncnnq.model.custom_layers import ModelFiles, count_custom, create, custom_classes, file_for, listed
 from pyncnnq.model.graph import Graph, check_graph
 from pyncnnq.model.layer import Layer
 from pyncnnq.model.ops import Unknown
+from pyncnnq.model.pair import require_pair
 from pyncnnq.model.text import MAGIC, ParamText, encode, parse_param
 from pyncnnq.model.weights import Storage, TruncatedError, Weight, read_weight
 
@@ -222,14 +224,17 @@ def load_model(param_path: StrPath, bin_path: StrPath, custom_layers: StrPath | 
 
     Raises:
         ModelError: a file that is missing or unsound, or two files that are not a pair.
-        PyncnnqError: a Python file that cannot be used.
+        PyncnnqError: a Python file that cannot be used; or a process was ended while it replaced the files, and this
+            one cannot finish that.
     """
-    model = load_param(param_path)
+    with reading(param_path, bin_path):
+        model = load_param(param_path)
+        model.bin_path = Path(bin_path)
+        data = _read(model.bin_path)
+        require_pair(Path(param_path), model.bin_path, data)
     if custom_layers is not None:
         model.custom_layers = Path(custom_layers)
         custom_classes(model.custom_layers)  # an error in it now rather than in a worker, later
-    model.bin_path = Path(bin_path)
-    data = _read(model.bin_path)
     try:
         left = _read_weights(model.layers, data, model.custom_layers)
     except ModelError as error:

@@ -11,6 +11,8 @@ import ncnn
 import numpy as np
 from numpy.typing import NDArray
 
+from pyncnnq.disk.transaction import reading
+from pyncnnq.errors import PyncnnqError
 from pyncnnq.model.text import encode
 from pyncnnq.runtime.custom_layers import CustomLayers
 from pyncnnq.runtime.protocol import FailureError
@@ -138,11 +140,15 @@ class DefaultNetwork:
 
 
 def _load(net: Any, param: Path, bin_path: Path, custom_layers: Path | None) -> CustomLayers | None:
-    if custom_layers is not None:
-        return CustomLayers(net, param, bin_path, custom_layers)
-    # As bytes, for a name need not be UTF-8; the same for blobs.
-    if net.load_param(os.fsencode(param)) != 0:
-        raise FailureError(f"{param}: ncnn cannot load this model")
-    if net.load_model(os.fsencode(bin_path)) != 0:
-        raise FailureError(f"{bin_path}: ncnn cannot load the weights of {param}")
+    try:
+        with reading(param, bin_path):
+            if custom_layers is not None:
+                return CustomLayers(net, param, bin_path, custom_layers)
+            # As bytes, for a name need not be UTF-8; the same for blobs.
+            if net.load_param(os.fsencode(param)) != 0:
+                raise FailureError(f"{param}: ncnn cannot load this model")
+            if net.load_model(os.fsencode(bin_path)) != 0:
+                raise FailureError(f"{bin_path}: ncnn cannot load the weights of {param}")
+    except PyncnnqError as error:
+        raise FailureError(str(error)) from None
     return None

@@ -19,7 +19,9 @@ from types import TracebackType
 from typing import IO, Any, cast
 
 from pyncnnq.errors import PyncnnqError
+from pyncnnq.interrupts import signals_held
 from pyncnnq.runtime.protocol import Started
+from pyncnnq.runtime.starting import CannotStartError, start_process, start_thread
 from pyncnnq.runtime.turns import Answers, Ended, Turns
 
 _ENVIRONMENT = {
@@ -69,13 +71,14 @@ class WorkerPool:
             most: no more than these.
 
         Raises:
-            PyncnnqError: fewer than one.
+            PyncnnqError: fewer than one, or the system has no room for them.
         """
         if workers is not None and workers < 1:
             raise PyncnnqError(f"expected at least 1, not {workers}", option="workers")
         self.printed: Counter[str] = Counter()
         self.wanted = workers or available_cores()
-        self._workers = [_Worker() for _ in range(min(self.wanted, most or self.wanted))]
+        self._workers: list[_Worker] = []
+        self.resize(min(self.wanted, most or self.wanted))
 
     @property
     def size(self) -> int:
@@ -83,10 +86,21 @@ class WorkerPool:
         return len(self._workers)
 
     def resize(self, workers: int) -> None:
-        """Start or end processes until there are `workers`; between jobs only."""
+        """Start or end processes until there are `workers`; between jobs only.
+
+        Raises:
+            PyncnnqError: the system has no room for them.
+        """
         for worker in self._workers[workers:]:
             worker.stop()
-        self._workers = self._workers[:workers] + [_Worker() for _ in range(workers - self.size)]
+        del self._workers[workers:]
+        try:
+            while self.size < workers:
+                self._workers.append(_Worker())
+        except CannotStartError as error:
+            started = self.size
+            self.end()
+            raise PyncnnqError(f"worker process {started + 1} of {workers}: {error.message}") from error
 
     def run(self, job: object, samples: int) -> Iterator[tuple[int | None, Any]]:
         """Give a job and the numbers below `samples` to the workers.
@@ -133,10 +147,11 @@ class WorkerPool:
 
     def end(self) -> None:
         """End the processes, whatever they are doing."""
-        for worker in self._workers:
-            worker.stop()
-            self.printed += worker.printed
-        self._workers = []
+        with signals_held():
+            for worker in self._workers:
+                worker.stop()
+                self.printed += worker.printed
+            self._workers = []
 
     def __enter__(self) -> WorkerPool:
         return self
@@ -170,16 +185,21 @@ class _Worker:
         # -P: a file in the user's folder must not be taken for a module.  Our own package comes from where this process
         # has it.
         paths = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "pyncnnq.runtime.worker"],
+        # What a system does for the end of a parent it does for the end of the parent's thread.
+        parent = [str(os.getpid())] if threading.current_thread() is threading.main_thread() else []
+        self._process = start_process(
+            [sys.executable, "-P", "-m", "pyncnnq.runtime.worker", *parent],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env={**os.environ, **_ENVIRONMENT, "PYTHONPATH": paths},
         )
         self.printed: Counter[str] = Counter()
-        self._listener = threading.Thread(target=self._listen, daemon=True)
-        self._listener.start()
+        try:
+            self._listener = start_thread(self._listen)
+        except CannotStartError:
+            self._end_process()
+            raise
 
     def _listen(self) -> None:
         for line in cast(IO[bytes], self._process.stderr):
@@ -241,10 +261,13 @@ class _Worker:
     def _receive(self) -> Any:
         return pickle.load(cast(IO[bytes], self._process.stdout))
 
-    def stop(self) -> None:
-        """End the process, whatever it is doing."""
+    def _end_process(self) -> None:
         self._process.kill()
         self._process.wait()
+
+    def stop(self) -> None:
+        """End the process, whatever it is doing."""
+        self._end_process()
         self._listener.join()
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             with suppress(OSError):  # a message half sent when the process ended

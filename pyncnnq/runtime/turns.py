@@ -6,11 +6,11 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from queue import SimpleQueue
-from threading import Thread
 from typing import Any, Protocol
 
 from pyncnnq.errors import PyncnnqError
 from pyncnnq.runtime.protocol import Fatal, Unreadable
+from pyncnnq.runtime.starting import start_thread
 
 _MANY = 8
 """Where workers end over so many samples for each one that gets through, it is not the samples."""
@@ -96,7 +96,7 @@ class Turns:
 
     def _begin(self, worker: Taker, numbers: deque[int]) -> None:
         self._handed[worker] = numbers
-        Thread(target=worker.run, args=(self._job, numbers, self._answers), daemon=True).start()
+        start_thread(worker.run, self._job, numbers, self._answers)
 
     def _go_on(self, worker: Taker, numbers: deque[int] | None = None) -> None:
         """Let a worker take these samples, or what is left, if there are any."""

@@ -4,6 +4,9 @@ Started as a program of its own and not by multiprocessing: it needs nothing of 
 beside threads and OpenMP, and what ncnn prints to the C stderr, or a crash inside it, stays away from the user's
 terminal and process.
 
+The argument is the number of the parent process, with which this one ends.  The parent has blocked the signals that end
+programs: it is the one to decide.
+
 Messages are pickles over the standard streams.  In: a `Job`, then sample indices, then None; out: `Started`, one answer
 for each index, then the result.  Or in: a `Conversation`, then requests, then None; out: one answer to each request.
 Then the next of either, until the stream ends.
@@ -14,7 +17,6 @@ from __future__ import annotations
 import gc
 import os
 import pickle
-import signal
 import sys
 from typing import Any, BinaryIO
 
@@ -24,6 +26,7 @@ from pyncnnq.errors import InputError, UnreadableError
 from pyncnnq.inputs.loading import load_sample
 from pyncnnq.runtime.network import free_pools
 from pyncnnq.runtime.protocol import Conversation, Failed, FailureError, Job, Misfit, Started, Unreadable
+from pyncnnq.runtime.starting import end_with_parent
 
 
 def _read(stream: BinaryIO) -> Any:
@@ -71,7 +74,8 @@ def _converse(conversation: Conversation, requests: BinaryIO, answers: BinaryIO)
 
 def main() -> None:
     """Serve jobs on the standard streams."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides, and ends this process
+    if sys.argv[1:]:
+        end_with_parent(int(sys.argv[1]))
     cv2.setNumThreads(1)
     gc.disable()  # blobs are freed by their reference counts; looking for cycles takes time and finds none
     requests = sys.stdin.buffer
