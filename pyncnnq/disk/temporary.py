@@ -155,8 +155,8 @@ def _trouble(folder: Path, error: Exception) -> PyncnnqError | None:
 
 def _failure(error: OSError) -> PyncnnqError:
     place = os.environ.get("TMPDIR") or tempfile.tempdir or "/tmp"
-    advice = "free some, or set" if error.errno in _FULL else "set"
     reason = (error.strerror or "").lower()
-    if error.errno in (errno.EMFILE, errno.ENFILE):
-        return PyncnnqError(f"{place}: cannot make a folder for temporary files: {reason}; allow more (ulimit -n)")
-    return PyncnnqError(f"{place}: {reason} for temporary files; {advice} TMPDIR to another folder")
+    if error.errno in _FULL:
+        return PyncnnqError(f"{place}: {reason} for temporary files; free some, or set TMPDIR to another folder")
+    advice = "allow more (ulimit -n)" if error.errno in (errno.EMFILE, errno.ENFILE) else "set TMPDIR to another folder"
+    return PyncnnqError(f"{place}: temporary files cannot be kept there: {reason}; {advice}")
