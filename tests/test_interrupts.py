@@ -131,8 +131,16 @@ main()
 """
 
 
-@pytest.mark.parametrize("number", ENDING)
-@pytest.mark.parametrize("module", ["click", "pyncnnq._core", "pyncnnq.commands.inspect", "numpy", "pyncnnq.model.ops"])
+@pytest.mark.parametrize(
+    ("number", "module"),
+    [
+        *((number, "click") for number in ENDING),
+        *(
+            (signal.SIGINT, name)
+            for name in ("pyncnnq._core", "pyncnnq.commands.inspect", "numpy", "pyncnnq.model.ops")
+        ),
+    ],
+)
 def test_during_imports(tmp_path: Path, number: signal.Signals, module: str) -> None:
     command = [sys.executable, "-c", DURING_IMPORTS, str(int(number)), module, "inspect", "none.param", "none.bin"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=60 * PATIENCE, check=False)

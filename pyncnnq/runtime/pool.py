@@ -100,7 +100,7 @@ class WorkerPool:
         except CannotStartError as error:
             started = self.size
             self.end()
-            raise PyncnnqError(f"worker process {started + 1} of {workers}: {error.message}") from error
+            raise PyncnnqError(f"worker process {started + 1} of {workers} {error.message}") from error
 
     def run(self, job: object, samples: int) -> Iterator[tuple[int | None, Any]]:
         """Give a job and the numbers below `samples` to the workers.
