@@ -5,6 +5,7 @@ Nothing is imported here that takes long: a signal during those imports is one l
 
 from __future__ import annotations
 
+import errno
 import signal
 import sys
 
@@ -12,6 +13,9 @@ from pyncnnq.interrupts import InterruptedBySignal, ignore_signals, raise_on_sig
 
 _LISTED = 6
 """Files that are named where a command was interrupted."""
+
+_MAPPING, _OPENING = "failed to map segment", "Too many open files"
+"""What the system's loader of libraries says of too little memory, and of too few files."""
 
 
 def main() -> None:
@@ -27,7 +31,28 @@ def main() -> None:
         ignore_signals()
         status = 128 + getattr(interrupt, "number", signal.SIGINT)
         print(f"interrupted: {_written()}", file=sys.stderr)
+    except (MemoryError, ImportError, OSError) as error:
+        words = _shortage(error)
+        if words is None:
+            raise
+        status = 2
+        print(f"error: {words}", file=sys.stderr)
     sys.exit(status)
+
+
+def _shortage(error: BaseException) -> str | None:
+    """Say what the system does not give this process, if an error is due to that."""
+    causes: BaseException | None = error
+    while causes is not None:  # NumPy wraps what its libraries say
+        if isinstance(causes, MemoryError) or getattr(causes, "errno", None) == errno.ENOMEM:
+            return "memory is short; give fewer --workers, or more memory (ulimit -v)"
+        if isinstance(causes, ImportError) and _MAPPING in str(causes):
+            last = str(causes).strip().splitlines()[-1].removeprefix("Original error was: ")
+            return f"memory is too short to begin with: {last}"
+        if getattr(causes, "errno", None) in (errno.EMFILE, errno.ENFILE) or _OPENING in str(causes):
+            return "too many open files; give fewer --workers, or allow more (ulimit -n)"
+        causes = causes.__cause__ or causes.__context__
+    return None
 
 
 def _written() -> str:

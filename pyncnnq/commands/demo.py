@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import shutil
 from pathlib import Path
 
 import click
@@ -13,6 +12,7 @@ from pyncnnq.commands.options import PATH
 from pyncnnq.commands.quantize import quantize_command
 from pyncnnq.demo import DEMO
 from pyncnnq.errors import PyncnnqError
+from pyncnnq.files import write_files
 
 
 @click.command("demo")
@@ -29,10 +29,9 @@ def demo_command(folder: Path) -> None:
                 f"{folder}: holds other files already, which the demo could overwrite; name another folder"
             )
         images.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(DEMO.param, param)
-        shutil.copyfile(DEMO.bin, bin_path)
-        for image in sorted(DEMO.images.iterdir()):
-            shutil.copyfile(image, images / image.name)
+        copies = {param: DEMO.param, bin_path: DEMO.bin}
+        copies |= {images / image.name: image for image in sorted(DEMO.images.iterdir())}
+        write_files({copy: source.read_bytes() for copy, source in copies.items()})
     except OSError as error:
         raise PyncnnqError(
             f"{error.filename or folder}: cannot write the demo: {error.strerror}; name another folder"

@@ -145,7 +145,7 @@ def run_pnnx(source: Path, folder: Path, shapes: Sequence[Tensor] = (), others: 
     try:
         status, printed = _run(command, folder)
     except CannotStartError as error:
-        raise PyncnnqError(f"{program}: cannot be started: {error.message}") from error
+        raise PyncnnqError(f"{program}: {error.message}") from error
     except OSError as error:
         raise PyncnnqError(f"{program}: cannot be run: {error.strerror}; {INSTALL}") from error
     printed = _COLOURS.sub("", printed)

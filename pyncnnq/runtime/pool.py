@@ -100,7 +100,7 @@ class WorkerPool:
         except CannotStartError as error:
             started = self.size
             self.end()
-            raise PyncnnqError(f"worker process {started + 1} of {workers}: {error.message}") from error
+            raise PyncnnqError(f"worker process {started + 1} of {workers} {error.message}") from error
 
     def run(self, job: object, samples: int) -> Iterator[tuple[int | None, Any]]:
         """Give a job and the numbers below `samples` to the workers.
@@ -199,6 +199,7 @@ class _Worker:
             self._listener = start_thread(self._listen)
         except CannotStartError:
             self._end_process()
+            self._close_streams()
             raise
 
     def _listen(self) -> None:
@@ -265,13 +266,16 @@ class _Worker:
         self._process.kill()
         self._process.wait()
 
+    def _close_streams(self) -> None:
+        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
+            with suppress(OSError):  # a message half sent when the process ended
+                cast(IO[bytes], stream).close()
+
     def stop(self) -> None:
         """End the process, whatever it is doing."""
         self._end_process()
         self._listener.join()
-        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
-            with suppress(OSError):  # a message half sent when the process ended
-                cast(IO[bytes], stream).close()
+        self._close_streams()
 
 
 def _next(numbers: deque[int]) -> int | None:

@@ -40,7 +40,7 @@ def start_process(command: Sequence[str], **options: Any) -> subprocess.Popen[by
     except OSError as error:
         if (advice := _advice(error.errno)) is None:
             raise
-        raise CannotStartError(f"{error.strerror}; {advice}") from error
+        raise CannotStartError(f"cannot be started: {(error.strerror or '').lower()}; {advice}") from error
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
@@ -55,7 +55,8 @@ def start_thread(target: Callable[..., None], *arguments: Any) -> threading.Thre
     try:
         thread.start()
     except RuntimeError as error:
-        raise CannotStartError(f"a thread cannot be started; {_advice(errno.EAGAIN)}") from error
+        advice = "give fewer `workers=`, or allow more processes or memory (ulimit -u, -v)"
+        raise CannotStartError(f"cannot be started: no room for a thread; {advice}") from error
     return thread
 
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from pyncnnq.errors import PyncnnqError
 from pyncnnq.runtime.protocol import Fatal, Unreadable
-from pyncnnq.runtime.starting import start_thread
+from pyncnnq.runtime.starting import CannotStartError, start_thread
 
 _MANY = 8
 """Where workers end over so many samples for each one that gets through, it is not the samples."""
@@ -96,7 +96,10 @@ class Turns:
 
     def _begin(self, worker: Taker, numbers: deque[int]) -> None:
         self._handed[worker] = numbers
-        start_thread(worker.run, self._job, numbers, self._answers)
+        try:
+            start_thread(worker.run, self._job, numbers, self._answers)
+        except CannotStartError as error:
+            raise PyncnnqError(f"what feeds a worker process {error.message}") from error
 
     def _go_on(self, worker: Taker, numbers: deque[int] | None = None) -> None:
         """Let a worker take these samples, or what is left, if there are any."""

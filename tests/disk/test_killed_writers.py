@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,31 +16,35 @@ WRITER = """
 import os, signal, sys
 from pathlib import Path
 from pyncnnq.files import write_files
+from pyncnnq.interrupts import InterruptedBySignal, raise_on_signals
 
-left = int(sys.argv[1])
+left, number = int(sys.argv[1]), int(sys.argv[2])
 def counted(real):
     def call(*arguments, **keywords):
         global left
         left -= 1
         if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), number)
         return real(*arguments, **keywords)
     return call
 
 for name in ("fsync", "replace", "rename", "unlink", "link"):
     setattr(os, name, counted(getattr(os, name)))
-write_files({Path(name): f"new {name}".encode() for name in ("a", "b", "folder/c")})
+raise_on_signals()
+try:
+    write_files({Path(name): f"new {name}".encode() for name in ("a", "b", "folder/c")})
+except InterruptedBySignal:
+    sys.exit(1)
 print(left)
 """
 NAMES = ("a", "b", "folder/c")
 
 
-def write_and_die(folder: Path, step: int) -> int | None:
-    """Let a writer replace three files, killed before this step; the number of steps that it did not come to, if it
-    lived."""
-    done = subprocess.run(
-        [sys.executable, "-c", WRITER, str(step)], cwd=folder, capture_output=True, text=True, check=False
-    )
+def write_and_die(folder: Path, step: int, number: int = signal.SIGKILL) -> int | None:
+    """Let a writer replace three files, with a signal before this step; the number of steps that it did not come to, if
+    it came to its end."""
+    command = [sys.executable, "-c", WRITER, str(step), str(int(number))]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     return int(done.stdout) if done.returncode == 0 else None
 
 
@@ -78,6 +83,21 @@ def test_every_step(folder: Path) -> None:
         assert sorted(path.name for path in folder.rglob("*") if path.name.startswith(".")) == [], step
         assert contents(folder) == found
     assert mixtures >= 1
+    assert kinds == {"old a", "new a"}
+
+
+def test_every_step_with_a_signal_that_can_wait(folder: Path) -> None:
+    """Everything or nothing, in all folders, and no other file is left."""
+    steps = 1000 - (write_and_die(folder, 1000) or 0)
+    kinds = set()
+    for step in range(1, steps + 1):
+        for name, text in zip(NAMES, OLD, strict=True):
+            (folder / name).unlink(missing_ok=True) if text == "none" else (folder / name).write_text(text)
+        assert write_and_die(folder, step, signal.SIGTERM) is None, step
+        found = contents(folder)
+        assert found in (OLD, NEW), step
+        kinds.add(found[0])
+        assert sorted(path.name for path in folder.rglob("*") if path.name.startswith(".")) == [], step
     assert kinds == {"old a", "new a"}
 
 

@@ -32,7 +32,9 @@ _SHARE_OF_PAIRS = 20
 def draw(made: list[Scene], kills: int, seed: int) -> Iterator[Trial]:
     """Each step with each signal, as far as `kills` goes, and then random moments; cheap commands more often."""
     generator = random.Random(seed)
-    steps = [Trial(scene, number, step) for scene in made for number in SIGNALS for step in range(1, scene.steps + 1)]
+    steps = [
+        Trial(scene, number, step) for scene in made for number in SIGNALS for step in range(1, len(scene.steps) + 1)
+    ]
     generator.shuffle(steps)
     yield from steps[: kills // 2]
     for _ in range(kills - min(len(steps), kills // 2)):

@@ -2,7 +2,7 @@
 
     python child.py SIGNAL STEP COMMAND...
 
-With step 0 there is no signal, and the last line on stderr is the number of steps.
+With step 0 there is no signal, and the last line on stderr names all steps.
 """
 
 from __future__ import annotations
@@ -16,14 +16,13 @@ STEPS = ("fsync", "link", "mkdir", "rename", "replace", "rmdir", "unlink")
 
 number, step = int(sys.argv[1]), int(sys.argv[2])
 sys.argv[1:3] = []
-steps = 0
+steps: list[str] = []
 
 
-def counted(real: Callable[..., Any]) -> Callable[..., Any]:
+def counted(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
     def call(*arguments: Any, **keywords: Any) -> Any:
-        global steps
-        steps += 1
-        if steps == step:
+        steps.append(name)
+        if len(steps) == step:
             os.kill(os.getpid(), number)
         return real(*arguments, **keywords)
 
@@ -31,7 +30,7 @@ def counted(real: Callable[..., Any]) -> Callable[..., Any]:
 
 
 for name in STEPS:
-    setattr(os, name, counted(getattr(os, name)))
+    setattr(os, name, counted(name, getattr(os, name)))
 
 from pyncnnq.cli import main  # noqa: E402  (with the functions above)
 
@@ -39,4 +38,4 @@ try:
     main()
 finally:
     if step == 0:
-        print(steps, file=sys.stderr)
+        print(*steps, file=sys.stderr)

@@ -35,7 +35,7 @@ class Scene:
         older: the files of a run with other options.
         newer: the files that it writes.
         seconds: that it takes.
-        steps: at which it works on files.
+        steps: the calls with which it works on files.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Scene:
     older: Files
     newer: Files
     seconds: float
-    steps: int
+    steps: Sequence[str]
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
@@ -114,7 +114,7 @@ def _scene(folder: Path, name: str, words: list[str], others: list[str], place: 
         older=made[0],
         newer=made[1],
         seconds=seconds,
-        steps=int(last),
+        steps=last.split(),
     )
 
 
