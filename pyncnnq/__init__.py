@@ -12,9 +12,11 @@ The names are imported when they are first used: worker processes and the comman
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # and not typing's: whatever comes before the command line's own handlers of signals is quick
 if TYPE_CHECKING:
+    from typing import Any
+
     from pyncnnq.calibration.calibrate import Calibration
     from pyncnnq.calibration.table import Table
     from pyncnnq.conversion.convert import Converted, convert

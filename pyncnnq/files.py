@@ -4,7 +4,6 @@ for what never comes."""
 from __future__ import annotations
 
 import os
-import secrets
 import select
 import stat
 import time
@@ -12,7 +11,9 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from pyncnnq.disk.transaction import Part, clear, replace_all
 from pyncnnq.errors import PyncnnqError
+from pyncnnq.interrupts import signals_held
 
 _MOST_PIPED = 64 * 2**20
 """Bytes that are taken from a pipe: far more than lists, tables and options have, and not all memory."""
@@ -29,27 +30,32 @@ _CHUNK = 2**20
 def write_files(contents: Mapping[Path, bytes]) -> None:
     """Write several files as one: each beside its target first, all renamed only when every one is complete on disk.
 
-    An error or an interrupt while writing leaves the targets as they were and removes the unfinished files.  A target
-    that is a symbolic link stays one: the file that it leads to is written.
+    An error or an interrupt while writing leaves the targets as they were and removes the unfinished files; what a
+    process leaves that is killed, `pyncnnq.disk.transaction` says.  A target that is a symbolic link stays one: the
+    file that it leads to is written.
 
     Raises:
         PyncnnqError: a target that cannot be written (see `check_writable`), or the disk is full.
     """
-    beside: dict[Path, Path] = {}
+    parts: list[Part] = []
     try:
         for target, data in contents.items():
             check_writable(target)
-            file = Path(os.path.realpath(target))
-            beside[file] = _write_beside(file, data)
-        for file in list(beside):
-            beside[file].replace(file)
-            del beside[file]
+            clear(Path(os.path.realpath(target)).parent)
+            with signals_held():
+                parts.append(Part(target))
+            if parts[-1].target in (part.target for part in parts[:-1]):
+                raise PyncnnqError(f"{target}: would be two files at once; name another output")
+            parts[-1].write(data)
+        replace_all(parts)
     except OSError as error:
-        where = error.filename or ", ".join(str(path) for path in contents)
+        place = {str(part.path): str(part.name) for part in parts}.get(error.filename, error.filename)
+        where = place or ", ".join(map(str, contents))
         raise PyncnnqError(f"{where}: cannot write: {error.strerror}; choose another place") from error
     finally:
-        for path in beside.values():
-            path.unlink(missing_ok=True)
+        with signals_held():
+            for part in parts:
+                part.close()
 
 
 def model_pair(output: str | os.PathLike[str]) -> tuple[Path, Path]:
@@ -231,22 +237,3 @@ def _identity(path: Path) -> tuple[int, int] | str:
     except ValueError:  # no name of a file
         return str(path)
     return state.st_dev, state.st_ino
-
-
-def _write_beside(target: Path, data: bytes) -> Path:
-    """Write a new file beside the target, with the permissions of the target, or those that the system gives any new
-    file of this user."""
-    path = target.with_name(f".pyncnnq-{secrets.token_hex(8)}.part")
-    mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else None
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666 if mode is None else mode)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        if mode is not None:
-            path.chmod(mode)  # again, since a new file gets less where the umask says so
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
-    return path

@@ -97,7 +97,7 @@ def run_ncnn(param: Path, bin_path: Path, inputs: Mapping[str, Array], blobs: Se
     for blob in blobs:
         code, mat = extractor.extract(blob)
         assert code == 0, blob
-        found[blob] = np.array(mat)
+        found[blob] = np.empty(0, np.float32) if mat.empty() else np.array(mat)
     return found
 
 

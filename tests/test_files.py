@@ -77,7 +77,7 @@ def test_nothing_is_renamed_before_all_is_written(tmp_path: Path, monkeypatch: p
     real = os.replace
 
     def watch(source: Path, target: Path) -> None:
-        replaced.append([(tmp_path / name).read_text() for name in entries(tmp_path)])
+        replaced.append([path.read_text() for path in tmp_path.glob(".*.part")])
         real(source, target)
 
     monkeypatch.setattr("pyncnnq.files.os.replace", watch)

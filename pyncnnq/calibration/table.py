@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from pyncnnq.disk.transaction import reading
 from pyncnnq.errors import TableError
 from pyncnnq.files import write_files
 from pyncnnq.model import Layer, Model
@@ -81,7 +82,8 @@ class Table:
         table = cls()
         table.path = Path(path)
         try:
-            data = table.path.read_bytes()
+            with reading(path):
+                data = table.path.read_bytes()
         except OSError as error:
             raise TableError(f"{path}: cannot read the calibration table: {error.strerror}") from error
         if b"\0" in data:

@@ -147,7 +147,7 @@ def _failures(result: Evaluation, least_sqnr: float | None, most_drop: float | N
     failures = []
     if least_sqnr is not None:
         failures += [
-            f"SQNR of {output.name} is {output.sqnr:.2f} dB, below {least_sqnr:g}"
+            f"SQNR of {output} is {output.sqnr:.2f} dB, below {least_sqnr:g}"
             for output in result.outputs
             if output.sqnr < least_sqnr
         ]

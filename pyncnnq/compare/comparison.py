@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from pyncnnq.compare.metric import load_metric
 from pyncnnq.compare.outputs import OutputPair, compare_output
 from pyncnnq.compare.tasks.task import Outputs, Task
@@ -21,13 +19,16 @@ class ComparisonJob(Job):
 
     Attributes:
         models: the files of each; all take the same inputs.
-        outputs: the blobs to compare.
+        outputs: the blobs for the tasks and the metric.
+        judged: the blobs to compare, in the order in which the networks compute them, and before the outputs that are
+            not among them; if there are none: the outputs.
         tasks: the first that knows what to do with the outputs of a sample records it.
         metric: the name of a function that gives outputs a score (see `pyncnnq.compare.metric`).
     """
 
     models: Sequence[tuple[Path, Path]]
     outputs: Sequence[str]
+    judged: Sequence[str] = ()
     tasks: Sequence[Task] = ()
     metric: str | None = None
 
@@ -40,7 +41,7 @@ class Compared:
     """The outputs of one sample.
 
     Attributes:
-        pairs: for each model but the reference, each output beside that of the reference.
+        pairs: for each model but the reference, each judged blob beside that of the reference.
         task: the name of the task that recorded the sample; None where none of the job's tasks did.
         records: for each model but the reference, what the task recorded; empty without a task.
         scores: of the reference and each other model, by the metric; empty without a metric.
@@ -60,16 +61,18 @@ class _Comparison:
 
         self._networks = [Network(*files) for files in job.models]
         self._outputs, self._tasks = list(job.outputs), job.tasks
+        self._judged = list(job.judged or job.outputs)
         self._metric = load_metric(job.metric) if job.metric is not None else None
 
     def take(self, inputs: Sequence[tuple[str, Any]], paths: Sequence[Path]) -> Compared:
-        exact, *others = [
-            {name: np.array(mat) for name, mat in network.blobs(inputs, self._outputs, packed=False)}
-            for network in self._networks
-        ]
+        wanted = list(dict.fromkeys([*self._judged, *self._outputs]))
+        blobs = [dict(network.arrays(inputs, wanted)) for network in self._networks]
+        exact, *others = [{name: found[name] for name in self._outputs} for found in blobs]
         task, records = self._record(exact, others, paths)
         return Compared(
-            pairs=tuple(tuple(compare_output(exact[name], rough[name]) for name in self._outputs) for rough in others),
+            pairs=tuple(
+                tuple(compare_output(blobs[0][name], rough[name]) for name in self._judged) for rough in blobs[1:]
+            ),
             task=task,
             records=records,
             scores=tuple(self._metric(outputs, paths) for outputs in (exact, *others)) if self._metric else (),

@@ -22,14 +22,16 @@ class Likeness:
     """How close models come to a reference.
 
     Attributes:
-        ratios: for each model, for each output the signal-to-quantization-noise ratio over all samples, in dB: infinite
-            when nothing differs, minus infinite when an output is not finite or has another shape.
+        ratios: for each model, for each judged blob the signal-to-quantization-noise ratio over all samples, in dB:
+            infinite when nothing differs, minus infinite when a blob is not finite or has another shape.
         drops: for each model, by how much the mean of its scores is below that of the reference.
+        numbers: which of the samples these are.
         skipped: the samples that could not be read, each with the reason.
     """
 
     ratios: list[list[float]]
     drops: list[float]
+    numbers: list[int]
     skipped: list[str]
 
 
@@ -37,9 +39,10 @@ def compare_outputs(
     models: Sequence[tuple[Path, Path]],
     samples: Sequence[tuple[Path, ...]],
     inputs: Sequence[tuple[str, InputSpec]],
-    outputs: Sequence[str],
+    judged: Sequence[str],
     pool: WorkerPool,
     *,
+    outputs: Sequence[str] | None = None,
     metric: str | None = None,
     strict: bool = False,
     progress: Update | None = None,
@@ -50,8 +53,9 @@ def compare_outputs(
         models: the files of the reference and of each other model.
         samples: for each sample one file for each model input.
         inputs: the blob of each model input, and how a file becomes it.
-        outputs: the blobs to compare; all models have them.
+        judged: the blobs to compare, in the order in which the networks compute them; all models have them.
         pool: the processes to use.
+        outputs: the blobs that have a score; default: the judged ones.
         metric: the name of a function that gives outputs a score (see `pyncnnq.compare.metric`); without one the score
             is the percentage of samples in which the largest value of each output that is a vector stands where the
             reference has it, NaN where no output is a vector.
@@ -63,18 +67,26 @@ def compare_outputs(
         PyncnnqError: ncnn cannot run a model on these samples, or the metric fails.
     """
     tasks = () if metric is not None else (CLASSIFICATION,)
-    job = ComparisonJob(inputs=inputs, samples=samples, models=models, outputs=outputs, tasks=tasks, metric=metric)
+    job = ComparisonJob(
+        inputs=inputs,
+        samples=samples,
+        models=models,
+        outputs=judged if outputs is None else outputs,
+        judged=judged,
+        tasks=tasks,
+        metric=metric,
+    )
     answers = run_job(job, pool, strict=strict, progress=progress)
     compared: list[Compared] = answers.samples
     ratios = [
         [
             output_figures(name, [sample.pairs[other][place] for sample in compared]).sqnr
-            for place, name in enumerate(outputs)
+            for place, name in enumerate(judged)
         ]
         for other in range(len(models) - 1)
     ]
     drops = [_drop(compared, other) for other in range(len(models) - 1)]
-    return Likeness(ratios=ratios, drops=drops, skipped=answers.skipped)
+    return Likeness(ratios=ratios, drops=drops, numbers=answers.numbers, skipped=answers.skipped)
 
 
 def _drop(compared: Sequence[Compared], other: int) -> float:

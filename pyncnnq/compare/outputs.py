@@ -61,15 +61,21 @@ class OutputFigures:
             not finite or has another shape.
         cosine: of the angle between all its values in both models; None where that is not defined.
         max_error: the largest magnitude of a difference.
+        at: the blob that all this is of, where a layer that picks (such as a DetectionOutput) writes the output: one of
+            those that this layer reads; None for the output itself.
     """
 
     name: str
     sqnr: float
     cosine: float | None
     max_error: float
+    at: str | None = None
+
+    def __str__(self) -> str:
+        return self.name if self.at is None else f"{self.name} (judged at {self.at})"
 
 
-def output_figures(name: str, pairs: Sequence[OutputPair]) -> OutputFigures:
+def output_figures(name: str, pairs: Sequence[OutputPair], at: str | None = None) -> OutputFigures:
     """Return the figures of an output over all samples, added up exactly."""
     signal, energy, product, noise = (
         math.fsum(getattr(pair, part) for pair in pairs) for part in ("signal", "energy", "product", "noise")
@@ -80,4 +86,5 @@ def output_figures(name: str, pairs: Sequence[OutputPair]) -> OutputFigures:
         sqnr=decibels(signal, noise),
         cosine=product / math.sqrt(signal) / math.sqrt(energy) if defined else None,
         max_error=max(pair.max_error for pair in pairs),
+        at=at,
     )

@@ -88,8 +88,7 @@ class _Check:
             shapes = "; ".join(",".join(map(str, array.shape)) for array in arrays)
             raise FailureError(f"the original cannot be run on inputs of shape {shapes}: {reason}") from None
         self._names = self._known_names or [""] * len(exact)
-        blobs = self._network.blobs(inputs, [blob for blob, _ in self._job.outputs], packed=False)
-        rough = {blob: np.array(mat) for blob, mat in blobs}
+        rough = dict(self._network.arrays(inputs, [blob for blob, _ in self._job.outputs]))
         # As vectors: ncnn has no batch axis, and an axis of one element may be missing on either side.
         return tuple(
             compare_output(np.asarray(exact[number], np.float32).ravel(), rough[blob].ravel())

@@ -7,6 +7,7 @@ is used.
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import shutil
 import signal
@@ -15,10 +16,12 @@ import sys
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from pyncnnq.conversion.shapes import Tensor, read_tensors, write_tensors
 from pyncnnq.errors import PyncnnqError
+from pyncnnq.runtime.starting import CannotStartError, end_with_parent, start_process
 
 INSTALL = "pip install --no-deps pnnx (or without --no-deps, for PyTorch too)"
 
@@ -137,19 +140,19 @@ def run_pnnx(source: Path, folder: Path, shapes: Sequence[Tensor] = (), others: 
     words = [f"inputshape{number}={write_tensors(row)}" for number, row in (("", shapes), ("2", others)) if row]
     command = [str(program), str(link), "fp16=0", *words]
     try:
-        done = subprocess.run(
-            command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
-        )
+        status, printed = _run(command, folder)
+    except CannotStartError as error:
+        raise PyncnnqError(f"{program}: cannot be started: {error.message}") from error
     except OSError as error:
         raise PyncnnqError(f"{program}: cannot be run: {error.strerror}; {INSTALL}") from error
-    printed = _COLOURS.sub("", done.stdout.decode(errors="replace"))
+    printed = _COLOURS.sub("", printed)
     match = _TRACED.search(printed)
     traced, second = (read_tensors(text) for text in match.groups("")) if match else ([], [])
     param, bin_path, original, code = (
         folder / name for name in ("model.ncnn.param", "model.ncnn.bin", "model.pnnx.param", "model_ncnn.py")
     )
-    if done.returncode != 0 or not (param.is_file() and bin_path.is_file()):
-        raise ConversionError(_reason(source, printed, done.returncode), traced, second)
+    if status != 0 or not (param.is_file() and bin_path.is_file()):
+        raise ConversionError(_reason(source, printed, status), traced, second)
     inputs = [tensor for text in _INPUT_LINE.findall(original.read_text()) for tensor in read_tensors(text)]
     axes = {name: int(squeezed or indexed or 0) for name, squeezed, indexed in _BATCH_AXIS.findall(code.read_text())}
     batch_axes = [
@@ -157,6 +160,19 @@ def run_pnnx(source: Path, folder: Path, shapes: Sequence[Tensor] = (), others: 
         for place, tensor in enumerate(inputs)
     ]
     return Output(param, bin_path, inputs, list(shapes) or traced, batch_axes)
+
+
+def _run(command: Sequence[str], folder: Path) -> tuple[int, str]:
+    """Run a program in a folder; return its status and what it prints.  It ends with this process."""
+    options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    ending = partial(end_with_parent, os.getpid())
+    with start_process(command, cwd=folder, preexec_fn=ending, **options) as process:
+        try:
+            printed, _ = process.communicate()
+        except BaseException:
+            process.kill()
+            raise
+    return process.returncode, printed.decode(errors="replace")
 
 
 def _reason(source: Path, printed: str, status: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -87,11 +88,10 @@ class Folder:
         new = not folder.exists()
         try:
             folder.mkdir(exist_ok=True)
+            write_files(contents)
         except OSError as error:
             raise PyncnnqError(f"{folder}: cannot be made: {error.strerror}; name another one") from error
-        try:
-            write_files(contents)
-        except BaseException:
+        finally:
             if new:
-                folder.rmdir()
-            raise
+                with suppress(OSError):  # there are files in it
+                    folder.rmdir()

@@ -80,11 +80,11 @@ class _Summing:
 
     def take(self, inputs: Sequence[tuple[str, Any]], _paths: Sequence[Path]) -> list[BlobSums]:
         # Blob by blob, so that no more than one of each model is held.
-        blobs = zip(*(network.blobs(inputs, self._blobs, packed=False) for network in self._networks), strict=True)
+        blobs = zip(*(network.arrays(inputs, self._blobs) for network in self._networks), strict=True)
         sums = []
         with np.errstate(all="ignore"):
             for (_, exact), *others in blobs:
-                sums.append(blob_sums(np.array(exact), [np.array(mat) for _, mat in others]))
+                sums.append(blob_sums(exact, [rough for _, rough in others]))
         return sums
 
     def result(self) -> None:

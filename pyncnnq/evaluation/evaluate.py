@@ -59,7 +59,7 @@ class Evaluation:
     """What int8 did to a model.
 
     Attributes:
-        outputs: how close each output is.
+        outputs: how close each output is; where a layer that picks writes it, how close what that reads is.
         task: figures of the model's task; None where no task knows what the outputs mean.
         score: with a metric, its mean over the samples.
         speed: of one inference.
@@ -160,8 +160,15 @@ def evaluate_on(
         load_metric(metric)  # an error now rather than in a worker, later
     tasks = _Tasks(model, task, labels, data)
     inputs = list(zip(model.inputs, data.inputs, strict=True))
+    judged = _judged_at(model, int8)
     job = ComparisonJob(
-        inputs=inputs, samples=data.samples, models=models, outputs=model.outputs, tasks=tasks.tasks, metric=metric
+        inputs=inputs,
+        samples=data.samples,
+        models=models,
+        outputs=model.outputs,
+        judged=model.graph().in_order(blob for _, blob in judged),
+        tasks=tasks.tasks,
+        metric=metric,
     )
     with progress("evaluate") as update, WorkerPool(workers, most=len(data.samples)) as pool:
         answers = run_job(job, pool, strict=strict, progress=update)
@@ -172,8 +179,10 @@ def evaluate_on(
     counts = macs(int8.layers, profiled.shapes)
     return Evaluation(
         outputs=[
-            output_figures(name, [sample.pairs[0][place] for sample in compared])
-            for place, name in enumerate(model.outputs)
+            output_figures(
+                name, [sample.pairs[0][job.judged.index(blob)] for sample in compared], None if blob == name else blob
+            )
+            for name, blob in judged
         ],
         task=TaskFigures(
             name=chosen.name, figures=chosen.figures([sample.records[0] for sample in compared], truth, paths)
@@ -209,6 +218,13 @@ def files_of(model: Model, int8: Model) -> tuple[tuple[Path, Path], tuple[Path, 
                 "made from that model"
             )
     return model.files, int8.files
+
+
+def _judged_at(model: Model, int8: Model) -> list[tuple[str, str]]:
+    """Return for each output the blobs at which it is judged, as pairs: itself, or what a layer that picks reads."""
+    graph, known = model.graph(), {top for layer in int8.layers for top in layer.tops}
+    picked = {name: [blob for blob in graph.before_picking(name) if blob in known] for name in model.outputs}
+    return [(name, blob) for name, blobs in picked.items() for blob in blobs or [name]]
 
 
 class _Tasks:

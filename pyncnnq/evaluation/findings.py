@@ -114,7 +114,7 @@ class Analysis:
             the worst first.
         blobs: in the order in which the network computes them.
         curve: from all layers in int8 on; the quality is the mean SQNR of the outputs in dB (where a Softmax or
-            Sigmoid writes an output, of what that reads), on the samples that rank layers.
+            Sigmoid, or a layer that picks, writes an output, of what that reads), on the samples that rank layers.
         samples: how many there were, and how many of them ranked the layers.
         skipped: the samples that could not be read, each with the reason.
     """

@@ -59,7 +59,8 @@ class Hybrids:
         self._samples, self._pool, self._update = samples, pool, update
         exact, roots = {layer.name: layer for layer in model.layers}, int8.graph()
         # Where the Softmax or Sigmoid is fused into another layer, there is nothing before it.
-        self._judged = list(map(roots.before_saturation, model.outputs))
+        judged = [roots.before_picking(output) or [roots.before_saturation(output)] for output in model.outputs]
+        self._judged = roots.in_order(blob for blobs in judged for blob in blobs)
         self._float: dict[str, Layer] = {}
         for layer in dequantized.layers:
             blobs = map(roots.split_root, (*layer.bottoms, *layer.tops))
@@ -76,8 +77,8 @@ class Hybrids:
             self._float[layer.name] = original if fits and original is not None else layer
 
     def judge(self, choices: Sequence[Collection[str]]) -> list[float]:
-        """Return the mean SQNR of the outputs in dB, for each choice of layers in float; where a Softmax or Sigmoid
-        writes an output, of what that reads.
+        """Return the mean SQNR of the outputs in dB, for each choice of layers in float; where a Softmax, a Sigmoid or
+        a layer that picks writes an output, of what that reads.
 
         Probabilities that are nearly 0 and 1 would tell little of few samples.
 

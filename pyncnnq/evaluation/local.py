@@ -85,7 +85,7 @@ class _LocalErrors:
         self._blobs = list(job.blobs)
 
     def take(self, inputs: Sequence[tuple[str, Any]], _paths: Sequence[Path]) -> list[LocalError]:
-        exact = {name: np.array(mat) for name, mat in self._network.blobs(inputs, self._blobs, packed=False)}
+        exact = dict(self._network.arrays(inputs, self._blobs))
         return [_local_error(layer, network, exact) for layer, network in self._layers]
 
     def result(self) -> None:
@@ -97,11 +97,10 @@ def _local_error(layer: LoneLayer, network: Network, exact: Mapping[str, NDArray
 
     bottoms = [(name, stored(exact[blob], storage)) for name, blob, storage in layer.bottoms]
     mats = [(name, owning_mat(values)) for name, values in bottoms]
-    tops = network.blobs(mats, [name for name, _ in layer.tops], packed=False)
+    tops = network.arrays(mats, [name for name, _ in layer.tops])
     signal = noise = 0.0
     with np.errstate(all="ignore"):
-        for (name, mat), (_, storage) in zip(tops, layer.tops, strict=True):
-            rough = np.array(mat)
+        for (name, rough), (_, storage) in zip(tops, layer.tops, strict=True):
             signal += float(np.square(exact[name], dtype=np.float64).sum())
             if rough.shape == exact[name].shape:
                 noise += float(np.square(meant(rough, storage) - exact[name]).sum())

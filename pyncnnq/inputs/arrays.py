@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+import math
+import os
+import re
 import stat
-import tokenize
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +18,17 @@ from numpy.typing import NDArray
 from pyncnnq.errors import InputError, UnreadableError
 
 Shape = tuple[int, ...]
+
+MOST_NUMBERS = 2**28
+"""Of an array: 1 GB in float32, as an image of MOST_PIXELS with alpha has."""
+
+_MAGIC = b"\x93NUMPY"
+_LENGTH_BYTES = {(1, 0): 2, (2, 0): 4, (3, 0): 4}
+"""By version of the format, how many bytes hold the length of the header."""
+_LONGEST_HEADER = 1024
+"""NumPy writes 118 bytes for plain numbers, some others pad to more."""
+_REAL = re.compile(r"[<>=|]?(f(2|4|8|12|16)|[iu][1248]|b1)|[<>=|]?[?bBhHiIlLqQefdg]")
+_LONGEST_TYPE = 100
 
 
 @dataclass(frozen=True)
@@ -40,10 +56,7 @@ def load_npy(path: str | Path, spec: ArraySpec = ArraySpec()) -> NDArray[np.floa
         UnreadableError: the file cannot be read, or is damaged.
         InputError: not numbers, of the wrong shape, empty, not finite, or not whole where token ids are expected.
     """
-    array = _read(path)
-    if array.dtype.kind not in "fiub":
-        raise InputError(f"{path}: holds {array.dtype} data; expected real numbers")
-    _check_shape(path, array.shape, spec.shape)
+    array = _read(path, spec)
     return _as_token_ids(path, array) if spec.integers else _as_float32(path, array)
 
 
@@ -58,18 +71,96 @@ def check_regular(path: str | Path) -> None:
         raise UnreadableError(f"{path}: is not a file")
 
 
-def _read(path: str | Path) -> NDArray[np.generic]:
+@dataclass(frozen=True)
+class _Header:
+    """What a .npy file says of its array, and where that begins; the type in words if it is not of real numbers."""
+
+    shape: Shape
+    fortran: bool
+    dtype: np.dtype[np.generic] | str
+    offset: int
+
+
+def _read(path: str | Path, spec: ArraySpec) -> NDArray[np.generic]:
+    """Return the array, mapped."""
     try:
         check_regular(path)
-        # Mapped, not read: a damaged header can claim any size, and NumPy would try to allocate it.
-        array: NDArray[np.generic] = np.lib.format.open_memmap(path, mode="r")
-        return array
+        with Path(path).open("rb") as file:
+            header = _header(file)
+            size = os.fstat(file.fileno()).st_size
     except OSError as error:
         raise UnreadableError(f"{path}: cannot read: {error.strerror or error}") from error
-    except (ValueError, EOFError, TypeError, SyntaxError, tokenize.TokenError, OverflowError, RecursionError) as error:
-        # NumPy's header parser lets all of these out for damaged files.
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise UnreadableError(f"{path}: not a readable .npy file of numbers: {reason}") from error
+    except _DamagedError as error:
+        raise UnreadableError(f"{path}: not a readable .npy file of numbers: {error}") from None
+    shape, dtype = header.shape, header.dtype
+    if isinstance(dtype, str):
+        raise InputError(f"{path}: holds {dtype} data; expected real numbers")
+    _check_shape(path, shape, spec.shape)
+    count, available = math.prod(shape), size - header.offset
+    if count * dtype.itemsize > available:
+        missing = f"its header promises {count * dtype.itemsize:,} bytes of numbers, but {available:,} follow"
+        raise UnreadableError(f"{path}: not a readable .npy file of numbers: {missing}")
+    if count > MOST_NUMBERS:
+        raise UnreadableError(f"{path}: shape {_spell(shape)} has {count:,} numbers, expected at most {MOST_NUMBERS:,}")
+    order: Literal["F", "C"] = "F" if header.fortran else "C"
+    try:
+        return np.memmap(path, dtype, mode="r", offset=header.offset, shape=shape, order=order)
+    except (OSError, ValueError) as error:  # it has changed since
+        raise UnreadableError(f"{path}: cannot read: {error}") from error
+
+
+class _DamagedError(Exception):
+    """A file that is not as NumPy writes it; the text says what is wrong."""
+
+
+def _header(file: BinaryIO) -> _Header:
+    """Read the header as numpy/lib/format.py describes it.
+
+    Not by NumPy, whose dtypes and expressions of damaged files can end the process.
+    """
+    start = file.read(len(_MAGIC) + 2)
+    version = tuple(start[len(_MAGIC) :])
+    if start[: len(_MAGIC)] != _MAGIC or version not in _LENGTH_BYTES:
+        raise _DamagedError("it does not begin as one of version 1, 2 or 3")
+    length = int.from_bytes(file.read(_LENGTH_BYTES[version]), "little")
+    text = file.read(min(length, _LONGEST_HEADER + 1))
+    if len(text) < length:
+        problem = (
+            "is cut off" if length <= _LONGEST_HEADER else f"has {length:,} bytes, expected at most {_LONGEST_HEADER:,}"
+        )
+        raise _DamagedError(f"its header {problem}")
+    try:
+        header = _evaluated(text.decode("latin1" if version < (3, 0) else "utf-8"))
+        descr, fortran, shape = (header.pop(key) for key in ("descr", "fortran_order", "shape"))
+    except (ValueError, SyntaxError, TypeError, KeyError, AttributeError, MemoryError, RecursionError):
+        raise _DamagedError("its header is no dict of descr, fortran_order and shape") from None
+    if header or not isinstance(fortran, bool) or not _is_shape(shape):
+        raise _DamagedError("its header is no dict of descr, fortran_order and shape")
+    return _Header(shape, fortran, _dtype(descr), file.tell())
+
+
+def _evaluated(text: str) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what Python thinks of a damaged header
+        return ast.literal_eval(re.sub(r"(?<=\d)L\b", "", text.strip()))  # Python 2 wrote long lengths so
+
+
+def _is_shape(shape: object) -> bool:
+    return isinstance(shape, tuple) and all(type(length) is int and length >= 0 for length in shape)
+
+
+def _dtype(descr: object) -> np.dtype[np.generic] | str:
+    """Return the type of real numbers; in words if it is another."""
+    if not isinstance(descr, str):
+        return "structured"
+    if "O" in descr:
+        raise _DamagedError("it holds pickled objects")
+    if not _REAL.fullmatch(descr):
+        return descr if descr.isascii() and descr.isprintable() and len(descr) < _LONGEST_TYPE else "other"
+    try:
+        return np.dtype(descr)
+    except TypeError:  # float128, where the platform has none
+        return descr
 
 
 def _check_shape(path: str | Path, shape: Shape, expected: Shape | None) -> None:
@@ -101,7 +192,7 @@ def _spell(shape: Shape) -> str:
 
 
 def _as_float32(path: str | Path, array: NDArray[np.generic]) -> NDArray[np.float32]:
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         values = np.array(array, dtype=np.float32, order="C")
     bad = values.size - int(np.count_nonzero(np.isfinite(values)))
     if bad:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from pyncnnq.errors import UnreadableError
 from pyncnnq.inputs.arrays import ArraySpec, check_regular, load_npy
-from pyncnnq.inputs.preprocessing import MOST_PIXELS, Preprocessing, Size
+from pyncnnq.inputs.image_size import image_size
+from pyncnnq.inputs.preprocessing import MOST_DECODED, MOST_PIXELS, Preprocessing, Size
 
 PixelType = ncnn.Mat.PixelType
 TARGETS = {
@@ -23,6 +24,8 @@ TARGETS = {
     "RGBA": PixelType.PIXEL_RGBA,
     "BGRA": PixelType.PIXEL_BGRA,
 }
+_MOST_HEADER = 2**20  # bytes before a JPEG says its size: a preview and the like
+_MOST_BYTES = 2**31 - 1  # OpenCV's arrays have no more elements
 # YOLO's grey, opaque where there is alpha.
 BORDER = (114, 114, 114, 255)
 
@@ -38,7 +41,10 @@ def load_sample(path: str | Path, spec: Preprocessing | ArraySpec) -> ncnn.Mat:
     """
     if isinstance(spec, Preprocessing):
         return load_image(path, spec)
-    return owning_mat(load_npy(path, spec))
+    try:
+        return owning_mat(load_npy(path, spec))
+    except MemoryError:
+        raise _no_memory(path) from None
 
 
 def owning_mat(array: NDArray[Any]) -> ncnn.Mat:
@@ -100,21 +106,44 @@ def _preprocess(pixels: Pixels, preprocessing: Preprocessing) -> ncnn.Mat:
 
 def _decode(path: str | Path, alpha: bool) -> Pixels:
     """Return the pixels, shape (height, width, 3 or 4), in the order B, G, R, A."""
-    try:
-        check_regular(path)
-        # Not cv2.imread: it gives no reason for a failure, and completes a truncated JPEG with grey.
-        content = np.fromfile(path, np.uint8)
-    except OSError as error:
-        raise UnreadableError(f"{path}: cannot read: {error.strerror or error}") from error
+    content = _content(path)
     try:
         pixels = _decode_alpha(content) if alpha else cv2.imdecode(content, cv2.IMREAD_COLOR)
-    except cv2.error:  # an empty file, or more pixels than OpenCV allows
+    except (cv2.error, MemoryError) as error:  # an empty file, or more pixels or memory than there may be
+        if "MAX_IMAGE" in str(error):
+            raise _too_many(path, image_size(content[:_MOST_HEADER].tobytes())) from None
+        if isinstance(error, MemoryError) or getattr(error, "code", 0) == cv2.Error.StsNoMem:
+            raise _no_memory(path) from None
         pixels = None
     if pixels is None:
         raise UnreadableError(
             f"{path}: cannot be decoded as an image (damaged, truncated, or of a type OpenCV does not know)"
         )
+    height, width = pixels.shape[:2]
+    if width * height > MOST_DECODED:
+        raise _too_many(path, (width, height))
     return pixels.astype(np.uint8, copy=False)
+
+
+def _content(path: str | Path) -> NDArray[np.uint8]:
+    try:
+        check_regular(path)
+        size = Path(path).stat().st_size
+        if size > _MOST_BYTES:
+            raise UnreadableError(f"{path}: {size:,} bytes are too many for an image; expected at most {_MOST_BYTES:,}")
+        # Not cv2.imread: it gives no reason for a failure, and completes a truncated JPEG with grey.
+        return np.fromfile(path, np.uint8)
+    except OSError as error:
+        raise UnreadableError(f"{path}: cannot read: {error.strerror or error}") from error
+
+
+def _no_memory(path: str | Path) -> UnreadableError:
+    return UnreadableError(f"{path}: there is not enough memory to load it")
+
+
+def _too_many(path: str | Path, size: Size | None) -> UnreadableError:
+    found = f"{size[0]}x{size[1]} pixels are" if size else "it has"
+    return UnreadableError(f"{path}: {found} more than are decoded, {MOST_DECODED:,} (16384x16384); make it smaller")
 
 
 def _decode_alpha(content: NDArray[np.uint8]) -> cv2.typing.MatLike | None:
@@ -122,7 +151,7 @@ def _decode_alpha(content: NDArray[np.uint8]) -> cv2.typing.MatLike | None:
     pixels = cv2.imdecode(content, cv2.IMREAD_UNCHANGED)
     if pixels is None or pixels.ndim != 3 or pixels.shape[2] != 4 or pixels.dtype not in (np.uint8, np.uint16):
         return cv2.imdecode(content, cv2.IMREAD_COLOR)  # turned as EXIF says, which IMREAD_UNCHANGED does not do
-    return np.right_shift(pixels.view(np.uint16), 8) if pixels.dtype == np.uint16 else pixels
+    return np.right_shift(pixels, 8, out=pixels) if pixels.dtype == np.uint16 else pixels
 
 
 def _letterbox(pixels: Pixels, size: Size) -> Pixels:

@@ -20,6 +20,11 @@ Values = tuple[float, ...]
 MOST_PIXELS = 2**26
 """Of an image as it is resized: 67 million, or 800 MB in float32."""
 
+MOST_DECODED = 2**28
+"""Pixels of an image file, 16384 x 16384, for which decoding takes up to 1.7 GB, or 4.2 GB with 16 bits and alpha.
+
+ncnn's `from_pixels_resize` needs fewer than 2**31 bytes: it counts them in 32 bits with a sign."""
+
 CHANNELS: dict[Pixel, int] = {"RGB": 3, "BGR": 3, "GRAY": 1, "RGBA": 4, "BGRA": 4}
 
 

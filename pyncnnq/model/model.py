@@ -9,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
+from pyncnnq.disk.transaction import reading
 from pyncnnq.errors import ModelError, PyncnnqError
 from pyncnnq.files import write_files
 from pyncnnq.model.graph import Graph, check_graph
 from pyncnnq.model.layer import Layer
 from pyncnnq.model.ops import LAYER_TYPES
+from pyncnnq.model.pair import require_pair
 from pyncnnq.model.text import MAGIC, ParamText, encode, parse_param
 from pyncnnq.model.weights import TruncatedError, Weight, read_weight
 
@@ -204,10 +206,13 @@ def load_model(param_path: StrPath, bin_path: StrPath) -> Model:
 
     Raises:
         ModelError: a file that is missing or unsound, or two files that are not a pair.
+        PyncnnqError: a process was ended while it replaced the files, and this one cannot finish that.
     """
-    model = load_param(param_path)
-    model.bin_path = Path(bin_path)
-    data = _read(model.bin_path)
+    with reading(param_path, bin_path):
+        model = load_param(param_path)
+        model.bin_path = Path(bin_path)
+        data = _read(model.bin_path)
+        require_pair(Path(param_path), model.bin_path, data)
     try:
         _read_weights(model.layers, data)
     except ModelError as error:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 LARGEST_RATIO = 100.0
 """In dB: a better ratio is as good as equal, and one below its negative is as bad as can be."""
@@ -17,9 +18,11 @@ class Candidate:
         method: how thresholds were chosen, a name in `pyncnnq.calibration.methods.METHODS`.
         techniques: the names of what else was done, in order.
         sqnr: signal-to-quantization-noise ratio over the held-out samples, in dB, of each model output, and of the blob
-            from which a Softmax or a Sigmoid makes an output.
+            from which a Softmax or a Sigmoid makes an output; of an output that is picked, only of what it is picked
+            from.
         drop: by how much the mean score of the samples is below that of the float model (see `Judge`).
         saturated: the outputs that a Softmax or a Sigmoid makes.
+        picked: the outputs of layers that pick, such as a DetectionOutput, each with the blobs at which it is judged.
     """
 
     method: str
@@ -27,6 +30,7 @@ class Candidate:
     sqnr: dict[str, float]
     drop: float
     saturated: frozenset[str] = frozenset()
+    picked: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def telling(self) -> dict[str, float]:
@@ -37,9 +41,13 @@ class Candidate:
     @property
     def score(self) -> float:
         """The mean of the telling ratios, in dB."""
-        return math.fsum(min(ratio, LARGEST_RATIO) for ratio in self.telling.values()) / len(self.telling)
+        return math.fsum(map(_bounded, self.telling.values())) / len(self.telling)
+
+
+def _bounded(ratio: float) -> float:
+    return min(max(ratio, -LARGEST_RATIO), LARGEST_RATIO)
 
 
 def noise(ratio: float) -> float:
     """Return the power of the noise as a share of that of the signal, from a ratio in dB."""
-    return float(10 ** (-min(max(ratio, -LARGEST_RATIO), LARGEST_RATIO) / 10))
+    return float(10 ** (-_bounded(ratio) / 10))

@@ -66,9 +66,14 @@ class Judge:
                 float model has it.
         """
         self._reference = reference
-        before = [model.graph().before_saturation(output) for output in model.outputs]
+        graph = model.graph()
+        before = [graph.before_saturation(output) for output in model.outputs]
         self._saturated = frozenset(model.outputs).difference(before)
         self._outputs = list(dict.fromkeys([*before, *model.outputs]))  # in the order in which they are computed
+        picked = {output: graph.before_picking(output) for output in model.outputs}
+        self._picked = {output: blobs for output, blobs in picked.items() if blobs}
+        others = [blob for blob in self._outputs if blob not in self._picked]
+        self._judged_at = graph.in_order([*others, *(blob for blobs in self._picked.values() for blob in blobs)])
         self._inputs = list(zip(model.inputs, inputs, strict=True))
         self._samples = list(samples)
         self._settings, self._metric = settings, metric
@@ -78,7 +83,7 @@ class Judge:
     @property
     def count(self) -> int:
         """The number of samples that judge."""
-        return len(self._samples) - len(self.skipped)
+        return len(self._samples)
 
     def on(self, samples: Sequence[tuple[Path, ...]]) -> Judge:
         """Return a judge by other samples, and by nothing but their outputs: a user's metric may take long."""
@@ -124,19 +129,26 @@ class Judge:
                 [self._reference, *files],
                 self._samples,
                 self._inputs,
-                self._outputs,
+                self._judged_at,
                 self._settings.pool,
+                outputs=[name for name in self._outputs if self._metric is not None or name not in self._picked],
                 metric=self._metric,
                 strict=self._settings.strict,
                 progress=update,
             )
-        self.skipped = likeness.skipped
+        self.skipped += likeness.skipped  # and tried no more
+        self._samples = [self._samples[number] for number in likeness.numbers]
         return [
             Judged(
                 draft,
                 made,
                 Candidate(
-                    draft.method, draft.techniques, dict(zip(self._outputs, ratios, strict=True)), drop, self._saturated
+                    draft.method,
+                    draft.techniques,
+                    dict(zip(self._judged_at, ratios, strict=True)),
+                    drop,
+                    self._saturated,
+                    self._picked,
                 ),
             )
             for draft, made, ratios, drop in zip(drafts, finished, likeness.ratios, likeness.drops, strict=True)

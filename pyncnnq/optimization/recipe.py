@@ -3,6 +3,7 @@ calibration."""
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -73,8 +74,21 @@ class Optimized:
 
     @property
     def warnings(self) -> list[str]:
-        """What a user should look at: of the calibration, and of a budget that is not met."""
-        return [*self.calibration.warnings, *(self.mixed.warnings if self.mixed else ())]
+        """What a user should look at: of the calibration, outputs that could not choose, and a budget that is not
+        met."""
+        return [*self.calibration.warnings, *self._not_told_apart, *(self.mixed.warnings if self.mixed else ())]
+
+    @property
+    def _not_told_apart(self) -> list[str]:
+        blobs = list(self.candidates[0].telling)
+        lost = [blob for blob in blobs if all(one.sqnr[blob] == -math.inf for one in self.candidates)]
+        if not lost:
+            return []
+        taken = "; so none was better than another, and the first was taken" if lost == blobs else ""
+        return [
+            f"{', '.join(lost)}: has another shape than in the float model, or is not finite, in each of the "
+            f"{len(self.candidates)} int8 models that were tried{taken}"
+        ]
 
 
 def optimize_on(

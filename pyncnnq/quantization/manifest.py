@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pyncnnq.errors import ModelError
+from pyncnnq.model.pair import MARK, Digests
+from pyncnnq.model.pair import manifest_path as manifest_path
 from pyncnnq.quantization.storage import BlobStorage
 
 FORMAT = 1
 """The version of the file format; larger numbers are refused."""
-
-_MARK = "pyncnnq_manifest"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,14 +90,9 @@ def _version() -> str:
     return version("pyncnnq")
 
 
-def manifest_path(param: Path) -> Path:
-    """Return where the manifest of a model stands: beside its `.param`, as NAME.json."""
-    return param.with_suffix(".json")
-
-
 def encode_manifest(manifest: Manifest, param: bytes, bin: bytes) -> bytes:
     """Return the file of a manifest, with the digests of the two files of the model that it belongs to."""
-    content = {_MARK: FORMAT, "sha256": _digests(param, bin), **manifest.to_json()}
+    content = {MARK: FORMAT, "sha256": asdict(Digests.of(param, bin)), **manifest.to_json()}
     return f"{_pretty(content)}\n".encode()
 
 
@@ -120,32 +115,26 @@ def read_manifest(path: Path, param: bytes, bin: bytes) -> Manifest | None:
         return None
     except OSError as error:
         raise ModelError(f"{path}: cannot read the manifest: {error.strerror}") from error
-    if f'"{_MARK}"' not in text:
+    if f'"{MARK}"' not in text:
         return None
     advice = "quantize the model again, or remove this file"
     try:
         content = json.loads(text)
     except ValueError as error:
         raise ModelError(f"{path}: is a damaged manifest: {error}; {advice}") from None
-    if not isinstance(content, dict) or _MARK not in content:
+    if not isinstance(content, dict) or MARK not in content:
         return None
-    number = content[_MARK]
+    number = content[MARK]
     if not isinstance(number, int) or number < 1:
-        raise ModelError(f"{path}: is a damaged manifest: {_MARK} is {number!r}, expected a number; {advice}")
+        raise ModelError(f"{path}: is a damaged manifest: {MARK} is {number!r}, expected a number; {advice}")
     if number > FORMAT:
         raise ModelError(
             f"{path}: is a manifest of format {number}, and this version of pyncnnq reads {FORMAT}; take a newer one, "
             "or remove this file"
         )
-    if content.get("sha256") != _digests(param, bin):
+    if content.get("sha256") != asdict(Digests.of(param, bin)):
         return None
     return Manifest.from_json(content, f"{path}: is a damaged manifest")
-
-
-def _digests(param: bytes, bin: bytes) -> dict[str, str]:
-    import hashlib  # here, as `pyncnnq calibrate` has no use for it
-
-    return {"param": hashlib.sha256(param).hexdigest(), "bin": hashlib.sha256(bin).hexdigest()}
 
 
 def _pretty(value: Any, indent: str = "") -> str:

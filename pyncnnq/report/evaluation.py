@@ -13,7 +13,7 @@ def print_evaluation(result: Evaluation) -> None:
     """Print outputs, figures of the task and the metric, speed and size."""
     columns = ("output", "SQNR", "cosine", "max error")
     rows = [
-        (one.name, f"{one.sqnr:.2f} dB", "-" if one.cosine is None else f"{one.cosine:.6f}", f"{one.max_error:.4g}")
+        (str(one), f"{one.sqnr:.2f} dB", "-" if one.cosine is None else f"{one.cosine:.6f}", f"{one.max_error:.4g}")
         for one in result.outputs
     ]
     print_table(columns, rows, numeric=columns[1:])

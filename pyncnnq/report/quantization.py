@@ -56,6 +56,8 @@ def print_search(result: Optimized) -> None:
     for candidate in result.candidates:
         mark = "chosen: " if candidate is result.chosen else "        "
         click.echo(f"{mark}{', '.join((candidate.method, *candidate.techniques))}: {_ratios(candidate)}")
+    for output, blobs in result.chosen.picked.items():
+        click.echo(f"{output} is judged at {', '.join(blobs)}: the layer that writes it picks from them")
     if result.mixed:
         _print_steps(result.mixed)
     click.echo(f"{result.statistics.samples} samples calibrated, {result.held_out} held out to judge")

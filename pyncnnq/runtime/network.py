@@ -8,7 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import ncnn
+import numpy as np
+from numpy.typing import NDArray
 
+from pyncnnq.disk.transaction import reading
+from pyncnnq.errors import PyncnnqError
 from pyncnnq.model.text import encode
 from pyncnnq.runtime.protocol import FailureError
 
@@ -25,9 +29,27 @@ def free_pools() -> None:
 
 
 def shape_of(mat: Any) -> tuple[int, ...]:
-    """Return the shape of a Mat, packed or not, in NumPy's order."""
+    """Return the shape of a Mat, packed or not, in NumPy's order; (0,) for an empty one."""
+    if mat.empty():
+        return (0,)
     sizes = {1: (mat.w,), 2: (mat.h, mat.w), 3: (mat.c, mat.h, mat.w), 4: (mat.c, mat.d, mat.h, mat.w)}[mat.dims]
     return (sizes[0] * mat.elempack, *sizes[1:])
+
+
+def array_of(mat: Any) -> NDArray[Any]:
+    """Return the numbers of a Mat, which keeps the memory: none, shape (0,), for one that is empty, such as the output
+    of a layer that detects nothing.
+
+    (NumPy by itself would crash on an empty Mat, and on a packed one.)
+
+    Raises:
+        FailureError: a packed Mat, or numbers of a size that NumPy does not have.
+    """
+    if mat.empty():
+        return np.empty(0, np.float32)
+    if mat.elempack != 1 or mat.elemsize not in (1, 2, 4):
+        raise FailureError(f"ncnn hands out {mat.elempack} numbers in {mat.elemsize} bytes, which is no plain array")
+    return np.asarray(mat)
 
 
 class Network:
@@ -82,6 +104,15 @@ class Network:
             yield name, mat
             del mat  # while we hold it, a layer that works in place would have to copy it
 
+    def arrays(
+        self, inputs: Sequence[tuple[str, Any]], wanted: Sequence[str]
+    ) -> Iterator[tuple[str, NDArray[np.float32]]]:
+        """Run the network on one sample and yield blobs as they are computed, in arrays of their own; see `blobs`."""
+        for name, mat in self.blobs(inputs, wanted, packed=False):
+            array = np.array(array_of(mat))
+            del mat  # see `blobs`
+            yield name, array
+
 
 class DefaultNetwork:
     """A model with ncnn's own default options, as most programs run it."""
@@ -102,8 +133,12 @@ class DefaultNetwork:
 
 
 def _load(net: Any, param: Path, bin_path: Path) -> None:
-    # As bytes, for a name need not be UTF-8; the same for blobs.
-    if net.load_param(os.fsencode(param)) != 0:
-        raise FailureError(f"{param}: ncnn cannot load this model")
-    if net.load_model(os.fsencode(bin_path)) != 0:
-        raise FailureError(f"{bin_path}: ncnn cannot load the weights of {param}")
+    try:
+        with reading(param, bin_path):
+            # As bytes, for a name need not be UTF-8; the same for blobs.
+            if net.load_param(os.fsencode(param)) != 0:
+                raise FailureError(f"{param}: ncnn cannot load this model")
+            if net.load_model(os.fsencode(bin_path)) != 0:
+                raise FailureError(f"{bin_path}: ncnn cannot load the weights of {param}")
+    except PyncnnqError as error:
+        raise FailureError(str(error)) from None

@@ -11,15 +11,18 @@ import signal
 import subprocess
 import sys
 import threading
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from queue import SimpleQueue
 from types import TracebackType
 from typing import IO, Any, cast
 
 from pyncnnq.errors import PyncnnqError
+from pyncnnq.interrupts import signals_held
+from pyncnnq.runtime.protocol import Started
+from pyncnnq.runtime.starting import CannotStartError, start_process, start_thread
+from pyncnnq.runtime.turns import Answers, Ended, Turns
 
 _ENVIRONMENT = {
     # One process for each core, one thread in each: NumPy and OpenMP must not start more.
@@ -27,6 +30,8 @@ _ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",
     # Our own message says what OpenCV says of damaged files, and OpenCV adds the time of day.
     "OPENCV_LOG_LEVEL": "SILENT",
+    # `inputs.preprocessing.MOST_DECODED`: OpenCV refuses more when it has read their number, before it decodes them.
+    "OPENCV_IO_MAX_IMAGE_PIXELS": str(2**28),
     # glibc would give the memory of an image back to the system and fault it in again for the next one.
     "MALLOC_MMAP_THRESHOLD_": str(2**27),
     "MALLOC_TRIM_THRESHOLD_": str(2**30),
@@ -66,13 +71,14 @@ class WorkerPool:
             most: no more than these.
 
         Raises:
-            PyncnnqError: fewer than one.
+            PyncnnqError: fewer than one, or the system has no room for them.
         """
         if workers is not None and workers < 1:
             raise PyncnnqError(f"expected at least 1, not {workers}", option="workers")
         self.printed: Counter[str] = Counter()
         self.wanted = workers or available_cores()
-        self._workers = [_Worker() for _ in range(min(self.wanted, most or self.wanted))]
+        self._workers: list[_Worker] = []
+        self.resize(min(self.wanted, most or self.wanted))
 
     @property
     def size(self) -> int:
@@ -80,37 +86,46 @@ class WorkerPool:
         return len(self._workers)
 
     def resize(self, workers: int) -> None:
-        """Start or end processes until there are `workers`; between jobs only."""
+        """Start or end processes until there are `workers`; between jobs only.
+
+        Raises:
+            PyncnnqError: the system has no room for them.
+        """
         for worker in self._workers[workers:]:
             worker.stop()
-        self._workers = self._workers[:workers] + [_Worker() for _ in range(workers - self.size)]
+        del self._workers[workers:]
+        try:
+            while self.size < workers:
+                self._workers.append(_Worker())
+        except CannotStartError as error:
+            started = self.size
+            self.end()
+            raise PyncnnqError(f"worker process {started + 1} of {workers}: {error.message}") from error
 
     def run(self, job: object, samples: int) -> Iterator[tuple[int | None, Any]]:
         """Give a job and the numbers below `samples` to the workers.
 
+        When a worker ends over a sample, its result of the samples before is lost with it: a new one takes those again,
+        and says its result of them before it goes on.  The sample over which it ended is tried once more, alone, when
+        all others are done.
+
         Yields:
-            A number and the answer to it; the last answer of a worker, to None, is its result.
+            A number and the answer to it; of several the last counts, a `Fatal` where workers ended over it.  With None
+            a worker's result, of the samples that it has answered since its last one.
 
         Raises:
-            PyncnnqError: a worker ended before its result.
+            PyncnnqError: a worker ended over no sample.
         """
-        numbers = iter(range(samples))
-        lock = threading.Lock()
+        turns = Turns(job, samples, self._replace)
+        yield from turns.together(list(self._workers))
+        yield from turns.one_by_one(self._workers[0])
 
-        def next_sample() -> int | None:
-            with lock:
-                return next(numbers, None)
-
-        answers: SimpleQueue[Any] = SimpleQueue()
-        for worker in self._workers:
-            threading.Thread(target=worker.run, args=(job, next_sample, answers), daemon=True).start()
-        running = len(self._workers)
-        while running:
-            index, answer = answers.get()
-            if isinstance(answer, PyncnnqError):
-                raise answer
-            running -= index is None
-            yield index, answer
+    def _replace(self, worker: _Worker) -> _Worker:
+        """Start a process in the place of one that has ended, or is no longer wanted."""
+        worker.stop()
+        place = self._workers.index(worker)
+        self._workers[place] = _Worker()
+        return self._workers[place]
 
     def tell(self, messages: Sequence[object]) -> None:
         """Send each worker its message.
@@ -132,10 +147,11 @@ class WorkerPool:
 
     def end(self) -> None:
         """End the processes, whatever they are doing."""
-        for worker in self._workers:
-            worker.stop()
-            self.printed += worker.printed
-        self._workers = []
+        with signals_held():
+            for worker in self._workers:
+                worker.stop()
+                self.printed += worker.printed
+            self._workers = []
 
     def __enter__(self) -> WorkerPool:
         return self
@@ -169,41 +185,49 @@ class _Worker:
         # -P: a file in the user's folder must not be taken for a module.  Our own package comes from where this process
         # has it.
         paths = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])])
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "pyncnnq.runtime.worker"],
+        # What a system does for the end of a parent it does for the end of the parent's thread.
+        parent = [str(os.getpid())] if threading.current_thread() is threading.main_thread() else []
+        self._process = start_process(
+            [sys.executable, "-P", "-m", "pyncnnq.runtime.worker", *parent],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env={**os.environ, **_ENVIRONMENT, "PYTHONPATH": paths},
         )
         self.printed: Counter[str] = Counter()
-        self._listener = threading.Thread(target=self._listen, daemon=True)
-        self._listener.start()
+        try:
+            self._listener = start_thread(self._listen)
+        except CannotStartError:
+            self._end_process()
+            raise
 
     def _listen(self) -> None:
         for line in cast(IO[bytes], self._process.stderr):
             if text := line.decode(errors="replace").strip():
                 self.printed[text] += 1
 
-    def run(self, job: object, next_sample: Callable[[], int | None], answers: SimpleQueue[Any]) -> None:
-        """Feed the process until no sample is left; put its answers on the queue, each with the number of its
-        sample."""
+    def run(self, job: object, numbers: deque[int], answers: Answers) -> None:
+        """Feed the process until no number is left; put its answers on the queue, each with this worker and the number
+        of its sample."""
+        done: list[int] = []
+        expected: deque[int | None] = deque([None])  # whose answers are to come: the job's own, samples', the result
+        exhausted = False
         try:
             self._send(job)
-            waiting: list[int] = []
-            exhausted = False
-            while waiting or not exhausted:
-                while not exhausted and len(waiting) < _AHEAD:
-                    index = next_sample()
+            while expected:
+                while not exhausted and len(expected) < _AHEAD:
+                    index = _next(numbers)
                     exhausted = index is None
+                    expected.append(index)
                     self._send(index)
-                    if index is not None:
-                        waiting.append(index)
-                if waiting:
-                    answers.put((waiting.pop(0), self._receive()))
-            answers.put((None, self._receive()))
+                answer = self._receive()
+                if not isinstance(answer, Started):
+                    answers.put((self, expected[0], answer))
+                if (index := expected.popleft()) is not None:
+                    done.append(index)
         except _STREAM_ERRORS:
-            answers.put((None, self._ended()))
+            blamed, *waiting = expected
+            answers.put((self, blamed, Ended(self._end(), done, [index for index in waiting if index is not None])))
 
     def tell(self, message: object) -> None:
         """Send a message; PyncnnqError when the process has ended."""
@@ -220,10 +244,14 @@ class _Worker:
             raise self._ended() from None
 
     def _ended(self) -> PyncnnqError:
+        return PyncnnqError(f"{self._end()} while running the model")
+
+    def _end(self) -> str:
+        """Wait for the end of the process, and say how it came."""
         self._process.wait()
         self._listener.join()
-        words = f": {list(self.printed)[-1]}" if self.printed else ""
-        return PyncnnqError(f"a worker process {_end(self._process.returncode)} while running the model{words}")
+        words = "".join(f" (printed last: {line})" for line in list(self.printed)[-1:])
+        return f"a worker process {_end(self._process.returncode)}{words}"
 
     def _send(self, message: object) -> None:
         stream = cast(IO[bytes], self._process.stdin)
@@ -233,14 +261,25 @@ class _Worker:
     def _receive(self) -> Any:
         return pickle.load(cast(IO[bytes], self._process.stdout))
 
-    def stop(self) -> None:
-        """End the process, whatever it is doing."""
+    def _end_process(self) -> None:
         self._process.kill()
         self._process.wait()
+
+    def stop(self) -> None:
+        """End the process, whatever it is doing."""
+        self._end_process()
         self._listener.join()
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             with suppress(OSError):  # a message half sent when the process ended
                 cast(IO[bytes], stream).close()
+
+
+def _next(numbers: deque[int]) -> int | None:
+    """Take the next number; other threads may be at it too."""
+    try:
+        return numbers.popleft()
+    except IndexError:
+        return None
 
 
 def _end(status: int) -> str:

@@ -9,9 +9,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from pyncnnq.inputs.resolve import InputSpec
+if TYPE_CHECKING:  # not here, for the pool that starts before all else
+    from pyncnnq.inputs.resolve import InputSpec
 
 
 class FailureError(Exception):
@@ -81,10 +82,29 @@ class Conversation(ABC):
 
 
 @dataclass(frozen=True)
+class Started:
+    """A worker's first answer to a job: the work can take samples; if it ends now, that is the sample's doing."""
+
+
+@dataclass(frozen=True)
 class Unreadable:
     """The answer to a sample that cannot be read."""
 
     reason: str
+
+
+@dataclass(frozen=True)
+class Fatal:
+    """The pool's answer to a sample over which workers ended.
+
+    Attributes:
+        end: how the last of them ended, in words.
+        others: over how many other samples workers ended too, if these are so many that the job cannot go on; else 0,
+            and it was tried twice.
+    """
+
+    end: str
+    others: int = 0
 
 
 @dataclass(frozen=True)

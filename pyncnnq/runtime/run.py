@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pyncnnq.errors import InputError, PyncnnqError
 from pyncnnq.runtime.pool import WorkerPool
 from pyncnnq.runtime.progress import Update
-from pyncnnq.runtime.protocol import Failed, Job, Misfit, Unreadable
+from pyncnnq.runtime.protocol import Failed, Fatal, Job, Misfit, Unreadable
 
 
 @dataclass(kw_only=True)
@@ -18,7 +19,7 @@ class Answers:
     Attributes:
         numbers: which samples these are.
         samples: the answer to each.
-        results: of the workers, in no order.
+        results: of the workers, in no order; they hold what these samples gave, each once.
         skipped: the samples that could not be read, each with the reason.
     """
 
@@ -49,10 +50,23 @@ def run_job(job: Job, pool: WorkerPool, *, strict: bool = False, progress: Updat
         if index is None:
             received.results.append(answer)
             continue
+        if isinstance(answer, Fatal):
+            answer = _unreadable(job.samples[index][0], answer)
         received.take(index, answer)
         if progress is not None:
             progress(len(received.done), len(job.samples))
     return received.in_order()
+
+
+def _unreadable(path: Path, fatal: Fatal) -> Unreadable:
+    """Return the answer to a sample over which workers ended; InputError if they did over too many."""
+    reason = f"{path}: {fatal.end} while decoding or running it"
+    if fatal.others:
+        raise InputError(
+            f"{reason}, and so it went with {fatal.others} other samples: ncnn cannot run the model on them, or memory "
+            "is short"
+        )
+    return Unreadable(f"{reason}, twice")
 
 
 @dataclass
@@ -68,8 +82,9 @@ class _Received:
     results: list[Any] = field(default_factory=list)
 
     def take(self, index: int, answer: Any) -> None:
-        """Take the answer to one sample; InputError where the job cannot go on."""
+        """Take the answer to one sample, the last where there are several; InputError where the job cannot go on."""
         self.done.add(index)
+        self.answers.pop(index, None)
         if isinstance(answer, Unreadable):
             if self.strict:
                 raise InputError(f"{answer.reason} (without `strict=True` it would be skipped)")

@@ -4,9 +4,12 @@ Started as a program of its own and not by multiprocessing: it needs nothing of 
 beside threads and OpenMP, and what ncnn prints to the C stderr, or a crash inside it, stays away from the user's
 terminal and process.
 
-Messages are pickles over the standard streams.  In: a `Job`, then sample indices, then None; out: one answer for each
-index, then the result.  Or in: a `Conversation`, then requests, then None; out: one answer to each request.  Then the
-next of either, until the stream ends.
+The argument is the number of the parent process, with which this one ends.  The parent has blocked the signals that end
+programs: it is the one to decide.
+
+Messages are pickles over the standard streams.  In: a `Job`, then sample indices, then None; out: `Started`, one answer
+for each index, then the result.  Or in: a `Conversation`, then requests, then None; out: one answer to each request.
+Then the next of either, until the stream ends.
 """
 
 from __future__ import annotations
@@ -14,7 +17,6 @@ from __future__ import annotations
 import gc
 import os
 import pickle
-import signal
 import sys
 from typing import Any, BinaryIO
 
@@ -23,7 +25,8 @@ import cv2
 from pyncnnq.errors import InputError, UnreadableError
 from pyncnnq.inputs.loading import load_sample
 from pyncnnq.runtime.network import free_pools
-from pyncnnq.runtime.protocol import Conversation, Failed, FailureError, Job, Misfit, Unreadable
+from pyncnnq.runtime.protocol import Conversation, Failed, FailureError, Job, Misfit, Started, Unreadable
+from pyncnnq.runtime.starting import end_with_parent
 
 
 def _read(stream: BinaryIO) -> Any:
@@ -44,6 +47,7 @@ def _serve(job: Job | Conversation, requests: BinaryIO, answers: BinaryIO) -> No
 
 def _work(job: Job, requests: BinaryIO, answers: BinaryIO) -> None:
     work = job.start()
+    _write(answers, Started())
     while (index := _read(requests)) is not None:
         paths = job.samples[index]
         try:
@@ -70,7 +74,8 @@ def _converse(conversation: Conversation, requests: BinaryIO, answers: BinaryIO)
 
 def main() -> None:
     """Serve jobs on the standard streams."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides, and ends this process
+    if sys.argv[1:]:
+        end_with_parent(int(sys.argv[1]))
     cv2.setNumThreads(1)
     gc.disable()  # blobs are freed by their reference counts; looking for cycles takes time and finds none
     requests = sys.stdin.buffer

@@ -20,7 +20,8 @@ def channel_axis(dims: int) -> int:
 
 def channel_rows(blob: NDArray[Scalar]) -> NDArray[Scalar]:
     """Return the values of each channel, shape (channels, values), as a view where NumPy can make one."""
-    return np.moveaxis(blob, channel_axis(blob.ndim), 0).reshape(blob.shape[channel_axis(blob.ndim)], -1)
+    channels = blob.shape[channel_axis(blob.ndim)]
+    return np.moveaxis(blob, channel_axis(blob.ndim), 0).reshape(channels, blob.size // max(channels, 1))
 
 
 def along_channels(values: NDArray[Scalar], blob: NDArray[Any]) -> NDArray[Scalar]:

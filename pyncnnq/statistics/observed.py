@@ -97,8 +97,10 @@ def check_readers(blob: ObservedBlob, mat: Any) -> None:
         FailureError: naming the reader, and both numbers of channels.
     """
     dims, w, h, d, c, elempack = mat.dims, mat.w, mat.h, mat.d, mat.c, mat.elempack
-    if dims == 0 or mat.elemsize != 4 * elempack:
-        raise FailureError(f"blob {blob.name} is empty or not float32")
+    if mat.empty():
+        raise FailureError(f"blob {blob.name} is empty, so {blob.readers[0].layer} has nothing to compute on")
+    if mat.elemsize != 4 * elempack:
+        raise FailureError(f"blob {blob.name} is not float32")
     for reader in blob.readers:
         # ncnn itself checks no shape: a reader would compute garbage from whatever lies behind its input.
         if dims == 1:

@@ -16,7 +16,7 @@ from onnx_models import classifier
 from unfused import unfused
 
 import pyncnnq
-from pyncnnq.cli import commands
+from pyncnnq.commands.group import commands
 from pyncnnq.demo import DEMO
 from pyncnnq.errors import PyncnnqError
 

@@ -27,6 +27,7 @@ import pyncnnq
 from pyncnnq import _core
 from pyncnnq import cli as command_line
 from pyncnnq.demo import DEMO
+from pyncnnq.interrupts import ENDING
 from pyncnnq.model.weights import Weight
 from pyncnnq.runtime.pool import WorkerPool, available_cores
 
@@ -598,9 +599,7 @@ def test_an_impossible_target_names_the_valid_ones(cli: Cli, place: Place, name:
 
 
 @pytest.fixture
-def run_here(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., CompletedProcess[str]]:
+def run_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Cli]:
     def run(*arguments: Any) -> CompletedProcess[str]:
         monkeypatch.setattr(sys, "argv", ["pyncnnq", *map(str, arguments)])
         with pytest.raises(SystemExit) as exit_:
@@ -609,7 +608,10 @@ def run_here(
         assert isinstance(exit_.value.code, int)
         return CompletedProcess([], exit_.value.code, out, err)
 
-    return run
+    handlers = {number: signal.getsignal(number) for number in ENDING}
+    yield run
+    for number, handler in handlers.items():  # those that a process leaves at its end are not for this one
+        signal.signal(number, handler)
 
 
 def test_a_read_only_folder(run_here: Cli, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

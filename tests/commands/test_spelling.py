@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import pyncnnq
-from pyncnnq.cli import commands
+from pyncnnq.commands.group import commands
 from pyncnnq.commands.spelling import spell, spell_error
 from pyncnnq.errors import InputError, PyncnnqError
 

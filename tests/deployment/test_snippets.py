@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from detecting_model import NONE, SIZE, detecting_model, samples
 
 from pyncnnq.demo import DEMO
 from pyncnnq.deployment.snippets import cpp_snippet, python_snippet
@@ -51,6 +52,15 @@ def imported(text: str, folder: Path) -> Any:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def test_python_takes_outputs_without_a_detection(tmp_path: Path) -> None:
+    model = detecting_model(NONE)
+    model.save(tmp_path / "net-int8.param", tmp_path / "net-int8.bin")
+    spec = ArraySpec((3, *SIZE))
+    snippet = imported(python_snippet("net-int8", {"in0": spec}, ["det"], "net_run.py"), tmp_path)
+    array = samples(tmp_path / "data", 1) / "0.npy"
+    assert snippet.infer(snippet.load_model(), array)["det"].size == 0
 
 
 @pytest.mark.parametrize("name", SPECS)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from small_models import Array, convolution, inner_product, plain
 
 from pyncnnq.inputs.arrays import ArraySpec
+from pyncnnq.inputs.loading import owning_mat
 from pyncnnq.layerwise.walk.contrast import UNITS, Contrast, Differences
 from pyncnnq.layerwise.walk.conversation import Walk, Walker
 from pyncnnq.layerwise.walk.layer_walk import segments
@@ -148,7 +149,7 @@ def test_one_sample_in_four_validates(tmp_path: Path) -> None:
 
 def test_differences_count_between_the_bounds_alone(tmp_path: Path) -> None:
     walker = walker_of(tmp_path, [np.array([[[-1.0, 0, 2, 6]], [[3, 3, 3, 9]]], np.float32)])
-    walker.rough = {"in0": {0: np.array([[[5.0, 5, 1.5, 5]], [[2, 3, 4.25, 0]]], np.float32)}}
+    walker.rough = {"in0": {0: owning_mat(np.array([[[5.0, 5, 1.5, 5]], [[2, 3, 4.25, 0]]], np.float32))}}
     found = walker.answer(Contrast("in0", 0.0, 6.0))
     assert isinstance(found, Differences)
     np.testing.assert_array_equal(found.counts, [1, 3])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import signal
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,49 @@ class _Sum:
 
     def result(self) -> int:
         return self._count
+
+
+@dataclass(frozen=True, kw_only=True)
+class DyingJob(Job):
+    """Collect the first elements of samples, and die over those that say so.
+
+    Attributes:
+        deaths: by first element the signals by which it dies over the sample, one at each time; then it answers.
+        notes: a folder that remembers how often it died, and which processes there were.
+        dies_at: "start" or "result" to die then.
+    """
+
+    deaths: Mapping[float, Sequence[int]]
+    notes: Path
+    dies_at: str = ""
+
+    def start(self) -> _Dying:
+        if self.dies_at == "start":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return _Dying(self)
+
+
+class _Dying:
+    def __init__(self, job: DyingJob) -> None:
+        self._job = job
+        self._seen: list[float] = []
+
+    def take(self, inputs: Sequence[tuple[str, Any]], _paths: Sequence[Path]) -> float:
+        (self._job.notes / f"process-{os.getpid()}").touch()
+        ((_, mat),) = inputs
+        value = float(np.array(mat).flat[0])
+        signals = self._job.deaths.get(value, ())
+        before = len(list(self._job.notes.glob(f"died-{value}-*")))
+        if before < len(signals):
+            (self._job.notes / f"died-{value}-{before}").touch()
+            os.kill(os.getpid(), signals[before])
+        self._seen.append(value)
+        return value
+
+    def result(self) -> list[float]:
+        if self._job.dies_at == "result":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return self._seen
 
 
 @dataclass(frozen=True)

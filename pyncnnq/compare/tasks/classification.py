@@ -13,6 +13,7 @@ from pyncnnq.compare.figures import Figure, paired_difference, percentage
 from pyncnnq.compare.tasks.class_labels import find_labels
 from pyncnnq.compare.tasks.task import Outputs, Task
 from pyncnnq.errors import InputError
+from pyncnnq.model import Model
 
 TOP = 5
 
@@ -47,6 +48,11 @@ class Classification(Task):
     """How often the largest values are where the float model has them and, with labels, at the right place."""
 
     name = "classification"
+
+    def fits(self, model: Model) -> bool:
+        """Return whether an output may be a vector of scores: not the one detection that a layer picks."""
+        graph = model.graph()
+        return any(not graph.before_picking(output) for output in model.outputs)
 
     def read_labels(self, source: str, paths: Sequence[Path]) -> list[int]:
         return find_labels(source, paths)

@@ -50,8 +50,10 @@ class Contrast(Request):
         return joined(self._parts(walker))
 
     def _parts(self, walker: Walker) -> Iterator[Differences]:
+        from pyncnnq.runtime.network import array_of  # which imports ncnn: in workers only
+
         for number, mat in walker.exact[self.blob].items():
-            exact, rough = (np.asarray(values) for values in (mat, walker.rough[self.blob][number]))
+            exact, rough = array_of(mat), array_of(walker.rough[self.blob][number])
             inside = (exact > self.low) & (exact < self.high)
             differences = np.where(inside, np.rint((exact.astype(np.float64) - rough) * UNITS), 0).astype(np.int64)
             yield Differences(channel_rows(inside).sum(axis=1), channel_rows(differences).sum(axis=1))

@@ -135,6 +135,8 @@ class Look(Request):
         return joined(self._parts(walker))
 
     def _parts(self, walker: Walker) -> Iterator[Moments]:
+        from pyncnnq.runtime.network import array_of  # which imports ncnn: in workers only
+
         waiting: list[list[Floats]] = []
         count = 0
         for number, mat in walker.rough[self.blob].items():
@@ -143,7 +145,7 @@ class Look(Request):
             blobs = [mat, walker.exact[self.blob][number]] if self.crosses else [mat]
             seeds = [self.seed, number]  # for both the same
             waiting.append(
-                [_columns(np.asarray(blob), self.window, self.outputs, np.random.default_rng(seeds)) for blob in blobs]
+                [_columns(array_of(blob), self.window, self.outputs, np.random.default_rng(seeds)) for blob in blobs]
             )
             count += waiting[-1][0].shape[2]
             if count > _AT_ONCE:

@@ -53,6 +53,7 @@ class Run(Request):
 
     def _tops(self, network: Network, blobs: Blobs, quantizers: Mapping[str, Quantizer]) -> Blobs:
         from pyncnnq.inputs.loading import owning_mat
+        from pyncnnq.runtime.network import array_of
 
         results: Blobs = {top: {} for top in self.tops}
         numbers = blobs[self.bottoms[0][1]] if self.bottoms else next(iter(blobs.values()))
@@ -61,7 +62,7 @@ class Run(Request):
             for name, blob in self.bottoms:
                 mat = blobs[blob][number]
                 if blob in quantizers:
-                    mat = owning_mat(_quantized_and_back(np.asarray(mat), quantizers[blob]))
+                    mat = owning_mat(_quantized_and_back(array_of(mat), quantizers[blob]))
                 inputs.append((name, mat))
             for top, mat in network.blobs(inputs, self.tops, packed=False):
                 results[top][number] = mat

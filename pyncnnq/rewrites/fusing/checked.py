@@ -39,17 +39,20 @@ def fuse_for(model: Model, data: CalibrationData, folder: Path) -> Fused:
     if fused.changes:
         fused = replace(fused, model=fused.model.stored(folder, "fused"))
         inputs = list(zip(model.inputs, data.inputs, strict=True))
+        graph = fused.model.graph()
+        judged = graph.in_order(blob for output in model.outputs for blob in graph.before_picking(output) or [output])
         try:
             with WorkerPool(1) as pool:
                 likeness = compare_outputs(
-                    [model.files, fused.model.files], data.samples[:SAMPLES], inputs, model.outputs, pool
+                    [model.files, fused.model.files], data.samples[:SAMPLES], inputs, judged, pool
                 )
         except InputError:  # the pass that reads all samples says what is wrong
             return fused
-        for output, ratio in zip(model.outputs, likeness.ratios[0], strict=True):
+        for blob, ratio in zip(judged, likeness.ratios[0], strict=True):
             if not ratio >= LEAST_RATIO:
+                kind = "output" if blob in model.outputs else "blob"
                 raise PyncnnqError(
-                    f"{model.param_path}: fusing its layers changed the output {output} ({ratio:.0f} dB of what it "
+                    f"{model.param_path}: fusing its layers changed the {kind} {blob} ({ratio:.0f} dB of what it "
                     "was); give `fuse=False`, and please report the model"
                 )
     return fused

@@ -1,0 +1,42 @@
+"""Running one command, and telling its end by a line and an exit code."""
+
+from __future__ import annotations
+
+import errno
+import signal
+import sys
+
+import click
+
+from pyncnnq.commands.group import commands
+from pyncnnq.commands.spelling import spell_error
+from pyncnnq.commands.streams import UnprintableError, drop_output, open_streams
+from pyncnnq.errors import FailedGateError, PyncnnqError
+from pyncnnq.interrupts import InterruptedBySignal
+
+
+def run() -> int:
+    """Run the command that the arguments of this process name, and return the exit code."""
+    open_streams()
+    try:
+        commands(standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except PyncnnqError as error:
+        click.echo(f"error: {spell_error(error)}", err=True)
+        return 2
+    except FailedGateError as failure:
+        click.echo(f"failed: {failure}", err=True)
+        return 1
+    except click.Abort:
+        raise InterruptedBySignal(signal.SIGINT) from None
+    except UnprintableError as error:
+        drop_output()
+        if error.number == errno.EPIPE:  # whoever reads has seen enough
+            return 128 + signal.SIGPIPE
+        words = "no space left on device" if error.number == errno.ENOSPC else "cannot be written"
+        click.echo(f"error: standard output: {words}; what there was to say is cut off", err=True)
+        return 2
+    return 0

@@ -1,0 +1,1 @@
+"""Files and folders that outlive no run by accident: locks, files replaced as one, temporary folders."""

@@ -1,0 +1,91 @@
+"""Outputs of layers that pick some of what they read: their number differs between a model and its int8 likeness."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from detecting_model import SOME, detecting_model, samples
+from small_models import plain, run_ncnn, sqnr
+
+from pyncnnq import Budget, analyze, evaluate, load_model, quantize
+from pyncnnq.compare.tasks.classification import CLASSIFICATION
+from pyncnnq.errors import InputError
+from pyncnnq.model import Model
+
+
+def stored(model: Model, folder: Path) -> Model:
+    model.save(folder / "model.param", folder / "model.bin")
+    return load_model(folder / "model.param", folder / "model.bin")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("detections")
+
+
+@pytest.fixture(scope="module")
+def model(folder: Path) -> Model:
+    return stored(detecting_model(SOME, batch_norm=True), folder)
+
+
+@pytest.fixture(scope="module")
+def data(folder: Path) -> Path:
+    return samples(folder / "data", 16)
+
+
+def test_models_are_told_apart_by_what_detections_are_picked_from(model: Model, folder: Path, data: Path) -> None:
+    made = quantize(model, data, workers=1)
+    assert made.chosen.picked == {"det": ["boxes", "rows"]}
+    assert set(made.chosen.sqnr) == {"boxes", "rows"}
+    scores = [candidate.score for candidate in made.candidates]
+    assert min(scores) > 20
+    assert len(set(scores)) > 3
+    assert made.warnings == []
+    made.save(folder / "int8.param", folder / "int8.bin")
+    int8 = load_model(folder / "int8.param", folder / "int8.bin")
+
+    found = evaluate(model, int8, data, workers=1)
+    assert [(output.name, output.at) for output in found.outputs] == [("det", "boxes"), ("det", "rows")]
+    assert str(found.outputs[0]) == "det (judged at boxes)"
+    blobs = ("boxes", "rows", "det")
+    exact, rough = (
+        [run_ncnn(*files, {"in0": np.load(path)}, blobs) for path in sorted(data.iterdir())]
+        for files in (model.files, int8.files)
+    )
+    shapes = [(one["det"].shape, other["det"].shape) for one, other in zip(exact, rough, strict=True)]
+    assert any(before != after for before, after in shapes), "else the detections themselves could be compared"
+    for output in found.outputs:
+        columns = [np.concatenate([one[output.at].ravel() for one in runs]) for runs in (exact, rough)]
+        assert output.sqnr == pytest.approx(sqnr(*columns), abs=0.1)
+    assert found.task is None, "rows of six numbers are no scores"
+    analysis = analyze(model, int8, data, workers=1)
+    assert analysis.curve[0].quality > 20
+    assert analysis.curve[-1].quality > analysis.curve[0].quality + 3
+
+
+def test_a_budget_is_met_where_detections_are_picked_from(model: Model, data: Path) -> None:
+    made = quantize(model, data, workers=1, budget=Budget(min_sqnr=20))
+    assert made.mixed is not None
+    assert (made.mixed.in_float, made.warnings) == ((), [])
+    made = quantize(model, data, workers=1, recipe="fast", budget=Budget(min_sqnr=60))
+    assert made.mixed is not None
+    assert len(made.mixed.in_float) >= 2
+
+
+def test_a_single_detection_is_no_vector_of_scores(model: Model, data: Path) -> None:
+    assert not CLASSIFICATION.fits(model)
+    with pytest.raises(InputError, match="there is no top-1"):
+        quantize(model, data, workers=1, recipe="fast", budget=Budget(max_drop=1))
+
+
+def test_outputs_that_cannot_be_compared_are_told(tmp_path: Path, data: Path) -> None:
+    model = detecting_model(SOME, batch_norm=True)
+    model.layers.append(plain("AbsVal", "positive", "det"))
+    made = quantize(stored(model, tmp_path), data, workers=1)
+    assert all(candidate.sqnr == {"positive": -math.inf} for candidate in made.candidates)
+    (warning,) = made.warnings
+    assert warning.startswith("positive: has another shape than in the float model, or is not finite, in each of the")
+    assert warning.endswith("the first was taken")
