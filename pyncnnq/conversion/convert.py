@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -16,6 +15,7 @@ from pyncnnq.conversion.check import ConversionCheck, Original, check_conversion
 from pyncnnq.conversion.original import RUNTIMES, format_of, has_runtime, in_one_file, input_names
 from pyncnnq.conversion.pnnx import ConversionError, Output, run_pnnx
 from pyncnnq.conversion.shapes import GivenShape, Tensor, assign_shapes
+from pyncnnq.disk.temporary import temporary_folder
 from pyncnnq.errors import InputError, ModelError, PyncnnqError
 from pyncnnq.files import check_writable, model_pair
 from pyncnnq.inputs import ArraySpec, InputOptions
@@ -94,7 +94,7 @@ class Converted:
     def check_on_random(self, workers: int | None) -> None:
         """Compare on random numbers, normally distributed, or 0 and 1 where integers are expected."""
         if has_runtime(self.original.format):
-            with tempfile.TemporaryDirectory(prefix="pyncnnq-") as folder:
+            with temporary_folder() as folder:
                 self.check = check_conversion(
                     self.original, self.model, self._made_up(Path(folder)), workers, made_up=True
                 )
@@ -168,7 +168,7 @@ def converting(source: Any, shape: Sequence[str]) -> Iterator[Converted]:
         source, shape: see `convert`.
     """
     given = [GivenShape.parse(text) for text in shape]
-    with tempfile.TemporaryDirectory(prefix="pyncnnq-") as name:
+    with temporary_folder() as name:
         folder = Path(name)
         path = Path(source) if isinstance(source, str | Path) else _trace(source, given, folder)
         try:

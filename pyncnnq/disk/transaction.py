@@ -65,10 +65,14 @@ class Part:
 
     def write(self, data: bytes) -> None:
         """Write all of the file, and wait for the disk."""
-        with os.fdopen(self._descriptor, "wb", closefd=False) as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with os.fdopen(self._descriptor, "wb", closefd=False) as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            error.filename = str(self.path)
+            raise
 
     def close(self) -> None:
         """Let go of the file, and remove it if it has not become its target."""

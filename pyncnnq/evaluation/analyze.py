@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from pyncnnq.disk.temporary import temporary_folder
 from pyncnnq.errors import ModelError
 from pyncnnq.evaluation.blobs import BlobSums, BlobSumsJob, kind_of, sqnr, storage_of, total
 from pyncnnq.evaluation.diagnosis import Int8Layers
@@ -81,7 +81,7 @@ def analyze_on(
     if not any(layer.op.is_int8 for layer in int8.layers):
         raise ModelError(f"{int8.param_path}: has no int8 layer to analyze")
     inputs = list(zip(model.inputs, data.inputs, strict=True))
-    with WorkerPool(workers, most=len(data.samples)) as pool, tempfile.TemporaryDirectory(prefix="pyncnnq-") as name:
+    with WorkerPool(workers, most=len(data.samples)) as pool, temporary_folder() as name:
         folder = Path(name)
         model = _as_fused(model, int8, folder)
         loose = unchained(int8).stored(folder, "unchained")

@@ -4,7 +4,6 @@ the samples."""
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from pyncnnq._core import gptq_round, quantize_rows
 from pyncnnq.calibration.table import Table, weight_key
 from pyncnnq.calibration.weight_scales import scales_of, weight_rows
+from pyncnnq.disk.temporary import temporary_folder
 from pyncnnq.errors import InputError
 from pyncnnq.inputs import InputSpec
 from pyncnnq.layerwise.refitting import covariance, refit_weights
@@ -101,7 +101,7 @@ def round_weights(
     graph, floats = model.graph(), prevented(model, table)
     names = {layer.name for layer in model.layers if layer.name in table and layer.name not in floats}
     done = 0
-    with tempfile.TemporaryDirectory(prefix="pyncnnq-") as folder:
+    with temporary_folder() as folder:
         walk = LayerWalk(model, samples, inputs, pool, Path(folder))
         for layers in segments(model.layers, names):
             if layers[0].name in names:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from pyncnnq.calibration.calibrate import Calibration, check_choices, check_model
 from pyncnnq.calibration.calibrate import calibrate as choose_scales
 from pyncnnq.calibration.methods import DEFAULT
+from pyncnnq.disk.temporary import temporary_folder
 from pyncnnq.inputs import InputOptions
 from pyncnnq.inputs.data import Data, find_chosen
 from pyncnnq.model import Model
@@ -60,7 +60,7 @@ def calibrate(
         return _calibrate_as_it_is(model, data, method, weight_bits)
     found = find_chosen(model, data, options, samples)  # type: ignore[arg-type]
     check_model(model)
-    with tempfile.TemporaryDirectory(prefix="pyncnnq-") as folder, pool_of(workers, len(found.samples)) as pool:
+    with temporary_folder() as folder, pool_of(workers, len(found.samples)) as pool:
         fused = fuse_for(model, found, Path(folder)) if fuse else Fused(model)
         with progress("calibrate") as update:
             statistics = observe_samples(fused.model, found.samples, found.inputs, pool, strict=strict, progress=update)

@@ -4,12 +4,12 @@ calibration."""
 from __future__ import annotations
 
 import copy
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pyncnnq.compare.likeness import compare_outputs
+from pyncnnq.disk.temporary import temporary_folder
 from pyncnnq.errors import InputError
 from pyncnnq.inputs import InputSpec
 from pyncnnq.model import Model
@@ -122,7 +122,7 @@ class Judge:
             InputError: no sample could be read.
             PyncnnqError: ncnn cannot run a model on these samples, or the metric fails.
         """
-        with tempfile.TemporaryDirectory(prefix="pyncnnq-") as folder:
+        with temporary_folder() as folder:
             finished = [draft.finish(self._settings.options) for draft in drafts]
             files = [made.int8.stored(Path(folder), str(index)).files for index, made in enumerate(finished)]
             likeness = compare_outputs(

@@ -4,12 +4,12 @@ calibration."""
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pyncnnq.calibration.calibrate import Calibration
+from pyncnnq.disk.temporary import temporary_folder
 from pyncnnq.inputs.data import CalibrationData
 from pyncnnq.model import Model
 from pyncnnq.model.model import StrPath
@@ -134,7 +134,7 @@ def optimize_on(
     samples, held_out = split_samples(data.samples)
     metric = budget.metric if budget is not None else None
     settings = Settings(pool, options, strict=strict, progress=progress)
-    with tempfile.TemporaryDirectory(prefix="pyncnnq-") as folder:
+    with temporary_folder() as folder:
         fused = fuse_for(model, data, Path(folder)) if fuse else Fused(model)
         judge = Judge(model.files, fused.model, held_out, data.inputs, settings, metric=metric)
         bench = Bench(fused.model, replace(data, samples=samples), judge, Path(folder), settings)

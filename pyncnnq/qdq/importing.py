@@ -4,7 +4,6 @@ scales."""
 from __future__ import annotations
 
 import glob
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 from pyncnnq.calibration.table import Table, weight_key
 from pyncnnq.calibration.winograd import forbid_where_sums_overflow
 from pyncnnq.conversion.convert import converting
+from pyncnnq.disk.temporary import temporary_folder
 from pyncnnq.errors import ModelError, PyncnnqError
 from pyncnnq.files import model_pair, write_files
 from pyncnnq.model import Graph, Model
@@ -132,7 +132,7 @@ def import_qdq(path: StrPath, *, shape: Sequence[str] = ()) -> ImportedQdq:
             f"{path}: to read it takes onnx, which is not installed: pip install 'pyncnnq[import]'"
         ) from None
     qdq = read_qdq(Path(path))
-    with tempfile.TemporaryDirectory(prefix="pyncnnq-") as folder:
+    with temporary_folder() as folder:
         file = Path(folder, f"{Path(path).stem}.onnx")
         onnx.save(qdq.model, file)
         try:

@@ -1,0 +1,162 @@
+"""Folders for temporary files: they end with their process, or are removed by the next one, and a full disk under them
+is told from all else."""
+
+from __future__ import annotations
+
+import atexit
+import errno
+import os
+import re
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from pyncnnq.disk.locks import is_at, lock, try_lock
+from pyncnnq.errors import PyncnnqError
+from pyncnnq.interrupts import signals_held
+
+_NAME = re.compile(r"pyncnnq-[a-z0-9_]{8}\.run")
+
+_MARK = ".made-by-pyncnnq"
+"""A file in each folder: a folder of the user's may have such a name."""
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+_PROBE = bytes(2**16)
+"""What a disk that is not full has room for."""
+
+_ours: dict[Path, int] = {}
+"""The folders of this process, each with the descriptor that holds its lock."""
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Make an empty folder, and remove it in the end.
+
+    Raises:
+        PyncnnqError: it cannot be made, or the work fails since the disk under it is full.
+    """
+    folder: Path | None = None
+    try:
+        with signals_held():
+            folder = _make()
+        yield folder
+    except Exception as error:
+        if folder and (trouble := _trouble(folder, error)):
+            raise trouble from error
+        raise
+    finally:
+        if folder:
+            _remove(folder)
+
+
+def _make() -> Path:
+    _sweep()
+    folder: Path | None = None
+    try:
+        while folder is None:
+            folder = _lock(Path(tempfile.mkdtemp(prefix="pyncnnq-", suffix=".run")))
+        (folder / _MARK).touch()
+    except OSError as error:
+        if folder:
+            _remove(folder)
+        raise _failure(error) from error
+    return folder
+
+
+def _lock(folder: Path) -> Path | None:
+    """Lock a new folder, and return it; None if another process took it for a dead one's meanwhile."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except OSError:
+        folder.rmdir()
+        raise
+    lock(descriptor)
+    if not is_at(descriptor, folder):
+        os.close(descriptor)
+        return None
+    _ours[folder] = descriptor
+    return folder
+
+
+def _remove(folder: Path) -> None:
+    with signals_held():
+        if folder in _ours:
+            _empty(folder)
+            os.close(_ours.pop(folder))
+
+
+@atexit.register
+def _remove_all() -> None:
+    """Remove what an exception that came in a bad moment has left."""
+    for folder in list(_ours):
+        _remove(folder)
+
+
+def _empty(folder: Path) -> None:
+    """Remove a folder, its mark last: a process that is killed meanwhile leaves it to the next one."""
+    with suppress(OSError):
+        for path in list(folder.iterdir()):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.name != _MARK:
+                path.unlink(missing_ok=True)
+        (folder / _MARK).unlink(missing_ok=True)
+        folder.rmdir()
+
+
+def _sweep() -> None:
+    """Remove the folders of this user's dead processes: those that nobody holds locked."""
+    with suppress(OSError), os.scandir(tempfile.gettempdir()) as entries:
+        for path in [Path(entry.path) for entry in entries if _NAME.fullmatch(entry.name)]:
+            if path not in _ours:
+                _remove_dead(path)
+
+
+def _remove_dead(folder: Path) -> None:
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            is_ours = os.fstat(descriptor).st_uid == os.geteuid()
+            if is_ours and try_lock(descriptor) and is_at(descriptor, folder) and _is_made_here(folder):
+                _empty(folder)
+        finally:
+            os.close(descriptor)
+
+
+def _is_made_here(folder: Path) -> bool:
+    """Return whether `_make` has made a folder, and perhaps not come to its mark."""
+    names = [path.name for path in folder.iterdir()]
+    return not names or (_MARK in names and stat.S_ISREG((folder / _MARK).lstat().st_mode))
+
+
+def _trouble(folder: Path, error: Exception) -> PyncnnqError | None:
+    """Return what to raise for an error if temporary files are its cause."""
+    cause = error if isinstance(error, OSError) else error.__cause__
+    if isinstance(cause, OSError):
+        if cause.filename is None and cause.errno in _FULL:
+            return _failure(cause)
+        if cause.filename is not None and Path(os.fsdecode(cause.filename)).is_relative_to(folder):
+            return _failure(cause)
+        if isinstance(error, PyncnnqError):  # it says where
+            return None
+    try:  # others, such as pnnx, do not say why they fail
+        (folder / "probe").write_bytes(_PROBE)
+        (folder / "probe").unlink()
+    except OSError as full:
+        return _failure(full)
+    return None
+
+
+def _failure(error: OSError) -> PyncnnqError:
+    place = os.environ.get("TMPDIR") or tempfile.tempdir or "/tmp"
+    advice = "free some, or set" if error.errno in _FULL else "set"
+    reason = (error.strerror or "").lower()
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return PyncnnqError(f"{place}: cannot make a folder for temporary files: {reason}; allow more (ulimit -n)")
+    return PyncnnqError(f"{place}: {reason} for temporary files; {advice} TMPDIR to another folder")
