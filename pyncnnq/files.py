@@ -7,10 +7,11 @@ import os
 import select
 import stat
 import time
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
+from pyncnnq.disk.regular import open_regular
 from pyncnnq.disk.transaction import Part, clear, replace_all
 from pyncnnq.errors import PyncnnqError
 from pyncnnq.interrupts import signals_held
@@ -25,6 +26,20 @@ _WAIT_FOR_MORE = 60.0
 """Seconds that whoever writes into a pipe may be silent."""
 
 _CHUNK = 2**20
+
+_HEAD = 2**16
+"""Bytes that tell what a file is."""
+
+
+class Kind(NamedTuple):
+    """A kind of files that we write, and that may be replaced by another one."""
+
+    name: str
+    """In messages."""
+    fits: Callable[[bytes], bool]
+    """Whether a file that begins so is one."""
+    suffixes: tuple[str, ...] = ()
+    """Files with such names are taken for one, whatever is in them."""
 
 
 def write_files(contents: Mapping[Path, bytes]) -> None:
@@ -73,16 +88,12 @@ def model_pair(output: str | os.PathLike[str]) -> tuple[Path, Path]:
     return path.with_name(f"{name}.param"), path.with_name(f"{name}.bin")
 
 
-def check_writable(target: Path, inputs: Iterable[Path] = ()) -> None:
+def check_writable(target: Path) -> None:
     """Find out before long work whether its result can be written; it may still fail later.
 
-    Args:
-        target: the file to write.
-        inputs: files that the work reads, and that its result must not replace.
-
     Raises:
-        PyncnnqError: the target is a folder, a device, a pipe, one of the inputs or a write-protected file, or its
-            folder is missing or read-only.
+        PyncnnqError: the target is a folder, a device, a pipe or a write-protected file, or its folder is missing or
+            read-only.
     """
     try:
         mode = target.stat().st_mode
@@ -97,10 +108,6 @@ def check_writable(target: Path, inputs: Iterable[Path] = ()) -> None:
             raise PyncnnqError(
                 f"{target}: is a device or a pipe, and only files can be written; give the name of a file"
             )
-        for path in inputs:
-            with suppress(OSError):  # an input that is not there
-                if target.samefile(path):
-                    raise PyncnnqError(f"{target}: would overwrite the input {path}; name another output")
         if not os.access(target, os.W_OK):
             raise PyncnnqError(f"{target}: is write-protected; name another output")
     folder = Path(os.path.realpath(target)).parent
@@ -135,6 +142,39 @@ def check_outputs(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
             raise PyncnnqError(f"{target}: would overwrite the output {written[identity]}; name another one")
         written[identity] = target
         check_writable(target)
+
+
+def check_replaced(target: Path, kind: Kind) -> None:
+    """Make sure that an output takes the place of nothing, of an empty file, or of one of its kind.
+
+    Raises:
+        PyncnnqError: another file is there.
+    """
+    if target.suffix.lower() in kind.suffixes:
+        return
+    descriptor = open_regular(target)
+    if descriptor is None:
+        return
+    with os.fdopen(descriptor, "rb") as file:
+        head = file.read(_HEAD) or b""
+    if head.strip() and not kind.fits(head):
+        raise PyncnnqError(
+            f"{target}: is there already and is no {kind.name}, so it would be lost; name another output, or move "
+            "that file away"
+        )
+
+
+def check_pair_replaced(param: Path, bin: Path) -> None:
+    """Make sure that OUTPUT.bin is not somebody else's: many programs write files of that name, beside other ones.
+
+    Raises:
+        PyncnnqError: it is there, and OUTPUT.param is not.
+    """
+    if bin.is_file() and bin.stat().st_size and not param.exists():
+        raise PyncnnqError(
+            f"{bin}: is there already without {param.name}, so it is no ncnn model's and would be lost; name another "
+            "output, or move that file away"
+        )
 
 
 def read_file(path: Path, error: type[PyncnnqError], *, most: int | None = None) -> bytes:

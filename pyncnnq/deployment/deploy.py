@@ -11,15 +11,16 @@ from typing import Any
 
 from pyncnnq.calibration.calibrate import calibrate, check_model
 from pyncnnq.calibration.table import Table
-from pyncnnq.compare.tasks.class_labels import class_names, find_labels
+from pyncnnq.compare.tasks.class_labels import class_names, find_labels, label_files
 from pyncnnq.conversion.convert import Converted, converting
+from pyncnnq.conversion.external import source_files
 from pyncnnq.deployment.folder import Folder
 from pyncnnq.deployment.snippets import cpp_snippet, python_snippet
 from pyncnnq.evaluation.analyze import MOST_SAMPLES, analyze
 from pyncnnq.evaluation.evaluate import Evaluation, evaluate
 from pyncnnq.evaluation.findings import Analysis
 from pyncnnq.inputs import InputOptions
-from pyncnnq.inputs.data import CalibrationData, Data, find_chosen
+from pyncnnq.inputs.data import CalibrationData, Data, find_chosen, named_files
 from pyncnnq.model import Model, load_model
 from pyncnnq.model.text import encode
 from pyncnnq.optimization.budget import Budget
@@ -124,7 +125,7 @@ def deploy(
     """
     files = [Path(source)] if isinstance(source, str | Path) else []
     folder = Folder.of(Path(output), files[0].stem if files else type(source).__name__)
-    folder.check(files)
+    folder.check([*source_files(source), *named_files(data), *label_files(labels)])
     settings = _Settings(
         workers=workers,
         strict=strict,
@@ -139,7 +140,7 @@ def deploy(
     )
     with converting(source, shape) as converted:
         chosen = find_chosen(converted.model, data, options, samples)
-        folder.check(path for sample in chosen.samples for path in sample)
+        folder.check(chosen.files)
         return _deploy(converted, chosen, folder, settings)
 
 
