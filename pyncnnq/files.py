@@ -54,9 +54,11 @@ def write_files(contents: Mapping[Path, bytes]) -> None:
     """
     parts: list[Part] = []
     try:
-        for target, data in contents.items():
+        for target in contents:
             check_writable(target)
-            clear(Path(os.path.realpath(target)).parent)
+        for folder in {Path(os.path.realpath(target)).parent for target in contents}:
+            clear(folder)
+        for target, data in contents.items():
             with signals_held():
                 parts.append(Part(target))
             if parts[-1].target in (part.target for part in parts[:-1]):

@@ -37,10 +37,8 @@ def raise_on_signals() -> None:
 
 def _raise(number: int, _frame: FrameType | None) -> None:
     error = sys.exception()
-    while error is not None:
-        if isinstance(
-            error, InterruptedBySignal
-        ):  # the work ends already, and a second one would break its cleaning up
+    while error is not None:  # the work ends already: a second one would break its cleaning up
+        if isinstance(error, InterruptedBySignal):
             return
         error = error.__context__
     raise InterruptedBySignal(number)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import filecmp
 import os
 import shlex
-import shutil
 from pathlib import Path
 
 import click
@@ -15,6 +14,7 @@ from pyncnnq.commands.options import OUTPUT_FOLDER
 from pyncnnq.commands.quantize import quantize_command
 from pyncnnq.demo import DEMO
 from pyncnnq.errors import PyncnnqError
+from pyncnnq.files import write_files
 from pyncnnq.report.terminal import say
 
 
@@ -34,8 +34,7 @@ def demo_command(folder: Path) -> None:
                 f"{folder}: holds other files already, which the demo could overwrite; name another folder"
             )
         images.mkdir(parents=True, exist_ok=True)
-        for copy, original in copies.items():
-            shutil.copyfile(original, copy)
+        write_files({copy: original.read_bytes() for copy, original in copies.items()})
     except OSError as error:
         raise PyncnnqError(
             f"{error.filename or folder}: cannot write the demo: {error.strerror}; name another folder"

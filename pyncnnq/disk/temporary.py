@@ -15,13 +15,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pyncnnq.disk.locks import is_at, lock, try_lock
+from pyncnnq.disk.regular import open_regular
 from pyncnnq.errors import PyncnnqError
 from pyncnnq.interrupts import signals_held
 
 _NAME = re.compile(r"pyncnnq-[a-z0-9_]{8}\.run")
 
 _MARK = ".made-by-pyncnnq"
-"""A file in each folder: a folder of the user's may have such a name."""
+"""A file in each folder, locked by the living process: a folder of the user's may have such a name, and locks of the
+folder itself are for what is written into it (`pyncnnq.disk.transaction`)."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -29,7 +31,7 @@ _PROBE = bytes(2**16)
 """What a disk that is not full has room for."""
 
 _ours: dict[Path, int] = {}
-"""The folders of this process, each with the descriptor that holds its lock."""
+"""The folders of this process, each with the descriptor of its mark."""
 
 
 @contextmanager
@@ -55,33 +57,31 @@ def temporary_folder() -> Iterator[Path]:
 
 def _make() -> Path:
     _sweep()
-    folder: Path | None = None
     try:
-        while folder is None:
-            folder = _lock(Path(tempfile.mkdtemp(prefix="pyncnnq-", suffix=".run")))
-        (folder / _MARK).touch()
+        while True:
+            folder = Path(tempfile.mkdtemp(prefix="pyncnnq-", suffix=".run"))
+            if _mark(folder):
+                return folder
     except OSError as error:
-        if folder:
-            _remove(folder)
         raise _failure(error) from error
-    return folder
 
 
-def _lock(folder: Path) -> Path | None:
-    """Lock a new folder, and return it; None if another process took it for a dead one's meanwhile."""
+def _mark(folder: Path) -> bool:
+    """Write the mark of a new folder, and lock it; False if another process took the folder for a dead one's
+    meanwhile."""
     try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        descriptor = os.open(folder / _MARK, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileNotFoundError:
-        return None
+        return False
     except OSError:
         folder.rmdir()
         raise
     lock(descriptor)
-    if not is_at(descriptor, folder):
+    if not is_at(descriptor, folder / _MARK):
         os.close(descriptor)
-        return None
+        return False
     _ours[folder] = descriptor
-    return folder
+    return True
 
 
 def _remove(folder: Path) -> None:
@@ -115,24 +115,24 @@ def _sweep() -> None:
     with suppress(OSError), os.scandir(tempfile.gettempdir()) as entries:
         for path in [Path(entry.path) for entry in entries if _NAME.fullmatch(entry.name)]:
             if path not in _ours:
-                _remove_dead(path)
+                with suppress(OSError):
+                    _remove_dead(path)
 
 
 def _remove_dead(folder: Path) -> None:
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
-            is_ours = os.fstat(descriptor).st_uid == os.geteuid()
-            if is_ours and try_lock(descriptor) and is_at(descriptor, folder) and _is_made_here(folder):
-                _empty(folder)
-        finally:
-            os.close(descriptor)
-
-
-def _is_made_here(folder: Path) -> bool:
-    """Return whether `_make` has made a folder, and perhaps not come to its mark."""
-    names = [path.name for path in folder.iterdir()]
-    return not names or (_MARK in names and stat.S_ISREG((folder / _MARK).lstat().st_mode))
+    state = folder.lstat()
+    if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.geteuid():
+        return
+    descriptor = open_regular(folder / _MARK, links=False)
+    if descriptor is None:
+        with suppress(OSError):  # not empty: it is not ours
+            folder.rmdir()
+        return
+    try:
+        if try_lock(descriptor) and is_at(descriptor, folder / _MARK):
+            _empty(folder)
+    finally:
+        os.close(descriptor)
 
 
 def _trouble(folder: Path, error: Exception) -> PyncnnqError | None:
@@ -155,8 +155,8 @@ def _trouble(folder: Path, error: Exception) -> PyncnnqError | None:
 
 def _failure(error: OSError) -> PyncnnqError:
     place = os.environ.get("TMPDIR") or tempfile.tempdir or "/tmp"
-    advice = "free some, or set" if error.errno in _FULL else "set"
     reason = (error.strerror or "").lower()
-    if error.errno in (errno.EMFILE, errno.ENFILE):
-        return PyncnnqError(f"{place}: cannot make a folder for temporary files: {reason}; allow more (ulimit -n)")
-    return PyncnnqError(f"{place}: {reason} for temporary files; {advice} TMPDIR to another folder")
+    if error.errno in _FULL:
+        return PyncnnqError(f"{place}: {reason} for temporary files; free some, or set TMPDIR to another folder")
+    advice = "allow more (ulimit -n)" if error.errno in (errno.EMFILE, errno.ENFILE) else "set TMPDIR to another folder"
+    return PyncnnqError(f"{place}: temporary files cannot be kept there: {reason}; {advice}")

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from small_models import convolution, model_of
 
 from pyncnnq import PyncnnqError
 from pyncnnq.disk.temporary import temporary_folder
+from pyncnnq.disk.transaction import reading
 from pyncnnq.files import write_files
 
 
@@ -57,6 +59,7 @@ def test_it_is_removed(place: Path, error: BaseException | None) -> None:
 KILLED = """
 import os, signal, sys
 from pyncnnq.disk.temporary import temporary_folder
+from pyncnnq.disk.transaction import reading
 with temporary_folder() as folder:
     (folder / "inner").mkdir()
     (folder / "inner/file").write_text("")
@@ -155,7 +158,7 @@ def test_what_is_no_trouble_of_the_folder_stays_what_it_is(place: Path, tmp_path
     assert entries(place) == []
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EROFS])
+@pytest.mark.parametrize("number", [errno.EDQUOT, errno.EACCES, errno.EROFS])
 def test_a_folder_that_cannot_be_made(place: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     tempfile.gettempdir()
 
@@ -163,7 +166,7 @@ def test_a_folder_that_cannot_be_made(place: Path, monkeypatch: pytest.MonkeyPat
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "mkdir", fail)
-    with pytest.raises(PyncnnqError, match=rf"^{place}: {os.strerror(number).lower()} for temporary files; .*TMPDIR"):
+    with pytest.raises(PyncnnqError, match=rf"^{place}: .*{os.strerror(number).lower()}.*; .*set TMPDIR to"):
         temporary_folder().__enter__()
 
 
@@ -172,3 +175,13 @@ def test_no_temporary_folder_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/none"])
     with pytest.raises(PyncnnqError, match="no usable temporary directory"):
         temporary_folder().__enter__()
+
+
+def test_models_in_it_are_read_and_written_at_once() -> None:
+    """The lock of the folder's owner is not the one that readers and writers of its files wait for."""
+    start = time.monotonic()
+    with temporary_folder() as folder:
+        write_files({folder / "a": b"1", folder / "b": b"2"})
+        with reading(folder / "a", folder / "b"):
+            pass
+    assert time.monotonic() - start < 5
