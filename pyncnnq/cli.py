@@ -58,8 +58,9 @@ def _shortage(error: BaseException) -> str | None:
 def _written() -> str:
     """Say what this process has written until now."""
     from pyncnnq.disk.transaction import written_files
+    from pyncnnq.report.terminal import visible
 
-    files = list(map(str, written_files()))
+    files = [visible(str(path)) for path in written_files()]
     if not files:
         return "nothing was written"
     if len(files) > _LISTED:

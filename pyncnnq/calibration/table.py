@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pyncnnq.disk.transaction import reading
 from pyncnnq.errors import TableError
-from pyncnnq.files import write_files
+from pyncnnq.files import Kind, write_files
 from pyncnnq.model import Layer, Model
 from pyncnnq.model.ops import ScaledWeight
 from pyncnnq.model.text import decode, encode
@@ -303,3 +303,16 @@ def _number(word: str) -> float:
 def _shortest(scale: np.float32) -> str:
     text = str(scale)
     return text.removesuffix(".0")
+
+
+def _begins_as_table(head: bytes) -> bool:
+    """Return whether the first line that is no comment is a name and a number."""
+    lines = (line.split() for line in head.splitlines())
+    words = next((words for words in lines if words and not words[0].startswith(b"#")), [])
+    try:
+        return len(words) > 1 and float(words[1]) is not None
+    except ValueError:
+        return False
+
+
+TABLE = Kind("calibration table", _begins_as_table, suffixes=(".table",))

@@ -77,18 +77,19 @@ def calibrate_command(
     with WorkerPool(data_options.workers, most=available_cores()) as pool:
         # Imported now and not above: the workers start up while this process imports what it needs itself.
         from pyncnnq.calibration.methods import DEFAULT
+        from pyncnnq.calibration.table import TABLE
         from pyncnnq.commands.data_request import DataRequest
         from pyncnnq.commands.output import print_json, progress_of, warn
-        from pyncnnq.files import check_writable
+        from pyncnnq.commands.targets import check_targets
         from pyncnnq.model import load_model
         from pyncnnq.optimization.calibrate import calibrate
         from pyncnnq.report.calibration import calibration_facts, print_calibration
 
         request = DataRequest.read(data, data_options, method=method, weight_bits=weight_bits)
+        target = table or param.with_suffix(".table")
+        check_targets([target], request, kinds={target: TABLE})
         model = load_model(param, bin, custom_layers=custom_layers)
         warn(model.warnings)
-        target = table or param.with_suffix(".table")
-        check_writable(target, inputs=[param, bin, *filter(None, [custom_layers]), *request.files])
         pool.wanted = request.workers or pool.wanted
         result = calibrate(
             model,

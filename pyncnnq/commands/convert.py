@@ -17,8 +17,12 @@ from pyncnnq.commands.options import (
     output_options,
     shape_option,
 )
-from pyncnnq.commands.output import model_targets, print_json, progress_of, warn
+from pyncnnq.commands.output import print_json, progress_of, warn
+from pyncnnq.commands.targets import check_targets
 from pyncnnq.conversion.convert import convert
+from pyncnnq.conversion.external import external_files
+from pyncnnq.files import model_pair
+from pyncnnq.report.terminal import say
 
 
 @click.command("convert")
@@ -50,8 +54,8 @@ def convert_command(
     none, if onnxruntime or torch is installed.
     """
     request = DataRequest.read(data, data_options)
-    inputs = [source, *filter(None, [custom_layers]), *request.files]
-    targets = model_targets(float_model or source.with_suffix(".param"), inputs)
+    targets = model_pair(float_model or source.with_suffix(".param"))
+    check_targets(targets, request, inputs=external_files(source))
     converted = convert(
         source,
         targets[0],
@@ -69,4 +73,4 @@ def convert_command(
         return
     warn(converted.warnings)
     if not output.quiet:
-        click.echo(f"{targets[0]}, {targets[1]}: {converted.told}")
+        say(f"{targets[0]}, {targets[1]}: {converted.told}")

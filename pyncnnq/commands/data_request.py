@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
 from pyncnnq.commands.options import DataOptions
 from pyncnnq.errors import InputError
-from pyncnnq.files import check_writable
+from pyncnnq.files import check_outputs
 from pyncnnq.inputs import InputOptions, Settings, exists, parse_options, parse_words, read_config, split_words
 from pyncnnq.inputs.data import CalibrationData, find_data
+from pyncnnq.inputs.sources import find_samples
 from pyncnnq.model import Model
 
 T = TypeVar("T")
@@ -78,8 +80,28 @@ class DataRequest:
 
     @property
     def files(self) -> list[Path]:
-        """The files that are named, which nothing may be written over."""
-        return [*([self.config] if self.config else []), *map(Path, self.paths)]
+        """The files and folders that are named, which nothing may be written over."""
+        return [*([self.config] if self.config else []), *self._named]
+
+    def sample_files(self) -> list[Path]:
+        """Return the samples, as far as they are known without the model; what is wrong with them, `find` says.
+
+        Lists that come through pipes are left for `find`, since they can be read but once.
+        """
+        found: list[Path] = []
+        for path in self._named:
+            with suppress(InputError):
+                if path.is_dir() or path.is_file():
+                    found += find_samples(path).paths
+        return found
+
+    @property
+    def _named(self) -> list[Path]:
+        """What is named as data, here and in the configuration file."""
+        named: list[str | Path] = [item for _, rows in self.sources for row in rows for item in row.data or ()]
+        for path in self.paths:
+            named += [path] if exists(Path(path)) else path.split(",")  # ncnn2table's way to give several
+        return list(map(Path, named))
 
     @property
     def given(self) -> list[DataRequest]:
@@ -99,8 +121,7 @@ class DataRequest:
             PyncnnqError: a sample would be written over.
         """
         data = find_data(model, self._for_inputs(model), *self.sources)
-        for target in self.targets:
-            check_writable(target, inputs=[path for sample in data.samples for path in sample])
+        check_outputs(self.targets, data.files)
         return data
 
     def _for_inputs(self, model: Model) -> list[str | Path | Sequence[str | Path]]:

@@ -2,36 +2,39 @@
 
 from __future__ import annotations
 
+import filecmp
+import os
 import shlex
 from pathlib import Path
 
 import click
 
 from pyncnnq.commands.calibrate import calibrate_command
-from pyncnnq.commands.options import PATH
+from pyncnnq.commands.options import OUTPUT_FOLDER
 from pyncnnq.commands.quantize import quantize_command
 from pyncnnq.demo import DEMO
 from pyncnnq.errors import PyncnnqError
 from pyncnnq.files import write_files
+from pyncnnq.report.terminal import say
 
 
 @click.command("demo")
-@click.argument("folder", type=PATH, default=Path("pyncnnq-demo"))
+@click.argument("folder", type=OUTPUT_FOLDER, default=Path("pyncnnq-demo"))
 def demo_command(folder: Path) -> None:
     """Copy the demo model and its images to FOLDER, calibrate and quantize it there.  [default: ./pyncnnq-demo]"""
     if str(folder).startswith("-"):  # the commands below would take it for an option
         folder = folder.absolute()
     param, bin_path, images = folder / "model.param", folder / "model.bin", folder / "images"
     table = folder / "model.table"
+    copies = {param: DEMO.param, bin_path: DEMO.bin, **{images / image.name: image for image in DEMO.images.iterdir()}}
     try:
-        if folder.exists() and any(folder.iterdir()) and not _holds_demo(param):
+        holds_demo = param.exists() and all(_is_like(*pair) for pair in copies.items())
+        if folder.exists() and any(folder.iterdir()) and not holds_demo:
             raise PyncnnqError(
                 f"{folder}: holds other files already, which the demo could overwrite; name another folder"
             )
         images.mkdir(parents=True, exist_ok=True)
-        copies = {param: DEMO.param, bin_path: DEMO.bin}
-        copies |= {images / image.name: image for image in sorted(DEMO.images.iterdir())}
-        write_files({copy: source.read_bytes() for copy, source in copies.items()})
+        write_files({copy: original.read_bytes() for copy, original in copies.items()})
     except OSError as error:
         raise PyncnnqError(
             f"{error.filename or folder}: cannot write the demo: {error.strerror}; name another folder"
@@ -40,25 +43,28 @@ def demo_command(folder: Path) -> None:
     int8 = folder / "model-int8"
     _run(calibrate_command, param, bin_path, images, *options, "-o", table)
     _run(quantize_command, param, bin_path, table, "-o", int8)
-    click.echo(
-        f"\nThe calibration table is {table}.\n"
-        f"The int8 model is {int8}.param and {int8}.bin: load it with ncnn as any other.\n"
+    for line in (
+        "",
+        f"The calibration table is {table}.",
+        f"The int8 model is {int8}.param and {int8}.bin: load it with ncnn as any other.",
         "Next: the same commands with your own model and a folder of a few hundred photographs; --preset and "
-        "--mean/--norm/--size say\n"
+        "--mean/--norm/--size say",
         "how the network expects its images (pyncnnq calibrate --help), and pyncnnq inspect MODEL.param "
-        "MODEL.bin shows what it holds."
-    )
+        "MODEL.bin shows what it holds.",
+    ):
+        say(line)
 
 
 def _run(command: click.Command, *arguments: object) -> None:
     """Show a command of ours as a user would type it, and run it."""
     words = [str(argument) for argument in arguments]
-    click.echo(f"pyncnnq {command.name} {shlex.join(words)}")
+    say(f"pyncnnq {command.name} {shlex.join(words)}")
     command.main(words, standalone_mode=False, prog_name=f"pyncnnq {command.name}")
 
 
-def _holds_demo(param: Path) -> bool:
-    return param.is_file() and param.read_bytes() == DEMO.param.read_bytes()
+def _is_like(copy: Path, original: Path) -> bool:
+    """Whether a file is a copy of another one, or is not there."""
+    return not os.path.lexists(copy) or (copy.is_file() and filecmp.cmp(copy, original, shallow=False))
 
 
 def _join(values: tuple[float, ...]) -> str:

@@ -9,6 +9,7 @@ import click
 
 from pyncnnq.commands.data_request import DataRequest
 from pyncnnq.commands.options import (
+    OUTPUT_FOLDER,
     PATH,
     DataOptions,
     LayerOptions,
@@ -24,10 +25,13 @@ from pyncnnq.commands.options import (
     shape_option,
 )
 from pyncnnq.commands.output import print_json, progress_of, warn
+from pyncnnq.commands.targets import command_inputs
+from pyncnnq.conversion.external import external_files
 from pyncnnq.deployment.deploy import Deployed, deploy
 from pyncnnq.deployment.folder import Folder
 from pyncnnq.report.evaluation import print_evaluation
 from pyncnnq.report.quantization import print_search
+from pyncnnq.report.terminal import say
 
 
 @click.command("deploy")
@@ -37,7 +41,7 @@ from pyncnnq.report.quantization import print_search
     "--output",
     "-o",
     "folder",
-    type=PATH,
+    type=OUTPUT_FOLDER,
     required=True,
     help="Folder to write into; files of the same names are replaced.",
 )
@@ -70,7 +74,8 @@ def deploy_command(
     preprocessing.
     """
     request = DataRequest.read(data, data_options)
-    Folder.of(folder, source.stem).check([source, *filter(None, [custom_layers]), *request.files])
+    files = Folder.of(folder, source.stem)
+    files.check([*command_inputs(files.files, request), *external_files(source)])
     result = deploy(
         source,
         folder,
@@ -100,8 +105,8 @@ def deploy_command(
 
 
 def _print(result: Deployed) -> None:
-    click.echo(result.converted.told)
+    say(result.converted.told)
     print_search(result.optimized)
     print_evaluation(result.evaluation)
     files = ", ".join(file.name for file in result.folder.files if file.exists())
-    click.echo(f"{result.folder.param.parent}: {files}")
+    say(f"{result.folder.param.parent}: {files}")

@@ -7,9 +7,11 @@ from pathlib import Path
 import click
 
 from pyncnnq.commands.options import OUTPUT_PATH, custom_layers_option, model_arguments
-from pyncnnq.commands.output import model_targets
+from pyncnnq.commands.targets import check_targets
+from pyncnnq.files import model_pair
 from pyncnnq.model import load_model
 from pyncnnq.quantization import dequantize
+from pyncnnq.report.terminal import say
 
 
 @click.command("dequantize")
@@ -27,7 +29,7 @@ def dequantize_command(param: Path, bin: Path, output: Path | None, custom_layer
     Its weights are the int8 ones divided by their scales: what differs from the original is the rounding of the
     weights.
     """
-    inputs = [param, bin, *filter(None, [custom_layers])]
-    targets = model_targets(output or param.with_name(f"{param.stem}-float"), inputs)
+    targets = model_pair(output or param.with_name(f"{param.stem}-float"))
+    check_targets(targets)
     dequantize(load_model(param, bin, custom_layers=custom_layers)).save(*targets)
-    click.echo(f"{targets[0]}, {targets[1]}")
+    say(f"{targets[0]}, {targets[1]}")

@@ -23,16 +23,17 @@ from pyncnnq.commands.options import (
     output_options,
 )
 from pyncnnq.commands.output import print_json, progress_of, warn
+from pyncnnq.commands.targets import check_targets
 from pyncnnq.compare.tasks.class_labels import class_names
 from pyncnnq.errors import FailedGateError, PyncnnqError
 from pyncnnq.evaluation.analyze import MOST_SAMPLES, analyze
 from pyncnnq.evaluation.evaluate import Evaluation, evaluate
-from pyncnnq.files import check_writable, write_files
+from pyncnnq.files import write_files
 from pyncnnq.inputs.data import CalibrationData, find_chosen
 from pyncnnq.model import Model, load_model
 from pyncnnq.model.custom_layers import count_custom, listed
 from pyncnnq.report.evaluation import print_evaluation
-from pyncnnq.report.page import check_available, page
+from pyncnnq.report.page import PAGE, check_available, page
 
 
 def _list_tasks() -> tuple[str, Iterable[tuple[str, str]]]:
@@ -96,9 +97,7 @@ def evaluate_command(
     request = DataRequest.read(data, data_options)
     if report is not None:
         check_available()
-        check_writable(
-            report, inputs=[param, bin, int8_param, int8_bin, *filter(None, [custom_layers]), *request.files]
-        )
+        check_targets([report], request, kinds={report: PAGE})
     model, int8 = (load_model(*files, custom_layers=custom_layers) for files in ((param, bin), (int8_param, int8_bin)))
     warn([*model.warnings, *int8.warnings])
     chosen = find_chosen(model, [request], (), request.samples)

@@ -12,9 +12,12 @@ import click
 
 from pyncnnq.commands.options import OUTPUT_PATH, PATH, OutputOptions, output_options, shape_option
 from pyncnnq.commands.output import print_json, warn
-from pyncnnq.files import check_writable
+from pyncnnq.commands.targets import check_targets
+from pyncnnq.conversion.external import external_files
+from pyncnnq.model.pair import MANIFEST
 from pyncnnq.qdq.importing import ImportedQdq, files_of, import_qdq
 from pyncnnq.report.tables import print_table
+from pyncnnq.report.terminal import say
 
 
 @click.command("import-qdq")
@@ -36,8 +39,8 @@ def import_qdq_command(model: Path, name: Path | None, shape: tuple[str, ...], o
     MODEL comes from onnxruntime's quantize_static, PPQ, NNCF, or an export of quantization-aware training.
     """
     name = name or model.with_suffix("")
-    for file in files_of(name):
-        check_writable(file, inputs=[model])
+    targets = files_of(name)
+    check_targets(targets, inputs=external_files(model), kinds={targets[-1]: MANIFEST})
     result = import_qdq(model, shape=shape)
     files = result.save(name)
     warnings = [*result.warnings, *result.int8.summary.warnings]
@@ -70,9 +73,9 @@ def _print(result: ImportedQdq, files: Sequence[Path]) -> None:
     ]
     print_table(columns, rows, numeric=columns[3:])
     for name, reason in result.in_float.items():
-        click.echo(f"in float: {name}: {reason}")
+        say(f"in float: {name}: {reason}")
     counts = (
         f"{len(result.layers)} layers int8, {len(result.in_float)} quantized ones in float, "
         f"{len(result.folded)} blobs with a zero point"
     )
-    click.echo(f"{', '.join(map(str, files[:5]))}: {counts}; {summary.bytes_before:,} -> {summary.bytes_after:,} bytes")
+    say(f"{', '.join(map(str, files[:5]))}: {counts}; {summary.bytes_before:,} -> {summary.bytes_after:,} bytes")

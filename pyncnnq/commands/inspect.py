@@ -14,12 +14,13 @@ from pyncnnq.model import load_model
 from pyncnnq.model.custom_layers import listed
 from pyncnnq.report.inspection import inspect
 from pyncnnq.report.tables import print_table
+from pyncnnq.report.terminal import say
 
 
 def _print_targets(context: click.Context, _option: click.Parameter, wanted: bool) -> None:
     if wanted:
         for name in targets():
-            click.echo(f"{name}  (in use)" if name == active_target() else name)
+            say(f"{name}  (in use)" if name == active_target() else name)
         context.exit()
 
 
@@ -42,15 +43,15 @@ def inspect_command(param: Path, bin: Path, custom_layers: Path | None, as_json:
         print_json(asdict(result))
         return
     for name, shape in result.inputs.items():
-        click.echo(f"input   {name}  {shape}")
+        say(f"input   {name}  {shape}")
     for name in result.outputs:
-        click.echo(f"output  {name}")
+        say(f"output  {name}")
     by_size = sorted(result.weight_bytes.items(), key=lambda entry: -entry[1])
     stored = ", ".join(f"{count:,} bytes of {form}" for form, count in by_size) or "none"
     layers = result.quantizable_layers
-    click.echo(f"{result.layer_count} layers, {len(layers)} quantizable; weights: {stored}")
+    say(f"{result.layer_count} layers, {len(layers)} quantizable; weights: {stored}")
     if result.custom_layers:
-        click.echo(f"layer types that stock ncnn does not have: {listed(result.custom_layers)}")
+        say(f"layer types that stock ncnn does not have: {listed(result.custom_layers)}")
     if layers:
         columns = ("layer", "type", "shape", "weights", "format", "scales")
         rows = [

@@ -47,6 +47,9 @@ class ListingOption(click.Option):
 
 
 PATH = click.Path(path_type=Path, readable=False)  # whoever reads a file says in one line why it cannot
+"""Files to read: no output may take the place of one (`pyncnnq.commands.targets`)."""
+
+OUTPUT_FOLDER = click.Path(path_type=Path, readable=False)
 OUTPUT_PATH = _OutputPath(path_type=Path, readable=False)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,49 +11,34 @@ import click
 
 from pyncnnq.commands.options import OutputOptions
 from pyncnnq.commands.spelling import spell
-from pyncnnq.files import check_writable, model_pair
+from pyncnnq.files import model_pair
+from pyncnnq.model.pair import manifest_path
 from pyncnnq.report.facts import finite
 from pyncnnq.report.progress import show_progress
+from pyncnnq.report.terminal import say
 from pyncnnq.runtime.progress import Progress, silent
 
 
-def model_targets(output: Path, inputs: Sequence[Path]) -> tuple[Path, Path]:
-    """Return the two files of a model to write, after making sure that they can be.
+def int8_files(output: Path | None, param: Path) -> tuple[Path, Path, Path]:
+    """Return where to write the int8 model of a float model, and its manifest.
 
     Raises:
-        PyncnnqError: they cannot be written, or one of them is an input.
+        PyncnnqError: the output is no name of files.
     """
-    targets = model_pair(output)
-    for target in targets:
-        check_writable(target, inputs)
-    return targets
+    pair = model_pair(output or param.with_name(f"{param.stem}-int8"))
+    return *pair, manifest_path(pair[0])
 
 
-def int8_targets(output: Path | None, param: Path, inputs: Sequence[Path]) -> tuple[Path, Path]:
-    """Return where to write the int8 model of a float model; its manifest goes beside it.
-
-    Raises:
-        PyncnnqError: see `model_targets`.
-    """
-    from pyncnnq.quantization.manifest import manifest_path  # here and not above, for the sake of a quick start
-
-    targets = model_targets(output or param.with_name(f"{param.stem}-int8"), inputs)
-    check_writable(manifest_path(targets[0]), inputs)
-    return targets
-
-
-def adjusted_targets(name: Path | None, inputs: Sequence[Path]) -> tuple[Path, ...]:
+def adjusted_files(name: Path | None) -> tuple[Path, ...]:
     """Return where to write the float model that an int8 model is made from, and its table; nowhere without a name.
 
     Raises:
-        PyncnnqError: see `model_targets`.
+        PyncnnqError: the name is none of files.
     """
     if name is None:
         return ()
-    pair = model_targets(name, inputs)
-    table = pair[0].with_suffix(".table")
-    check_writable(table, inputs)
-    return *pair, table
+    pair = model_pair(name)
+    return *pair, pair[0].with_suffix(".table")
 
 
 def progress_of(output: OutputOptions) -> Progress:
@@ -64,7 +49,7 @@ def progress_of(output: OutputOptions) -> Progress:
 def warn(lines: Iterable[str], skipped: Iterable[str] = ()) -> None:
     """Print warnings, after a line for each skipped sample, on stderr."""
     for line in (*(f"skipped {reason}" for reason in skipped), *lines):
-        click.echo(f"warning: {spell(line)}", err=True)
+        say(f"warning: {spell(line)}", err=True)
 
 
 def print_json(facts: Mapping[str, Any]) -> None:

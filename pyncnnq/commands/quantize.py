@@ -112,24 +112,25 @@ def _quantize_by_data(
 ) -> None:
     # Imported now and not above: the workers start up while this process imports what it needs itself.
     from pyncnnq.commands.data_request import DataRequest
-    from pyncnnq.commands.output import adjusted_targets, int8_targets, print_json, progress_of, warn
+    from pyncnnq.commands.output import adjusted_files, int8_files, print_json, progress_of, warn
+    from pyncnnq.commands.targets import check_targets
     from pyncnnq.files import write_files
     from pyncnnq.model import load_model
+    from pyncnnq.model.pair import MANIFEST
     from pyncnnq.model.text import encode
     from pyncnnq.optimization.quantize import quantize
-    from pyncnnq.quantization.manifest import manifest_path
     from pyncnnq.report.quantization import print_search, print_summary, summary_facts
 
     request = DataRequest.read(data, data_options)
-    inputs = [param, bin, *filter(None, [custom_layers]), *request.files]
-    targets = int8_targets(int8, param, inputs)
-    floats = adjusted_targets(adjusted, [*inputs, *targets])
+    files, floats = int8_files(int8, param), adjusted_files(adjusted)
+    targets, outputs = files[:2], (*files, *floats)
+    check_targets(outputs, request, kinds={files[2]: MANIFEST})
     budget, model = search.budget(), load_model(param, bin, custom_layers=custom_layers)
     warn(model.warnings)
     pool.wanted = request.workers or pool.wanted
     result = quantize(
         model,
-        request.for_targets(*targets, manifest_path(targets[0]), *floats),
+        request.for_targets(*outputs),
         samples=request.samples,
         workers=pool,
         strict=request.strict,
@@ -178,12 +179,16 @@ def _quantize_by_table(
     fuse: bool,
 ) -> None:
     from pyncnnq.calibration.table import Table
-    from pyncnnq.commands.output import int8_targets, print_json, warn
+    from pyncnnq.commands.output import int8_files, print_json, warn
+    from pyncnnq.commands.targets import check_targets
     from pyncnnq.model import load_model
+    from pyncnnq.model.pair import MANIFEST
     from pyncnnq.optimization.quantize import quantize
     from pyncnnq.report.quantization import print_summary, summary_facts
 
-    targets = int8_targets(int8, param, inputs=(param, bin, table, *filter(None, [custom_layers])))
+    files = int8_files(int8, param)
+    targets = files[:2]
+    check_targets(files, inputs=[table], kinds={files[2]: MANIFEST})
     result = quantize(
         load_model(param, bin, custom_layers=custom_layers),
         Table.read(table),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import signal
 import sys
 
@@ -13,6 +14,7 @@ from pyncnnq.commands.spelling import spell_error
 from pyncnnq.commands.streams import UnprintableError, drop_output, open_streams
 from pyncnnq.errors import FailedGateError, PyncnnqError
 from pyncnnq.interrupts import InterruptedBySignal
+from pyncnnq.report.terminal import say, visible
 
 
 def run() -> int:
@@ -22,13 +24,13 @@ def run() -> int:
         commands(standalone_mode=False)
         sys.stdout.flush()
     except click.ClickException as error:
-        error.show()
+        _show(error)
         return 2
     except PyncnnqError as error:
-        click.echo(f"error: {spell_error(error)}", err=True)
+        say(f"error: {spell_error(error)}", err=True)
         return 2
     except FailedGateError as failure:
-        click.echo(f"failed: {failure}", err=True)
+        say(f"failed: {failure}", err=True)
         return 1
     except click.Abort:
         raise InterruptedBySignal(signal.SIGINT) from None
@@ -37,6 +39,14 @@ def run() -> int:
         if error.number == errno.EPIPE:  # whoever reads has seen enough
             return 128 + signal.SIGPIPE
         words = "no space left on device" if error.number == errno.ENOSPC else "cannot be written"
-        click.echo(f"error: standard output: {words}; what there was to say is cut off", err=True)
+        say(f"error: standard output: {words}; what there was to say is cut off", err=True)
         return 2
     return 0
+
+
+def _show(error: click.ClickException) -> None:
+    """Print what click says of a command line, which it quotes."""
+    shown = io.StringIO()
+    error.show(shown)
+    for line in shown.getvalue().replace(error.message, visible(error.message)).splitlines():
+        say(line, err=True)

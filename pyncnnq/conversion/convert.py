@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from pyncnnq.conversion.check import ConversionCheck, Original, check_conversion
+from pyncnnq.conversion.external import source_files
 from pyncnnq.conversion.original import (
     DYNAMIC,
     RUNTIMES,
@@ -29,9 +30,9 @@ from pyncnnq.conversion.pnnx import ConversionError, Output, run_pnnx
 from pyncnnq.conversion.shapes import GivenShape, Tensor, assign_shapes, describe_open
 from pyncnnq.disk.temporary import temporary_folder
 from pyncnnq.errors import InputError, ModelError, PyncnnqError
-from pyncnnq.files import check_writable, model_pair
+from pyncnnq.files import check_outputs, check_pair_replaced, model_pair
 from pyncnnq.inputs import ArraySpec, InputOptions
-from pyncnnq.inputs.data import CalibrationData, Data, find_chosen, input_layer
+from pyncnnq.inputs.data import CalibrationData, Data, find_chosen, input_layer, named_files
 from pyncnnq.model import Model, load_model, load_param
 from pyncnnq.model.custom_layers import custom_classes
 from pyncnnq.model.model import StrPath
@@ -165,11 +166,12 @@ def convert(
         PyncnnqError: pnnx is not installed, or the converted model's outputs are not the original's.
     """
     files = model_pair(output)
-    for file in files:
-        check_writable(file, [Path(source)] if isinstance(source, str | Path) else ())
+    check_outputs(files, [*source_files(source), *named_files(data), *([Path(custom_layers)] if custom_layers else [])])
+    check_pair_replaced(*files)
     with converting(source, shape, custom_layers) as converted:
         if data:
             chosen = find_chosen(converted.model, data, options, samples)
+            check_outputs(files, chosen.files)
             with progress("check") as update:
                 converted.check_on(chosen, workers, strict=strict, progress=update)
         else:

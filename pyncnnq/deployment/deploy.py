@@ -11,15 +11,16 @@ from typing import Any
 
 from pyncnnq.calibration.calibrate import calibrate, check_model
 from pyncnnq.calibration.table import Table
-from pyncnnq.compare.tasks.class_labels import class_names, find_labels
+from pyncnnq.compare.tasks.class_labels import class_names, find_labels, label_files
 from pyncnnq.conversion.convert import Converted, converting
+from pyncnnq.conversion.external import source_files
 from pyncnnq.deployment.folder import Folder
 from pyncnnq.deployment.snippets import PythonLayers, cpp_snippet, python_snippet
 from pyncnnq.evaluation.analyze import MOST_SAMPLES, analyze
 from pyncnnq.evaluation.evaluate import Evaluation, evaluate
 from pyncnnq.evaluation.findings import Analysis
 from pyncnnq.inputs import InputOptions
-from pyncnnq.inputs.data import CalibrationData, Data, find_chosen
+from pyncnnq.inputs.data import CalibrationData, Data, find_chosen, named_files
 from pyncnnq.model import Model, load_model
 from pyncnnq.model.custom_layers import OWN, count_custom, custom_classes, listed
 from pyncnnq.model.model import StrPath
@@ -133,7 +134,14 @@ def deploy(
     """
     files = [Path(source)] if isinstance(source, str | Path) else []
     folder = Folder.of(Path(output), files[0].stem if files else type(source).__name__)
-    folder.check(files)
+    folder.check(
+        [
+            *source_files(source),
+            *named_files(data),
+            *label_files(labels),
+            *([Path(custom_layers)] if custom_layers else []),
+        ]
+    )
     settings = _Settings(
         workers=workers,
         strict=strict,
@@ -148,7 +156,7 @@ def deploy(
     )
     with converting(source, shape, custom_layers) as converted:
         chosen = find_chosen(converted.model, data, options, samples)
-        folder.check(path for sample in chosen.samples for path in sample)
+        folder.check(chosen.files)
         return _deploy(converted, chosen, folder, settings)
 
 

@@ -10,8 +10,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pyncnnq.errors import PyncnnqError
-from pyncnnq.files import check_writable, write_files
-from pyncnnq.quantization.manifest import manifest_path
+from pyncnnq.files import Kind, check_outputs, check_pair_replaced, check_replaced, write_files
+from pyncnnq.model.pair import MANIFEST, manifest_path
+
+_FACTS = Kind(
+    "file of facts that deploy writes", lambda head: head.startswith(b'{\n  "source":') and b'\n  "conversion":' in head
+)
+_REPORT = Kind("report of ours", lambda head: b"<title>int8: " in head)
+_PROGRAM = Kind("program that deploy writes", lambda head: b"Written by pyncnnq deploy" in head)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,18 +71,24 @@ class Folder:
         """Find out before long work whether the files can be written; the folder itself need not be there.
 
         Raises:
-            PyncnnqError: they cannot, or one of them is one of the inputs.
+            PyncnnqError: they cannot, one of them is one of the inputs, or would replace a file of another kind.
         """
         folder = self.param.parent
         parent = folder.absolute().parent
-        if folder.exists():
-            if not folder.is_dir():
-                raise PyncnnqError(f"{folder}: is not a folder; name another one")
-            inputs = list(inputs)
-            for file in self.files:
-                check_writable(file, inputs)
-        elif not (parent.is_dir() and os.access(parent, os.W_OK | os.X_OK)):
+        if not folder.exists():
+            if parent.is_dir() and os.access(parent, os.W_OK | os.X_OK):
+                return
             raise PyncnnqError(f"{folder}: cannot be made: there is no folder {parent} to write into")
+        if not folder.is_dir():
+            raise PyncnnqError(f"{folder}: is not a folder; name another one")
+        check_outputs(self.files, inputs)
+        check_replaced(self.manifest, MANIFEST)
+        check_replaced(self.facts, _FACTS)
+        check_replaced(self.report, _REPORT)
+        for program in (self.cpp, self.python):
+            check_replaced(program, _PROGRAM)
+        check_pair_replaced(self.param, self.bin)
+        check_pair_replaced(self.int8_param, self.int8_bin)
 
     def write(self, contents: Mapping[Path, bytes]) -> None:
         """Write files, all or none, into the folder, which is made where it is missing.

@@ -27,6 +27,11 @@ class CalibrationData:
     inputs: tuple[InputSpec, ...]
     ignored: int
 
+    @property
+    def files(self) -> list[Path]:
+        """The files of all samples."""
+        return [path for sample in self.samples for path in sample]
+
     def find(self, _model: Model) -> CalibrationData:
         """Return the data itself: data that was found for a model may be given again in its place."""
         return self
@@ -45,6 +50,17 @@ class DataSource(Protocol):
 
 Data = str | Path | Sequence[str | Path] | DataSource
 """Of one model input a folder, a list file, a file, or several of them; or a source of data for all inputs."""
+
+
+def named_files(data: Sequence[Data]) -> list[Path]:
+    """Return the files and folders that a Python user names as data; a source of data knows its own."""
+    named: list[Path] = []
+    for item in data:
+        if isinstance(item, str | Path):
+            named.append(Path(item))
+        elif isinstance(item, Sequence):
+            named += map(Path, item)
+    return named
 
 
 def find_data(

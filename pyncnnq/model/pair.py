@@ -12,12 +12,15 @@ from pathlib import Path
 
 from pyncnnq.disk.regular import open_regular
 from pyncnnq.errors import ModelError
+from pyncnnq.files import Kind
 
 MARK = "pyncnnq_manifest"
 """The first key of a manifest."""
 
 _HEAD_BYTES = 1024
 """Of a manifest: the digests are in them."""
+
+MANIFEST = Kind("manifest of an int8 model", lambda head: f'"{MARK}"'.encode() in head[:_HEAD_BYTES])
 
 _HEAD = re.compile(
     rb'\{\s*"%b":\s*\d{1,9},\s*"sha256":\s*\{\s*"param":\s*"([0-9a-f]{64})",\s*"bin":\s*"([0-9a-f]{64})"\s*\}'

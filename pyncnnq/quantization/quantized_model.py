@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pyncnnq.errors import ModelError
+from pyncnnq.files import check_replaced
 from pyncnnq.model import Layer, Model
+from pyncnnq.model.pair import MANIFEST
 from pyncnnq.model.text import encode
 from pyncnnq.quantization.manifest import Manifest, encode_manifest, manifest_path, read_manifest
 from pyncnnq.quantization.summary import Summary
@@ -33,11 +35,13 @@ class QuantizedModel(Model):
 
         Raises:
             ModelError: see `Model.contents`; or the manifest would take the place of one of them.
+            PyncnnqError: the manifest would take the place of a file that is none.
         """
         contents = super().contents(param_path, bin_path)
         path = manifest_path(param_path)
         if path in contents:
             raise ModelError(f"{path}: is where the manifest of the model goes; name the .param or .bin otherwise")
+        check_replaced(path, MANIFEST)
         return {**contents, path: encode_manifest(self.manifest, contents[param_path], contents[bin_path])}
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import click
-
 from pyncnnq.evaluation.findings import Analysis, LayerDiagnosis
 from pyncnnq.report.tables import print_table
+from pyncnnq.report.terminal import say
 
 
 def print_analysis(result: Analysis) -> None:
@@ -15,13 +14,13 @@ def print_analysis(result: Analysis) -> None:
     columns = ("layer", "type", "share", "alone", "with all", "weights", "clipped", "range")
     print_table(columns, [_row(layer) for layer in result.layers], numeric=columns[2:])
     for step in result.curve:
-        click.echo(
+        say(
             f"{_all_but(step.in_float)}: {step.quality:.2f} dB, {100 * step.int8_macs:.1f} % of multiplications in int8"
         )
     for layer in result.layers:
         for line in (*layer.faults, *layer.advice):
-            click.echo(f"{layer.name}: {line}")
-    click.echo(
+            say(f"{layer.name}: {line}")
+    say(
         f"{result.samples[0]} samples, {result.samples[1]} of them to rank layers; share: of the outputs' error; "
         "ratios in dB"
     )

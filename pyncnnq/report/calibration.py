@@ -7,10 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import click
-
 from pyncnnq.calibration.calibrate import CalibratedLayer, Calibration
 from pyncnnq.report.tables import print_table
+from pyncnnq.report.terminal import say
 
 
 def calibration_facts(result: Calibration, table: Path) -> dict[str, Any]:
@@ -36,7 +35,7 @@ def print_calibration(result: Calibration, table: Path) -> None:
     """Print the layers of a calibration, and what ncnn printed; see `calibration_facts`."""
     statistics = result.statistics
     for line, count in statistics.printed.items():
-        click.echo(f"printed while running{f', {count} times' if count > 1 else ''}: {line}", err=True)
+        say(f"printed while running{f', {count} times' if count > 1 else ''}: {line}", err=True)
     columns = ("layer", "type", "max", "threshold", "scale", "weight bits")
     if result.layers:
         print_table(columns, [_row(layer) for layer in result.layers], numeric=columns[2:])
@@ -46,13 +45,13 @@ def print_calibration(result: Calibration, table: Path) -> None:
         *[f"{len(statistics.skipped)} unreadable"] * bool(statistics.skipped),
         *[f"{result.ignored} other files ignored"] * bool(result.ignored),
     ]
-    click.echo(f"{table}: {sum(1 for _ in result.table.rows())} rows, {', '.join(counts)}")
+    say(f"{table}: {sum(1 for _ in result.table.rows())} rows, {', '.join(counts)}")
 
 
 def print_fused(changes: Mapping[str, str]) -> None:
     """Print how many layers were fused, if any were."""
     if changes:
-        click.echo(f"{len(changes)} layer{'s' * (len(changes) != 1)} fused into others or removed")
+        say(f"{len(changes)} layer{'s' * (len(changes) != 1)} fused into others or removed")
 
 
 def _row(layer: CalibratedLayer) -> tuple[str, ...]:

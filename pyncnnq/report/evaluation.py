@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import click
-
 from pyncnnq.compare.figures import Figure, Interval
 from pyncnnq.evaluation.evaluate import Evaluation
 from pyncnnq.report.tables import print_table
+from pyncnnq.report.terminal import say
 
 
 def print_evaluation(result: Evaluation) -> None:
@@ -31,9 +30,7 @@ def print_evaluation(result: Evaluation) -> None:
     scores.append(("size", f"{sizes[0]:,} bytes", f"{sizes[1]:,} bytes", f"{100 * sizes[1] / sizes[0]:.1f} %"))
     scores.append(("multiplications in int8", "", f"{int8_share:.1f} %", f"of {result.macs / 1e6:.1f} million"))
     print_table(("", "float", "int8", "int8 against float"), scores, numeric=("float", "int8"))
-    click.echo(
-        f"{len(result.samples)} samples, {len(result.skipped)} unreadable; speed: median of {speed.runs} runs of each"
-    )
+    say(f"{len(result.samples)} samples, {len(result.skipped)} unreadable; speed: median of {speed.runs} runs of each")
 
 
 def _threads(count: int) -> str:

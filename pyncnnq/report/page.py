@@ -13,10 +13,16 @@ from pyncnnq.compare.tasks.classification import Ranking
 from pyncnnq.errors import PyncnnqError
 from pyncnnq.evaluation.evaluate import EvaluatedSample, Evaluation
 from pyncnnq.evaluation.findings import Analysis
+from pyncnnq.files import Kind
 from pyncnnq.report import svg
+from pyncnnq.report.terminal import visible
 
 if TYPE_CHECKING:
     import jinja2
+
+PAGE = Kind(
+    "page", lambda head: head.lstrip().lower().startswith((b"<!doctype html", b"<html")), suffixes=(".html", ".htm")
+)
 
 _WORST = 12
 _THUMBNAIL = 144
@@ -93,7 +99,10 @@ def _environment() -> jinja2.Environment:
     import jinja2
 
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=lambda value: type(value)(visible(value)) if isinstance(value, str) else value,
     )
     environment.trim_blocks = environment.lstrip_blocks = True
     environment.filters["db"] = decibels

@@ -6,14 +6,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import click
-
 from pyncnnq.optimization.candidate import Candidate
 from pyncnnq.optimization.mixed_precision import MixedPrecision
 from pyncnnq.optimization.recipe import Optimized
 from pyncnnq.quantization import QuantizedModel
 from pyncnnq.report.calibration import print_fused
 from pyncnnq.report.tables import print_table
+from pyncnnq.report.terminal import say
 
 
 def summary_facts(int8: QuantizedModel, targets: tuple[Path, Path]) -> dict[str, Any]:
@@ -48,19 +47,19 @@ def print_summary(int8: QuantizedModel, targets: tuple[Path, Path]) -> None:
         f"{len(summary.chained)} chained",
     ]
     sizes = f"{summary.bytes_before:,} -> {summary.bytes_after:,} bytes"
-    click.echo(f"{targets[0]}, {targets[1]}: {', '.join(counts)}; {sizes}")
+    say(f"{targets[0]}, {targets[1]}: {', '.join(counts)}; {sizes}")
 
 
 def print_search(result: Optimized) -> None:
     """Print a line for each candidate, the best first, and for each step of mixed precision."""
     for candidate in result.candidates:
         mark = "chosen: " if candidate is result.chosen else "        "
-        click.echo(f"{mark}{', '.join((candidate.method, *candidate.techniques))}: {_ratios(candidate)}")
+        say(f"{mark}{', '.join((candidate.method, *candidate.techniques))}: {_ratios(candidate)}")
     for output, blobs in result.chosen.picked.items():
-        click.echo(f"{output} is judged at {', '.join(blobs)}: the layer that writes it picks from them")
+        say(f"{output} is judged at {', '.join(blobs)}: the layer that writes it picks from them")
     if result.mixed:
         _print_steps(result.mixed)
-    click.echo(f"{result.statistics.samples} samples calibrated, {result.held_out} held out to judge")
+    say(f"{result.statistics.samples} samples calibrated, {result.held_out} held out to judge")
 
 
 def _print_steps(mixed: MixedPrecision) -> None:
@@ -68,7 +67,7 @@ def _print_steps(mixed: MixedPrecision) -> None:
         layer = f"and {step.in_float[-1]}" if len(step.in_float) > 1 else step.in_float[0] if step.in_float else "none"
         drop = f", drop {step.quality.drop:g}" if mixed.budget.max_drop is not None else ""
         told = f"{_ratios(step.quality)}{drop}; {step.int8_macs:.1%} of MACs in int8"
-        click.echo(f"{len(step.in_float)} in float, {layer}{rounded}: {told}")
+        say(f"{len(step.in_float)} in float, {layer}{rounded}: {told}")
 
 
 def _ratios(candidate: Candidate) -> str:

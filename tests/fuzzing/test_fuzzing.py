@@ -21,7 +21,8 @@ def seeds():
     return [b"a fine one", b"ours"]
 
 def hostile():
-    return [b"raise", b"raise here too", b"another raise", b"burn", b"sleep", b"eat", b"eat too much", b"die", b"recurse"]
+    kinds = b"raise", b"raise here too", b"another raise", b"burn", b"sleep", b"eat", b"eat too much", b"die", b"recurse"
+    return list(kinds)
 
 def read(data, folder):
     assert folder.is_dir()

@@ -59,6 +59,11 @@ def class_names(source: str, paths: Sequence[Path]) -> list[str]:
     return [line.strip() for line in Path(source).read_text(encoding="utf-8-sig").splitlines() if line.strip()]
 
 
+def label_files(source: str | None) -> list[Path]:
+    """Return the file that a source of labels is, if it is one."""
+    return [] if source in (None, FOLDERS) else [Path(str(source))]
+
+
 def _by_folders(paths: Sequence[Path]) -> list[int]:
     parents = {path.absolute().parent.parent for path in paths}
     if len(parents) > 1:
