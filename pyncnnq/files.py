@@ -1,15 +1,29 @@
-"""Write results so that nothing half-written is ever left behind."""
+"""Files: outputs that are written wholly or not at all, and never over an input; inputs that are read without waiting
+for what never comes."""
 
 from __future__ import annotations
 
 import os
 import secrets
+import select
 import stat
+import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from pyncnnq.errors import PyncnnqError
+
+_MOST_PIPED = 64 * 2**20
+"""Bytes that are taken from a pipe: far more than lists, tables and options have, and not all memory."""
+
+_WAIT_FOR_WRITER = 1.0
+"""Seconds that a pipe may be without anybody who writes: a shell starts both ends at once."""
+
+_WAIT_FOR_MORE = 60.0
+"""Seconds that whoever writes into a pipe may be silent."""
+
+_CHUNK = 2**20
 
 
 def write_files(contents: Mapping[Path, bytes]) -> None:
@@ -88,6 +102,135 @@ def check_writable(target: Path, inputs: Iterable[Path] = ()) -> None:
         raise PyncnnqError(f"{folder}: no such folder to write {target.name} into; create it first")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise PyncnnqError(f"{folder}: cannot write {target.name} into this folder: permission denied; choose another")
+
+
+def check_outputs(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
+    """Find out before long work whether its results can be written, and that none takes the place of what is read or of
+    another one.
+
+    Files are the same if they are one on the disk, by whatever links or names; those that are not there yet, if their
+    paths are the same once links are resolved.  A folder among the inputs stands for itself alone: files in it that are
+    read are inputs of their own.
+
+    Args:
+        outputs: the files to write.
+        inputs: the files that the work reads; they need not be there.
+
+    Raises:
+        PyncnnqError: an output that is an input or another output, or cannot be written (see `check_writable`).
+    """
+    read = {_identity(path): path for path in inputs}
+    written: dict[tuple[int, int] | str, Path] = {}
+    for target in outputs:
+        identity = _identity(target)
+        if identity in read:
+            raise PyncnnqError(f"{target}: would overwrite the input {read[identity]}; name another output")
+        if identity in written:
+            raise PyncnnqError(f"{target}: would overwrite the output {written[identity]}; name another one")
+        written[identity] = target
+        check_writable(target)
+
+
+def read_file(path: Path, error: type[PyncnnqError], *, most: int | None = None) -> bytes:
+    """Return the bytes of a file, without waiting for what never comes and without an end to memory.
+
+    A pipe, such as /dev/stdin or a shell's `<(command)`, is read to its end as a file is, as long as somebody writes
+    into it: at most 64 MB, with at most 60 seconds of silence.  Devices, folders and sockets are refused.
+
+    Args:
+        path: the file.
+        error: what to raise.
+        most: the most bytes that make sense; reading stops there.
+
+    Raises:
+        PyncnnqError: of the given type, in one line: no such file, no file, too large, or not readable.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            state = os.fstat(descriptor)
+            if stat.S_ISFIFO(state.st_mode):
+                return _read_pipe(descriptor, path, error, _MOST_PIPED if most is None else min(most, _MOST_PIPED))
+            if not stat.S_ISREG(state.st_mode):
+                raise error(f"{path}: {_kind(state.st_mode)}; name a file")
+            if most is not None and state.st_size > most:
+                raise _too_large(path, error, most)
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
+                data = file.read(-1 if most is None else most + 1) or b""  # None for some files of /proc
+        finally:
+            os.close(descriptor)
+    except FileNotFoundError:
+        raise error(f"{path}: no such file") from None
+    except MemoryError:
+        raise error(f"{path}: does not fit into memory") from None
+    except ValueError as fault:  # a name with a NUL
+        raise error(f"{path}: cannot read: {fault}") from None
+    except OSError as fault:
+        kind = _kind_of(path)
+        raise error(f"{path}: {kind}; name a file" if kind else f"{path}: cannot read: {fault.strerror}") from None
+    if most is not None and len(data) > most:
+        raise _too_large(path, error, most)
+    return data
+
+
+def _read_pipe(descriptor: int, path: Path, error: type[PyncnnqError], most: int) -> bytes:
+    """Read a pipe to its end; the descriptor does not wait."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    data = bytearray()
+    has_writer = False
+    silent_since = time.monotonic()
+    while True:
+        try:
+            piece = os.read(descriptor, _CHUNK)
+        except BlockingIOError:  # somebody writes, but nothing is there yet
+            has_writer, patience = True, _WAIT_FOR_MORE
+        else:
+            if piece:
+                silent_since = time.monotonic()
+                data += piece
+                if len(data) > most:
+                    raise _too_large(path, error, most)
+                continue
+            # The end, or a named pipe that nobody has opened yet: only the former hangs up.
+            if has_writer or data or poll.poll(0):
+                return bytes(data)
+            patience = _WAIT_FOR_WRITER
+        left = silent_since + patience - time.monotonic()
+        if left <= 0:
+            found = f"nothing came for {patience:g} seconds" if has_writer else "nobody writes into it"
+            raise error(f"{path}: is a pipe, and {found}; name a file")
+        poll.poll(min(1000 * left, 100))
+
+
+def _too_large(path: Path, error: type[PyncnnqError], most: int) -> PyncnnqError:
+    return error(f"{path}: is larger than {most:,} bytes, the most that such a file may have; name another file")
+
+
+def _kind_of(path: Path) -> str:
+    """Return what a path leads to if that is no file, for files that cannot even be opened."""
+    try:
+        return _kind(path.stat().st_mode)
+    except OSError:
+        return ""
+
+
+def _kind(mode: int) -> str:
+    """Return what something is that is no file, as a sentence begins; nothing for a file and for what is not known."""
+    kinds = {stat.S_IFDIR: "is a folder, not a file", stat.S_IFSOCK: "is a socket, not a file"}
+    devices = dict.fromkeys((stat.S_IFCHR, stat.S_IFBLK), "is a device, not a file")
+    return (kinds | devices).get(stat.S_IFMT(mode), "")
+
+
+def _identity(path: Path) -> tuple[int, int] | str:
+    """Return what two paths share if they are one file."""
+    try:
+        state = path.stat()
+    except OSError:
+        return os.path.realpath(path)
+    except ValueError:  # no name of a file
+        return str(path)
+    return state.st_dev, state.st_ino
 
 
 def _write_beside(target: Path, data: bytes) -> Path:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pyncnnq.errors import PyncnnqError
-from pyncnnq.files import check_writable, write_files
+from pyncnnq.files import check_outputs, check_writable, write_files
 
 
 def entries(folder: Path) -> list[str]:
@@ -194,3 +194,49 @@ def test_a_replaced_file_keeps_permissions_that_the_umask_takes_away(tmp_path: P
     finally:
         os.umask(old)
     assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == mode
+
+
+def outputs_as(folder: Path, way: str, name: str) -> Path:
+    """Return a path to a file of a folder, in some way or other."""
+    if way == "through a linked folder":
+        folder.with_name("door").symlink_to(folder)
+        return folder.with_name("door") / name
+    if way == "a link":
+        folder.joinpath("link").symlink_to(name)
+        return folder / "link"
+    if way == "a hard link":
+        os.link(folder / name, folder / "twin")
+        return folder / "twin"
+    if way == "from another folder":
+        return Path(os.path.relpath(folder / name))
+    return folder / ".." / folder.name / name
+
+
+WAYS = ("through a linked folder", "a link", "from another folder", "up and down")
+
+
+@pytest.mark.parametrize("way", [*WAYS, "a hard link"])
+def test_no_output_is_an_input(tmp_path: Path, way: str) -> None:
+    folder = tmp_path / "here"
+    folder.mkdir()
+    (folder / "x").write_text("precious")
+    output = outputs_as(folder, way, "x")
+    with pytest.raises(PyncnnqError) as caught:
+        check_outputs([tmp_path / "other", output], [tmp_path / "none", folder, folder / "x"])
+    assert str(caught.value) == f"{output}: would overwrite the input {folder / 'x'}; name another output"
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_no_output_is_another_one_though_neither_is_there(tmp_path: Path, way: str) -> None:
+    folder = tmp_path / "here"
+    folder.mkdir()
+    output = outputs_as(folder, way, "x")
+    with pytest.raises(PyncnnqError) as caught:
+        check_outputs([folder / "x", output], [])
+    assert str(caught.value) == f"{output}: would overwrite the output {folder / 'x'}; name another one"
+    check_outputs([output, folder / "y"], [folder])
+
+
+def test_outputs_can_be_written(tmp_path: Path) -> None:
+    with pytest.raises(PyncnnqError, match="no such folder"):
+        check_outputs([tmp_path / "a", tmp_path / "none/b"], [])
