@@ -21,8 +21,8 @@ def seeds():
     return [b"a fine one", b"ours"]
 
 def hostile():
-    kinds = b"raise", b"raise here too", b"another raise", b"burn", b"sleep", b"eat", b"eat too much", b"die", b"recurse"
-    return list(kinds)
+    raising = [b"raise", b"raise here too", b"another raise", b"recurse"]
+    return [*raising, b"burn", b"sleep", b"eat", b"eat too much", b"die"]
 
 def read(data, folder):
     assert folder.is_dir()
