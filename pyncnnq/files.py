@@ -138,7 +138,7 @@ def check_outputs(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
     written: dict[tuple[int, int] | str, Path] = {}
     for target in outputs:
         identity = _identity(target)
-        if identity in read:
+        if identity in read and not target.is_dir():
             raise PyncnnqError(f"{target}: would overwrite the input {read[identity]}; name another output")
         if identity in written:
             raise PyncnnqError(f"{target}: would overwrite the output {written[identity]}; name another one")

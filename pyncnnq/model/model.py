@@ -236,14 +236,9 @@ def load_model(param_path: StrPath, bin_path: StrPath, custom_layers: StrPath | 
         model.custom_layers = Path(custom_layers)
         custom_classes(model.custom_layers)  # an error in it now rather than in a worker, later
     try:
-        left = _read_weights(model.layers, data, model.custom_layers)
+        _read_weights(model.layers, data, model.custom_layers)
     except ModelError as error:
         raise ModelError(f"{model.bin_path}: {error}; {_advice(model)}") from None
-    if left:
-        model.warnings.append(
-            f"{model.bin_path}: {left} bytes are left after the last layer, which ncnn does not read; is it the file "
-            f"that belongs to {model.param_path}?"
-        )
     model._files = Path(param_path), model.bin_path
     return model
 
@@ -327,12 +322,12 @@ def _check_blob_count(parsed: ParamText) -> list[str]:
     return [f"line 2 says {declared} blobs, the file has {found}"] if declared > found else []
 
 
-def _read_weights(layers: list[Layer], data: bytes, custom_layers: Path | None) -> int:
-    """Read the weights of all layers; return how many bytes are left.
+def _read_weights(layers: list[Layer], data: bytes, custom_layers: Path | None) -> None:
+    """Read the weights of all layers.
 
     Raises:
-        ModelError: the file ends too soon; or bytes are left, and no tags of ncnn's in their places prove that what was
-            read before them belongs to these layers.
+        ModelError: the file ends too soon or too late; ncnn would read a longer one, but most often it is that of
+            another model.
     """
     offset = 0
 
@@ -355,16 +350,8 @@ def _read_weights(layers: list[Layer], data: bytes, custom_layers: Path | None) 
         else:
             for expected in layer.expected_weights():
                 read(layer, *expected)
-    left = len(data) - offset
-    tagged = [weight.format for layer in layers for weight in layer.weights.values() if weight.storage == "tagged"]
-    is_certain = (
-        tagged
-        and "codebook" not in tagged
-        and not any(isinstance(layer.op, Unknown) and not is_custom(layer) for layer in layers)
-    )
-    if left and not is_certain:
-        raise ModelError(f"{left} bytes are left after the last layer, which ends at {offset}")
-    return left
+    if offset != len(data):
+        raise ModelError(f"{len(data) - offset} bytes are left after the last layer, which ends at {offset}")
 
 
 def _advice(model: Model) -> str:

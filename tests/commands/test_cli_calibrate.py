@@ -340,7 +340,10 @@ MODEL_FAULTS: dict[str, tuple[Callable[[Place], object], list[str]]] = {
     "wrong-magic": (wrong_magic, ["model.param", "7767518"]),
     "no-param": (lambda place: place.param.unlink(), ["model.param: no such file"]),
     "no-bin": (lambda place: place.bin.unlink(), ["model.bin: no such file"]),
-    "unknown-layer": (custom_layer, ["model.param", "ncnn cannot load", "MyLayer"]),
+    "unknown-layer": (
+        custom_layer,
+        ["model.param", "ncnn does not have: MyLayer", "--custom-layers"],
+    ),
     "no-size": (lambda place: place.edit(drop_size), ["size not given", "--size 224,224"]),
     "nan-weights": (lambda place: place.edit(set_weights(np.nan)), ["(Convolution", "weight_data"]),
     "overflow": (lambda place: place.edit(set_weights(3e38)), ["blob", "holds an infinity or a NaN"]),

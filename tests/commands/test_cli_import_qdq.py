@@ -167,12 +167,12 @@ def _unknown_operator(path: Path) -> None:
     ("write", "message"),
     [
         (lambda path: path.write_bytes(b"no model"), "is not an ONNX model"),
-        (lambda path: path.write_bytes(b""), "is not an ONNX model: it has no nodes"),
+        (lambda path: path.write_bytes(b""), "is not an ONNX model: it is empty"),
         (lambda path: path.mkdir(), "cannot read: Is a directory"),
         (lambda _: None, "cannot read: No such file"),
         (_float, "has no QuantizeLinear and no DequantizeLinear"),
         (_dynamic, "is quantized dynamically (ConvInteger, DynamicQuantizeLinear, MatMulInteger"),
-        (_integer_format, "is in the QOperator format (QLinearConv)"),
+        (_integer_format, "computes its scale or zero point while running"),
         (
             _no_input_is_quantized,
             "has no layer that ncnn could run in int8 as it is quantized (node_conv_1: its input is not quantized)",
@@ -186,7 +186,7 @@ def _unknown_operator(path: Path) -> None:
         (_activation(np.int16), "(QuantizeLinear): quantizes to int16"),
         (
             _weight(np.ones((4, 3, 1, 1)), 0.1, helper.tensor_dtype_to_np_dtype(TensorProto.INT4)),
-            "(DequantizeLinear): has weights of type int4",
+            "(DequantizeLinear): quantizes to int4",
         ),
         (
             _weight(np.ones((4, 4, 1, 1)), np.ones((4, 2, 1, 1)), block_size=2, axis=1),

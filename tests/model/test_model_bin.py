@@ -423,18 +423,8 @@ def test_truncated_bin(kept: int, tmp_path: Path) -> None:
 
 def test_bin_with_bytes_left_over(tmp_path: Path) -> None:
     param, binary = save_small(tmp_path)
-    right = load_model(param, binary)
     binary.write_bytes(binary.read_bytes() + b"\0" * 12)
-    model = load_model(param, binary)
-    assert model.bin_bytes() == right.bin_bytes()
-    assert [warning for warning in model.warnings if "12 bytes are left after the last layer" in warning]
-
-
-def test_bytes_left_over_by_a_bin_without_ncnns_tags(tmp_path: Path) -> None:
-    param, binary = save_small(tmp_path)
-    data = np.random.default_rng(0).normal(0, 1, 4000).astype("<f4").tobytes()
-    binary.write_bytes(data)
-    with pytest.raises(ModelError, match=r"bytes are left after the last layer"):
+    with pytest.raises(ModelError, match="12 bytes are left after the last layer"):
         load_model(param, binary)
 
 
