@@ -10,6 +10,7 @@ from conftest import Cli
 from onnx_models import node, write_onnx
 from places import contents, make_place
 
+import pyncnnq
 from pyncnnq.commands.group import commands
 from pyncnnq.errors import PyncnnqError
 
@@ -141,6 +142,18 @@ def test_a_deployment_takes_the_place_of_nothing_that_it_reads(place: Path) -> N
             assert f"{name}: would overwrite the input" in refused(f"{DEPLOY} {words}", OUT=folder)
         if name == "plain.cpp":
             shutil.move(place.parent / "list", place / "plain.table")
+    assert contents(place) == before
+
+
+def test_python_users_inputs_are_kept_too(place: Path) -> None:
+    before = contents(place)
+    for call in (
+        lambda: pyncnnq.convert("weighted.onnx", "weighted"),
+        lambda: pyncnnq.convert("weighted.onnx", "listed", "listed.bin"),
+        lambda: pyncnnq.deploy("weighted.onnx", ".", "images"),
+    ):
+        with pytest.raises(PyncnnqError, match="would overwrite the input"):
+            call()
     assert contents(place) == before
 
 
