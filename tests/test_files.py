@@ -167,16 +167,6 @@ def test_a_write_protected_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         check_writable(tmp_path / "a")
 
 
-def test_inputs_are_not_overwritten(tmp_path: Path) -> None:
-    (tmp_path / "model").write_text("precious")
-    (tmp_path / "link").symlink_to("model")
-    os.link(tmp_path / "model", tmp_path / "twin")
-    for name in ("model", "link", "twin"):
-        with pytest.raises(PyncnnqError, match=r"would overwrite the input .*model; name another"):
-            check_writable(tmp_path / name, inputs=[tmp_path / "none", tmp_path / "model"])
-    check_writable(tmp_path / "other", inputs=[tmp_path / "model"])
-
-
 def test_the_umask_of_the_process_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is of all threads: another one that makes a file at that moment would get other permissions."""
     monkeypatch.setattr("os.umask", lambda _mask: pytest.fail("changed"))

@@ -10,7 +10,9 @@ import click
 from pyncnnq.commands.data_request import DataRequest
 from pyncnnq.commands.options import PATH
 from pyncnnq.compare.tasks.class_labels import label_files
+from pyncnnq.errors import PyncnnqError
 from pyncnnq.files import Kind, check_outputs, check_pair_replaced, check_replaced
+from pyncnnq.inputs.image_suffixes import IMAGE_SUFFIXES
 from pyncnnq.model.pair import manifest_path
 
 
@@ -36,6 +38,10 @@ def check_targets(
     for target, kind in (kinds or {}).items():
         check_replaced(target, kind)
     for target in targets:
+        if target.suffix.lower() in (*IMAGE_SUFFIXES, ".npy"):
+            raise PyncnnqError(
+                f"{target}: has the name of an image or an array, and would be taken for a sample; name another output"
+            )
         if target.suffix == ".bin":
             check_pair_replaced(target.with_suffix(".param"), target)
 

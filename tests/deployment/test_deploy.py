@@ -250,7 +250,7 @@ def test_layers_to_a_budget_stay_in_float(tmp_path: Path) -> None:
 def test_files_of_the_same_names_are_replaced_and_others_kept(tmp_path: Path) -> None:
     out, images = tmp_path / "out", sorted(DEMO.images.iterdir())[:6]
     out.mkdir()
-    (out / "net.json").write_text("old")
+    (out / "net.json").write_text('{\n  "source": "an older model",\n  "conversion": {}\n}\n')
     (out / "notes.txt").write_text("mine")
     source = shutil.move(classifier(tmp_path / "net.onnx"), out / "net.onnx")
     pyncnnq.deploy(source, out, images, options=pyncnnq.InputOptions(preset="zero-one"), recipe="table", workers=1)
