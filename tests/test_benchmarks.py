@@ -20,6 +20,7 @@ NAMES = (
     "portability",
     "qdq_accuracy",
     "quantize_speed",
+    "sweep",
 )
 
 

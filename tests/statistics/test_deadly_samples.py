@@ -31,7 +31,7 @@ def test_they_are_skipped_and_leave_no_trace(model: Model, tmp_path: Path) -> No
     deadly = [
         path
         for path in sorted(data.iterdir())
-        if run_ncnn(*model.files, {"in0": np.load(path)}, ["det"])["det"].size == 0
+        if run_ncnn(*model.files[:2], {"in0": np.load(path)}, ["det"])["det"].size == 0
     ]
     assert 2 <= len(deadly) <= 4
     found = [calibrate(model, data, workers=workers) for workers in (1, 2)]
