@@ -19,7 +19,7 @@ from pyncnnq.interrupts import signals_held
 _MOST_PIPED = 64 * 2**20
 """Bytes that are taken from a pipe: far more than lists, tables and options have, and not all memory."""
 
-_WAIT_FOR_WRITER = 1.0
+_WAIT_FOR_WRITER = 0.5
 """Seconds that a pipe may be without anybody who writes: a shell starts both ends at once."""
 
 _WAIT_FOR_MORE = 60.0
@@ -238,7 +238,7 @@ def _read_pipe(descriptor: int, path: Path, error: type[PyncnnqError], most: int
                 silent_since = time.monotonic()
                 data += piece
                 if len(data) > most:
-                    raise _too_large(path, error, most)
+                    raise error(f"{path}: is a pipe that gives more than {most:,} bytes; write them into a file first")
                 continue
             # The end, or a named pipe that nobody has opened yet: only the former hangs up.
             if has_writer or data or poll.poll(0):

@@ -96,7 +96,7 @@ def test_a_pipe_that_has_no_end_is_refused() -> None:
     with subprocess.Popen(["yes"], stdout=subprocess.PIPE) as endless:
         answer = subprocess.run(command, stdin=endless.stdout, capture_output=True, text=True, timeout=60)
         endless.kill()
-    assert answer.stdout.startswith("/dev/stdin: is larger than 67,108,864 bytes")
+    assert answer.stdout.startswith("/dev/stdin: is a pipe that gives more than 67,108,864 bytes")
     assert subprocess.run(command, input="x\n" * 7, capture_output=True, text=True).stdout == "14\n"
 
 

@@ -44,9 +44,16 @@ def run() -> int:
     return 0
 
 
+class _Lines(io.StringIO):
+    """What click prints, of which it strips orders to a terminal if it is none."""
+
+    def isatty(self) -> bool:
+        return True
+
+
 def _show(error: click.ClickException) -> None:
     """Print what click says of a command line, which it quotes."""
-    shown = io.StringIO()
+    shown = _Lines()
     error.show(shown)
     for line in shown.getvalue().replace(error.message, visible(error.message)).splitlines():
         say(line, err=True)

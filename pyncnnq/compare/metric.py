@@ -76,6 +76,8 @@ def _working_directory() -> Iterator[None]:
 
 
 def _from_file(path: Path) -> ModuleType:
+    if path.exists() and not path.is_file():
+        raise ImportError(f"{path} is no file")  # and to read a pipe could be to wait for ever
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
         raise ImportError(f"{path} is no Python file")

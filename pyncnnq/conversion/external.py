@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +28,20 @@ def external_files(source: Path) -> list[Path]:
         return []
     try:
         with mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as content:
-            names = dict.fromkeys(
-                content[match.end() : match.end() + _number(match.group(1))] for match in _LOCATION.finditer(content)
-            )
+            names = dict.fromkeys(_locations(content))
     except (OSError, ValueError):  # an empty file, for one; whoever reads the model says what is wrong with it
         return []
     finally:
         os.close(descriptor)
     return [source.parent / os.fsdecode(name) for name in names]
+
+
+def _locations(content: mmap.mmap) -> Iterator[bytes]:
+    match = _LOCATION.search(content)
+    while match:
+        end = match.end() + _number(match.group(1))
+        yield content[match.end() : end]
+        match = _LOCATION.search(content, end)  # behind the name: all names together are no longer than the file
 
 
 def _number(digits: bytes) -> int:

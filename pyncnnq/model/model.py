@@ -11,7 +11,7 @@ import numpy as np
 
 from pyncnnq.disk.transaction import reading
 from pyncnnq.errors import ModelError, PyncnnqError
-from pyncnnq.files import write_files
+from pyncnnq.files import read_file, write_files
 from pyncnnq.model.custom_layers import ModelFiles, count_custom, create, custom_classes, file_for, listed
 from pyncnnq.model.graph import Graph, check_graph
 from pyncnnq.model.layer import Layer
@@ -201,7 +201,7 @@ def load_param(param_path: StrPath) -> Model:
         ModelError: a file that is missing, or not a sound `.param` file.
     """
     path = Path(param_path)
-    data = _read(path)
+    data = read_file(path, ModelError)
     try:
         parsed = parse_param(data)
         warnings = [*_check_layer_count(parsed), *_name_apart(parsed.layers), *_add_inputs(parsed)]
@@ -230,7 +230,7 @@ def load_model(param_path: StrPath, bin_path: StrPath, custom_layers: StrPath | 
     with reading(param_path, bin_path):
         model = load_param(param_path)
         model.bin_path = Path(bin_path)
-        data = _read(model.bin_path)
+        data = read_file(model.bin_path, ModelError)
         require_pair(Path(param_path), model.bin_path, data)
     if custom_layers is not None:
         model.custom_layers = Path(custom_layers)
@@ -241,17 +241,6 @@ def load_model(param_path: StrPath, bin_path: StrPath, custom_layers: StrPath | 
         raise ModelError(f"{model.bin_path}: {error}; {_advice(model)}") from None
     model._files = Path(param_path), model.bin_path
     return model
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise ModelError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise ModelError(f"{path}: is a folder, not a file") from None
-    except OSError as error:
-        raise ModelError(f"{path}: cannot read: {error.strerror}") from error
 
 
 def _check_layer_count(parsed: ParamText) -> list[str]:

@@ -102,7 +102,7 @@ def _environment() -> jinja2.Environment:
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
-        finalize=lambda value: type(value)(visible(value)) if isinstance(value, str) else value,
+        finalize=lambda value: type(value)(visible(value)) if isinstance(value, str) else visible(str(value)),
     )
     environment.trim_blocks = environment.lstrip_blocks = True
     environment.filters["db"] = decibels

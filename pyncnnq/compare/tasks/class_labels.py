@@ -7,8 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pyncnnq.errors import InputError, PyncnnqError
+from pyncnnq.files import read_file
 
 FOLDERS = "folders"
+
+_MOST_BYTES = 2**28
+"""Of a table of labels: ten million lines."""
 
 
 def find_labels(source: str, paths: Sequence[Path]) -> list[int]:
@@ -30,15 +34,7 @@ def find_labels(source: str, paths: Sequence[Path]) -> list[int]:
     """
     if source == FOLDERS:
         return _by_folders(paths)
-    try:
-        text = Path(source).read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise InputError(
-            f"{source}: no such file; give `{FOLDERS}`, a .csv of files and classes, or a list of class names",
-            option="labels",
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{source}: cannot read: {error}", option="labels") from None
+    text = _read(source)
     if Path(source).suffix.lower() in (".csv", ".tsv"):
         return _by_table(source, text, paths)
     return _by_names(source, [line.strip() for line in text.splitlines() if line.strip()], paths)
@@ -54,9 +50,21 @@ def class_names(source: str, paths: Sequence[Path]) -> list[str]:
             if entry.is_dir() and not entry.name.startswith(".")
         ]
         return [] if all(name.isdecimal() for name in names) else sorted(names)
-    if Path(source).suffix.lower() in (".csv", ".tsv"):
-        return []
-    return [line.strip() for line in Path(source).read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    if Path(source).suffix.lower() in (".csv", ".tsv") or not Path(source).is_file():
+        return []  # the latter: a pipe can be read but once
+    return [line.strip() for line in _read(source).splitlines() if line.strip()]
+
+
+def _read(source: str) -> str:
+    try:
+        return read_file(Path(source), InputError, most=_MOST_BYTES).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        problem = f"{source}: cannot read: {error}"
+    except InputError as error:
+        problem = error.message
+        if not Path(source).exists():
+            problem += f"; give `{FOLDERS}`, a .csv of files and classes, or a list of class names"
+    raise InputError(problem, option="labels") from None
 
 
 def label_files(source: str | None) -> list[Path]:
