@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import csv
+import io
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from pyncnnq.errors import InputError, PyncnnqError
+from pyncnnq.files import read_file
 
 FOLDERS = "folders"
+
+_CLASS = re.compile("[0-9]{1,9}", re.ASCII)
 
 
 def find_labels(source: str, paths: Sequence[Path]) -> list[int]:
@@ -30,18 +35,10 @@ def find_labels(source: str, paths: Sequence[Path]) -> list[int]:
     """
     if source == FOLDERS:
         return _by_folders(paths)
-    try:
-        text = Path(source).read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise InputError(
-            f"{source}: no such file; give `{FOLDERS}`, a .csv of files and classes, or a list of class names",
-            option="labels",
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{source}: cannot read: {error}", option="labels") from None
+    text = _read(source)
     if Path(source).suffix.lower() in (".csv", ".tsv"):
         return _by_table(source, text, paths)
-    return _by_names(source, [line.strip() for line in text.splitlines() if line.strip()], paths)
+    return _by_names(source, _lines(text), paths)
 
 
 def class_names(source: str, paths: Sequence[Path]) -> list[str]:
@@ -56,7 +53,27 @@ def class_names(source: str, paths: Sequence[Path]) -> list[str]:
         return [] if all(name.isdecimal() for name in names) else sorted(names)
     if Path(source).suffix.lower() in (".csv", ".tsv"):
         return []
-    return [line.strip() for line in Path(source).read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    return _lines(_read(source))
+
+
+def _read(source: str) -> str:
+    if not Path(source).exists():
+        raise InputError(
+            f"{source}: no such file; give `{FOLDERS}`, a .csv of files and classes, or a list of class names",
+            option="labels",
+        )
+    try:
+        return read_file(Path(source), InputError).decode("utf-8-sig")
+    except InputError as error:
+        raise InputError(error.message, option="labels") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{source}: cannot read: {error}", option="labels") from None
+
+
+def _lines(text: str) -> list[str]:
+    """Return the lines that are not blank.  (Python's splitlines also ends lines where no editor does.)"""
+    lines = text.replace("\r", "\n").split("\n")
+    return [stripped for line in lines if (stripped := line.strip())]
 
 
 def _by_folders(paths: Sequence[Path]) -> list[int]:
@@ -78,31 +95,45 @@ def _by_folders(paths: Sequence[Path]) -> list[int]:
 
 
 def _by_table(source: str, text: str, paths: Sequence[Path]) -> list[int]:
-    rows = list(csv.reader(text.splitlines(), delimiter="\t" if source.lower().endswith(".tsv") else ","))
-    known: dict[str, int] = {}
-    for number, row in enumerate(rows, start=1):
-        if not row:
-            continue
-        if len(row) < 2 or not row[1].strip().isdecimal():
-            if number == 1:
-                continue
-            raise InputError(
-                f"{source}: line {number}: expected a file and the number of its class, found {','.join(row)!r}",
-                option="labels",
-            )
-        if known.setdefault(row[0].strip(), int(row[1])) != int(row[1]):
-            raise InputError(f"{source}: line {number}: {row[0].strip()} has another class further up", option="labels")
     folder = Path(source).absolute().parent
-    return [_look_up(path, known, folder, source) for path in paths]
+    names = [_names_in_table(path, folder) for path in paths]
+    wanted = {name for each in names for name in each}
+    known: dict[str, int] = {}
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter="\t" if source.lower().endswith(".tsv") else ",")
+    try:
+        for number, row in enumerate(rows, start=1):
+            _note(row, number, wanted, known)
+    except (csv.Error, InputError) as error:
+        raise InputError(f"{source}: line {rows.line_num}: {error}", option="labels") from None
+    return [_look_up(path, each, known, source) for path, each in zip(paths, names, strict=True)]
 
 
-def _look_up(path: Path, known: dict[str, int], folder: Path, source: str) -> int:
+def _note(row: Sequence[str], number: int, wanted: set[str], known: dict[str, int]) -> None:
+    """Take down the class of a file that is wanted; the first row may be a heading."""
+    if not row:
+        return
+    if len(row) < 2 or not _CLASS.fullmatch(row[1].strip()):
+        if number == 1:
+            return
+        shown = repr(",".join(row))
+        shown = shown if len(shown) <= 100 else f"{shown[:100]}..."
+        raise InputError(f"expected a file and the number of its class, found {shown}")
+    name = row[0].strip()
+    if name in wanted and known.setdefault(name, int(row[1])) != int(row[1]):
+        raise InputError(f"{name} has another class further up")
+
+
+def _names_in_table(path: Path, folder: Path) -> list[str]:
+    """Return what a table in a folder may call a file."""
     absolute = path.absolute()
     names = [str(path), str(absolute), path.name]
     if absolute.is_relative_to(folder):
         names.insert(0, absolute.relative_to(folder).as_posix())
     # A table may lie elsewhere than its files, and name them from any folder above them.
-    names += ["/".join(absolute.parts[-count:]) for count in (2, 3)]
+    return names + ["/".join(absolute.parts[-count:]) for count in (2, 3)]
+
+
+def _look_up(path: Path, names: Sequence[str], known: dict[str, int], source: str) -> int:
     label = next((known[name] for name in names if name in known), None)
     if label is None:
         raise InputError(

@@ -127,5 +127,5 @@ def read(data: bytes, folder: Path) -> None:
             graph.before_saturation(blob)
             graph.is_non_negative(blob)
     graph.outputs()
-    model.copy().param_text()
+    model.param_text()
     require_float(model)
