@@ -15,12 +15,12 @@ from pyncnnq.inputs.options import InputOptions, Settings
 from pyncnnq.inputs.preprocessing import parse_pixel, parse_resize
 from pyncnnq.inputs.presets import find_preset
 
-_MOST_BYTES = 1 << 20
+_MOST_BYTES = 1 << 18
 _MOST_DOTS = 20
 _MOST_NUMBER = 1 << 31
 # tomllib's time and memory grow with the square of the parts of a key. What may hold dots besides keys goes first.
 _TEXTS = re.compile(r"""\"{3}(?:\\.|[^\\])*?\"{3}|'{3}.*?'{3}|"(?:\\.|[^"\\\n])*+"|'[^'\n]*+'|\#[^\n]*+""", re.DOTALL)
-_DOTTED = re.compile(rf"(?:[^.=,\[\]{{}}\n]*+\.){{{_MOST_DOTS}}}")
+_PART = re.compile(r"[=,\[\]{}\n]")
 
 
 def read_config(path: str | Path) -> Settings:
@@ -37,7 +37,7 @@ def read_config(path: str | Path) -> Settings:
     data = read_file(path, InputError, most=_MOST_BYTES)
     try:
         text = data.decode("utf-8-sig")
-        if _DOTTED.search(_TEXTS.sub("''", text)):
+        if any(part.count(".") > _MOST_DOTS for part in _PART.split(_TEXTS.sub("''", text))):
             raise ValueError(f"a key of more than {_MOST_DOTS} parts")
         document = tomllib.loads(text)
     except ValueError as error:  # numbers of thousands of digits too
@@ -101,8 +101,10 @@ def _string(value: Any) -> str:
 
 def _positive(value: Any) -> int:
     # bool is an int to Python, and `workers = true` is a slip.
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value < _MOST_NUMBER:
-        raise _UnexpectedError(f"a whole number from 1 to {_MOST_NUMBER - 1}")
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise _UnexpectedError("a whole number of at least 1")
+    if value >= _MOST_NUMBER:
+        raise _UnexpectedError("a smaller number")
     return value
 
 

@@ -141,8 +141,8 @@ def read_manifest(path: Path, param: bytes, bin: bytes) -> Manifest | None:
         raise ModelError(f"{path}: is a damaged manifest: {_MARK} is {_shown(number)}, expected a number; {advice}")
     if number > FORMAT:
         raise ModelError(
-            f"{path}: is a manifest of format {_shown(number)}, and this version of pyncnnq reads {FORMAT}; take a newer one, "
-            "or remove this file"
+            f"{path}: is a manifest of format {_shown(number)}, and this version of pyncnnq reads {FORMAT}; take a "
+            "newer one, or remove this file"
         )
     if content.get("sha256") != _digests(param, bin):
         return None
@@ -223,7 +223,8 @@ class _Reader:
 
     def _fail(self, key: str, value: Any, expected: str) -> Any:
         raise ModelError(
-            f"{self._place}: {key} is {_shown(value)}, expected {expected}; quantize the model again, or remove this file"
+            f"{self._place}: {key} is {_shown(value)}, expected {expected}; "
+            "quantize the model again, or remove this file"
         )
 
 

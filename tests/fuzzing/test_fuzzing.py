@@ -21,7 +21,7 @@ def seeds():
     return [b"a fine one", b"ours"]
 
 def hostile():
-    return [b"raise", b"raise here too", b"another raise", b"burn", b"sleep", b"eat", b"eat too much", b"die", b"recurse"]
+    return b"raise,raise here too,another raise,burn,sleep,eat,eat too much,die,recurse".split(b",")
 
 def read(data, folder):
     assert folder.is_dir()
