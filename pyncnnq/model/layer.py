@@ -47,7 +47,7 @@ class Layer:
         params: the `key=value` words.
         weights: its arrays by ncnn's member name, in file order.
         line: 1-based line in the `.param` file; 0 for a layer that comes from no file.
-        source: its text in the file.
+        source: its text in the file; None where that is what `text` makes up.
     """
 
     type: str

@@ -133,9 +133,11 @@ def _parse_layer(content: str, number: int, before: str, end: str, known: dict[s
         params = Params(content[position:])
     except ValueError as error:
         raise ModelError(f"line {number}: layer {name!r} ({layer_type}): {error}") from None
-    source = Source(before, content[:position], end)
     # Copies of lists have no room to spare.
-    return Layer(layer_type, name, bottoms[:], tops[:], params, line=number, source=source)
+    layer = Layer(layer_type, name, bottoms[:], tops[:], params, line=number)
+    if layer.text() != before + content + end:  # most lines are as ncnn's tools write them, and so does `text`
+        layer.source = Source(before, content[:position], end)
+    return layer
 
 
 def _count(word: str, what: str) -> int:
