@@ -112,14 +112,15 @@ def _note(row: Sequence[str], number: int, wanted: set[str], known: dict[str, in
     """Take down the class of a file that is wanted; the first row may be a heading."""
     if not row:
         return
-    if len(row) < 2 or not _CLASS.fullmatch(row[1].strip()):
+    digits = row[1].strip() if len(row) > 1 else ""
+    if not _CLASS.fullmatch(digits):
         if number == 1:
             return
         shown = repr(",".join(row))
         shown = shown if len(shown) <= 100 else f"{shown[:100]}..."
         raise InputError(f"expected a file and the number of its class, found {shown}")
     name = row[0].strip()
-    if name in wanted and known.setdefault(name, int(row[1])) != int(row[1]):
+    if name in wanted and known.setdefault(name, int(digits)) != int(digits):
         raise InputError(f"{name} has another class further up")
 
 

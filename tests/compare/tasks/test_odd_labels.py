@@ -31,6 +31,7 @@ def test_a_field_that_is_too_long(content: bytes, tmp_path: Path) -> None:
 
 def test_lines_end_where_editors_end_them(tmp_path: Path) -> None:
     assert labels(tmp_path / "l.csv", b"n01_a.png,3\rn02_b.png,4\r") == [3, 4]
+    assert labels(tmp_path / "l.csv", b"n01_a.png,3\x1c\nn02_b.png, 4\n") == [3, 4]  # which int does not strip
     assert labels(tmp_path / "l.csv", b'"n01_a.png",3\r\n"many\nlines",1\r\nn02_b.png,4') == [3, 4]
     with pytest.raises(InputError, match=r"line 4: n01_a\.png has another class further up"):
         labels(tmp_path / "l.csv", b'"many\nlines",1\nn01_a.png,3\nn01_a.png,4\n')
