@@ -18,9 +18,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from pyncnnq.disk.transaction import reading
 from pyncnnq.errors import TableError
-from pyncnnq.files import Kind, write_files
+from pyncnnq.files import Kind, read_file, write_files
 from pyncnnq.model import Layer, Model
 from pyncnnq.model.ops import ScaledWeight
+from pyncnnq.model.params import MOST_DIGITS
 from pyncnnq.model.text import decode, encode
 
 Scales = NDArray[np.float32]
@@ -34,7 +35,7 @@ def weight_key(layer: str, index: int = 0) -> str:
     return f"{layer}_param_{index}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Row:
     """One row of a table.
 
@@ -81,13 +82,12 @@ class Table:
         """
         table = cls()
         table.path = Path(path)
-        try:
-            with reading(path):
-                data = table.path.read_bytes()
-        except OSError as error:
-            raise TableError(f"{path}: cannot read the calibration table: {error.strerror}") from error
+        with reading(path):
+            data = read_file(table.path, TableError)
         if b"\0" in data:
             raise TableError(f"{path}: not a calibration table: it is not text")
+        if data.count(b"\n") > _MOST_LINES:
+            raise TableError(f"{path}: not a calibration table: it has more than {_MOST_LINES:,} lines")
         text = decode(data.removeprefix(codecs.BOM_UTF8))  # Windows editors put this mark before the first row
         lines = text.replace("\r\n", "\n").split("\n")  # not splitlines: a comment may hold a form feed
         for number, line in enumerate(lines if lines[-1] else lines[:-1], 1):
@@ -213,6 +213,8 @@ class Table:
 
 
 _SHOWN_PROBLEMS = 20
+_MOST_LINES = 1 << 17  # of a model with as many layers as we read, one in two with scales
+_MOST_NAME = 300  # characters: a layer's name as ncnn reads it, and _param_N
 _WORD = re.compile(r"\S+", re.ASCII)  # as C's scanf: a no-break space is part of a name
 
 
@@ -274,13 +276,15 @@ def _examine(row: Row, layer: Layer, weight: ScaledWeight | None) -> tuple[str, 
 def _layer_of(key: str) -> str:
     """Return the name of the layer whose weight row this would be; empty if it is an activation row."""
     name, separator, index = key.rpartition("_param_")
-    return name if separator and index.isdecimal() else ""
+    return name if separator and index.isascii() and index.isdecimal() else ""
 
 
 def _parse(line: str, place: str, number: int) -> Row | str:
     words = _WORD.findall(line)
     if not words or words[0].startswith("#"):
         return line
+    if len(words[0]) > _MOST_NAME:
+        raise TableError(f"{place}: a name of {len(words[0])} characters; expected a layer's, then numbers")
     if len(words) == 1:
         raise TableError(f"{place}: row {words[0]} has no scale; expected its name, then one or more numbers")
     scales = []
@@ -288,14 +292,15 @@ def _parse(line: str, place: str, number: int) -> Row | str:
         try:
             scales.append(_number(word))
         except ValueError:
-            raise TableError(f"{place}: row {words[0]} holds {word!r}; expected a name, then numbers only") from None
+            shown = repr(word) if len(word) <= 60 else f"{word[:60]!r}..."
+            raise TableError(f"{place}: row {words[0]} holds {shown}; expected a name, then numbers only") from None
     with np.errstate(over="ignore"):
         return Row(words[0], np.array(scales, np.float64).astype(np.float32), number)
 
 
 def _number(word: str) -> float:
     """Return a number as C's `strtof` reads it; `inf` and `nan` are left to `Table.check`."""
-    if not word.isascii() or "_" in word:  # which Python's float would take
+    if not word.isascii() or "_" in word or len(word) > MOST_DIGITS:  # which Python's float would take
         raise ValueError
     return float(word)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
+from pyncnnq.errors import PyncnnqError
+from pyncnnq.files import read_file
 from pyncnnq.inputs.image_suffixes import IMAGE_SUFFIXES
+from pyncnnq.inputs.preprocessing import parse_float
 
 
 def is_table(source: Sequence[str]) -> bool:
@@ -21,15 +23,24 @@ def is_table(source: Sequence[str]) -> bool:
 
 def _lists_files(path: Path) -> bool:
     """Return whether a file is a list, with a path in each line; a table has a name and numbers."""
-    with suppress(OSError, UnicodeDecodeError):
-        lines = [line.split() for line in path.read_text().splitlines() if line.strip() and not line.startswith("#")]
-        return bool(lines) and not all(len(words) > 1 and _is_number(words[-1]) for words in lines)
-    return False
+    if not path.is_file():  # a pipe can be read once
+        return False
+    try:
+        text = read_file(path, PyncnnqError).decode(errors="surrogateescape")
+    except PyncnnqError:
+        return False  # whoever reads the table says so
+    lines = [line for line in text.split("\n") if line.strip() and not line.startswith("#")]
+    return bool(lines) and not all(map(_is_row, lines))
+
+
+def _is_row(line: str) -> bool:
+    words = line.rsplit(maxsplit=1)
+    return len(words) > 1 and _is_number(words[-1])
 
 
 def _is_number(word: str) -> bool:
     try:
-        float(word)
+        parse_float(word)
     except ValueError:
         return False
     return True

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from pyncnnq.errors import InputError
+from pyncnnq.files import read_file
 from pyncnnq.inputs.options import InputOptions, Settings
 from pyncnnq.inputs.preprocessing import parse_pixel, parse_resize
 from pyncnnq.inputs.presets import find_preset
-from pyncnnq.inputs.sources import exists
+
+_MOST_BYTES = 1 << 18
+_MOST_DOTS = 20
+_MOST_NUMBER = 1 << 31
+# tomllib's time and memory grow with the square of the parts of a key. What may hold dots besides keys goes first.
+_TEXTS = re.compile(r"""\"{3}(?:\\.|[^\\])*?\"{3}|'{3}.*?'{3}|"(?:\\.|[^"\\\n])*+"|'[^'\n]*+'|\#[^\n]*+""", re.DOTALL)
+_PART = re.compile(r"[=,\[\]{}\n]")
 
 
 def read_config(path: str | Path) -> Settings:
@@ -25,12 +34,16 @@ def read_config(path: str | Path) -> Settings:
         InputError: unreadable, not TOML, an unknown key, or a value of the wrong type; with file and key.
     """
     path = Path(path)
+    data = read_file(path, InputError, most=_MOST_BYTES)
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: is not TOML: {error}") from error
+        text = data.decode("utf-8-sig")
+        if any(part.count(".") > _MOST_DOTS for part in _PART.split(_TEXTS.sub("''", text))):
+            raise ValueError(f"a key of more than {_MOST_DOTS} parts")
+        document = tomllib.loads(text)
+    except ValueError as error:  # numbers of thousands of digits too
+        raise InputError(f"{path}: is not TOML: {error}") from None
+    except RecursionError:
+        raise InputError(f"{path}: is nested too deeply") from None
     tables = document.pop("input", [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise InputError(f"{path}: input: expected a table for each model input, headed [[input]]")
@@ -42,9 +55,10 @@ def read_config(path: str | Path) -> Settings:
 def _read_input(table: Mapping[str, Any], path: Path, number: int) -> InputOptions:
     values = _convert(table, INPUT_KEYS, str(path), f"[[input]] {number}: ")
     if "data" in values:
-        beside = (path.parent / item for item in values["data"])
+        beside = (os.path.join(path.parent, item) for item in values["data"])  # noqa: PTH118 - there may be many
         values["data"] = tuple(
-            near if exists(near) else Path(item) for near, item in zip(beside, values["data"], strict=True)
+            Path(near if os.path.exists(near) else item)  # noqa: PTH110
+            for near, item in zip(beside, values["data"], strict=True)
         )
     return InputOptions(**values)
 
@@ -56,14 +70,23 @@ def _convert(
     for key, value in table.items():
         if key not in keys:
             elsewhere = "; it belongs under [[input]]" if key in INPUT_KEYS else ""
-            raise InputError(f"{file}: {where}unknown key {key!r}{elsewhere}; known here: {', '.join(keys)}")
+            raise InputError(f"{file}: {where}unknown key {_shown(key)}{elsewhere}; known here: {', '.join(keys)}")
         try:
             values[key] = keys[key](value)
         except _UnexpectedError as error:
-            raise InputError(f"{file}: {where}{key}: found {value!r}, expected {error}") from None
+            raise InputError(f"{file}: {where}{key}: found {_shown(value)}, expected {error}") from None
         except InputError as error:
             raise InputError(f"{file}: {where}{error}") from None
     return values
+
+
+def _shown(value: Any) -> str:
+    """Return a value as it is written in Python, and of a long one the beginning."""
+    try:
+        text = repr(value)
+    except ValueError:  # more digits than Python writes
+        return "a number of thousands of digits"
+    return text if len(text) <= 100 else f"{text[:100]}..."
 
 
 class _UnexpectedError(Exception):
@@ -80,6 +103,8 @@ def _positive(value: Any) -> int:
     # bool is an int to Python, and `workers = true` is a slip.
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise _UnexpectedError("a whole number of at least 1")
+    if value >= _MOST_NUMBER:
+        raise _UnexpectedError("a smaller number")
     return value
 
 
@@ -104,7 +129,7 @@ def _numbers(value: Any) -> tuple[float, ...]:
 
 def _lengths(value: Any, counts: range, example: str) -> tuple[int, ...]:
     whole = isinstance(value, list) and all(
-        isinstance(item, int) and not isinstance(item, bool) and item >= 0 for item in value
+        isinstance(item, int) and not isinstance(item, bool) and 0 <= item < _MOST_NUMBER for item in value
     )
     if not whole or len(value) not in counts:
         raise _UnexpectedError(f"whole numbers such as {example}")

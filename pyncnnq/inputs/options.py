@@ -18,6 +18,7 @@ from pyncnnq.inputs.preprocessing import (
     Size,
     Values,
     check_pixel,
+    parse_int,
     parse_pixel,
     parse_resize,
     parse_size,
@@ -166,8 +167,11 @@ def split_words(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
     A word is `key=value` with one of ncnn2table's keys, unless there is a file or folder of that name.
     """
-    words = [argument for argument in arguments if WORD.match(argument) and not exists(Path(argument))]
-    return [argument for argument in arguments if argument not in words], words
+    paths: list[str] = []
+    words: list[str] = []
+    for argument in arguments:
+        (words if WORD.match(argument) and not exists(Path(argument)) else paths).append(argument)
+    return paths, words
 
 
 def parse_words(words: Sequence[str]) -> Settings:
@@ -234,7 +238,7 @@ def _brackets(key: str, values: Mapping[str, str]) -> list[str]:
 
 def _parse_shape(text: str) -> tuple[int, ...]:
     try:
-        shape = tuple(max(0, int(word)) for word in text.split(","))
+        shape = tuple(max(0, parse_int(word)) for word in text.split(","))
     except ValueError:
         raise InputError(f"shape=[{text}]: expected whole numbers, such as [224,224,3]") from None
     if len(shape) > 4:
@@ -263,6 +267,10 @@ def _parse_type(text: str) -> Kind:
 
 
 def _parse_thread(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) > 0):
+    try:
+        count = parse_int(text)
+    except ValueError:
+        count = 0
+    if count < 1:
         raise InputError(f"thread={text}: expected a number of at least 1")
-    return int(text)
+    return count

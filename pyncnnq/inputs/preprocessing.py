@@ -17,6 +17,9 @@ ResizeMode = Literal["stretch", "letterbox", "short-side"]
 Size = tuple[int, int]
 Values = tuple[float, ...]
 
+_MOST_DIGITS = 127
+"""Characters of a number that is given as text."""
+
 MOST_PIXELS = 2**26
 """Of an image as it is resized: 67 million, or 800 MB in float32."""
 
@@ -104,10 +107,34 @@ class Preprocessing:
         return f"{self.pixel}, size {width},{height}, mean {mean}, norm {norm}, resize {self.resize}"
 
 
+def parse_int(text: str) -> int:
+    """Return a whole number in plain digits: Python's int also takes 1_000, digits of other scripts, and thousands.
+
+    Raises:
+        ValueError: it is none.
+    """
+    text = text.strip()
+    if not text.isascii() or "_" in text or len(text) > _MOST_DIGITS:
+        raise ValueError(f"{text[:60]!r} is not a whole number")
+    return int(text)
+
+
+def parse_float(text: str) -> float:
+    """Return a number in plain digits (see `parse_int`).
+
+    Raises:
+        ValueError: it is none.
+    """
+    text = text.strip()
+    if not text.isascii() or "_" in text or len(text) > _MOST_DIGITS:
+        raise ValueError(f"{text[:60]!r} is not a number")
+    return float(text)
+
+
 def parse_values(text: str, option: str) -> Values:
     """Return the numbers of `104,117,123`; errors name the option."""
     try:
-        return tuple(float(word) for word in text.split(","))
+        return tuple(map(parse_float, text.split(",")))
     except ValueError:
         raise InputError(
             f"{text!r}: expected numbers separated by commas, such as 104,117,123", option=option
@@ -117,7 +144,7 @@ def parse_values(text: str, option: str) -> Values:
 def parse_size(text: str) -> Size:
     """Return (width, height) in pixels of `224,224`."""
     try:
-        width, height = (int(word) for word in text.split(","))
+        width, height = map(parse_int, text.split(","))
     except ValueError:
         raise InputError(f"{text!r}: expected width,height in pixels, such as 224,224", option="size") from None
     if width < 0 or height < 0:
@@ -147,7 +174,7 @@ def parse_resize(text: str) -> Resize:
     if mode in get_args(ResizeMode) and (mode == "short-side") == bool(colon):
         if not colon:
             return Resize(cast(ResizeMode, mode))
-        if number.isascii() and number.isdigit() and int(number) > 0:
+        if number.isascii() and number.isdigit() and len(number) <= _MOST_DIGITS and int(number) > 0:
             return Resize("short-side", int(number))
     raise InputError(f"{text!r}: expected stretch, letterbox or short-side:N, such as short-side:256", option="resize")
 

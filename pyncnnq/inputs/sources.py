@@ -13,10 +13,14 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from pyncnnq.errors import InputError
+from pyncnnq.files import read_file
 from pyncnnq.inputs.image_suffixes import IMAGE_SUFFIXES
 
 Kind = Literal["image", "npy"]
 T = TypeVar("T")
+
+_SHOWN_MISSING = 5
+_SHOWN_LENGTH = 200
 
 
 @dataclass(frozen=True)
@@ -139,33 +143,38 @@ def _walk(root: Path, others: Counter[str]) -> Iterator[Path]:
 
 
 def _read_list(path: Path) -> list[Path]:
-    content = path.read_bytes()
+    content = read_file(path, InputError)
     if b"\0" in content:
         raise InputError(
             f"{path}: is neither an image that is known by its suffix, nor .npy, nor a list with one path per line"
         )
     found: list[Path] = []
     missing: list[str] = []
+    missed = 0
+    known: dict[str, Path] = {}  # a list may name a file many times
+    folder = str(path.parent)
     # surrogateescape is how Python spells file names that are not UTF-8, so such paths still open.
-    for number, line in enumerate(
-        content.removeprefix(b"\xef\xbb\xbf").decode(errors="surrogateescape").split("\n"), start=1
-    ):
+    text = content.removeprefix(b"\xef\xbb\xbf").decode(errors="surrogateescape")
+    for number, line in enumerate(text.split("\n"), start=1):
         entry = line.strip()
         if not entry:
             continue
-        choices = [choice for choice in (path.parent / entry, Path(entry)) if exists(choice)]
-        file = next((choice for choice in choices if choice.is_file()), None)
+        file = known.get(entry)
         if file is None:
-            missing.append(
-                f"line {number}: {entry}" + (" is a folder" if any(choice.is_dir() for choice in choices) else "")
-            )
-        else:
-            found.append(file)
+            choices = (os.path.join(folder, entry), entry)  # noqa: PTH118 - there may be many
+            file = next((Path(choice) for choice in choices if os.path.isfile(choice)), None)  # noqa: PTH113
+        if file is not None:
+            found.append(known.setdefault(entry, file))
+            continue
+        missed += 1
+        if len(missing) < _SHOWN_MISSING:
+            shown = entry if len(entry) <= _SHOWN_LENGTH else f"{entry[:_SHOWN_LENGTH]}..."
+            is_folder = any(os.path.isdir(choice) for choice in choices)  # noqa: PTH112
+            missing.append(f"line {number}: {shown}" + (" is a folder" if is_folder else ""))
     if missing:
-        shown = "; ".join(missing[:5]) + ("; ..." if len(missing) > 5 else "")
+        shown = "; ".join(missing) + ("; ..." if missed > len(missing) else "")
         message = (
-            f"{path}: taken as a list, one path per line: {len(missing)} of {len(missing) + len(found)} entries "
-            "are not files: "
+            f"{path}: taken as a list, one path per line: {missed} of {missed + len(found)} entries are not files: "
             f"{shown} (looked in {path.parent} and in the working directory {Path.cwd()})"
         )
         raise InputError(message.encode(errors="replace").decode())

@@ -7,32 +7,35 @@ from typing import TypeVar
 
 from pyncnnq.errors import ModelError
 from pyncnnq.model.ops import LAYER_TYPES, Expected, Op, Unknown
-from pyncnnq.model.params import Params
+from pyncnnq.model.params import WORD, Params
 from pyncnnq.model.weights import Weight
 
-Head = tuple[str, str, tuple[str, ...], tuple[str, ...]]
 OpType = TypeVar("OpType", bound=Op)
 OpClass = type[OpType]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # here and below, since a file may have 100,000 layers
 class Source:
     """How a layer stood in its file, so that an untouched layer is written back letter by letter.
 
     Attributes:
         before: blank and comment lines above the layer's own line, with their line ends.
-        head: what `text` says: type, name, bottoms and tops.
         text: the line up to the parameters.
         end: the line end; empty on a last line without one.
     """
 
     before: str
-    head: Head
     text: str
     end: str
 
+    def says(self, layer: Layer) -> bool:
+        """Return whether the text has the type, the name, the bottoms and the tops of a layer as it is now."""
+        layer_type, name, bottom_count, _, *blobs = WORD.findall(self.text)
+        is_same = [layer_type, name, *blobs] == [layer.type, layer.name, *layer.bottoms, *layer.tops]
+        return is_same and int(bottom_count) == len(layer.bottoms)
 
-@dataclass
+
+@dataclass(slots=True)
 class Layer:
     """A layer of a model.
 
@@ -44,7 +47,7 @@ class Layer:
         params: the `key=value` words.
         weights: its arrays by ncnn's member name, in file order.
         line: 1-based line in the `.param` file; 0 for a layer that comes from no file.
-        source: its text in the file.
+        source: its text in the file; None where that is what `text` makes up.
     """
 
     type: str
@@ -106,8 +109,7 @@ class Layer:
 
     def text(self) -> str:
         """Return the layer as it stands in the `.param` file: its line, and blank or comment lines kept above it."""
-        head = (self.type, self.name, tuple(self.bottoms), tuple(self.tops))
-        if self.source and self.source.head == head:
+        if self.source and self.source.says(self):
             line = self.source.text
         else:
             words = [f"{self.type:<24} {self.name:<24} {len(self.bottoms)} {len(self.tops)}", *self.bottoms, *self.tops]

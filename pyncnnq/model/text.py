@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import re
 import struct
+import sys
 from dataclasses import dataclass
 
 from pyncnnq.errors import ModelError
 from pyncnnq.model.layer import Layer, Source
-from pyncnnq.model.params import Params
+from pyncnnq.model.params import BLANKS, WORD, Params
 
 MAGIC = "7767517"
 BINARY_MAGIC = struct.pack("<i", int(MAGIC))
 
-_HEADER = re.compile(r"\s*(\S+)(?:\s+(\S+)\s+(\S+)[^\S\n]*(?:\n|$))?", re.ASCII)
-_WORD = re.compile(r"\s*(\S+)", re.ASCII)
-_LINE = re.compile(r"([^\n]*?)(\r?\n|\Z)")
+MOST_LINE = 1 << 18
+"""Characters of a line: an array of 20,000 numbers."""
+MOST_LAYERS = 1 << 17
+"""Of a file, ten times those of the largest models: each takes 0.6 KB, however short its line is."""
+MOST_WORD = 255
+"""Bytes that ncnn reads of a type or a name."""
+
+_HEADER = re.compile(r"\s*+(\S++)(?:\s++(\S++)\s++(\S++)[^\S\n]*+(?:\n|\Z))?", re.ASCII)
 
 
 @dataclass
@@ -60,6 +66,11 @@ def parse_param(data: bytes) -> ParamText:
     magic = header.group(1) if header else ""
     if header is None or magic != MAGIC:
         raise ModelError(f"begins with {magic[:24]!r}, not with ncnn's magic {MAGIC}: not a text .param file")
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise ModelError(f"line {line}: holds a zero byte: not a text .param file")
+    if "\n" not in text.strip(BLANKS) and "\r" in text:
+        raise ModelError("its lines end with \\r alone; write them with \\n")
     if header.group(2) is None:
         raise ModelError("line 2: expected the number of layers and the number of blobs")
     layer_count, blob_count = (_count(word, "line 2: the number of layers and of blobs") for word in header.group(2, 3))
@@ -68,18 +79,29 @@ def parse_param(data: bytes) -> ParamText:
 
 
 def _parse_layers(text: str, start: int) -> tuple[list[Layer], str]:
-    layers = []
+    layers: list[Layer] = []
+    known: dict[str, str] = {}
     kept = start
-    for number, match in enumerate(_LINE.finditer(text, start), text.count("\n", 0, start) + 1):
-        content, end = match.groups()
-        if content.strip() and not content.lstrip().startswith("#"):
-            layers.append(_parse_layer(content, number, text[kept : match.start()], end))
-            kept = match.end()
+    number = text.count("\n", 0, start)
+    while start < len(text):
+        number += 1
+        end = text.find("\n", start) + 1 or len(text)
+        content = text[start:end].removesuffix("\n").removesuffix("\r")
+        words = content.lstrip(BLANKS)
+        if words and not words.startswith("#"):
+            if len(layers) == MOST_LAYERS:
+                raise ModelError(f"line {number}: a model has no more than {MOST_LAYERS:,} layers here; split it")
+            layers.append(_parse_layer(content, number, text[kept:start], text[start + len(content) : end], known))
+            kept = end
+        start = end
     return layers, text[kept:]
 
 
-def _parse_layer(content: str, number: int, before: str, end: str) -> Layer:
-    words = _WORD.finditer(content)
+def _parse_layer(content: str, number: int, before: str, end: str, known: dict[str, str]) -> Layer:
+    """Parse a line; blobs that are `known` are those same texts, as most stand in several lines."""
+    if len(content) > MOST_LINE:
+        raise ModelError(f"line {number}: has {len(content)} characters, more than any layer needs ({MOST_LINE})")
+    words = WORD.finditer(content)
     position = 0
 
     def word(what: str) -> str:
@@ -90,20 +112,32 @@ def _parse_layer(content: str, number: int, before: str, end: str) -> Layer:
                 f"line {number}: ends before {what}; a layer is: type name n_in n_out in... out... key=value"
             )
         position = match.end()
-        return match.group(1)
+        text = match.group()
+        if len(text) > MOST_WORD or (not text.isascii() and len(encode(text)) > MOST_WORD):
+            raise ModelError(
+                f"line {number}: {what} has {len(encode(text))} bytes, ncnn reads no more than {MOST_WORD}"
+            )
+        return text
 
-    layer_type = word("the type")
+    def blob(what: str) -> str:
+        name = word(what)
+        return known.setdefault(name, name)
+
+    layer_type = sys.intern(word("the type"))
     name = word("the name")
     bottom_count = _count(word("the number of inputs"), f"line {number}: the number of inputs of layer {name!r}")
     top_count = _count(word("the number of outputs"), f"line {number}: the number of outputs of layer {name!r}")
-    bottoms = [word(f"input {index} of {bottom_count} of {name!r}") for index in range(1, bottom_count + 1)]
-    tops = [word(f"output {index} of {top_count} of {name!r}") for index in range(1, top_count + 1)]
+    bottoms = [blob(f"input {index} of {bottom_count} of {name!r}") for index in range(1, bottom_count + 1)]
+    tops = [blob(f"output {index} of {top_count} of {name!r}") for index in range(1, top_count + 1)]
     try:
         params = Params(content[position:])
     except ValueError as error:
         raise ModelError(f"line {number}: layer {name!r} ({layer_type}): {error}") from None
-    source = Source(before, (layer_type, name, tuple(bottoms), tuple(tops)), content[:position], end)
-    return Layer(layer_type, name, bottoms, tops, params, line=number, source=source)
+    # Copies of lists have no room to spare.
+    layer = Layer(layer_type, name, bottoms[:], tops[:], params, line=number)
+    if layer.text() != before + content + end:  # most lines are as ncnn's tools write them, and so does `text`
+        layer.source = Source(before, content[:position], end)
+    return layer
 
 
 def _count(word: str, what: str) -> int:

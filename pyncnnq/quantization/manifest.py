@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -12,12 +13,16 @@ from typing import Any
 import numpy as np
 
 from pyncnnq.errors import ModelError
+from pyncnnq.files import read_file
 from pyncnnq.model.pair import MARK, Digests
 from pyncnnq.model.pair import manifest_path as manifest_path
 from pyncnnq.quantization.storage import BlobStorage
 
 FORMAT = 1
 """The version of the file format; larger numbers are refused."""
+
+_MOST_BYTES = 1 << 24
+_MOST_DEPTH = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,28 +114,31 @@ def read_manifest(path: Path, param: bytes, bin: bytes) -> Manifest | None:
     Raises:
         ModelError: a file that cannot be read, is damaged, or was written by a newer version.
     """
-    try:
-        text = path.read_bytes().decode(errors="replace")
-    except FileNotFoundError:
+    if not path.exists():
         return None
-    except OSError as error:
-        raise ModelError(f"{path}: cannot read the manifest: {error.strerror}") from error
+    text = read_file(path, ModelError).decode(errors="replace")
     if f'"{MARK}"' not in text:
         return None
     advice = "quantize the model again, or remove this file"
     try:
-        content = json.loads(text)
+        if len(text) > _MOST_BYTES:
+            raise ValueError("it is larger than any")
+        content = json.loads(text, parse_constant=_finite, parse_float=_finite)
+        if _is_deeper(content, _MOST_DEPTH):
+            raise RecursionError
     except ValueError as error:
         raise ModelError(f"{path}: is a damaged manifest: {error}; {advice}") from None
+    except RecursionError:
+        raise ModelError(f"{path}: is a damaged manifest: it is nested too deeply; {advice}") from None
     if not isinstance(content, dict) or MARK not in content:
         return None
     number = content[MARK]
     if not isinstance(number, int) or number < 1:
-        raise ModelError(f"{path}: is a damaged manifest: {MARK} is {number!r}, expected a number; {advice}")
+        raise ModelError(f"{path}: is a damaged manifest: {MARK} is {_shown(number)}, expected a number; {advice}")
     if number > FORMAT:
         raise ModelError(
-            f"{path}: is a manifest of format {number}, and this version of pyncnnq reads {FORMAT}; take a newer one, "
-            "or remove this file"
+            f"{path}: is a manifest of format {_shown(number)}, and this version of pyncnnq reads {FORMAT}; take a "
+            "newer one, or remove this file"
         )
     if content.get("sha256") != asdict(Digests.of(param, bin)):
         return None
@@ -147,6 +155,25 @@ def _pretty(value: Any, indent: str = "") -> str:
         lines = [inner + _pretty(entry, inner) for entry in value]
         return "\n".join(["[", ",\n".join(lines), f"{indent}]"])
     return json.dumps(value, allow_nan=False)
+
+
+def _finite(text: str) -> float:
+    """Return the number that JSON spells; NaN and infinity, which it does not have, are refused."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{_shown(text)} is not a finite number")
+    return value
+
+
+def _is_deeper(value: Any, depth: int) -> bool:
+    """Return whether plain data has lists and objects in each other to more than a depth."""
+    entries = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return depth < 0 or any(_is_deeper(entry, depth - 1) for entry in entries)
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}..."
 
 
 class _Reader:
@@ -185,10 +212,9 @@ class _Reader:
         return BlobStorage(gain, offset)
 
     def _fail(self, key: str, value: Any, expected: str) -> Any:
-        shown = repr(value)
-        shown = shown if len(shown) <= 60 else f"{shown[:60]}..."
         raise ModelError(
-            f"{self._place}: {key} is {shown}, expected {expected}; quantize the model again, or remove this file"
+            f"{self._place}: {key} is {_shown(value)}, expected {expected}; "
+            "quantize the model again, or remove this file"
         )
 
 

@@ -170,9 +170,9 @@ def test_lines_that_are_no_rows(tmp_path: Path, text: str | bytes, message: str)
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(TableError, match=r"none\.table: cannot read .*No such file"):
+    with pytest.raises(TableError, match=r"none\.table: no such file"):
         Table.read(tmp_path / "none.table")
-    with pytest.raises(TableError, match="cannot read"):
+    with pytest.raises(TableError, match="is a folder"):
         Table.read(tmp_path)
 
 

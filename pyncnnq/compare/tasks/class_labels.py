@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +15,8 @@ FOLDERS = "folders"
 
 _MOST_BYTES = 2**28
 """Of a table of labels: ten million lines."""
+
+_CLASS = re.compile("[0-9]{1,9}", re.ASCII)
 
 
 def find_labels(source: str, paths: Sequence[Path]) -> list[int]:
@@ -37,7 +41,7 @@ def find_labels(source: str, paths: Sequence[Path]) -> list[int]:
     text = _read(source)
     if Path(source).suffix.lower() in (".csv", ".tsv"):
         return _by_table(source, text, paths)
-    return _by_names(source, [line.strip() for line in text.splitlines() if line.strip()], paths)
+    return _by_names(source, _lines(text), paths)
 
 
 def class_names(source: str, paths: Sequence[Path]) -> list[str]:
@@ -52,7 +56,7 @@ def class_names(source: str, paths: Sequence[Path]) -> list[str]:
         return [] if all(name.isdecimal() for name in names) else sorted(names)
     if Path(source).suffix.lower() in (".csv", ".tsv") or not Path(source).is_file():
         return []  # the latter: a pipe can be read but once
-    return [line.strip() for line in _read(source).splitlines() if line.strip()]
+    return _lines(_read(source))
 
 
 def _read(source: str) -> str:
@@ -70,6 +74,12 @@ def _read(source: str) -> str:
 def label_files(source: str | None) -> list[Path]:
     """Return the file that a source of labels is, if it is one."""
     return [] if source in (None, FOLDERS) else [Path(str(source))]
+
+
+def _lines(text: str) -> list[str]:
+    """Return the lines that are not blank.  (Python's splitlines also ends lines where no editor does.)"""
+    lines = text.replace("\r", "\n").split("\n")
+    return [stripped for line in lines if (stripped := line.strip())]
 
 
 def _by_folders(paths: Sequence[Path]) -> list[int]:
@@ -91,31 +101,46 @@ def _by_folders(paths: Sequence[Path]) -> list[int]:
 
 
 def _by_table(source: str, text: str, paths: Sequence[Path]) -> list[int]:
-    rows = list(csv.reader(text.splitlines(), delimiter="\t" if source.lower().endswith(".tsv") else ","))
-    known: dict[str, int] = {}
-    for number, row in enumerate(rows, start=1):
-        if not row:
-            continue
-        if len(row) < 2 or not row[1].strip().isdecimal():
-            if number == 1:
-                continue
-            raise InputError(
-                f"{source}: line {number}: expected a file and the number of its class, found {','.join(row)!r}",
-                option="labels",
-            )
-        if known.setdefault(row[0].strip(), int(row[1])) != int(row[1]):
-            raise InputError(f"{source}: line {number}: {row[0].strip()} has another class further up", option="labels")
     folder = Path(source).absolute().parent
-    return [_look_up(path, known, folder, source) for path in paths]
+    names = [_names_in_table(path, folder) for path in paths]
+    wanted = {name for each in names for name in each}
+    known: dict[str, int] = {}
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter="\t" if source.lower().endswith(".tsv") else ",")
+    try:
+        for number, row in enumerate(rows, start=1):
+            _note(row, number, wanted, known)
+    except (csv.Error, InputError) as error:
+        raise InputError(f"{source}: line {rows.line_num}: {error}", option="labels") from None
+    return [_look_up(path, each, known, source) for path, each in zip(paths, names, strict=True)]
 
 
-def _look_up(path: Path, known: dict[str, int], folder: Path, source: str) -> int:
+def _note(row: Sequence[str], number: int, wanted: set[str], known: dict[str, int]) -> None:
+    """Take down the class of a file that is wanted; the first row may be a heading."""
+    if not row:
+        return
+    digits = row[1].strip() if len(row) > 1 else ""
+    if not _CLASS.fullmatch(digits):
+        if number == 1:
+            return
+        shown = repr(",".join(row))
+        shown = shown if len(shown) <= 100 else f"{shown[:100]}..."
+        raise InputError(f"expected a file and the number of its class, found {shown}")
+    name = row[0].strip()
+    if name in wanted and known.setdefault(name, int(digits)) != int(digits):
+        raise InputError(f"{name} has another class further up")
+
+
+def _names_in_table(path: Path, folder: Path) -> list[str]:
+    """Return what a table in a folder may call a file."""
     absolute = path.absolute()
     names = [str(path), str(absolute), path.name]
     if absolute.is_relative_to(folder):
         names.insert(0, absolute.relative_to(folder).as_posix())
     # A table may lie elsewhere than its files, and name them from any folder above them.
-    names += ["/".join(absolute.parts[-count:]) for count in (2, 3)]
+    return names + ["/".join(absolute.parts[-count:]) for count in (2, 3)]
+
+
+def _look_up(path: Path, names: Sequence[str], known: dict[str, int], source: str) -> int:
     label = next((known[name] for name in names if name in known), None)
     if label is None:
         raise InputError(

@@ -81,8 +81,10 @@ def hostile() -> list[bytes]:
             line.replace(b" s ", b" %s " % (name.replace(b"%d", b"%d" % number))) for number, line in enumerate(chain)
         ]
         texts.append(b"7767517\n20001 20001\nInput b0 0 1 b0\n" + b"\n".join(lines) + b"\n")
-    relus = [b"ReLU r%d 1 1 b%d b%d" % (number, number, number + 1) for number in range(100_000)]
-    texts.append(b"7767517\n100001 100001\nInput b0 0 1 b0\n" + b"\n".join(relus) + b"\n")
+    line = "{:24} {:24} 1 1 b{} b{}\n"
+    relus = "".join(line.format("ReLU", f"r{number}", number, number + 1) for number in range(100_000))
+    texts.append(f"7767517\n100001 100001\nInput b0 0 1 b0\n{relus}".encode())
+    texts.append(b"7767517\n1000000 0\n" + b"".join(b"N n%d 0 0\n" % number for number in range(1_000_000)))
     texts.append(b"7767517\n1000000000 1000000000\n" + head[12:] + b"ReLU r 1 1 x y\n")
     texts.append(head + b"ReLU r 1 1 x y" + b" 0=1" * 100_000 + b"\n")
     texts.append(head + b"ReLU r 1 1 x y -23300=100000" + b",1" * 100_000 + b"\n")
@@ -127,5 +129,5 @@ def read(data: bytes, folder: Path) -> None:
             graph.before_saturation(blob)
             graph.is_non_negative(blob)
     graph.outputs()
-    model.copy().param_text()
+    model.param_text()
     require_float(model)
