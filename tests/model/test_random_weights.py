@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fuzzing.targets.pair import seeds
 from random_weights import weights_table, with_random_weights
 from test_model_bin import ncnn_reads
 
 from pyncnnq.quantization import quantize
-from tests.fuzzing.targets.pair import seeds
 
 
 @pytest.mark.parametrize("data", seeds())
