@@ -5,11 +5,12 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
+from random_weights import weights_table, with_random_weights
+
 from pyncnnq.errors import PyncnnqError
 from pyncnnq.model import dimensions
 from pyncnnq.quantization import dequantize, quantize
 from pyncnnq.rewrites.fusing.fuse import fuse
-from tests.random_weights import weights_table, with_random_weights
 
 _LINES = (
     "Convolution c 1 1 in0 out0 0=4 1=3 4=1 5=1 6=108",
