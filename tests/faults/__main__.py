@@ -19,7 +19,10 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+# In a checkout the first place that Python looks in is here, where pyncnnq has no core: the installed one must come
+# first.
+sys.path.append(sys.path.pop(0))
+sys.path.append(str(Path(__file__).parents[1]))
 
 from faults.scenes import Scene, scenes
 from faults.trials import SIGNALS, FaultError, Trial, attempt, attempt_two

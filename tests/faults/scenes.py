@@ -120,6 +120,8 @@ def _scene(folder: Path, name: str, words: list[str], others: list[str], place: 
 
 def _run(words: Sequence[str]) -> str:
     """Run a command to its end; return the last line that it prints."""
-    done = subprocess.run([sys.executable, str(CHILD), "0", "0", *words], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-P", str(CHILD), "0", "0", *words], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     return done.stderr.splitlines()[-1]

@@ -125,7 +125,7 @@ def _prepare(place: Path, files: Files) -> tuple[Path, Path]:
 
 def _start(words: list[str], temporary: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, *words],
+        [sys.executable, "-P", *words],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
