@@ -13,7 +13,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
@@ -667,7 +668,16 @@ def in_session(session: int) -> list[int]:
 @pytest.fixture
 def running(place: Place) -> Iterator[subprocess.Popen[str]]:
     """A calibration of many images, in a session of its own, that has got through some of them."""
-    listed = write_text(place.folder / "many.txt", "\n".join(map(str, IMAGES * 400)))
+    with calibrating(place, IMAGES * 400) as process:
+        time.sleep(0.6 * PATIENCE)
+        assert len(children(process.pid)) == 2, "the workers are not running"
+        yield process
+
+
+@contextmanager
+def calibrating(place: Place, images: Sequence[Path]) -> Iterator[subprocess.Popen[str]]:
+    """Calibrate in a process with a session of its own, which has two workers already."""
+    listed = write_text(place.folder / "many.txt", "\n".join(map(str, images)))
     command = [sys.executable, "-m", "pyncnnq", "calibrate", *map(str, [*place.model, listed]), *OPTIONS, "--workers=2"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
@@ -675,8 +685,6 @@ def running(place: Place) -> Iterator[subprocess.Popen[str]]:
         deadline = time.monotonic() + 30 * PATIENCE
         while len(children(process.pid)) < 2 and time.monotonic() < deadline:
             time.sleep(0.02)
-        time.sleep(0.6 * PATIENCE)
-        assert len(children(process.pid)) == 2, "the workers are not running"
         yield process
         if process.poll() is None:
             process.kill()
@@ -709,10 +717,13 @@ def test_ctrl_c(place: Place, running: subprocess.Popen[str], to_all: bool) -> N
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
-def test_a_worker_that_is_killed(cli: Cli, place: Place, running: subprocess.Popen[str]) -> None:
+def test_a_worker_that_is_killed(cli: Cli, place: Place) -> None:
     """By the system, when memory runs out: its samples are computed again."""
-    os.kill(children(running.pid)[0], signal.SIGKILL)
-    _, stderr = running.communicate(timeout=60 * PATIENCE)
+    with calibrating(place, IMAGES * 40) as running:
+        assert running.stderr is not None
+        assert running.stderr.readline().startswith("calibrate: ")  # it has got through some samples
+        os.kill(children(running.pid)[0], signal.SIGKILL)
+        _, stderr = running.communicate(timeout=60 * PATIENCE)
     assert running.returncode == 0
     assert not [line for line in stderr.splitlines() if not line.startswith("calibrate: ")]
     table = place.folder / "model.table"
