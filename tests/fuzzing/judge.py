@@ -12,6 +12,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from pyncnnq.errors import PyncnnqError
@@ -84,13 +85,21 @@ class Judge:
         if peak > self._peak:
             self._peak = peak
             grown = peak - self._usual
-            if grown > allowed_bytes(len(data)):
+            if grown > allowed_bytes(len(data)) and (grown := self._alone(data)) > allowed_bytes(len(data)):
                 self._findings.add(data, "memory", "", f"{grown >> 20} MB for {len(data)} bytes\n")
             if grown > LEAST_BYTES // 4:
                 self._settle()
         self._count += 1
         if self._count % _REFRESH == 0:
             self._usual = _memory()
+
+    def _alone(self, data: bytes) -> int:
+        """Read an input once more and return the bytes that takes.  (What makes the inputs keeps many of them, in this
+        process too.)"""
+        self._settle()
+        with suppress(Exception):
+            self._read(data, self._folder)
+        return self._highest() - self._usual
 
     def _highest(self) -> int:
         """Return the most memory that this process has had since `_settle`.  (That of `getrusage` begins with what the

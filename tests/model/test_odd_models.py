@@ -137,6 +137,10 @@ def test_a_table_without_rows_is_warned_of() -> None:
             ["Input a 0 1 a", "ConvolutionDepthWise c 1 1 a c 0=1 1=1 6=3 7=3"],
             "line 4): cannot have 1 outputs in 3 groups",
         ),
+        (
+            ["Input a 0 1 a", "Convolution c 1 1 a c 0=2 1=1 6=3"],
+            "line 4): 3 weights cannot be shared out evenly between 2 outputs",
+        ),
         (["MemoryData a 0 1 a 0=2 1=2 2=3", "Convolution c 1 1 a c 0=1 1=1 6=3"], "takes no input"),
     ],
 )

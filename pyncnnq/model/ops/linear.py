@@ -38,10 +38,19 @@ class Linear(Op):
             del self.activation_params
 
     def weights(self) -> Iterator[Expected]:
-        if not self.has_dynamic_weight:  # else weights and bias are input blobs
-            yield tagged("weight_data", self.weight_data_size)
-            if self.bias_term:
-                yield raw("bias_data", self.num_output)
+        """Return the arrays of the layer.
+
+        Raises:
+            ModelError: outputs cannot have an equal number of weights each.
+        """
+        if self.has_dynamic_weight:  # weights and bias are input blobs
+            return
+        size, outputs = self.weight_data_size, self.num_output
+        if outputs > 0 and size % outputs:
+            raise ModelError(f"{self.layer}: {size} weights cannot be shared out evenly between {outputs} outputs")
+        yield tagged("weight_data", size)
+        if self.bias_term:
+            yield raw("bias_data", outputs)
 
 
 class Calibrated(Linear, Int8Op):
