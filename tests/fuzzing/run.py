@@ -22,7 +22,8 @@ TARGETS = Path(__file__).parent / "targets"
 
 # The checkout comes last: pyncnnq there may be without its core.
 _START = "import sys; sys.path += sys.argv[1:3]; from fuzzing.worker import main; main(sys.argv[3])"
-_PATIENCE = 5  # times the CPU time that an input may take, since the machine does other things too
+_PATIENCE = 5  # times the CPU time that an input may take
+_LONGEST = 15  # times as long, for one that waits: that takes no CPU time
 _MOST_RESTARTS = 20
 
 
@@ -146,7 +147,7 @@ def _watch(work: Work, errors: Path, stop: Sequence[bool]) -> int:
     """Run one process to its end; end it where it reads one input for too long."""
     command = [sys.executable, "-P", "-c", _START, str(REPOSITORY / "tests"), str(REPOSITORY), work.text()]
     state = State(Path(work.state))
-    last, since = 0, time.monotonic()
+    last, since, spent = 0, time.monotonic(), 0.0
     with errors.open("wb") as file:
         process = subprocess.Popen(command, stdout=file, stderr=file, cwd=work.folder)
         try:
@@ -154,8 +155,11 @@ def _watch(work: Work, errors: Path, stop: Sequence[bool]) -> int:
                 time.sleep(0.05)
                 number, data = state.read()
                 if number != last:
-                    last, since = number, time.monotonic()
-                elif number and time.monotonic() - since > _PATIENCE * allowed_seconds(len(data)):
+                    last, since, spent = number, time.monotonic(), _cpu_seconds(process.pid)
+                    continue
+                waited, worked = time.monotonic() - since, _cpu_seconds(process.pid) - spent
+                allowed = allowed_seconds(len(data))
+                if number and (worked > _PATIENCE * allowed or waited > _LONGEST * allowed):
                     process.send_signal(signal.SIGUSR1)  # where is it?
                     time.sleep(1)
                     break
@@ -163,6 +167,12 @@ def _watch(work: Work, errors: Path, stop: Sequence[bool]) -> int:
             process.kill()
             process.wait()
     return process.returncode
+
+
+def _cpu_seconds(process: int) -> float:
+    """Return how much CPU time a process has had, all its threads together: the machine does other things too."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _memory_folder() -> str | None:
