@@ -23,7 +23,7 @@ TARGETS = Path(__file__).parent / "targets"
 # The checkout comes last: pyncnnq there may be without its core.
 _START = "import sys; sys.path += sys.argv[1:3]; from fuzzing.worker import main; main(sys.argv[3])"
 _PATIENCE = 5  # times the CPU time that an input may take
-_LONGEST = 15  # times as long, for one that waits: that takes no CPU time
+_LONGEST = 30  # times as long, for one that waits: that takes no CPU time
 _MOST_RESTARTS = 20
 
 
