@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -102,6 +103,19 @@ def kernels(target: str, request: pytest.FixtureRequest) -> _core.Kernels:
 def tested_targets(request: pytest.FixtureRequest) -> set[str]:
     """The targets whose kernels any test has taken so far."""
     return request.config.stash[TESTED_TARGETS]
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand the targets on, in a process that pytest-xdist started."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["tested_targets"] = sorted(session.config.stash[TESTED_TARGETS])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take the targets of a process that ends."""
+    node.config.stash[TESTED_TARGETS].update(getattr(node, "workeroutput", {}).get("tested_targets", ()))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
