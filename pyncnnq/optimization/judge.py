@@ -12,7 +12,7 @@ from pyncnnq.compare.likeness import compare_outputs
 from pyncnnq.compare.parts import parts_of
 from pyncnnq.disk.temporary import temporary_folder
 from pyncnnq.errors import InputError
-from pyncnnq.inputs import InputSpec
+from pyncnnq.inputs import InputSpec, pick
 from pyncnnq.model import Model, ModelFiles
 from pyncnnq.optimization.candidate import Candidate
 from pyncnnq.optimization.draft import Draft, Finished
@@ -85,6 +85,10 @@ class Judge:
         other = copy.copy(self)
         other._samples, other._judged, other.skipped, other._metric = list(samples), {}, [], None
         return other
+
+    def some(self, count: int) -> Judge:
+        """Return a judge by a few of the samples, evenly spread; see `on`."""
+        return self.on(pick(self._samples, count))
 
     def judge(self, drafts: Sequence[Draft]) -> list[Judged]:
         """Make and run the int8 models, each draft's once; the best first, of equals the first of those given.
