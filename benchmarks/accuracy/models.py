@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pyncnnq import InputOptions, Model, load_model
+from pyncnnq.compare.parts import parts_of
 from pyncnnq.inputs import Resize
 
 
@@ -56,8 +57,8 @@ def read(shared: Path, name: str) -> DescribedModel:
     resize = Resize("short-side", int(short_side[1])) if short_side else Resize()
     options = InputOptions(resize=resize, **{key: preprocessing[key] for key in ("size", "mean", "norm", "pixel")})
     outputs = tuple(description["outputs"])
-    graph = model.graph()
-    logits = tuple(blob for output in outputs if (blob := graph.before_saturation(output)) != output)
+    parts = [part.name for part in parts_of(model)]
+    logits = tuple(name for name in parts if name not in outputs)
     data = shared / "data" / ("cifar10" if "CIFAR-10" in description["task"] else "imagenet")
     classes = _classes(data) if "classification" in description["task"] else ()
     return DescribedModel(name, model, options, outputs, logits, data / "calib", data / "eval", classes)

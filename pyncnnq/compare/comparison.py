@@ -21,8 +21,7 @@ class ComparisonJob(Job):
     Attributes:
         models: the files of each; all take the same inputs.
         outputs: the blobs for the tasks and the metric.
-        judged: the blobs to compare, in the order in which the networks compute them, and before the outputs that are
-            not among them; if there are none: the outputs.
+        judged: the blobs to compare, in the order in which the networks compute them; if there are none: the outputs.
         tasks: the first that knows what to do with the outputs of a sample records it.
         metric: the name of a function that gives outputs a score (see `pyncnnq.compare.metric`).
     """

@@ -10,9 +10,10 @@ from pathlib import Path
 from pyncnnq.compare.comparison import Compared, ComparisonJob
 from pyncnnq.compare.figures import percentage
 from pyncnnq.compare.outputs import output_figures
+from pyncnnq.compare.parts import Part
 from pyncnnq.compare.tasks.classification import CLASSIFICATION, agrees
 from pyncnnq.inputs.resolve import InputSpec
-from pyncnnq.model import ModelFiles
+from pyncnnq.model import Graph, ModelFiles
 from pyncnnq.runtime.pool import WorkerPool
 from pyncnnq.runtime.progress import Update
 from pyncnnq.runtime.run import run_job
@@ -23,8 +24,8 @@ class Likeness:
     """How close models come to a reference.
 
     Attributes:
-        ratios: for each model, for each judged blob the signal-to-quantization-noise ratio over all samples, in dB:
-            infinite when nothing differs, minus infinite when a blob is not finite or has another shape.
+        ratios: for each model, for each part the signal-to-quantization-noise ratio over all samples, in dB: infinite
+            when nothing differs, minus infinite when a blob is not finite or has another shape.
         drops: for each model, by how much the mean of its scores is below that of the reference.
         numbers: which of the samples these are.
         skipped: the samples that could not be read, each with the reason.
@@ -40,10 +41,11 @@ def compare_outputs(
     models: Sequence[ModelFiles],
     samples: Sequence[tuple[Path, ...]],
     inputs: Sequence[tuple[str, InputSpec]],
-    judged: Sequence[str],
+    parts: Sequence[Part],
+    graph: Graph,
     pool: WorkerPool,
     *,
-    outputs: Sequence[str] | None = None,
+    outputs: Sequence[str] = (),
     metric: str | None = None,
     strict: bool = False,
     progress: Update | None = None,
@@ -54,9 +56,10 @@ def compare_outputs(
         models: the files of the reference and of each other model.
         samples: for each sample one file for each model input.
         inputs: the blob of each model input, and how a file becomes it.
-        judged: the blobs to compare, in the order in which the networks compute them; all models have them.
+        parts: what to compare.
+        graph: of one of the models; all have the blobs of the parts, in its order.
         pool: the processes to use.
-        outputs: the blobs that have a score; default: the judged ones.
+        outputs: the blobs that have a score.
         metric: the name of a function that gives outputs a score (see `pyncnnq.compare.metric`); without one the score
             is the percentage of samples in which the largest value of each output that is a vector stands where the
             reference has it, NaN where no output is a vector.
@@ -68,21 +71,23 @@ def compare_outputs(
         PyncnnqError: ncnn cannot run a model on these samples, or the metric fails.
     """
     tasks = () if metric is not None else (CLASSIFICATION,)
+    judged = graph.in_order(blob for part in parts for blob in part.blobs)
     job = ComparisonJob(
         inputs=inputs,
         samples=samples,
         models=models,
-        outputs=judged if outputs is None else outputs,
+        outputs=outputs,
         judged=judged,
         tasks=tasks,
         metric=metric,
     )
     answers = run_job(job, pool, strict=strict, progress=progress)
     compared: list[Compared] = answers.samples
+    places = [[judged.index(blob) for blob in part.blobs] for part in parts]
     ratios = [
         [
-            output_figures(name, [sample.pairs[other][place] for sample in compared]).sqnr
-            for place, name in enumerate(judged)
+            output_figures("", [sample.pairs[other][place] for sample in compared for place in some]).sqnr
+            for some in places
         ]
         for other in range(len(models) - 1)
     ]

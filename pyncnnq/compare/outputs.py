@@ -61,8 +61,7 @@ class OutputFigures:
             not finite or has another shape.
         cosine: of the angle between all its values in both models; None where that is not defined.
         max_error: the largest magnitude of a difference.
-        at: the blob that all this is of, where a layer that picks (such as a DetectionOutput) writes the output: one of
-            those that this layer reads; None for the output itself.
+        at: the part of the output that all this is of; None for the output itself.
     """
 
     name: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from pyncnnq.compare.decibels import decibels
 from pyncnnq.compare.figures import Figure, mean_figure
 from pyncnnq.compare.metric import load_metric
 from pyncnnq.compare.outputs import OutputFigures, output_figures
+from pyncnnq.compare.parts import Part, parts_of
 from pyncnnq.compare.tasks import TASKS, Task
 from pyncnnq.errors import InputError, ModelError
 from pyncnnq.evaluation.profile import Profiled, ProfileJob, Speed
@@ -31,7 +33,7 @@ class EvaluatedSample:
     Attributes:
         path: its (first) file.
         label: what the labels say of it; None without labels.
-        sqnr: of all outputs together, in dB.
+        sqnr: in dB, by the mean over all parts of the outputs of the share that noise has of the signal.
         record: what the task recorded of it (see pyncnnq/compare/tasks/); None without a task.
     """
 
@@ -59,7 +61,7 @@ class Evaluation:
     """What int8 did to a model.
 
     Attributes:
-        outputs: how close each output is; where a layer that picks writes it, how close what that reads is.
+        outputs: how close each part of each output is (see `pyncnnq.compare.parts`).
         task: figures of the model's task; None where no task knows what the outputs mean.
         score: with a metric, its mean over the samples.
         speed: of one inference.
@@ -84,7 +86,7 @@ class Evaluation:
 
     @property
     def worst_sqnr(self) -> float:
-        """The lowest SQNR of the outputs, in dB."""
+        """The lowest SQNR of all parts of the outputs, in dB."""
         return min(output.sqnr for output in self.outputs)
 
     @property
@@ -160,13 +162,15 @@ def evaluate_on(
         load_metric(metric)  # an error now rather than in a worker, later
     tasks = _Tasks(model, task, labels, data)
     inputs = list(zip(model.inputs, data.inputs, strict=True))
-    judged = _judged_at(model, int8)
+    known = {top for layer in int8.layers for top in layer.tops}  # not what a fused Sigmoid reads
+    parts = [part for part in parts_of(model) if known.issuperset(part.blobs)]
+    judged = model.graph().in_order(blob for part in parts for blob in part.blobs)
     job = ComparisonJob(
         inputs=inputs,
         samples=data.samples,
         models=models,
         outputs=model.outputs,
-        judged=model.graph().in_order(blob for _, blob in judged),
+        judged=judged,
         tasks=tasks.tasks,
         metric=metric,
     )
@@ -178,12 +182,7 @@ def evaluate_on(
     profiled = _profile(model, int8, inputs, data.samples[answers.numbers[0]], threads)
     counts = macs(int8.layers, profiled.shapes)
     return Evaluation(
-        outputs=[
-            output_figures(
-                name, [sample.pairs[0][job.judged.index(blob)] for sample in compared], None if blob == name else blob
-            )
-            for name, blob in judged
-        ],
+        outputs=[_figures(part, judged, compared) for part in parts],
         task=TaskFigures(
             name=chosen.name, figures=chosen.figures([sample.records[0] for sample in compared], truth, paths)
         )
@@ -195,7 +194,7 @@ def evaluate_on(
         macs=sum(counts.values()),
         int8_macs=sum(counts.get(layer.name, 0) for layer in int8.layers if layer.op.is_int8),
         samples=[
-            _sample(path, truth[place] if truth else None, sample, chosen)
+            _sample(path, truth[place] if truth else None, sample, chosen, parts, judged)
             for place, (path, sample) in enumerate(zip(paths, compared, strict=True))
         ],
         skipped=answers.skipped,
@@ -220,11 +219,9 @@ def files_of(model: Model, int8: Model) -> tuple[ModelFiles, ModelFiles]:
     return model.files, int8.files
 
 
-def _judged_at(model: Model, int8: Model) -> list[tuple[str, str]]:
-    """Return for each output the blobs at which it is judged, as pairs: itself, or what a layer that picks reads."""
-    graph, known = model.graph(), {top for layer in int8.layers for top in layer.tops}
-    picked = {name: [blob for blob in graph.before_picking(name) if blob in known] for name in model.outputs}
-    return [(name, blob) for name, blobs in picked.items() for blob in blobs or [name]]
+def _figures(part: Part, judged: Sequence[str], compared: Sequence[Compared]) -> OutputFigures:
+    pairs = [sample.pairs[0][judged.index(blob)] for sample in compared for blob in part.blobs]
+    return output_figures(part.output, pairs, None if part.name == part.output else part.name)
 
 
 class _Tasks:
@@ -299,9 +296,12 @@ def _speed(profiled: Profiled, threads: int) -> Speed:
     return Speed(threads=threads, runs=profiled.runs, float_ms=float_ms, int8_ms=int8_ms)
 
 
-def _sample(path: Path, label: Any, sample: Compared, task: Task | None) -> EvaluatedSample:
-    pairs = sample.pairs[0]
-    ratio = decibels(sum(pair.signal for pair in pairs), sum(pair.noise for pair in pairs))
+def _sample(
+    path: Path, label: Any, sample: Compared, task: Task | None, parts: Sequence[Part], judged: Sequence[str]
+) -> EvaluatedSample:
+    ratios = [_figures(part, judged, [sample]).sqnr for part in parts]
+    noise = math.fsum(10 ** (-ratio / 10) if ratio > -math.inf else math.inf for ratio in ratios) / len(ratios)
+    ratio = decibels(1.0, noise)
     return EvaluatedSample(path=path, label=label, sqnr=ratio, record=sample.records[0] if task else None)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from pyncnnq.compare.likeness import compare_outputs
+from pyncnnq.compare.parts import parts_of
 from pyncnnq.inputs.data import CalibrationData
 from pyncnnq.model import Layer, Model, ModelFiles
 from pyncnnq.model.ops import Convolution
@@ -58,9 +59,8 @@ class Hybrids:
         self._model, self._int8, self._folder = model, int8, folder
         self._samples, self._pool, self._update = samples, pool, update
         exact, roots = {layer.name: layer for layer in model.layers}, int8.graph()
-        # Where the Softmax or Sigmoid is fused into another layer, there is nothing before it.
-        judged = [roots.before_picking(output) or [roots.before_saturation(output)] for output in model.outputs]
-        self._judged = roots.in_order(blob for blobs in judged for blob in blobs)
+        # Of the int8 model: where a Softmax or Sigmoid is fused into another layer, there is nothing before it.
+        self._parts, self._graph = [part for part in parts_of(int8) if part.decides], roots
         self._float: dict[str, Layer] = {}
         for layer in dequantized.layers:
             blobs = map(roots.split_root, (*layer.bottoms, *layer.tops))
@@ -77,10 +77,8 @@ class Hybrids:
             self._float[layer.name] = original if fits and original is not None else layer
 
     def judge(self, choices: Sequence[Collection[str]]) -> list[float]:
-        """Return the mean SQNR of the outputs in dB, for each choice of layers in float; where a Softmax, a Sigmoid or
-        a layer that picks writes an output, of what that reads.
-
-        Probabilities that are nearly 0 and 1 would tell little of few samples.
+        """Return the mean SQNR in dB of the parts of the outputs by which models are chosen (see
+        `pyncnnq.compare.parts`), for each choice of layers in float.
 
         Raises:
             PyncnnqError: ncnn cannot run a model on these samples.
@@ -99,13 +97,14 @@ class Hybrids:
         return error_shares(self._ratios(reference, [int8 - {layer} for layer in layers]))
 
     def _ratios(self, reference: ModelFiles, choices: Sequence[Collection[str]]) -> list[list[float]]:
-        """Return the SQNR of each output in dB, for each choice of layers in float."""
+        """Return the SQNR of each part in dB, for each choice of layers in float."""
         inputs = list(zip(self._model.inputs, self._samples.inputs, strict=True))
+        parts, graph, pool = self._parts, self._graph, self._pool
 
         def measure(some: Sequence[Collection[str]]) -> list[list[float]]:
             files = [self._write(f"hybrid{number}", names) for number, names in enumerate(some)]
             models = [reference, *files]
-            return compare_outputs(models, self._samples.samples, inputs, self._judged, self._pool).ratios
+            return compare_outputs(models, self._samples.samples, inputs, parts, graph, pool).ratios
 
         return list(measured(choices, measure, self._update))
 

@@ -7,20 +7,7 @@ from functools import cached_property
 
 from pyncnnq.errors import ModelError
 from pyncnnq.model.layer import Layer
-from pyncnnq.model.ops import LAYER_TYPES, Int8Op
-
-_SATURATING = ("Softmax", "Sigmoid")
-"""Layer types whose output hides the errors of their input where it is nearly 0 or 1."""
-
-
-_PICKING = ("DetectionOutput", "Proposal", "YoloDetectionOutput", "Yolov3DetectionOutput")
-"""Layer types that pick some of what they read: a small error changes how many, and their order."""
-
-_ARRANGING = ("Dropout", "ExpandDims", "Flatten", "Noop", "Permute", "Reshape", "Split", "Squeeze")
-"""Layer types that write the numbers that they read."""
-
-_BY_SHAPE = ("PriorBox",)
-"""Layer types for which the values that they read do not count."""
+from pyncnnq.model.ops import LAYER_TYPES
 
 
 class Graph:
@@ -63,41 +50,6 @@ class Graph:
         root = self._roots[blob]
         self._roots.update(dict.fromkeys(copies, root))
         return root
-
-    def before_saturation(self, output: str) -> str:
-        """Return the input of the Softmax or Sigmoid that writes a blob; the blob itself if another layer does."""
-        producer = self._producers.get(output)
-        return producer.bottoms[0] if producer is not None and producer.type in _SATURATING else output
-
-    def before_picking(self, output: str) -> list[str]:
-        """Return what a layer that picks, such as a DetectionOutput, reads to write a blob; empty if none writes it.
-
-        Only what weights have a part in, so no prior boxes; and where a Softmax or Sigmoid writes it, what that reads.
-        """
-        layer = self._arranged(output)
-        if layer is None or layer.type not in _PICKING:
-            return []
-        weighed = self._weighed()
-        return [self._before_arranged_saturation(blob) for blob in layer.bottoms if blob in weighed]
-
-    def _before_arranged_saturation(self, blob: str) -> str:
-        layer = self._arranged(blob)
-        return self.split_root(layer.bottoms[0] if layer and layer.type in _SATURATING and layer.bottoms else blob)
-
-    def _arranged(self, blob: str) -> Layer | None:
-        """Return the layer that computes the numbers of a blob, however others arrange them."""
-        layer = self._producers.get(blob)
-        while layer is not None and layer.type in _ARRANGING and layer.bottoms:
-            layer = self._producers.get(layer.bottoms[0])
-        return layer
-
-    def _weighed(self) -> set[str]:
-        """Return the blobs that depend on layers with weights."""
-        weighed: set[str] = set()
-        for blob, layer in self._producers.items():
-            if layer.type not in _BY_SHAPE and (isinstance(layer.op, Int8Op) or weighed.intersection(layer.bottoms)):
-                weighed.add(blob)
-        return weighed
 
     def in_order(self, blobs: Iterable[str]) -> list[str]:
         """Return blobs, each once, in the order in which the network computes them."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+from pyncnnq.compare.parts import Part
 
 LARGEST_RATIO = 100.0
 """In dB: a better ratio is as good as equal, and one below its negative is as bad as can be."""
@@ -17,26 +18,29 @@ class Candidate:
     Attributes:
         method: how thresholds were chosen, a name in `pyncnnq.calibration.methods.METHODS`.
         techniques: the names of what else was done, in order.
-        sqnr: signal-to-quantization-noise ratio over the held-out samples, in dB, of each model output, and of the blob
-            from which a Softmax or a Sigmoid makes an output; of an output that is picked, only of what it is picked
-            from.
+        sqnr: signal-to-quantization-noise ratio over the held-out samples, in dB, of each part of the outputs.
         drop: by how much the mean score of the samples is below that of the float model (see `Judge`).
-        saturated: the outputs that a Softmax or a Sigmoid makes.
-        picked: the outputs of layers that pick, such as a DetectionOutput, each with the blobs at which it is judged.
+        parts: these parts (see `pyncnnq.compare.parts`).
     """
 
     method: str
     techniques: tuple[str, ...]
     sqnr: dict[str, float]
     drop: float
-    saturated: frozenset[str] = frozenset()
-    picked: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    parts: tuple[Part, ...] = ()
 
     @property
     def telling(self) -> dict[str, float]:
-        """The ratios that models are chosen by: none of saturated outputs, whose error is that of the few samples
-        that are undecided."""
-        return {blob: ratio for blob, ratio in self.sqnr.items() if blob not in self.saturated}
+        """The ratios that models are chosen by."""
+        silent = {part.name for part in self.parts if not part.decides}
+        return {name: ratio for name, ratio in self.sqnr.items() if name not in silent}
+
+    @property
+    def apart(self) -> dict[str, list[str]]:
+        """The outputs of which no part is the output itself, each with its parts."""
+        outputs = dict.fromkeys(part.output for part in self.parts)
+        parts = {output: [part.name for part in self.parts if part.output == output] for output in outputs}
+        return {output: names for output, names in parts.items() if output not in names}
 
     @property
     def score(self) -> float:

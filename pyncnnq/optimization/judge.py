@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pyncnnq.compare.likeness import compare_outputs
+from pyncnnq.compare.parts import parts_of
 from pyncnnq.disk.temporary import temporary_folder
 from pyncnnq.errors import InputError
-from pyncnnq.inputs import InputSpec
+from pyncnnq.inputs import InputSpec, pick
 from pyncnnq.model import Model, ModelFiles
 from pyncnnq.optimization.candidate import Candidate
 from pyncnnq.optimization.draft import Draft, Finished
@@ -66,14 +67,8 @@ class Judge:
                 float model has it.
         """
         self._reference = reference
-        graph = model.graph()
-        before = [graph.before_saturation(output) for output in model.outputs]
-        self._saturated = frozenset(model.outputs).difference(before)
-        self._outputs = list(dict.fromkeys([*before, *model.outputs]))  # in the order in which they are computed
-        picked = {output: graph.before_picking(output) for output in model.outputs}
-        self._picked = {output: blobs for output, blobs in picked.items() if blobs}
-        others = [blob for blob in self._outputs if blob not in self._picked]
-        self._judged_at = graph.in_order([*others, *(blob for blobs in self._picked.values() for blob in blobs)])
+        self._parts, self._graph = tuple(parts_of(model)), model.graph()
+        self._outputs = self._graph.in_order(model.outputs)
         self._inputs = list(zip(model.inputs, inputs, strict=True))
         self._samples = list(samples)
         self._settings, self._metric = settings, metric
@@ -90,6 +85,10 @@ class Judge:
         other = copy.copy(self)
         other._samples, other._judged, other.skipped, other._metric = list(samples), {}, [], None
         return other
+
+    def some(self, count: int) -> Judge:
+        """Return a judge by a few of the samples, evenly spread; see `on`."""
+        return self.on(pick(self._samples, count))
 
     def judge(self, drafts: Sequence[Draft]) -> list[Judged]:
         """Make and run the int8 models, each draft's once; the best first, of equals the first of those given.
@@ -129,27 +128,22 @@ class Judge:
                 [self._reference, *files],
                 self._samples,
                 self._inputs,
-                self._judged_at,
+                self._parts,
+                self._graph,
                 self._settings.pool,
-                outputs=[name for name in self._outputs if self._metric is not None or name not in self._picked],
+                outputs=self._outputs,
                 metric=self._metric,
                 strict=self._settings.strict,
                 progress=update,
             )
         self.skipped += likeness.skipped  # and tried no more
         self._samples = [self._samples[number] for number in likeness.numbers]
+        names = [part.name for part in self._parts]
         return [
             Judged(
                 draft,
                 made,
-                Candidate(
-                    draft.method,
-                    draft.techniques,
-                    dict(zip(self._judged_at, ratios, strict=True)),
-                    drop,
-                    self._saturated,
-                    self._picked,
-                ),
+                Candidate(draft.method, draft.techniques, dict(zip(names, ratios, strict=True)), drop, self._parts),
             )
             for draft, made, ratios, drop in zip(drafts, finished, likeness.ratios, likeness.drops, strict=True)
         ]

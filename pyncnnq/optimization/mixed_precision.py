@@ -120,7 +120,12 @@ class LeavingInFloat(Technique[Draft]):
 
 
 def leave_in_float(
-    start: Judged, macs: Mapping[str, float], judge: Judge, budget: Budget, update: Update | None = None
+    start: Judged,
+    macs: Mapping[str, float],
+    judge: Judge,
+    budget: Budget,
+    update: Update | None = None,
+    tried: Collection[str] | None = None,
 ) -> MixedPrecision:
     """Take layers out of int8, one after another, until a budget is met or used up.
 
@@ -134,6 +139,7 @@ def leave_in_float(
         judge: of models.
         budget: what to reach.
         update: called with (layers measured or taken, how many there may be).
+        tried: the names of the layers that may be taken; None: all.
 
     Raises:
         InputError, PyncnnqError: see `Judge.run`.
@@ -142,7 +148,7 @@ def leave_in_float(
     total = math.fsum(macs[layer] for layer in quantized) or 1.0
     work = {layer: macs[layer] / total for layer in quantized}
     allowed = 1.0 if budget.max_float_macs is None else budget.max_float_macs
-    layers = [layer for layer in quantized if work[layer] <= allowed]
+    layers = [layer for layer in quantized if work[layer] <= allowed and (tried is None or layer in tried)]
     most = len(layers) if budget.max_float_layers is None else min(budget.max_float_layers, len(layers))
     steps = [Step((), 1.0, start.candidate)]
     best = start

@@ -66,7 +66,7 @@ class Search:
         if budget is not None:
             self._meet(budget, rounded)
         elif self._bench.mixed is not None:
-            left = [self._bench.mixed.best] if spared else []
+            left = [self._bench.judge.of(self._bench.mixed.best.draft)] if spared else []  # few samples may have chosen
             self.judged = best_first([*self.judged, *left])
             self.mixed = replace(self._bench.mixed, best=self.judged[0])
 

@@ -10,6 +10,7 @@ from pyncnnq.extensions.registry import Registry
 from pyncnnq.optimization.correcting import BiasCorrection, ZeroPoints
 from pyncnnq.optimization.draft import MIXED_PRECISION
 from pyncnnq.optimization.mixed_precision import LeavingInFloat
+from pyncnnq.optimization.noisy_layers import NoisyLayers
 from pyncnnq.optimization.recipes import Recipe
 from pyncnnq.optimization.rounding import Rounding
 from pyncnnq.optimization.source import Need
@@ -28,6 +29,7 @@ _BUILT_IN: tuple[Technique[Any], ...] = (
     BiasCorrection(name="bias correction", recipes=("fast", "best")),
     ZeroPoints(name="zero points", recipes=("fast", "best")),
     ThresholdSearch(name="thresholds", recipes=("table", "best")),
+    NoisyLayers(name="noisy layers", recipes=("fast",)),
     LeavingInFloat(name=MIXED_PRECISION),
     Rounding(name="rounding", most=2),
     Rounding(name="refitting", requires=("rounding",), refits=True),

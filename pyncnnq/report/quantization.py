@@ -55,8 +55,8 @@ def print_search(result: Optimized) -> None:
     for candidate in result.candidates:
         mark = "chosen: " if candidate is result.chosen else "        "
         say(f"{mark}{', '.join((candidate.method, *candidate.techniques))}: {_ratios(candidate)}")
-    for output, blobs in result.chosen.picked.items():
-        say(f"{output} is judged at {', '.join(blobs)}: the layer that writes it picks from them")
+    for output, parts in result.chosen.apart.items():
+        say(f"{output} is judged at {', '.join(parts)}, of which it is made")
     if result.mixed:
         _print_steps(result.mixed)
     say(f"{result.statistics.samples} samples calibrated, {result.held_out} held out to judge")

@@ -101,26 +101,3 @@ def test_every_blob_of_the_shared_models_is_connected_as_in_ncnn(shared: Path) -
             assert producer is model.layers[blob.producer]
             expected = [] if blob.consumer < 0 else [model.layers[blob.consumer]]
             assert graph.consumers(blob.name) == expected, blob.name
-
-
-def test_outputs_of_layers_that_pick_are_judged_at_what_weights_have_a_part_in() -> None:
-    """Not at prior boxes; and before a Softmax, through layers that arrange its output."""
-    layers = [
-        Layer("Input", "in", [], ["in"]),
-        Layer("Split", "split", ["in"], ["in0", "in1", "in2"]),
-        Layer("Convolution", "loc", ["in0"], ["loc"]),
-        Layer("Flatten", "flat", ["loc"], ["boxes"]),
-        Layer("Convolution", "conf", ["in1"], ["conf"]),
-        Layer("Permute", "permute", ["conf"], ["rows"]),
-        Layer("Softmax", "softmax", ["rows"], ["probabilities"]),
-        Layer("Flatten", "flat2", ["probabilities"], ["scores"]),
-        Layer("PriorBox", "prior", ["in2"], ["prior0"]),
-        Layer("Concat", "priors", ["prior0"], ["prior"]),
-        Layer("DetectionOutput", "detect", ["boxes", "scores", "prior"], ["picked"]),
-        Layer("Permute", "last", ["picked"], ["det"]),
-    ]
-    graph = Graph(layers)
-    assert graph.before_picking("det") == graph.before_picking("picked") == ["boxes", "rows"]
-    assert graph.before_picking("scores") == graph.before_picking("prior") == graph.before_picking("nowhere") == []
-    assert graph.in_order(["det", "rows", "boxes", "rows", "nowhere"]) == ["boxes", "rows", "det"]
-    assert Graph([Layer("DetectionOutput", "detect", [], ["det"])]).before_picking("det") == []

@@ -6,13 +6,14 @@ import math
 
 import pytest
 
+from pyncnnq.compare.parts import Part
 from pyncnnq.errors import InputError, PyncnnqError
 from pyncnnq.optimization.budget import Budget
 from pyncnnq.optimization.candidate import Candidate
 
 
 def candidate(drop: float = 0.0, **sqnr: float) -> Candidate:
-    return Candidate("auto", (), sqnr, drop, frozenset(name for name in sqnr if name == "softmax"))
+    return Candidate("auto", (), sqnr, drop, tuple(Part("prob", (name,), name != "softmax") for name in sqnr))
 
 
 def test_each_output_has_to_reach_the_ratio() -> None:

@@ -38,8 +38,8 @@ def data(folder: Path) -> Path:
 
 def test_models_are_told_apart_by_what_detections_are_picked_from(model: Model, folder: Path, data: Path) -> None:
     made = quantize(model, data, workers=1)
-    assert made.chosen.picked == {"det": ["boxes", "rows"]}
-    assert set(made.chosen.sqnr) == {"boxes", "rows"}
+    assert made.chosen.apart == {"det": ["boxes", "rows", "scores"]}
+    assert set(made.chosen.sqnr) == {"boxes", "rows", "scores"}
     scores = [candidate.score for candidate in made.candidates]
     assert min(scores) > 20
     assert len(set(scores)) > 3
@@ -48,9 +48,11 @@ def test_models_are_told_apart_by_what_detections_are_picked_from(model: Model, 
     int8 = load_model(folder / "int8.param", folder / "int8.bin")
 
     found = evaluate(model, int8, data, workers=1)
-    assert [(output.name, output.at) for output in found.outputs] == [("det", "boxes"), ("det", "rows")]
+    assert [(output.name, output.at) for output in found.outputs] == [
+        ("det", name) for name in ("boxes", "rows", "scores")
+    ]
     assert str(found.outputs[0]) == "det (judged at boxes)"
-    blobs = ("boxes", "rows", "det")
+    blobs = ("boxes", "rows", "scores", "det")
     exact, rough = (
         [run_ncnn(*files[:2], {"in0": np.load(path)}, blobs) for path in sorted(data.iterdir())]
         for files in (model.files, int8.files)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyncnnq.compare.figures import Figure, paired_difference, percentage
+from pyncnnq.compare.parts import is_picked
 from pyncnnq.compare.tasks.class_labels import find_labels
 from pyncnnq.compare.tasks.task import Outputs, Task
 from pyncnnq.errors import InputError
@@ -51,8 +52,7 @@ class Classification(Task):
 
     def fits(self, model: Model) -> bool:
         """Return whether an output may be a vector of scores: not the one detection that a layer picks."""
-        graph = model.graph()
-        return any(not graph.before_picking(output) for output in model.outputs)
+        return not all(is_picked(model, output) for output in model.outputs)
 
     def read_labels(self, source: str, paths: Sequence[Path]) -> list[int]:
         return find_labels(source, paths)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pyncnnq.compare.likeness import compare_outputs
+from pyncnnq.compare.parts import parts_of
 from pyncnnq.errors import InputError, PyncnnqError
 from pyncnnq.inputs.data import CalibrationData
 from pyncnnq.model import Model
@@ -39,20 +40,24 @@ def fuse_for(model: Model, data: CalibrationData, folder: Path) -> Fused:
     if fused.changes:
         fused = replace(fused, model=fused.model.stored(folder, "fused"))
         inputs = list(zip(model.inputs, data.inputs, strict=True))
-        graph = fused.model.graph()
-        judged = graph.in_order(blob for output in model.outputs for blob in graph.before_picking(output) or [output])
+        parts = parts_of(fused.model)
         try:
             with WorkerPool(1) as pool:
                 likeness = compare_outputs(
-                    [model.files, fused.model.files], data.samples[:SAMPLES], inputs, judged, pool
+                    [model.files, fused.model.files],
+                    data.samples[:SAMPLES],
+                    inputs,
+                    parts,
+                    fused.model.graph(),
+                    pool,
                 )
         except InputError:  # the pass that reads all samples says what is wrong
             return fused
-        for blob, ratio in zip(judged, likeness.ratios[0], strict=True):
+        for part, ratio in zip(parts, likeness.ratios[0], strict=True):
             if not ratio >= LEAST_RATIO:
-                kind = "output" if blob in model.outputs else "blob"
+                kind = "output" if part.name == part.output else "blob"
                 raise PyncnnqError(
-                    f"{model.param_path}: fusing its layers changed the {kind} {blob} ({ratio:.0f} dB of what it "
+                    f"{model.param_path}: fusing its layers changed the {kind} {part.name} ({ratio:.0f} dB of what it "
                     "was); give `fuse=False`, and please report the model"
                 )
     return fused

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pyncnnq.compare.parts import parts_of
 from pyncnnq.model import load_param
 from pyncnnq.model.checks import needs_data, require_float
 from pyncnnq.model.shapes import dimensions
@@ -126,8 +127,8 @@ def read(data: bytes, folder: Path) -> None:
         layer.expected_weights()
         for blob in layer.tops:
             graph.split_root(blob)
-            graph.before_saturation(blob)
             graph.is_non_negative(blob)
     graph.outputs()
+    parts_of(model)
     model.param_text()
     require_float(model)
