@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pyncnnq.errors import PyncnnqError
-from pyncnnq.files import read_file
 from pyncnnq.inputs.image_suffixes import IMAGE_SUFFIXES
+from pyncnnq.inputs.list_file import read_lines
 from pyncnnq.inputs.preprocessing import parse_float
 
 
@@ -26,10 +26,10 @@ def _lists_files(path: Path) -> bool:
     if not path.is_file():  # a pipe can be read once
         return False
     try:
-        text = read_file(path, PyncnnqError).decode(errors="surrogateescape")
+        lines = read_lines(path, PyncnnqError)
     except PyncnnqError:
         return False  # whoever reads the table says so
-    lines = [line for line in text.split("\n") if line.strip() and not line.startswith("#")]
+    lines = [line for line in lines if line.strip() and not line.startswith("#")]
     return bool(lines) and not all(map(_is_row, lines))
 
 

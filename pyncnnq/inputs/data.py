@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
 from pyncnnq.errors import InputError
-from pyncnnq.inputs import InputLayer, InputOptions, InputSpec, find_samples, pair_samples, pick, resolve
+from pyncnnq.inputs import (
+    InputLayer,
+    InputOptions,
+    InputSpec,
+    Preprocessing,
+    find_samples,
+    pair_samples,
+    pick,
+    resolve,
+)
+from pyncnnq.inputs.plausibility import doubtful_numbers
 from pyncnnq.model import Layer, Model
 from pyncnnq.model.ops import Convolution, Embed, Input
 
@@ -20,12 +31,15 @@ class CalibrationData:
     Attributes:
         samples: for each sample one file for each model input.
         inputs: for each model input its preprocessing (images) or expected array (.npy).
-        ignored: how many files of other types and hidden ones lay in the folders.
+        ignored: how many files of other types and hidden ones lay in the folders, by suffix (see
+            `pyncnnq.inputs.Samples`).
+        warnings: one line for each thing that a user should look at.
     """
 
     samples: list[tuple[Path, ...]]
     inputs: tuple[InputSpec, ...]
-    ignored: int
+    ignored: Mapping[str, int] = field(default_factory=dict)
+    warnings: Sequence[str] = ()
 
     @property
     def files(self) -> list[Path]:
@@ -81,7 +95,15 @@ def find_data(
         raise InputError(f"{model.param_path}: takes no input to calibrate with: all blobs come from constants")
     samples = [find_samples(item) for item in data]
     inputs = resolve([input_layer(model, layer) for layer in model.input_layers], samples, *sources)
-    return CalibrationData(pair_samples(samples), inputs, sum(each.ignored for each in samples))
+    warnings = [
+        f"input {name!r}: {doubt}"
+        for name, spec in zip(model.inputs, inputs, strict=True)
+        if isinstance(spec, Preprocessing) and (doubt := doubtful_numbers(spec))
+    ]
+    ignored: Counter[str] = Counter()
+    for each in samples:
+        ignored.update(each.ignored)
+    return CalibrationData(pair_samples(samples), inputs, dict(ignored), warnings)
 
 
 def input_layer(model: Model, layer: Layer) -> InputLayer:

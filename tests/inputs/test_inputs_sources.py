@@ -29,7 +29,7 @@ def test_folder_is_recursive_sorted_and_counts_what_it_ignores(tmp_path: Path) -
     touch(tmp_path / ".hidden.jpg", tmp_path / ".git" / "x.jpg")
     samples = find_samples(tmp_path)
     assert [path.relative_to(tmp_path).as_posix() for path in samples.paths] == ["a/z.png", "b.JPG", "c d é/1.jpeg"]
-    assert (samples.kind, samples.ignored) == ("image", 4)
+    assert (samples.kind, samples.ignored) == ("image", {".txt": 1, "no suffix": 1, "hidden": 2})
 
 
 def test_folder_order_does_not_depend_on_creation_order(tmp_path: Path) -> None:
