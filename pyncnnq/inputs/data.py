@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Protocol
 
 from pyncnnq.errors import InputError
 from pyncnnq.inputs import (
+    ArraySpec,
     InputLayer,
     InputOptions,
     InputSpec,
@@ -19,7 +19,10 @@ from pyncnnq.inputs import (
     pick,
     resolve,
 )
+from pyncnnq.inputs.array_path import ArrayPath
 from pyncnnq.inputs.plausibility import doubtful_numbers
+from pyncnnq.inputs.sources import all_ignored
+from pyncnnq.inputs.unpacking import share_by_name, unpack
 from pyncnnq.model import Layer, Model
 from pyncnnq.model.ops import Convolution, Embed, Input
 
@@ -29,7 +32,8 @@ class CalibrationData:
     """Samples, and for each model input how a file of it becomes its blob.
 
     Attributes:
-        samples: for each sample one file for each model input.
+        samples: for each sample the path of an image or an array (see `pyncnnq.inputs.array_path`) for each model
+            input.
         inputs: for each model input its preprocessing (images) or expected array (.npy).
         ignored: how many files of other types and hidden ones lay in the folders, by suffix (see
             `pyncnnq.inputs.Samples`).
@@ -44,7 +48,7 @@ class CalibrationData:
     @property
     def files(self) -> list[Path]:
         """The files of all samples."""
-        return [path for sample in self.samples for path in sample]
+        return [ArrayPath.parse(path).file for sample in self.samples for path in sample]
 
     def find(self, _model: Model) -> CalibrationData:
         """Return the data itself: data that was found for a model may be given again in its place."""
@@ -93,17 +97,17 @@ def find_data(
     """
     if not model.inputs:
         raise InputError(f"{model.param_path}: takes no input to calibrate with: all blobs come from constants")
-    samples = [find_samples(item) for item in data]
+    samples = share_by_name([find_samples(item) for item in data], model.inputs)
     inputs = resolve([input_layer(model, layer) for layer in model.input_layers], samples, *sources)
     warnings = [
         f"input {name!r}: {doubt}"
         for name, spec in zip(model.inputs, inputs, strict=True)
         if isinstance(spec, Preprocessing) and (doubt := doubtful_numbers(spec))
     ]
-    ignored: Counter[str] = Counter()
-    for each in samples:
-        ignored.update(each.ignored)
-    return CalibrationData(pair_samples(samples), inputs, dict(ignored), warnings)
+    unpacked = [
+        unpack(each, spec) if isinstance(spec, ArraySpec) else each for each, spec in zip(samples, inputs, strict=True)
+    ]
+    return CalibrationData(pair_samples(unpacked), inputs, all_ignored(samples), warnings)
 
 
 def input_layer(model: Model, layer: Layer) -> InputLayer:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import reduce
 
 from pyncnnq.errors import InputError
-from pyncnnq.inputs.arrays import ArraySpec, Shape
+from pyncnnq.inputs.arrays import ArraySpec
+from pyncnnq.inputs.npy_format import Shape
 from pyncnnq.inputs.options import InputOptions, overlay, spread
 from pyncnnq.inputs.preprocessing import CHANNELS, Pixel, Preprocessing, Resize, Size, Values
 from pyncnnq.inputs.presets import Preset, find_preset
