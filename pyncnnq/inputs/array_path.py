@@ -52,6 +52,11 @@ class ArrayPath:
         parts += [] if self.index is None else [str(self.index)]
         return self.file.with_name(self.file.name + "".join(f"[{part}]" for part in parts))
 
+    def stacked(self, count: int) -> list[Path]:
+        """Return the paths of the first arrays of a stack."""
+        whole = str(self.path)
+        return [Path(f"{whole}[{index}]") for index in range(count)]
+
     @property
     def is_archived(self) -> bool:
         """Whether the file is an `.npz` file."""

@@ -7,6 +7,7 @@ import ast
 import re
 import warnings
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import IO, Any, Literal
 
 import numpy as np
@@ -58,14 +59,21 @@ def read_header(file: IO[bytes]) -> Header:
             "is cut off" if length <= _LONGEST_HEADER else f"has {length:,} bytes, expected at most {_LONGEST_HEADER:,}"
         )
         raise DamagedError(f"its header {problem}")
+    shape, fortran, dtype = _fields(text, "latin1" if version < (3, 0) else "utf-8")
+    return Header(shape, fortran, dtype, file.tell())
+
+
+@lru_cache(maxsize=32)  # of many files of the same shape
+def _fields(text: bytes, encoding: str) -> tuple[Shape, bool, np.dtype[np.generic] | str]:
+    """Return shape, order and type of what a header says."""
     try:
-        header = _evaluated(text.decode("latin1" if version < (3, 0) else "utf-8"))
+        header = _evaluated(text.decode(encoding))
         descr, fortran, shape = (header.pop(key) for key in ("descr", "fortran_order", "shape"))
     except (ValueError, SyntaxError, TypeError, KeyError, AttributeError, MemoryError, RecursionError):
         raise DamagedError("its header is no dict of descr, fortran_order and shape") from None
     if header or not isinstance(fortran, bool) or not _is_shape(shape):
         raise DamagedError("its header is no dict of descr, fortran_order and shape")
-    return Header(shape, fortran, _dtype(descr), file.tell())
+    return shape, fortran, _dtype(descr)
 
 
 def _evaluated(text: str) -> Any:

@@ -15,8 +15,8 @@ from pyncnnq.inputs.npy_format import Header
 from pyncnnq.inputs.npz import array_names, open_member, readable
 from pyncnnq.inputs.sources import Samples, all_ignored
 
-_MOST_ARRAYS = 2**20
-"""Samples in one file: more than anybody calibrates with, and few enough to name each."""
+_MOST_ARRAYS = 2**17
+"""Samples in one file: more than anybody calibrates with, and few enough to name each in a second."""
 _LISTED = 5
 
 
@@ -80,7 +80,7 @@ def _arrays(path: Path, spec: ArraySpec) -> Iterator[Path]:
         count += length or 1
         if count > _MOST_ARRAYS:
             raise InputError(f"{path}: holds more than {_MOST_ARRAYS:,} arrays")
-        yield from (replace(part, index=index).path for index in range(length)) if length else [part.path]
+        yield from part.stacked(length) if length else [part.path]
     if not count:
         yield path
 
