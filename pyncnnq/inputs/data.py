@@ -20,7 +20,7 @@ from pyncnnq.inputs import (
     resolve,
 )
 from pyncnnq.inputs.array_path import ArrayPath
-from pyncnnq.inputs.plausibility import doubtful_numbers
+from pyncnnq.inputs.plausibility import doubts
 from pyncnnq.inputs.sources import all_ignored
 from pyncnnq.inputs.unpacking import share_by_name, unpack
 from pyncnnq.model import Layer, Model
@@ -102,7 +102,8 @@ def find_data(
     warnings = [
         f"input {name!r}: {doubt}"
         for name, spec in zip(model.inputs, inputs, strict=True)
-        if isinstance(spec, Preprocessing) and (doubt := doubtful_numbers(spec))
+        if isinstance(spec, Preprocessing)
+        for doubt in doubts(spec)
     ]
     unpacked = [
         unpack(each, spec) if isinstance(spec, ArraySpec) else each for each, spec in zip(samples, inputs, strict=True)

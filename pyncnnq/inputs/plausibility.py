@@ -1,4 +1,5 @@
-"""Numbers that are hardly meant: a mean of values from 0 to 1, or a standard deviation that is given as norm."""
+"""Numbers that are hardly meant: a mean of values from 0 to 1, a standard deviation that is given as norm, or a mean in
+the order of other channels."""
 
 from __future__ import annotations
 
@@ -13,10 +14,37 @@ than 26: those that networks are trained with are 1/255 to 1/50.  Values from 0 
 to 0.5, and pixels from 0 to 255 such from 26 to 128."""
 
 
-def doubtful_numbers(preprocessing: Preprocessing) -> str | None:
-    """Return what a user is told of mean and norm that are hardly meant, with the numbers to give; None if they may
-    be."""
-    mean, norm = preprocessing.mean, preprocessing.norm
+_IMAGENET_BGR = (104.0, 116.5, 123.5)
+"""The mean of ImageNet's pixels, as Caffe (104, 117, 123) and PyTorch (103.53, 116.28, 123.675) state it."""
+_AS_STATED = 1.0
+"""How far from it a mean is stated, in steps of a pixel; the three are six apart at least."""
+
+
+def doubts(preprocessing: Preprocessing) -> list[str]:
+    """Return what a user is told of numbers that are hardly meant, each with what to give in their place."""
+    found = (_doubtful_range(preprocessing.mean, preprocessing.norm), _doubtful_order(preprocessing))
+    return [doubt for doubt in found if doubt]
+
+
+def _doubtful_order(preprocessing: Preprocessing) -> str | None:
+    """Return the doubt in a mean in the order B, G, R of pixels in the order R, G, B.
+
+    The other way round it is right for PP-OCR.
+    """
+    mean = preprocessing.mean
+    if preprocessing.pixel != "RGB" or any(
+        abs(value - stated) > _AS_STATED for value, stated in zip(mean, _IMAGENET_BGR, strict=True)
+    ):
+        return None
+    turned = _listed([f"{value:g}" for value in reversed(mean)])
+    return (
+        f"mean {_plain(mean)} is that of ImageNet in the order B, G, R, but pixel is RGB. "
+        f'Do you mean `pixel="BGR"`, or `mean=({turned})` and norm in that order too?'
+    )
+
+
+def _doubtful_range(mean: Values, norm: Values) -> str | None:
+    """Return the doubt in mean and norm that are not for pixels from 0 to 255."""
     of_unit = 0 < max(map(abs, mean)) <= 1
     reasons, advice = [], []
     if of_unit:

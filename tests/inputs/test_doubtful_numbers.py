@@ -8,15 +8,16 @@ import pytest
 
 from pyncnnq.commands.spelling import spell
 from pyncnnq.inputs import PRESETS, InputLayer, Preprocessing, Samples, parse_options, resolve
-from pyncnnq.inputs.plausibility import doubtful_numbers
+from pyncnnq.inputs.plausibility import doubts
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def told(mean: tuple[float, ...], norm: tuple[float, ...]) -> str | None:
     pixel = "GRAY" if len(mean) == 1 else "RGB"
-    doubt = doubtful_numbers(Preprocessing((8, 8), mean, norm, pixel))  # type: ignore[arg-type]
-    return spell(doubt) if doubt else None
+    found = doubts(Preprocessing((8, 8), mean, norm, pixel))  # type: ignore[arg-type]
+    assert len(found) <= 1
+    return spell(found[0]) if found else None
 
 
 def value(pixel: float, mean: tuple[float, ...], norm: tuple[float, ...]) -> list[float]:
@@ -72,7 +73,7 @@ def test_the_numbers_to_type_give_what_the_network_was_trained_with(
     (spec,) = resolve([InputLayer("x", 8, 8, len(mean))], [samples], ("what is advised", parse_options(**stated)))
     assert isinstance(spec, Preprocessing)
     assert value(0, spec.mean, spec.norm) + value(255, spec.mean, spec.norm) == pytest.approx(right, rel=1e-4, abs=1e-4)
-    assert doubtful_numbers(spec) is None
+    assert doubts(spec) == []
 
 
 def test_a_mean_of_0_to_1_is_told_whatever_the_norm() -> None:
@@ -86,13 +87,23 @@ def test_a_mean_of_0_to_1_is_told_whatever_the_norm() -> None:
 def test_no_preset_is_doubtful(name: str) -> None:
     preset = PRESETS[name]
     repeat = 3 if preset.uniform else 1
-    assert told(preset.mean * repeat, preset.norm * repeat) is None
+    assert doubts(Preprocessing((8, 8), preset.mean * repeat, preset.norm * repeat, preset.pixel)) == []
+
+
+@pytest.mark.parametrize("mean", [(104.0, 117.0, 123.0), (103.53, 116.28, 123.675), (103.94, 116.78, 123.68)])
+def test_imagenets_mean_in_the_order_of_other_channels(mean: tuple[float, ...]) -> None:
+    message = told(mean, (1.0,) * 3)
+    assert message is not None
+    turned = ",".join(f"{value:g}" for value in mean[::-1])
+    assert message.endswith(f"Do you mean --pixel BGR, or --mean {turned} and norm in that order too?")
+    assert doubts(Preprocessing((8, 8), mean, (1.0,) * 3, "BGR")) == []
+    assert told(mean[::-1], (1.0,) * 3) is None
 
 
 @pytest.mark.parametrize(
     ("mean", "norm"),
     [
-        ((104.0, 117.0, 123.0), (0.017, 0.017, 0.017)),
+        ((123.68, 116.78, 103.94), (0.017, 0.017, 0.017)),
         ((128.0,) * 3, (0.0078125,) * 3),
         ((127.5,) * 3, (-1 / 127.5,) * 3),
         ((0.0,), (1 / 255,)),
