@@ -57,7 +57,7 @@ class Calibration:
         layers: the layers with an activation row, in model order.
         warnings: one line for each thing that a user should look at.
         statistics: of the samples; empty where no layer needs any.
-        ignored: how many files of other types and hidden files lay in the folders of data.
+        ignored_files: how many files of other types and hidden ones lay in the folders of data, by suffix.
         fused: what became of the layers that were fused into others or removed first, by name (see `pyncnnq.fuse`).
     """
 
@@ -65,7 +65,7 @@ class Calibration:
     layers: list[CalibratedLayer] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     statistics: Statistics = field(default_factory=Statistics)
-    ignored: int = 0
+    ignored_files: Mapping[str, int] = field(default_factory=dict)
     fused: dict[str, str] = field(default_factory=dict)
 
     def with_table(self, table: Table) -> Calibration:

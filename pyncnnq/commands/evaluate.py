@@ -133,7 +133,7 @@ def _print(result: Evaluation, facts: dict[str, Any], output: OutputOptions) -> 
     if output.as_json:
         print_json(facts)
         return
-    warn([], result.skipped)
+    warn(result.warnings, result.skipped)
     if not output.quiet:
         print_evaluation(result)
 

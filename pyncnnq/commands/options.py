@@ -194,11 +194,22 @@ data_options = _together(
     [
         click.option("--preset", multiple=True, metavar="NAME", help="Preprocessing by name, such as imagenet-torch."),
         click.option(
-            "--mean", multiple=True, metavar="A,B,C", help="Subtracted from each channel, in the order of --pixel."
+            "--mean",
+            multiple=True,
+            metavar="A,B,C",
+            help="Subtracted from each channel, in the order of --pixel; or one number for all.",
         ),
-        click.option("--norm", multiple=True, metavar="A,B,C", help="Multiplied into each channel after that."),
         click.option(
-            "--size", multiple=True, metavar="W,H", help="Size of the network's input.  [default: the Input layer's]"
+            "--norm",
+            multiple=True,
+            metavar="A,B,C",
+            help="Multiplied into each channel after that; 1/58.395 for a standard deviation.",
+        ),
+        click.option(
+            "--size",
+            multiple=True,
+            metavar="W,H",
+            help="Size of the network's input; also WxH, or one number for a square.  [default: the Input layer's]",
         ),
         click.option("--pixel", multiple=True, metavar="ORDER", help="RGB, BGR, GRAY, RGBA or BGRA."),
         click.option(

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pyncnnq.errors import PyncnnqError
-from pyncnnq.files import read_file
+from pyncnnq.inputs.array_path import ARRAY_SUFFIXES
 from pyncnnq.inputs.image_suffixes import IMAGE_SUFFIXES
+from pyncnnq.inputs.list_file import read_lines
 from pyncnnq.inputs.preprocessing import parse_float
 
 
@@ -16,7 +17,7 @@ def is_table(source: Sequence[str]) -> bool:
     if len(source) != 1 or "=" in source[0]:
         return False
     path = Path(source[0])
-    if path.is_dir() or path.suffix.lower() in (*IMAGE_SUFFIXES, ".npy") or "," in path.name:
+    if path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES | ARRAY_SUFFIXES or "," in path.name:
         return False
     return path.suffix.lower() != ".txt" or not _lists_files(path)
 
@@ -26,10 +27,10 @@ def _lists_files(path: Path) -> bool:
     if not path.is_file():  # a pipe can be read once
         return False
     try:
-        text = read_file(path, PyncnnqError).decode(errors="surrogateescape")
+        lines = read_lines(path, PyncnnqError)
     except PyncnnqError:
         return False  # whoever reads the table says so
-    lines = [line for line in text.split("\n") if line.strip() and not line.startswith("#")]
+    lines = [line for line in lines if line.strip() and not line.startswith("#")]
     return bool(lines) and not all(map(_is_row, lines))
 
 

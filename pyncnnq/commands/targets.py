@@ -12,6 +12,7 @@ from pyncnnq.commands.options import PATH
 from pyncnnq.compare.tasks.class_labels import label_files
 from pyncnnq.errors import PyncnnqError
 from pyncnnq.files import Kind, check_outputs, check_pair_replaced, check_replaced
+from pyncnnq.inputs.array_path import ARRAY_SUFFIXES
 from pyncnnq.inputs.image_suffixes import IMAGE_SUFFIXES
 from pyncnnq.model.pair import manifest_path
 
@@ -38,7 +39,7 @@ def check_targets(
     for target, kind in (kinds or {}).items():
         check_replaced(target, kind)
     for target in targets:
-        if target.suffix.lower() in (*IMAGE_SUFFIXES, ".npy"):
+        if target.suffix.lower() in IMAGE_SUFFIXES | ARRAY_SUFFIXES:
             raise PyncnnqError(
                 f"{target}: has the name of an image or an array, and would be taken for a sample; name another output"
             )

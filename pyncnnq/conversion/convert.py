@@ -129,7 +129,7 @@ class Converted:
                 np.save(paths[-1], generator.integers(0, 2, shape) if whole else generator.standard_normal(shape))
             samples.append(tuple(paths))
         specs = tuple(ArraySpec(None, input_layer(self.model, layer).integers) for layer in self.model.input_layers)
-        return CalibrationData(samples, specs, 0)
+        return CalibrationData(samples, specs)
 
 
 def convert(

@@ -71,6 +71,8 @@ class Evaluation:
         samples: the samples, in their order.
         skipped: the samples that could not be read, each with the reason.
         printed: the lines that ncnn printed, and how often each.
+        ignored_files: how many files of other types and hidden ones lay in the folders of data, by suffix.
+        warnings: one line for each thing that a user should look at.
     """
 
     outputs: list[OutputFigures]
@@ -83,6 +85,8 @@ class Evaluation:
     samples: list[EvaluatedSample]
     skipped: list[str]
     printed: dict[str, int]
+    ignored_files: dict[str, int]
+    warnings: list[str]
 
     @property
     def worst_sqnr(self) -> float:
@@ -199,6 +203,8 @@ def evaluate_on(
         ],
         skipped=answers.skipped,
         printed=dict(pool.printed),
+        ignored_files=dict(data.ignored),
+        warnings=list(data.warnings),
     )
 
 

@@ -1,34 +1,24 @@
-"""`.npy` files as model inputs: the array as the network takes it, without batch axis."""
+"""Arrays as model inputs: `.npy` and `.npz` files, and what is stacked in them, without batch axis."""
 
 from __future__ import annotations
 
-import ast
 import math
 import os
-import re
 import stat
-import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pyncnnq.errors import InputError, UnreadableError
-
-Shape = tuple[int, ...]
+from pyncnnq.inputs.array_path import ArrayPath
+from pyncnnq.inputs.npy_format import DamagedError, Header, Shape, read_header
+from pyncnnq.inputs.npz import member_of, readable
 
 MOST_NUMBERS = 2**28
 """Of an array: 1 GB in float32, as an image of MOST_PIXELS with alpha has."""
-
-_MAGIC = b"\x93NUMPY"
-_LENGTH_BYTES = {(1, 0): 2, (2, 0): 4, (3, 0): 4}
-"""By version of the format, how many bytes hold the length of the header."""
-_LONGEST_HEADER = 1024
-"""NumPy writes 118 bytes for plain numbers, some others pad to more."""
-_REAL = re.compile(r"[<>=|]?(f(2|4|8|12|16)|[iu][1248]|b1)|[<>=|]?[?bBhHiIlLqQefdg]")
-_LONGEST_TYPE = 100
 
 
 @dataclass(frozen=True)
@@ -50,7 +40,8 @@ def load_npy(path: str | Path, spec: ArraySpec = ArraySpec()) -> NDArray[np.floa
     """Read one array: C-contiguous float32, or int32 for token ids (ncnn's src/layer/embed.cpp reads the raw int32
     bits).
 
-    Numbers of other types are converted by value.  Pickled objects are never loaded.
+    Numbers of other types are converted by value.  Pickled objects are never loaded.  Of a stack (see
+    `pyncnnq.inputs.array_path`) no more is loaded than the one array.
 
     Raises:
         UnreadableError: the file cannot be read, or is damaged.
@@ -72,95 +63,93 @@ def check_regular(path: str | Path) -> None:
 
 
 @dataclass(frozen=True)
-class _Header:
-    """What a .npy file says of its array, and where that begins; the type in words if it is not of real numbers."""
+class Stored:
+    """An array in a file, of which the header is read.
 
-    shape: Shape
-    fortran: bool
-    dtype: np.dtype[np.generic] | str
-    offset: int
+    Attributes:
+        header: what it says of itself.
+        size: how many bytes of numbers there are.
+        numbers: returns an array of its type and order: by the place of its first byte, and its shape.
+    """
+
+    header: Header
+    size: int
+    numbers: Callable[[int, Shape], NDArray[np.generic]]
 
 
 def _read(path: str | Path, spec: ArraySpec) -> NDArray[np.generic]:
-    """Return the array, mapped."""
+    """Return the array; that of a `.npy` file is mapped."""
+    place = ArrayPath.parse(path)
+    stored = _archived(path, place) if place.is_archived else mapped(path, place.file)
+    header, index = stored.header, place.index
+    if isinstance(header.dtype, str):
+        raise InputError(f"{path}: holds {header.dtype} data; expected real numbers")
+    shape = header.shape
+    if index is not None:
+        if len(shape) < 2 or index >= shape[0]:  # the file has changed since
+            raise InputError(f"{path}: there is no such array: the shape in the file is {_spell(shape)}")
+        shape = shape[1:]
+    _check_shape(path, shape, spec.shape)
+    promised = math.prod(header.shape) * header.dtype.itemsize
+    if promised > stored.size:
+        missing = f"its header promises {promised:,} bytes of numbers, but {stored.size:,} follow"
+        raise UnreadableError(f"{path}: not a readable .npy file of numbers: {missing}")
+    # In Fortran's order the numbers of an array are strewn over its stack.
+    loaded = header.shape if header.fortran else shape
+    if (count := math.prod(loaded)) > MOST_NUMBERS:
+        raise UnreadableError(
+            f"{path}: shape {_spell(loaded)} has {count:,} numbers, expected at most {MOST_NUMBERS:,}"
+        )
+    if index is None or header.fortran:
+        whole = stored.numbers(header.offset, header.shape)
+        return whole if index is None else whole[index]
+    return stored.numbers(header.offset + index * count * header.dtype.itemsize, shape)
+
+
+def mapped(path: str | Path, file: Path) -> Stored:
+    """Open a `.npy` file, whose numbers are mapped and not read.
+
+    Args:
+        path: what errors name.
+        file: the file.
+
+    Raises:
+        UnreadableError: it cannot be read, or is damaged.
+    """
     try:
-        check_regular(path)
-        with Path(path).open("rb") as file:
-            header = _header(file)
-            size = os.fstat(file.fileno()).st_size
+        check_regular(file)
+        with file.open("rb") as opened:
+            header = read_header(opened)
+            size = os.fstat(opened.fileno()).st_size
     except OSError as error:
         raise UnreadableError(f"{path}: cannot read: {error.strerror or error}") from error
-    except _DamagedError as error:
+    except DamagedError as error:
         raise UnreadableError(f"{path}: not a readable .npy file of numbers: {error}") from None
-    shape, dtype = header.shape, header.dtype
-    if isinstance(dtype, str):
-        raise InputError(f"{path}: holds {dtype} data; expected real numbers")
-    _check_shape(path, shape, spec.shape)
-    count, available = math.prod(shape), size - header.offset
-    if count * dtype.itemsize > available:
-        missing = f"its header promises {count * dtype.itemsize:,} bytes of numbers, but {available:,} follow"
-        raise UnreadableError(f"{path}: not a readable .npy file of numbers: {missing}")
-    if count > MOST_NUMBERS:
-        raise UnreadableError(f"{path}: shape {_spell(shape)} has {count:,} numbers, expected at most {MOST_NUMBERS:,}")
-    order: Literal["F", "C"] = "F" if header.fortran else "C"
+
+    def numbers(start: int, shape: Shape) -> NDArray[np.generic]:
+        try:
+            return np.memmap(file, header.dtype, mode="r", offset=start, shape=shape, order=header.order)
+        except (OSError, ValueError) as error:  # it has changed since
+            raise UnreadableError(f"{path}: cannot read: {error}") from error
+
+    return Stored(header, size - header.offset, numbers)
+
+
+def _archived(path: str | Path, place: ArrayPath) -> Stored:
     try:
-        return np.memmap(path, dtype, mode="r", offset=header.offset, shape=shape, order=order)
-    except (OSError, ValueError) as error:  # it has changed since
-        raise UnreadableError(f"{path}: cannot read: {error}") from error
+        with readable(path):
+            check_regular(place.file)
+            member = member_of(place.file, place.name or "")
+    except KeyError:
+        raise InputError(f"{path}: there is no such array in {place.file}") from None
 
+    def numbers(start: int, shape: Shape) -> NDArray[np.generic]:
+        dtype = np.dtype(member.header.dtype)
+        with readable(path):
+            data = member.read(start, math.prod(shape) * dtype.itemsize)
+        return np.frombuffer(data, dtype).reshape(shape, order=member.header.order)
 
-class _DamagedError(Exception):
-    """A file that is not as NumPy writes it; the text says what is wrong."""
-
-
-def _header(file: BinaryIO) -> _Header:
-    """Read the header as numpy/lib/format.py describes it.
-
-    Not by NumPy, whose dtypes and expressions of damaged files can end the process.
-    """
-    start = file.read(len(_MAGIC) + 2)
-    version = tuple(start[len(_MAGIC) :])
-    if start[: len(_MAGIC)] != _MAGIC or version not in _LENGTH_BYTES:
-        raise _DamagedError("it does not begin as one of version 1, 2 or 3")
-    length = int.from_bytes(file.read(_LENGTH_BYTES[version]), "little")
-    text = file.read(min(length, _LONGEST_HEADER + 1))
-    if len(text) < length:
-        problem = (
-            "is cut off" if length <= _LONGEST_HEADER else f"has {length:,} bytes, expected at most {_LONGEST_HEADER:,}"
-        )
-        raise _DamagedError(f"its header {problem}")
-    try:
-        header = _evaluated(text.decode("latin1" if version < (3, 0) else "utf-8"))
-        descr, fortran, shape = (header.pop(key) for key in ("descr", "fortran_order", "shape"))
-    except (ValueError, SyntaxError, TypeError, KeyError, AttributeError, MemoryError, RecursionError):
-        raise _DamagedError("its header is no dict of descr, fortran_order and shape") from None
-    if header or not isinstance(fortran, bool) or not _is_shape(shape):
-        raise _DamagedError("its header is no dict of descr, fortran_order and shape")
-    return _Header(shape, fortran, _dtype(descr), file.tell())
-
-
-def _evaluated(text: str) -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of what Python thinks of a damaged header
-        return ast.literal_eval(re.sub(r"(?<=\d)L\b", "", text.strip()))  # Python 2 wrote long lengths so
-
-
-def _is_shape(shape: object) -> bool:
-    return isinstance(shape, tuple) and all(type(length) is int and length >= 0 for length in shape)
-
-
-def _dtype(descr: object) -> np.dtype[np.generic] | str:
-    """Return the type of real numbers; in words if it is another."""
-    if not isinstance(descr, str):
-        return "structured"
-    if "O" in descr:
-        raise _DamagedError("it holds pickled objects")
-    if not _REAL.fullmatch(descr):
-        return descr if descr.isascii() and descr.isprintable() and len(descr) < _LONGEST_TYPE else "other"
-    try:
-        return np.dtype(descr)
-    except TypeError:  # float128, where the platform has none
-        return descr
+    return Stored(member.header, member.size, numbers)
 
 
 def _check_shape(path: str | Path, shape: Shape, expected: Shape | None) -> None:
@@ -168,9 +157,9 @@ def _check_shape(path: str | Path, shape: Shape, expected: Shape | None) -> None
     if 0 in shape:
         raise InputError(f"{path}: is empty, shape {shape}")
     if expected is not None:
-        if _fits(shape, expected):
+        if fits(shape, expected):
             return
-        hint = "; drop the leading batch axis: array[0]" if shape[:1] == (1,) and _fits(shape[1:], expected) else ""
+        hint = "; drop the leading batch axis: array[0]" if shape[:1] == (1,) and fits(shape[1:], expected) else ""
         raise InputError(f"{path}: shape {found}, expected {_spell(expected)}{hint}")
     if len(shape) in (4, 5) and shape[0] == 1:
         # With four axes it could be a volume of one channel, but hardly ever is; taken so, an image network computes
@@ -183,7 +172,8 @@ def _check_shape(path: str | Path, shape: Shape, expected: Shape | None) -> None
         )
 
 
-def _fits(shape: Shape, expected: Shape) -> bool:
+def fits(shape: Shape, expected: Shape) -> bool:
+    """Return whether a shape is the expected one, of which 0 is any length."""
     return len(shape) == len(expected) and all(want in (0, have) for have, want in zip(shape, expected, strict=True))
 
 

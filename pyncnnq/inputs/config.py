@@ -11,8 +11,8 @@ from typing import Any
 
 from pyncnnq.errors import InputError
 from pyncnnq.files import read_file
-from pyncnnq.inputs.options import InputOptions, Settings
-from pyncnnq.inputs.preprocessing import parse_pixel, parse_resize
+from pyncnnq.inputs.options import InputOptions, Settings, read_values
+from pyncnnq.inputs.preprocessing import parse_pixel, parse_resize, parse_size
 from pyncnnq.inputs.presets import find_preset
 
 _MOST_BYTES = 1 << 18
@@ -118,13 +118,23 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _numbers(value: Any) -> tuple[float, ...]:
-    if not isinstance(value, list) or not value or not all(_is_number(item) for item in value):
-        raise _UnexpectedError("a list of numbers, such as [104, 117, 123]")
+def _numbers(value: Any, name: str) -> tuple[float, ...]:
+    items = value if isinstance(value, list) else [value]
+    if not items or not all(_is_number(item) or isinstance(item, str) for item in items):
+        raise _UnexpectedError('numbers, such as [104, 117, 123] or "1/255"')
     try:
-        return tuple(float(item) for item in value)
+        return read_values(value, name)
     except OverflowError:
         raise _UnexpectedError("numbers that are not so large") from None
+    except (ValueError, ZeroDivisionError):
+        raise _UnexpectedError('numbers, or fractions such as "1/58.395"') from None
+
+
+def _size(value: Any) -> tuple[int, ...]:
+    if isinstance(value, str):
+        return parse_size(value)
+    sides = value if isinstance(value, list) else [value, value]
+    return _lengths(sides, range(2, 3), "[640, 480] (width, height), or 640 for a square")
 
 
 def _lengths(value: Any, counts: range, example: str) -> tuple[int, ...]:
@@ -157,9 +167,9 @@ RUN_KEYS: dict[str, Callable[[Any], Any]] = {
 }
 INPUT_KEYS: dict[str, Callable[[Any], Any]] = {
     "preset": _preset,
-    "size": lambda value: _lengths(value, range(2, 3), "[224, 224] (width, height)"),
-    "mean": _numbers,
-    "norm": _numbers,
+    "size": _size,
+    "mean": lambda value: _numbers(value, "mean"),
+    "norm": lambda value: _numbers(value, "norm"),
     "pixel": lambda value: parse_pixel(_string(value)),
     "resize": lambda value: parse_resize(_string(value)),
     "shape": lambda value: _lengths(value, range(1, 5), "[224, 224, 3] (w, h, c)"),

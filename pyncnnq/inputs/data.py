@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
 from pyncnnq.errors import InputError
-from pyncnnq.inputs import InputLayer, InputOptions, InputSpec, find_samples, pair_samples, pick, resolve
+from pyncnnq.inputs import (
+    ArraySpec,
+    InputLayer,
+    InputOptions,
+    InputSpec,
+    Preprocessing,
+    find_samples,
+    pair_samples,
+    pick,
+    resolve,
+)
+from pyncnnq.inputs.array_path import ArrayPath
+from pyncnnq.inputs.plausibility import doubts
+from pyncnnq.inputs.sources import all_ignored
+from pyncnnq.inputs.unpacking import share_by_name, unpack
 from pyncnnq.model import Layer, Model
 from pyncnnq.model.ops import Convolution, Embed, Input
 
@@ -18,19 +32,23 @@ class CalibrationData:
     """Samples, and for each model input how a file of it becomes its blob.
 
     Attributes:
-        samples: for each sample one file for each model input.
+        samples: for each sample the path of an image or an array (see `pyncnnq.inputs.array_path`) for each model
+            input.
         inputs: for each model input its preprocessing (images) or expected array (.npy).
-        ignored: how many files of other types and hidden ones lay in the folders.
+        ignored: how many files of other types and hidden ones lay in the folders, by suffix (see
+            `pyncnnq.inputs.Samples`).
+        warnings: one line for each thing that a user should look at.
     """
 
     samples: list[tuple[Path, ...]]
     inputs: tuple[InputSpec, ...]
-    ignored: int
+    ignored: Mapping[str, int] = field(default_factory=dict)
+    warnings: Sequence[str] = ()
 
     @property
     def files(self) -> list[Path]:
         """The files of all samples."""
-        return [path for sample in self.samples for path in sample]
+        return [ArrayPath.parse(path).file for sample in self.samples for path in sample]
 
     def find(self, _model: Model) -> CalibrationData:
         """Return the data itself: data that was found for a model may be given again in its place."""
@@ -79,9 +97,18 @@ def find_data(
     """
     if not model.inputs:
         raise InputError(f"{model.param_path}: takes no input to calibrate with: all blobs come from constants")
-    samples = [find_samples(item) for item in data]
+    samples = share_by_name([find_samples(item) for item in data], model.inputs)
     inputs = resolve([input_layer(model, layer) for layer in model.input_layers], samples, *sources)
-    return CalibrationData(pair_samples(samples), inputs, sum(each.ignored for each in samples))
+    warnings = [
+        f"input {name!r}: {doubt}"
+        for name, spec in zip(model.inputs, inputs, strict=True)
+        if isinstance(spec, Preprocessing)
+        for doubt in doubts(spec)
+    ]
+    unpacked = [
+        unpack(each, spec) if isinstance(spec, ArraySpec) else each for each, spec in zip(samples, inputs, strict=True)
+    ]
+    return CalibrationData(pair_samples(unpacked), inputs, all_ignored(samples), warnings)
 
 
 def input_layer(model: Model, layer: Layer) -> InputLayer:

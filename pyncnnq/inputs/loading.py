@@ -25,6 +25,7 @@ TARGETS = {
     "BGRA": PixelType.PIXEL_BGRA,
 }
 _MOST_HEADER = 2**20  # bytes before a JPEG says its size: a preview and the like
+_BRANDS = 64  # bytes in which a HEIC or AVIF file names its kinds
 _MOST_BYTES = 2**31 - 1  # OpenCV's arrays have no more elements
 # YOLO's grey, opaque where there is alpha.
 BORDER = (114, 114, 114, 255)
@@ -60,8 +61,9 @@ def owning_mat(array: NDArray[Any]) -> ncnn.Mat:
 def load_image(path: str | Path, preprocessing: Preprocessing) -> ncnn.Mat:
     """Decode, resize and normalise one image: float32, (channels, height, width).
 
-    JPEGs are turned as their EXIF orientation says.  16-bit images lose their lower byte, as with `cv2.imread`; alpha
-    is dropped, or for RGBA and BGRA kept, with 255 where the image has none.  Grey is made after resizing, by ncnn.
+    Images are turned as their EXIF orientation says, where OpenCV reads it; of several frames the first is taken.
+    16-bit images lose their lower byte, as with `cv2.imread`; alpha is dropped, or for RGBA and BGRA kept, with 255
+    where the image has none.  Grey is made after resizing, by ncnn.
 
     Raises:
         UnreadableError: the file cannot be read, or is not an image that OpenCV can decode and resize.
@@ -116,13 +118,21 @@ def _decode(path: str | Path, alpha: bool) -> Pixels:
             raise _no_memory(path) from None
         pixels = None
     if pixels is None:
-        raise UnreadableError(
-            f"{path}: cannot be decoded as an image (damaged, truncated, or of a type OpenCV does not know)"
-        )
+        raise UnreadableError(f"{path}: {_undecodable(content[:_BRANDS].tobytes())}")
     height, width = pixels.shape[:2]
     if width * height > MOST_DECODED:
         raise _too_many(path, (width, height))
     return pixels.astype(np.uint8, copy=False)
+
+
+def _undecodable(head: bytes) -> str:
+    """Return why a file that begins so is no image, and what to do."""
+    if head[4:8] == b"ftyp" and any(brand in head for brand in (b"heic", b"heix", b"hevc")):
+        return "is a HEIC image, which OpenCV cannot decode; convert it to JPEG or PNG"
+    return (
+        "cannot be decoded as an image (damaged, truncated, or of a type that this OpenCV does not know; then convert "
+        "it to PNG)"
+    )
 
 
 def _content(path: str | Path) -> NDArray[np.uint8]:

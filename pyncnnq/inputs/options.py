@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from pyncnnq.inputs.preprocessing import (
     Values,
     check_pixel,
     parse_int,
+    parse_number,
     parse_pixel,
     parse_resize,
     parse_size,
@@ -35,12 +36,18 @@ WORD = re.compile(rf"({'|'.join(WORDS)})=")
 
 @dataclass(frozen=True)
 class InputOptions:
-    """Everything that can be said about one model input; None is not said."""
+    """Everything that can be said about one model input; None is not said.
+
+    Python users may also write what the command line takes: a text such as "640x480" or "1/58.395,1/57.12,1/57.375",
+    and a number alone for a square, or for all channels.
+    """
 
     preset: str | None = None
     size: Size | None = None
     mean: Values | None = None
+    """A value for each channel, or one for all."""
     norm: Values | None = None
+    """As `mean`."""
     pixel: Pixel | None = None
     resize: Resize | None = None
     shape: tuple[int, ...] | None = None
@@ -60,7 +67,7 @@ class InputOptions:
             if value is not None:
                 try:
                     object.__setattr__(self, name, read(value))
-                except (TypeError, ValueError, OverflowError):
+                except (TypeError, ValueError, ArithmeticError):  # too large, or a fraction of 0
                     raise InputError(f"{value!r}: expected {expected}", option=name) from None
 
     @property
@@ -74,12 +81,21 @@ class InputOptions:
 def _read_size(value: Any) -> Size:
     if isinstance(value, str):
         return parse_size(value)
-    width, height = map(operator.index, value)
+    width, height = map(operator.index, value if isinstance(value, Iterable) else (value, value))
     return width, height
 
 
-def _read_values(value: Any, name: str) -> Values:
-    return parse_values(value, name) if isinstance(value, str) else tuple(map(float, value))
+def read_values(value: Any, name: str) -> Values:
+    """Return the numbers of a text, of several numbers or texts, or of one.
+
+    Raises:
+        InputError: a text that cannot be read; the error names the option.
+        TypeError, ValueError, ArithmeticError: what is no number.
+    """
+    if isinstance(value, str):
+        return parse_values(value, name)
+    values = value if isinstance(value, Iterable) else [value]
+    return tuple(parse_number(item) if isinstance(item, str) else float(item) for item in values)
 
 
 def _read_resize(value: Any) -> Resize:
@@ -91,9 +107,13 @@ def _read_resize(value: Any) -> Resize:
 
 
 _FORMS: tuple[tuple[str, Callable[[Any], Any], str], ...] = (
-    ("size", _read_size, "two whole numbers, (width, height)"),
-    ("mean", lambda value: _read_values(value, "mean"), "a number for each channel, such as (104, 117, 123)"),
-    ("norm", lambda value: _read_values(value, "norm"), "a number for each channel, such as (1, 1, 1)"),
+    ("size", _read_size, "two whole numbers, (width, height), or one for a square"),
+    (
+        "mean",
+        lambda value: read_values(value, "mean"),
+        "a number for each channel, such as (104, 117, 123), or one for all",
+    ),
+    ("norm", lambda value: read_values(value, "norm"), "a number for each channel, such as (1, 1, 1), or one for all"),
     ("resize", _read_resize, "stretch, letterbox or short-side:N"),
 )
 

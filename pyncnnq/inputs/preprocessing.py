@@ -7,6 +7,7 @@ to a file is the work of `pyncnnq.inputs.loading`; this module imports no OpenCV
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
@@ -19,6 +20,8 @@ Values = tuple[float, ...]
 
 _MOST_DIGITS = 127
 """Characters of a number that is given as text."""
+
+_FRACTION = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)) ?/ ?(\d+\.?\d*|\.\d+)", re.ASCII)
 
 MOST_PIXELS = 2**26
 """Of an image as it is resized: 67 million, or 800 MB in float32."""
@@ -76,9 +79,10 @@ class Preprocessing:
         channels = CHANNELS[self.pixel]
         for name, values in (("mean", self.mean), ("norm", self.norm)):
             if len(values) != channels:
+                for_all = ", or one for all" if channels > 1 else ""
                 raise InputError(
                     f"{name} has {_count(len(values), 'value')}, pixel {self.pixel} has {_count(channels, 'channel')}: "
-                    f"give {_count(channels, 'number')}"
+                    f"give {_count(channels, 'number')}{for_all}"
                 )
             if not all(math.isfinite(value) for value in values):
                 raise InputError(f"{name} has a value that is not a finite number: {_plain(values)}")
@@ -86,7 +90,7 @@ class Preprocessing:
             raise InputError(f"norm is multiplied, so 0 erases a channel: {_plain(self.norm)}")
         width, height = self.size
         if min(self.size) < 0:
-            raise InputError(f"size {width},{height} is negative: give width,height in pixels")
+            raise InputError(f"size {width},{height} is negative: give width and height in pixels")
         if width * height > MOST_PIXELS or self.resize.short_side**2 > MOST_PIXELS:
             raise InputError(
                 f"size {width},{height} with resize {self.resize} is too large: no more than {MOST_PIXELS:,} pixels"
@@ -131,22 +135,41 @@ def parse_float(text: str) -> float:
     return float(text)
 
 
+def parse_number(text: str) -> float:
+    """Return a number in plain digits, or a fraction of two decimals: `0.017`, `1/58.395`.
+
+    Raises:
+        ValueError: it is neither.
+        ZeroDivisionError: it is a fraction of 0.
+    """
+    fraction = _FRACTION.fullmatch(text.strip()) if len(text) <= _MOST_DIGITS else None
+    return float(fraction[1]) / float(fraction[2]) if fraction else parse_float(text)
+
+
 def parse_values(text: str, option: str) -> Values:
-    """Return the numbers of `104,117,123`; errors name the option."""
+    """Return the numbers of `104,117,123`, `1/58.395,1/57.12,1/57.375`, or of `127.5`; errors name the option."""
     try:
-        return tuple(map(parse_float, text.split(",")))
+        return tuple(map(parse_number, text.split(",")))
+    except ZeroDivisionError:
+        raise InputError(f"{text!r}: divides by 0", option=option) from None
     except ValueError:
         raise InputError(
-            f"{text!r}: expected numbers separated by commas, such as 104,117,123", option=option
+            f"{text!r}: expected numbers separated by commas, such as 104,117,123 or 1/58.395,1/57.12,1/57.375, or "
+            "one for all channels",
+            option=option,
         ) from None
 
 
 def parse_size(text: str) -> Size:
-    """Return (width, height) in pixels of `224,224`."""
+    """Return (width, height) in pixels of `640,480`, of `640x480`, or of `640`, which is a square."""
     try:
-        width, height = map(parse_int, text.split(","))
+        width, *rest = map(parse_int, text.lower().replace("x", ",").split(","))
+        (height,) = rest or [width]
     except ValueError:
-        raise InputError(f"{text!r}: expected width,height in pixels, such as 224,224", option="size") from None
+        raise InputError(
+            f"{text!r}: expected width,height in pixels, such as 640,480 or 640x480, or one number for a square",
+            option="size",
+        ) from None
     if width < 0 or height < 0:
         raise InputError(f"{text!r}: width and height cannot be negative", option="size")
     return width, height

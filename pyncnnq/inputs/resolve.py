@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import reduce
 
 from pyncnnq.errors import InputError
-from pyncnnq.inputs.arrays import ArraySpec, Shape
+from pyncnnq.inputs.arrays import ArraySpec
+from pyncnnq.inputs.npy_format import Shape
 from pyncnnq.inputs.options import InputOptions, overlay, spread
 from pyncnnq.inputs.preprocessing import CHANNELS, Pixel, Preprocessing, Resize, Size, Values
 from pyncnnq.inputs.presets import Preset, find_preset
@@ -106,13 +107,12 @@ def _image_spec(layer: InputLayer, options: InputOptions) -> Preprocessing:
     preset = find_preset(options.preset) if options.preset else None
     size = _size(layer, options)
     pixel = _pixel(layer, options, preset)
-    mean, norm = options.mean, options.norm
-    if preset and pixel:
-        repeat = CHANNELS[pixel] if preset.uniform else 1
-        mean, norm = mean or preset.mean * repeat, norm or preset.norm * repeat
+    mean = options.mean or (preset.mean if preset else None)
+    norm = options.norm or (preset.norm if preset else None)
     if size is None or pixel is None or mean is None or norm is None:
         raise InputError(_missing(where, size, pixel, mean, norm))
     channels = CHANNELS[pixel]
+    mean, norm = (values * channels if len(values) == 1 else values for values in (mean, norm))
     for said, by in ((layer.c, "the model takes"), (_shape_channels(options), "shape says")):
         if said and said != channels:
             raise InputError(f"{where}: {by} {said} channel{'s' if said > 1 else ''}, pixel {pixel} has {channels}")

@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
 
 from pyncnnq.errors import InputError
-from pyncnnq.files import read_file
+from pyncnnq.inputs.array_path import ARRAY_SUFFIXES
 from pyncnnq.inputs.image_suffixes import IMAGE_SUFFIXES
+from pyncnnq.inputs.list_file import read_list
 
 Kind = Literal["image", "npy"]
 T = TypeVar("T")
 
-_SHOWN_MISSING = 5
-_SHOWN_LENGTH = 200
+_SHOWN_KINDS = 5
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,11 @@ class Samples:
     """What the user gave, for messages."""
     paths: tuple[Path, ...]
     kind: Kind
-    ignored: int
-    """Files of other types and hidden entries that were passed over (a hidden folder counts as one)."""
+    ignored: Mapping[str, int]
+    """How many entries of folders were passed over, by suffix; "no suffix", and "hidden" (a hidden folder counts as
+    one)."""
+    is_one_file: bool = False
+    """Whether a single file of arrays was given, by its own name."""
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -41,10 +44,9 @@ class Samples:
 def find_samples(data: str | Path | Sequence[str | Path]) -> Samples:
     """Find the samples that one DATA argument (or several, joined in the order given) stands for.
 
-    A folder is searched recursively, sorted by relative path; symbolic links are followed.  A file with an image suffix
-    or `.npy` stands for itself.  Any other file is a list: one path per line, relative to the list's folder or else to
-    the working directory; blank lines are skipped and the order is kept.  In a list `.npy` entries are arrays and all
-    others are taken for images whatever their suffix, as in ncnn2table.
+    A folder is searched recursively, sorted by relative path; symbolic links are followed.  A file that is named as an
+    image, `.npy` or `.npz` stands for itself.  Any other file is a list (see `pyncnnq.inputs.list_file`), of which
+    `.npy` and `.npz` entries are arrays and all others are taken for images whatever their suffix, as in ncnn2table.
 
     Raises:
         InputError: something is missing, empty, or both images and arrays.
@@ -56,26 +58,52 @@ def find_samples(data: str | Path | Sequence[str | Path]) -> Samples:
     for item in given:
         paths += _expand(Path(item), others)
     if not paths:
-        raise InputError(f"{source}: no images or .npy files found" + _seen(others))
-    arrays = sum(_is_npy(path) for path in paths)
+        raise InputError(f"{source}: no images or array files (.npy, .npz) found" + _seen(others))
+    arrays = sum(_holds_arrays(path) for path in paths)
     if 0 < arrays < len(paths):
         raise InputError(
-            f"{source}: holds {len(paths) - arrays} images and {arrays} .npy files; "
+            f"{source}: holds {len(paths) - arrays} images and {arrays} array files; "
             "one model input takes either, so give a folder or a list file with one kind only"
         )
-    return Samples(source, tuple(paths), "npy" if arrays else "image", others.total())
+    is_one_file = bool(arrays) and [Path(item) for item in given] == paths and len(paths) == 1
+    return Samples(source, tuple(paths), "npy" if arrays else "image", dict(others), is_one_file)
+
+
+def all_ignored(samples: Iterable[Samples]) -> dict[str, int]:
+    """Return what was passed over in all folders."""
+    total: Counter[str] = Counter()
+    for each in samples:
+        total.update(each.ignored)
+    return dict(total)
+
+
+def count_by_kind(ignored: Mapping[str, int]) -> str:
+    """Return how many entries of folders were passed over, in words: `3 .txt, 1 .xml`, the most frequent first."""
+    ordered = sorted(ignored.items(), key=lambda item: (-item[1], item[0]))
+    shown = [f"{count} {kind}" for kind, count in ordered[:_SHOWN_KINDS]]
+    rest = sum(count for _, count in ordered[_SHOWN_KINDS:])
+    return ", ".join([*shown, *[f"{rest} of other kinds"] * bool(rest)])
 
 
 def pair_samples(inputs: Sequence[Samples]) -> list[tuple[Path, ...]]:
-    """Walk the inputs of a model in parallel: element i holds the i-th file of every input.
+    """Walk the inputs of a model in parallel: element i holds the i-th sample of every input.
+
+    An input that is given a single file with a single array gets that for every sample.
 
     Raises:
         InputError: the inputs do not have the same number of samples.
     """
-    if len({len(samples) for samples in inputs}) > 1:
+    most = max(map(len, inputs), default=0)
+    columns = [
+        samples.paths * most if samples.is_one_file and len(samples) == 1 else samples.paths for samples in inputs
+    ]
+    if any(len(column) != most for column in columns):
         counts = ", ".join(f"{samples.source} has {len(samples)}" for samples in inputs)
-        raise InputError(f"the inputs are walked in parallel and need the same number of samples, but {counts}")
-    return list(zip(*(samples.paths for samples in inputs), strict=True))
+        raise InputError(
+            f"the inputs are walked in parallel and need the same number of samples, but {counts}; what is the same "
+            "for all samples, give as one .npy file"
+        )
+    return list(zip(*columns, strict=True))
 
 
 def pick(items: Sequence[T], count: int | None) -> list[T]:
@@ -107,9 +135,9 @@ def _expand(path: Path, others: Counter[str]) -> list[Path]:
             return list(_walk(path, others))
         if not path.exists():
             raise InputError(f"{path}: no such file or folder; expected a folder, a list file, an image or a .npy file")
-        if _is_npy(path) or path.suffix.lower() in IMAGE_SUFFIXES:
+        if _holds_arrays(path) or path.suffix.lower() in IMAGE_SUFFIXES:
             return [path]
-        return _read_list(path)
+        return read_list(path)
     except OSError as error:
         raise InputError(f"{error.filename or path}: cannot read: {error.strerror}") from error
 
@@ -135,60 +163,18 @@ def _walk(root: Path, others: Counter[str]) -> Iterator[Path]:
             path = here / name
             if name.startswith("."):
                 others["hidden"] += 1
-            elif _is_npy(path) or path.suffix.lower() in IMAGE_SUFFIXES:
+            elif _holds_arrays(path) or path.suffix.lower() in IMAGE_SUFFIXES:
                 found.append((path.relative_to(root).as_posix(), path))
             else:
                 others[path.suffix.lower() or "no suffix"] += 1
     return (path for _, path in sorted(found))
 
 
-def _read_list(path: Path) -> list[Path]:
-    content = read_file(path, InputError)
-    if b"\0" in content:
-        raise InputError(
-            f"{path}: is neither an image that is known by its suffix, nor .npy, nor a list with one path per line"
-        )
-    found: list[Path] = []
-    missing: list[str] = []
-    missed = 0
-    known: dict[str, Path] = {}  # a list may name a file many times
-    folder = str(path.parent)
-    # surrogateescape is how Python spells file names that are not UTF-8, so such paths still open.
-    text = content.removeprefix(b"\xef\xbb\xbf").decode(errors="surrogateescape")
-    for number, line in enumerate(text.split("\n"), start=1):
-        entry = line.strip()
-        if not entry:
-            continue
-        file = known.get(entry)
-        if file is None:
-            choices = (os.path.join(folder, entry), entry)  # noqa: PTH118 - there may be many
-            file = next((Path(choice) for choice in choices if os.path.isfile(choice)), None)  # noqa: PTH113
-        if file is not None:
-            found.append(known.setdefault(entry, file))
-            continue
-        missed += 1
-        if len(missing) < _SHOWN_MISSING:
-            shown = entry if len(entry) <= _SHOWN_LENGTH else f"{entry[:_SHOWN_LENGTH]}..."
-            is_folder = any(os.path.isdir(choice) for choice in choices)  # noqa: PTH112
-            missing.append(f"line {number}: {shown}" + (" is a folder" if is_folder else ""))
-    if missing:
-        shown = "; ".join(missing) + ("; ..." if missed > len(missing) else "")
-        message = (
-            f"{path}: taken as a list, one path per line: {missed} of {missed + len(found)} entries are not files: "
-            f"{shown} (looked in {path.parent} and in the working directory {Path.cwd()})"
-        )
-        raise InputError(message.encode(errors="replace").decode())
-    if not found:
-        raise InputError(f"{path}: the list is empty; expected one path per line")
-    return found
-
-
-def _is_npy(path: Path) -> bool:
-    return path.suffix.lower() == ".npy"
+def _holds_arrays(path: Path) -> bool:
+    return path.suffix.lower() in ARRAY_SUFFIXES
 
 
 def _seen(others: Counter[str]) -> str:
     if not others.total():
         return ""
-    kinds = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common(5))
-    return f", only {others.total()} other file{'s' if others.total() > 1 else ''} ({kinds})"
+    return f", only {others.total()} other file{'s' if others.total() > 1 else ''} ({count_by_kind(others)})"

@@ -65,6 +65,7 @@ def calibrate(
         with progress("calibrate") as update:
             statistics = observe_samples(fused.model, found.samples, found.inputs, pool, strict=strict, progress=update)
     result = choose_scales(fused.model, statistics, method=method, weight_bits=weight_bits)
+    result.warnings[:0] = found.warnings
     if fused.changes:
         mark(result.table)
     if fused.reweighted:
@@ -73,7 +74,7 @@ def calibrate(
             "fuses it by itself, but ncnn2int8 needs the model that ncnnoptimize writes (`fuse=False`: leave the "
             "model as it is)"
         )
-    return replace(result, statistics=statistics, ignored=found.ignored, fused=fused.changes)
+    return replace(result, statistics=statistics, ignored_files=found.ignored, fused=fused.changes)
 
 
 def _calibrate_as_it_is(

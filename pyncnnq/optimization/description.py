@@ -21,6 +21,7 @@ def description(result: Optimized) -> dict[str, Any]:
         "calibration_samples": result.statistics.samples,
         "held_out_samples": result.held_out,
         "skipped": result.statistics.skipped,
+        "ignored_files": dict(result.ignored_files),
         "chosen": _candidate(result.chosen),
         "zero_points": result.folded,
         "no_winograd": result.no_winograd,

@@ -4,8 +4,8 @@ calibration."""
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pyncnnq.calibration.calibrate import Calibration
@@ -50,6 +50,7 @@ class Optimized:
         statistics: of the calibration samples; the held-out samples that were skipped are named there too.
         held_out: how many samples judged.
         mixed: the layers that were left in float; None if there were to be none.
+        ignored_files: how many files of other types and hidden ones lay in the folders of data, by suffix.
     """
 
     int8: QuantizedModel
@@ -63,6 +64,7 @@ class Optimized:
     statistics: Statistics
     held_out: int
     mixed: MixedPrecision | None
+    ignored_files: Mapping[str, int] = field(default_factory=dict)
 
     def save(self, param_path: StrPath, bin_path: StrPath) -> None:
         """Write the int8 model and its manifest.
@@ -74,8 +76,8 @@ class Optimized:
 
     @property
     def warnings(self) -> list[str]:
-        """What a user should look at: of the calibration, outputs that could not choose, and a budget that is not
-        met."""
+        """What a user should look at: of data and calibration, outputs that could not choose, and a budget that is
+        not met."""
         return [*self.calibration.warnings, *self._not_told_apart, *(self.mixed.warnings if self.mixed else ())]
 
     @property
@@ -141,7 +143,8 @@ def optimize_on(
         search = Search(tried, techniques, bench)
         search.run(budget)
     bench.source.statistics.skipped += judge.skipped
-    result = _optimized(search, bench, fused.changes)
+    result = replace(_optimized(search, bench, fused.changes), ignored_files=data.ignored)
+    result.calibration.warnings[:0] = data.warnings
     preprocessing = {name: str(spec) for name, spec in zip(model.inputs, data.inputs, strict=True)}
     result.int8.manifest = replace(
         result.int8.manifest,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pyncnnq.calibration.calibrate import CalibratedLayer, Calibration
+from pyncnnq.inputs.sources import count_by_kind
 from pyncnnq.report.tables import print_table
 from pyncnnq.report.terminal import say
 
@@ -23,7 +24,7 @@ def calibration_facts(result: Calibration, table: Path) -> dict[str, Any]:
         "table": str(table),
         "samples": result.statistics.samples,
         "skipped": result.statistics.skipped,
-        "ignored_files": result.ignored,
+        "ignored_files": dict(result.ignored_files),
         "layers": [asdict(layer) for layer in result.layers],
         "fused": result.fused,
         "warnings": result.warnings,
@@ -43,9 +44,13 @@ def print_calibration(result: Calibration, table: Path) -> None:
     counts = [
         f"{statistics.samples} samples" if statistics.samples else "weight rows only, no data needed",
         *[f"{len(statistics.skipped)} unreadable"] * bool(statistics.skipped),
-        *[f"{result.ignored} other files ignored"] * bool(result.ignored),
     ]
-    say(f"{table}: {sum(1 for _ in result.table.rows())} rows, {', '.join(counts)}")
+    say(f"{table}: {sum(1 for _ in result.table.rows())} rows, {', '.join(counts)}{passed_over(result.ignored_files)}")
+
+
+def passed_over(ignored: Mapping[str, int]) -> str:
+    """Return what was passed over in folders of data, as a summary goes on; nothing for nothing."""
+    return f"; passed over: {count_by_kind(ignored)}" if ignored else ""
 
 
 def print_fused(changes: Mapping[str, str]) -> None:

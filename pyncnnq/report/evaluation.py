@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pyncnnq.compare.figures import Figure, Interval
 from pyncnnq.evaluation.evaluate import Evaluation
+from pyncnnq.report.calibration import passed_over
 from pyncnnq.report.tables import print_table
 from pyncnnq.report.terminal import say
 
@@ -30,7 +31,8 @@ def print_evaluation(result: Evaluation) -> None:
     scores.append(("size", f"{sizes[0]:,} bytes", f"{sizes[1]:,} bytes", f"{100 * sizes[1] / sizes[0]:.1f} %"))
     scores.append(("multiplications in int8", "", f"{int8_share:.1f} %", f"of {result.macs / 1e6:.1f} million"))
     print_table(("", "float", "int8", "int8 against float"), scores, numeric=("float", "int8"))
-    say(f"{len(result.samples)} samples, {len(result.skipped)} unreadable; speed: median of {speed.runs} runs of each")
+    counts = f"{len(result.samples)} samples, {len(result.skipped)} unreadable{passed_over(result.ignored_files)}"
+    say(f"{counts}; speed: median of {speed.runs} runs of each")
 
 
 def _threads(count: int) -> str:

@@ -14,6 +14,7 @@ from pyncnnq.errors import PyncnnqError
 from pyncnnq.evaluation.evaluate import EvaluatedSample, Evaluation
 from pyncnnq.evaluation.findings import Analysis
 from pyncnnq.files import Kind
+from pyncnnq.inputs.array_path import is_array
 from pyncnnq.report import svg
 from pyncnnq.report.terminal import visible
 
@@ -138,7 +139,7 @@ def _thumbnail(path: Path) -> str | None:
     """Return an image as a small data URL; None for a file that is no image."""
     import cv2  # only here: it takes long to import
 
-    pixels: Any = cv2.imread(str(path), cv2.IMREAD_COLOR) if path.suffix.lower() != ".npy" else None
+    pixels: Any = cv2.imread(str(path), cv2.IMREAD_COLOR) if not is_array(path) else None
     if pixels is None:
         return None
     height, width = pixels.shape[:2]

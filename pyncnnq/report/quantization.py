@@ -10,7 +10,7 @@ from pyncnnq.optimization.candidate import Candidate
 from pyncnnq.optimization.mixed_precision import MixedPrecision
 from pyncnnq.optimization.recipe import Optimized
 from pyncnnq.quantization import QuantizedModel
-from pyncnnq.report.calibration import print_fused
+from pyncnnq.report.calibration import passed_over, print_fused
 from pyncnnq.report.tables import print_table
 from pyncnnq.report.terminal import say
 
@@ -59,7 +59,8 @@ def print_search(result: Optimized) -> None:
         say(f"{output} is judged at {', '.join(parts)}, of which it is made")
     if result.mixed:
         _print_steps(result.mixed)
-    say(f"{result.statistics.samples} samples calibrated, {result.held_out} held out to judge")
+    counts = f"{result.statistics.samples} samples calibrated, {result.held_out} held out to judge"
+    say(f"{counts}{passed_over(result.ignored_files)}")
 
 
 def _print_steps(mixed: MixedPrecision) -> None:

@@ -267,4 +267,4 @@ def test_listing_and_checking_do_not_import_opencv_or_ncnn() -> None:
 def test_specs_survive_pickling() -> None:
     spec = Preprocessing((4, 4), (0.0,), (1.0,), "GRAY", Resize("letterbox"))
     assert pickle.loads(pickle.dumps(spec)) == spec
-    assert Samples("x", (Path("a"),), "npy", 0) == pickle.loads(pickle.dumps(Samples("x", (Path("a"),), "npy", 0)))
+    assert Samples("x", (Path("a"),), "npy", {}) == pickle.loads(pickle.dumps(Samples("x", (Path("a"),), "npy", {})))

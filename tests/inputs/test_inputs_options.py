@@ -27,8 +27,8 @@ from pyncnnq.inputs import (
 )
 from pyncnnq.inputs.preprocessing import CHANNELS, parse_resize, parse_size, parse_values
 
-IMAGES = Samples("images/", (Path("a.jpg"),), "image", 0)
-ARRAYS = Samples("arrays/", (Path("a.npy"),), "npy", 0)
+IMAGES = Samples("images/", (Path("a.jpg"),), "image", {})
+ARRAYS = Samples("arrays/", (Path("a.npy"),), "npy", {})
 DATA = InputLayer("data", 227, 227, 3)
 IN0 = InputLayer("in0")
 CAFFE = {"mean": ["104,117,123"], "norm": ["1,1,1"], "pixel": ["BGR"]}
@@ -69,7 +69,7 @@ def test_any_text_is_parsed_or_refused_by_name(text: str) -> None:
             assert message.startswith(f"{name}: {text!r}: ")
 
 
-@pytest.mark.parametrize("text", ["", "224", "224,", "1,2,3", "a,b", "-1,5", "2.5,3"])
+@pytest.mark.parametrize("text", ["", "224,", "1,2,3", "a,b", "-1,5", "2.5,3"])
 def test_bad_sizes(text: str) -> None:
     with pytest.raises(InputError, match=r"^size: "):
         parse_size(text)
@@ -114,10 +114,11 @@ def test_values_that_do_not_fit_each_other(change: dict[str, object], message: s
         (lambda: InputOptions(pixel="CMYK"), "pixel: 'CMYK': expected one of RGB"),  # type: ignore[arg-type]
         (lambda: InputOptions(resize="crop"), r"resize: 'crop': expected stretch, letterbox"),  # type: ignore[arg-type]
         (lambda: InputOptions(resize=3), r"resize: 3: expected stretch, letterbox"),  # type: ignore[arg-type]
-        (lambda: InputOptions(size=16), r"size: 16: expected two whole numbers"),  # type: ignore[arg-type]
         (lambda: InputOptions(size=(16.0, 16.0)), r"size: \(16.0, 16.0\): expected two whole numbers"),  # type: ignore[arg-type]
         (lambda: InputOptions(size=(16, 16, 3)), r"size: \(16, 16, 3\): expected two"),  # type: ignore[arg-type]
-        (lambda: InputOptions(mean=104), r"mean: 104: expected a number for each channel"),  # type: ignore[arg-type]
+        (lambda: InputOptions(size=16.0), r"size: 16.0: expected two whole numbers, .* or one for a square"),  # type: ignore[arg-type]
+        (lambda: InputOptions(mean=object()), r"mean: .*: expected a number for each channel, .* or one for all"),  # type: ignore[arg-type]
+        (lambda: InputOptions(norm=["1/0"]), r"norm: \['1/0'\]: expected a number for each channel"),  # type: ignore[arg-type]
         (lambda: Preprocessing((60000, 60000), (0.0,) * 3, (1.0,) * 3, "RGB"), "size 60000,60000 .* too large"),
         (lambda: Preprocessing((4, 4), (0.0,) * 3, (1.0,) * 3, "RGB", Resize("short-side", 10**11)), "too large"),
         (lambda: InputOptions(preset="caffe"), "preset: 'caffe' is unknown"),
@@ -298,7 +299,11 @@ def test_what_is_missing_is_named_with_options_that_cure_it(
             "input 'data': the model takes 3 channels, pixel GRAY has 1",
         ),
         (InputLayer("x", 8, 8, 1), CAFFE, "the model takes 1 channel, pixel BGR has 3"),
-        (DATA, {**CAFFE, "mean": ["104"]}, "input 'data': mean has 1 value, pixel BGR has 3 channels"),
+        (
+            DATA,
+            {**CAFFE, "mean": ["1,2"]},
+            "mean has 2 values, pixel BGR has 3 channels: give 3 numbers, or one for all",
+        ),
         (InputLayer("x", 299, 299, 3), {"preset": ["imagenet-torch"]}, "short-side:256 is too small to cut 299,299"),
         (DATA, {"preset": ["imagenet"]}, "preset: 'imagenet' is unknown: there are imagenet-torch, imagenet-caffe, tf"),
         (DATA, {"pixel": ["RGBB"]}, "pixel: 'RGBB': expected one of RGB, BGR, GRAY, RGBA, BGRA"),
@@ -387,8 +392,13 @@ def test_config_holds_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             "[[input]]\n[[input]]\nsize = [224]",
             r"\[\[input\]\] 2: size: found \[224\], expected whole numbers such as",
         ),
-        ("[[input]]\nmean = '104,117,123'", r"mean: found '104,117,123', expected a list of numbers"),
-        ("[[input]]\nmean = [true]", r"mean: found \[True\], expected a list of numbers"),
+        ("[[input]]\nmean = '104;117;123'", r"mean: '104;117;123': expected numbers separated by commas"),
+        ("[[input]]\nmean = [true]", r"mean: found \[True\], expected numbers"),
+        ("[[input]]\nmean = true", r"mean: found True, expected numbers"),
+        ("[[input]]\nnorm = ['1/58;395']", r"norm: found \['1/58;395'\], expected numbers, or fractions"),
+        ("[[input]]\nnorm = ['1/0']", r"norm: found \['1/0'\], expected numbers, or fractions"),
+        ("[[input]]\nsize = true", r"size: found True, expected whole numbers such as"),
+        ("[[input]]\nsize = '640x'", r"size: '640x': expected width,height in pixels"),
         ("[[input]]\nnorm = []", r"norm: found \[\], expected"),
         ("[[input]]\npixel = 3", r"pixel: found 3, expected a string"),
         ("[[input]]\npixel = 'X'", r"pixel: 'X': expected one of RGB"),

@@ -29,7 +29,7 @@ def test_folder_is_recursive_sorted_and_counts_what_it_ignores(tmp_path: Path) -
     touch(tmp_path / ".hidden.jpg", tmp_path / ".git" / "x.jpg")
     samples = find_samples(tmp_path)
     assert [path.relative_to(tmp_path).as_posix() for path in samples.paths] == ["a/z.png", "b.JPG", "c d é/1.jpeg"]
-    assert (samples.kind, samples.ignored) == ("image", 4)
+    assert (samples.kind, samples.ignored) == ("image", {".txt": 1, "no suffix": 1, "hidden": 2})
 
 
 def test_folder_order_does_not_depend_on_creation_order(tmp_path: Path) -> None:
@@ -94,9 +94,9 @@ def test_several_arguments_are_joined_in_order(tmp_path: Path) -> None:
     ("files", "data", "message"),
     [
         ({}, "nowhere", r"nowhere: no such file or folder"),
-        ({"f/.keep": b""}, "f", r"no images or \.npy files found, only 1 other file \(1 hidden\)"),
+        ({"f/.keep": b""}, "f", r"no images or array files \(\.npy, \.npz\) found, only 1 other file \(1 hidden\)"),
         ({"f/a.txt": b"", "f/b.txt": b"", "f/README": b""}, "f", r"only 3 other files \(2 \.txt, 1 no suffix\)"),
-        ({"f/a.jpg": b"", "f/b.png": b"", "f/c.npy": b""}, "f", r"holds 2 images and 1 \.npy files"),
+        ({"f/a.jpg": b"", "f/b.png": b"", "f/c.npy": b""}, "f", r"holds 2 images and 1 array files"),
         ({"l.txt": b"\n \r\n"}, "l.txt", r"l\.txt: the list is empty"),
         (
             {"l.txt": b"a.jpg\n\nno such.jpg\n", "a.jpg": b""},

@@ -151,7 +151,7 @@ def real_model(shared: Path, name: str) -> tuple[Model, dict[str, Any], InputOpt
 
 def photographs(model: Model, folder: Path, options: InputOptions, count: int) -> CalibrationData:
     data = find_data(model, [folder], ("test", [options]))
-    return CalibrationData(data.samples[:: len(data.samples) // count][:count], data.inputs, 0)
+    return CalibrationData(data.samples[:: len(data.samples) // count][:count], data.inputs)
 
 
 def measure(model: Model, data: CalibrationData) -> Any:

@@ -19,6 +19,8 @@ def seeds() -> list[bytes]:
         b"1.png\n4.npy\nmissing.png\nfolder\n",
         b"conv_param_0 12.5 3\nconv 1.0\n",
         b"# a comment\nconv 1_0\n",
+        b"# a comment\n'1.png'\n\"2.jpg\"\nfolder\\3.png\n",
+        "1.png\r\n2.jpg\r\n".encode("utf-16"),
     ]
 
 
@@ -40,12 +42,17 @@ def hostile() -> list[bytes]:
         b"a/",
         b"1 ",
         b"#",
+        b"\\",
+        b"'",
+        b'"',
     ]
     places = [(b"", b"1.png\n"), (b"1.png", b"\n"), (b"1.png\n", b""), (b"conv ", b" 1\n")]
     texts = [before + word * 100_000 + after for word in words for before, after in places]
     texts += [b"".join(b"missing%d.png\n" % number for number in range(20_000)), b"1.png\n" * 20_000]
     texts += [b"folder\n" * 20_000, b"x" * 1_000_000, (b"x" * 300 + b"\n") * 3000, (b"\xff" * 200 + b"\n") * 1000]
-    texts += [b"1.png\n".decode().encode(code) for code in ("utf-16", "utf-32")]
+    texts += [b"#\n" * 20_000, b"'x'\n" * 20_000, b'"a\\b"\n' * 20_000, b"a\\b\n" * 20_000]
+    texts += [b"\xff\xfe" + b"\x00\xd8" * 100_000, b"\xfe\xff\x00", b"\xff\xfe" + b"1\0" * 100_000]
+    texts += [b"1.png\n".decode().encode(code) for code in ("utf-16", "utf-16-be", "utf-32")]
     return [
         *texts,
         b"",

@@ -32,6 +32,7 @@ def seeds() -> list[bytes]:
         _FULL,
         _FULL.replace("\n", "\r\n"),
         'input = [{size=[1,2]}, {data="x"}]\n',
+        "[[input]]\nsize = 640\nmean = 127.5\nnorm = '1/127.5'\n[[input]]\nsize = '640x480'\nnorm = ['1/58.395', 1]\n",
         "method='''kl'''\n[run]\na.b=1979-05-27\n",
     ]
     return [text.encode() for text in texts]
@@ -67,6 +68,9 @@ def hostile() -> list[bytes]:
         "'\\u0000'",
         '"\\u0000"',
         "true",
+        "'1/0'",
+        "'1/2/3'",
+        "'1x2x3'",
         "{}",
     ]
     keys = ["method", "samples", "workers", "strict", "weight-bits", "x", "'\\u0000'", '"\\u0000"', '"\\ud800"', '""']

@@ -22,6 +22,8 @@ def seeds() -> list[bytes]:
         b"mean=[104,117,123],[0.5]\nnorm=[1,1,1],[0.1]\nshape=[224,224,3],[8,8,1]\npixel=BGR,GRAY\nthread=8\nmethod=kl\ntype=0",
         b"shape=[224,224,3]\ntype=1",
         b"imagenet-torch\n224,224\n1,2,3\n.5,1e3,-2\nbgr\nletterbox",
+        b"tf\n640x480\n127.5\n1/58.395,1/57.12,1/57.375\nrgb\nstretch",
+        b"mean=[127.5]\nnorm=[1/127.5]\npixel=RGB",
         b"short-side:256\n0,0\nRGB\n`size=(3, 4)` and `labels=`: x",
     ]
 
@@ -47,6 +49,9 @@ def hostile() -> list[bytes]:
         b":",
         b".",
         b"_",
+        b"/",
+        b"1/",
+        b"x",
     ]
     texts = [
         before + word * 50_000 + after
@@ -67,6 +72,10 @@ def hostile() -> list[bytes]:
         b"-1",
         b"",
         b"\xff",
+        b"1/0",
+        b"0/0",
+        b"1" * 60 + b"/" + b"1" * 60,
+        b"1x2x3",
     ]
     forms = [
         b"%s",
