@@ -9,11 +9,14 @@ from typing import Any
 from pyncnnq.errors import InputError
 from pyncnnq.files import read_file
 
-_MOST_JSON = 1 << 23
-"""Bytes: a list of 21,841 classes with their descriptions has 3 million."""
+_MOST_JSON = 3 << 20
+"""Bytes: a list of 21,841 classes with their descriptions has 2 million."""
 
 _MOST_YAML = 1 << 20
-"""Bytes: a list of 18,383 characters has 150 thousand."""
+"""Bytes: a list of 18,383 characters has 150 thousand, or 240 thousand where they are escaped."""
+
+_MOST_VALUES = 1 << 17
+"""Of a file, as its commas and brackets tell; PyYAML takes up to a kilobyte for one."""
 
 _MOST_DEPTH = 50
 
@@ -25,6 +28,8 @@ def read_json(path: Path) -> Any:
         InputError: it cannot be read, is no JSON, or is nested too deeply.
     """
     data = read_file(path, InputError, most=_MOST_JSON)
+    if sum(data.count(mark) for mark in (b",", b"[", b"{")) > _MOST_VALUES:
+        raise InputError(f"{path}: has more than {_MOST_VALUES:,} values")
     try:
         document = json.loads(data.decode("utf-8-sig"))
         if _is_deeper(document, _MOST_DEPTH):
@@ -50,7 +55,9 @@ def read_yaml(path: Path) -> Any:
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
         depth = 0
-        for event in yaml.parse(data, Loader=loader):
+        for number, event in enumerate(yaml.parse(data, Loader=loader)):
+            if number > _MOST_VALUES // 2:
+                raise InputError(f"{path}: has more than {_MOST_VALUES // 2:,} values")
             if isinstance(event, yaml.AliasEvent):  # a few of them can stand for millions of values
                 raise InputError(f"{path}: line {event.start_mark.line + 1}: has a reference (*{event.anchor})")
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)

@@ -21,7 +21,7 @@ _FILTERS = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")
 _WARPED = 384
 """ConvNeXT's processor cuts nothing off from this size on."""
 
-_NOT_DONE = ("do_pad", "do_reduce_labels", "do_thumbnail", "do_align_long_axis", "do_image_splitting", "do_center_pad")
+_NOT_DONE = ("do_thumbnail", "do_align_long_axis", "do_image_splitting", "do_center_pad", "pad_size")
 
 
 def read_hugging_face(document: Any) -> Description | None:
@@ -33,12 +33,13 @@ def read_hugging_face(document: Any) -> Description | None:
     if not isinstance(document, dict):
         return None
     fields = Fields(document)
-    if "image_processor" in fields:  # a processor of several kinds of input
-        fields = fields.inner("image_processor")
+    for key in ("image_processor", "config"):  # of processors of several kinds of input, and of some hand-written files
+        if isinstance(fields.raw(key), dict):
+            fields = fields.inner(key)
     kind = fields.text("image_processor_type") or fields.text("feature_extractor_type")
-    if not any(key in fields for key in ("image_mean", "size", "do_normalize", "do_resize", "do_rescale")):
+    if "sampling_rate" in fields or not any(key in fields for key in ("image_mean", "size", "do_resize", "do_rescale")):
         return None  # of sound, for one
-    notes = [f"{name} is not done here" for name in _NOT_DONE if name in fields and fields.flag(name, False)]
+    notes = [f"{name} is not done here" for name in _NOT_DONE if fields.raw(name)]
     mean, norm, pixel = _values(fields, kind, notes)
     size, resize = _fit(fields, kind, notes)
     if resize is not None and "resample" in fields:
@@ -136,4 +137,6 @@ def _crop(fields: Fields) -> Size | None:
 
 
 def _filter(number: Any) -> str:
+    if isinstance(number, str):  # PIL.Image.BICUBIC
+        return number.rpartition(".")[2].lower()[:60]
     return _FILTERS[number] if isinstance(number, int) and 0 <= number < len(_FILTERS) else repr(number)[:60]

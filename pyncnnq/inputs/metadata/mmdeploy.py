@@ -17,6 +17,7 @@ from pyncnnq.inputs.preprocessing import Pixel, Resize, Size, Values
 _NOTHING = ("ImageToTensor", "DefaultFormatBundle", "Collect", "Lift", "LoadAnnotations", "PackDetInputs")
 """Transforms that change no values."""
 
+_BORDER = 114
 _GREY = ("grayscale", "unchanged_grayscale")
 
 
@@ -54,6 +55,7 @@ class _Reader:
         self.keeps_ratio = False
         self.padded: Size | None = None
         self.pads = False
+        self.letterboxed = False
         self.cut: Size | None = None
         self.notes: list[str] = []
 
@@ -97,8 +99,12 @@ class _Reader:
         if key not in arguments:
             raise InputError(f"{name}: found no size")
         width, height = arguments.lengths(key, 2)
-        self.resized, self.keeps_ratio = (width, height), name == "LetterResize" or arguments.flag("keep_ratio", False)
-        self.pads |= name == "LetterResize"
+        self.resized, self.keeps_ratio = (width, height), arguments.flag("keep_ratio", False)
+        if name == "LetterResize":  # of mmyolo, in the middle of a border
+            self.letterboxed = True
+            border = arguments.inner("pad_val").number("img", 0)
+            if border != _BORDER:
+                self.notes.append(f"LetterResize has a border of {border:g}; here it is of {_BORDER}")
 
     def _fit(self) -> tuple[Size | None, Resize | None]:
         """Return the size of the input, and how an image is brought to it."""
@@ -113,6 +119,8 @@ class _Reader:
             return self.cut, Resize("stretch")
         if size is None:
             return None, None
+        if self.letterboxed:
+            return size, Resize("letterbox")
         if not self.keeps_ratio:
             if size[0] != size[1]:
                 self.notes.append(
@@ -124,8 +132,8 @@ class _Reader:
             self.notes.append(f"keeps the aspect ratio within {size[0]},{size[1]}, so that sizes differ: give `size=`")
             return None, Resize("letterbox")
         self.notes.append(
-            "fills up an image at its right and below; here it is in the middle of a border of 114"
+            f"fills up an image at its right and below; here it is in the middle of a border of {_BORDER}"
             if self.pads
-            else "keeps the aspect ratio, so that sizes differ; here the image is in the middle of a border of 114"
+            else f"keeps the aspect ratio, so that sizes differ; here the image is in a border of {_BORDER}"
         )
         return size, Resize("letterbox")

@@ -81,7 +81,8 @@ class _Reader:
     def read(self, name: str, arguments: Fields) -> None:
         """Add what one operator does."""
         if name == "DecodeImage":
-            mode = arguments.text("img_mode", self.pixel)
+            default = self.pixel if "to_rgb" not in arguments else "RGB" if arguments.flag("to_rgb", True) else "BGR"
+            mode = arguments.text("img_mode", default)
             if mode not in _PIXELS:
                 raise InputError(f"DecodeImage: img_mode: found {mode!r}, expected BGR or RGB")
             self.pixel = _PIXELS[mode]
