@@ -23,7 +23,7 @@ from pyncnnq.report.analysis import print_analysis
 
 
 @click.command("analyze")
-@model_arguments(models=("param bin", "int8_param int8_bin"), rest="data")
+@model_arguments(models=("param bin", "int8_param int8_bin"), int8=True, rest="data")
 @custom_layers_option
 @data_options
 @output_options

@@ -42,7 +42,7 @@ def _list_tasks() -> tuple[str, Iterable[tuple[str, str]]]:
 
 
 @click.command("evaluate")
-@model_arguments(models=("param bin", "int8_param int8_bin"), rest="data")
+@model_arguments(models=("param bin", "int8_param int8_bin"), int8=True, rest="data")
 @labels_option
 @click.option(
     "--metric",

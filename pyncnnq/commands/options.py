@@ -57,7 +57,12 @@ OUTPUT_PATH = _OutputPath(path_type=Path, readable=False)
 
 
 def model_arguments(
-    *, models: Sequence[str] = ("param bin",), rest: str = "", metavar: str = "", required: bool = False
+    *,
+    models: Sequence[str] = ("param bin",),
+    int8: bool = False,
+    rest: str = "",
+    metavar: str = "",
+    required: bool = False,
 ) -> Callable[[Command], Command]:
     """Return a decorator that adds the models of a command, and what follows them.
 
@@ -65,7 +70,8 @@ def model_arguments(
     the .param alone (see `pyncnnq.commands.model_files`).
 
     Args:
-        models: the names of each model's parameters; a model is int8 whose names say so.
+        models: the names of each model's parameters.
+        int8: whether the last model is int8.
         rest: the name of the parameter for all further arguments; none may follow without a name.
         metavar: how help writes those.
         required: whether there must be any.
@@ -78,7 +84,7 @@ def model_arguments(
 
         left = list(arguments)
         for model in models:
-            files, left = take_model(left, int8="int8" in model)
+            files, left = take_model(left, int8=int8 and model == models[-1])
             if missing := model.split()[len(files) :]:
                 raise click.MissingParameter(ctx=context, param_hint=f"'{missing[0].upper()}'", param_type="argument")
             context.params |= zip(model.split(), files, strict=True)
