@@ -68,7 +68,10 @@ def calibrate_command(
 
     DATA is a folder of images or .npy arrays, a list file (.txt) with one path a line, or files; a model with several
     inputs takes one DATA for each, and one with weight rows only takes none.  Preprocessing options may be repeated,
-    once for each input, in their order.
+    once for each input, in their order; what they leave open comes from metadata beside the model, such as
+    metadata.yaml of Ultralytics (docs/preprocessing.md).
+
+    A folder that holds one model stands for PARAM and BIN, and so does PARAM where BIN lies beside it with its name.
 
     A model whose layers no one fused yet (BatchNorm, Scale, activations, Padding) is fused first, as `pyncnnq quantize`
     fuses it then.

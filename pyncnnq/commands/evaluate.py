@@ -86,7 +86,8 @@ def evaluate_command(
     """Compare an int8 model with the float model it was made from, both in stock ncnn on the same data.
 
     PARAM and BIN are the float model, INT8_PARAM and INT8_BIN the int8 model; DATA and the options from --preset on as
-    for `pyncnnq calibrate`, best with images that were not calibrated on.
+    for `pyncnnq calibrate`, best with images that were not calibrated on.  A folder stands for the model in it: of a
+    folder with both, first for the float model and then for the int8 model.
     """
     if fail_drop is not None and not (labels or metric or task):
         raise PyncnnqError("there is nothing to drop; give `labels=`, `metric=` or `task=` too", option="fail_drop")

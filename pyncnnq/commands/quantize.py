@@ -74,7 +74,8 @@ def quantize_command(
     If the model was fused to make the table, it is fused here too.
 
     With DATA (as for `pyncnnq calibrate`) in its place, the model is fused and calibrated too, in several ways, and
-    what is best on samples held out is kept.  The options from --preset to --adjusted are for DATA.
+    what is best on samples held out is kept.  The options from --preset to --adjusted are for DATA.  A folder that
+    holds one model stands for PARAM and BIN.
     """
     if is_table(source):
         _refuse_options_for_data(context, source[0])
