@@ -12,7 +12,6 @@ import click
 from pyncnnq.commands.data_request import DataRequest
 from pyncnnq.commands.options import (
     OUTPUT_PATH,
-    PATH,
     DataOptions,
     ListingOption,
     OutputOptions,
@@ -43,10 +42,7 @@ def _list_tasks() -> tuple[str, Iterable[tuple[str, str]]]:
 
 
 @click.command("evaluate")
-@model_arguments
-@click.argument("int8_param", type=PATH)
-@click.argument("int8_bin", type=PATH)
-@click.argument("data", nargs=-1)
+@model_arguments(models=("param bin", "int8_param int8_bin"), int8=True, rest="data")
 @labels_option
 @click.option(
     "--metric",
@@ -90,11 +86,12 @@ def evaluate_command(
     """Compare an int8 model with the float model it was made from, both in stock ncnn on the same data.
 
     PARAM and BIN are the float model, INT8_PARAM and INT8_BIN the int8 model; DATA and the options from --preset on as
-    for `pyncnnq calibrate`, best with images that were not calibrated on.
+    for `pyncnnq calibrate`, best with images that were not calibrated on.  A folder stands for the model in it: of a
+    folder with both, first for the float model and then for the int8 model.
     """
     if fail_drop is not None and not (labels or metric or task):
         raise PyncnnqError("there is nothing to drop; give `labels=`, `metric=` or `task=` too", option="fail_drop")
-    request = DataRequest.read(data, data_options)
+    request = DataRequest.read(data, data_options, output)
     if report is not None:
         check_available()
         check_targets([report], request, kinds={report: PAGE})

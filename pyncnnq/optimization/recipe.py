@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pyncnnq.calibration.calibrate import Calibration
+from pyncnnq.calibration.provenance import record_inputs
 from pyncnnq.disk.temporary import temporary_folder
 from pyncnnq.inputs.data import CalibrationData
 from pyncnnq.model import Model
@@ -144,13 +145,15 @@ def optimize_on(
         search.run(budget)
     bench.source.statistics.skipped += judge.skipped
     result = replace(_optimized(search, bench, fused.changes), ignored_files=data.ignored)
+    result.calibration = replace(result.calibration, inputs=data.facts)
     result.calibration.warnings[:0] = data.warnings
+    record_inputs(result.calibration.table, data)
     preprocessing = {name: str(spec) for name, spec in zip(model.inputs, data.inputs, strict=True)}
     result.int8.manifest = replace(
         result.int8.manifest,
         recipe=recipe,
         fused=fused.changes,
-        calibration={"preprocessing": preprocessing, **description(result)},
+        calibration={"preprocessing": preprocessing, "inputs": data.facts, **description(result)},
     )
     return result
 
