@@ -10,6 +10,12 @@ from pathlib import Path
 
 _BACKBONE = "Convolution c1 1 1 data c1 0=8 1=3 3=2 4=1 5=1 6=216 9=1"
 
+_PRIOR = "-23302=1,2.0 3=0.1 4=0.1 5=0.2 6=0.2 7=1 8=0 9=-233 10=-233 11=-233.0 12=-233.0 13=0.5"
+_ANCHORS = (
+    "-23304=12,4,6,8,9,12,14,3,5,6,8,10,9 "
+    "-23305=6,1077936128,1082130432,1084227584,0,1065353216,1073741824 -23306=2,8.0,4.0"
+)
+
 KINDS = {
     "ssd": f"""
 Input data 0 1 data 0=32 1=32 2=3
@@ -23,7 +29,7 @@ Flatten loc1_flat 1 1 loc1_perm loc1_flat
 Convolution conf1 1 1 norm_1 conf1 0=12 1=3 4=1 5=1 6=864
 Permute conf1_perm 1 1 conf1 conf1_perm 0=3
 Flatten conf1_flat 1 1 conf1_perm conf1_flat
-PriorBox prior1 2 1 norm_2 data_1 prior1 -23300=1,6.0 -23301=1,12.0 -23302=1,2.0 3=0.1 4=0.1 5=0.2 6=0.2 7=1 8=0 9=-233 10=-233 11=-233.0 12=-233.0 13=0.5
+PriorBox prior1 2 1 norm_2 data_1 prior1 -23300=1,6.0 -23301=1,12.0 {_PRIOR}
 Convolution c2 1 1 norm_3 c2 0=8 1=3 3=2 4=1 5=1 6=576 9=1
 Split s2 1 3 c2 c2_0 c2_1 c2_2
 Convolution loc2 1 1 c2_0 loc2 0=16 1=1 5=1 6=128
@@ -32,7 +38,7 @@ Flatten loc2_flat 1 1 loc2_perm loc2_flat
 Convolution conf2 1 1 c2_1 conf2 0=12 1=1 5=1 6=96
 Permute conf2_perm 1 1 conf2 conf2_perm 0=3
 Flatten conf2_flat 1 1 conf2_perm conf2_flat
-PriorBox prior2 2 1 c2_2 data_2 prior2 -23300=1,12.0 -23301=1,20.0 -23302=1,2.0 3=0.1 4=0.1 5=0.2 6=0.2 7=1 8=0 9=-233 10=-233 11=-233.0 12=-233.0 13=0.5
+PriorBox prior2 2 1 c2_2 data_2 prior2 -23300=1,12.0 -23301=1,20.0 {_PRIOR}
 Concat loc 2 1 loc1_flat loc2_flat loc
 Concat conf 2 1 conf1_flat conf2_flat conf
 Concat prior 2 1 prior1 prior2 prior 0=1
@@ -95,7 +101,7 @@ Interp up 1 1 c2_1 up 0=1 1=2.0 2=2.0
 DeconvolutionDepthWise deconv 1 1 c2_2 deconv 0=16 1=4 3=2 4=1 5=0 6=256 7=16
 Concat cat 3 1 up deconv pool_1 cat
 Convolution head2 1 1 cat head2 0=21 1=1 5=1 6=840
-Yolov3DetectionOutput detection 2 1 head1 head2 output 0=2 1=3 2=0.05 -23304=12,4,6,8,9,12,14,3,5,6,8,10,9 -23305=6,1077936128,1082130432,1084227584,0,1065353216,1073741824 -23306=2,8.0,4.0
+Yolov3DetectionOutput detection 2 1 head1 head2 output 0=2 1=3 2=0.05 {_ANCHORS}
 """,
     "yolov2": f"""
 Input data 0 1 data 0=32 1=32 2=3

@@ -20,6 +20,9 @@ from typing import Any
 
 from benchmarks.sweep.stages import STAGES, take
 
+_LOW = 10.0
+"""dB of an output: what quantizing warned of is told of models below."""
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks sweep", description=__doc__.splitlines()[0])
@@ -45,6 +48,8 @@ def main() -> None:
         row = f"{param.name[:34]:34} {facts.get('layers', '-'):>6} {facts.get('size', '-')[:22]:22}"
         row += f" {'-' if decibels is None else format(decibels, '.1f'):>5}"
         row += "  all" if STAGES[-1] in stages else f"  {', '.join(stages) or 'none'}; {reason[:300]}"
+        if decibels is not None and decibels < _LOW and facts["warnings"]:
+            row += f"; {len(facts['warnings'])} warnings: {facts['warnings'][0]}"
         print(row, flush=True)
     print(f"{passed} of {len(params)} through all stages, {shared} refused as by stock ncnn")
 

@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.sweep.balance import balance
-from tests.random_inputs import Inputs, candidates, smaller
 from pyncnnq import calibrate, dequantize, quantize
 from pyncnnq.errors import PyncnnqError
 from pyncnnq.model import Model, load_model
 from pyncnnq.model.custom_layers import OWN, is_custom
 from pyncnnq.model.macs import macs
+from tests.random_inputs import Inputs, candidates, smaller
 from tests.random_weights import with_random_weights
 
 STAGES = ("read", "run", "calibrate", "quantize", "run int8")
@@ -51,9 +51,9 @@ def take(param: Path, folder: Path) -> Iterator[tuple[str, Any]]:
         folder: where the files of the stages are written.
 
     Returns:
-        Facts, as pairs: `stage`, one that is passed; `layers`; `size`, the shapes of the inputs; `dB`, the lowest
-        signal-to-noise ratio of an output; at last `reason`, why the model did not pass all, and `shared`, whether
-        stock ncnn fails for that reason too.
+        Facts, as pairs: `stage`, one that is passed; `layers`; `size`, the shapes of the inputs; `warnings` of
+        quantizing; `dB`, the lowest signal-to-noise ratio of an output; at last `reason`, why the model did not pass
+        all, and `shared`, whether stock ncnn fails for that reason too.
     """
     try:
         model = with_random_weights(param, folder / "m.bin", limit=_MOST_WEIGHTS)
@@ -71,8 +71,10 @@ def take(param: Path, folder: Path) -> Iterator[tuple[str, Any]]:
         data = _saved(inputs, folder)
         table = calibrate(model, *data.values()).table
         yield "stage", "calibrate"
-        quantize(model, table).save(folder / "q.param", folder / "q.bin")
+        quantized = quantize(model, table)
+        quantized.save(folder / "q.param", folder / "q.bin")
         yield "stage", "quantize"
+        yield "warnings", list(quantized.summary.warnings)
         yield "dB", _decibels(model, load_model(folder / "q.param", folder / "q.bin"), data, folder)
         yield "stage", "run int8"
     except StockError as error:
@@ -181,9 +183,9 @@ def _balanced(model: Model, inputs: Inputs, folder: Path) -> Model:
         return load_model(folder / "b.param", folder / "b.bin")
 
     sizes = balance(model, measure)
-    for output in model.outputs:
-        if math.isinf(sizes[output]):
-            raise StockError(f"ncnn: output {output} is not finite")
+    for blob in _judged(model):
+        if math.isinf(sizes[blob]):
+            raise StockError(f"ncnn: output {blob} is not finite")
     return load_balanced()
 
 
@@ -206,29 +208,36 @@ def _decibels(model: Model, int8: Model, data: dict[str, Path], folder: Path) ->
         StockError: ncnn does not run the int8 model, or an output is not finite or of another shape.
     """
     known = {top for layer in int8.layers for top in layer.tops}
-    graph = model.graph()
-    judged = {blob for output in model.outputs for blob in graph.before_picking(output) or [output] if blob in known}
-    blobs = graph.in_order(judged | set(model.outputs))
+    judged = _judged(model) & known
+    blobs = model.graph().in_order(judged | set(model.outputs))
     pairs = []
     for each in (model, int8):
         values = folder / "values.npz"
         seen = run(each.files.param, each.files.bin, data, blobs, folder, custom=_has_custom(each), values=values)
-        for blob in blobs:
+        for blob in judged:
             if math.isinf(seen[blob].size):
                 raise StockError(f"ncnn, {'int8' if each is int8 else 'float'}: output {blob} is not finite")
         with np.load(values) as arrays:
             pairs.append({blob: arrays[f"b{index}"].astype(np.float64) for index, blob in enumerate(blobs)})
     ratios = []
-    for blob in blobs:
+    for blob in judged:
         exact, rough = (pair[blob] for pair in pairs)
-        if blob not in judged:
-            continue
         if exact.shape != rough.shape:
             raise StockError(f"int8: output {blob} has the shape {rough.shape}, not {exact.shape}")
         signal, noise = np.square(exact).sum(), np.square(exact - rough).sum()
         if signal and noise:
             ratios.append(10 * math.log10(signal / noise))
     return min(ratios, default=None)
+
+
+def _judged(model: Model) -> set[str]:
+    """Return the outputs; where a layer picks one, what that layer reads.
+
+    Numbers of the other may mean nothing: a DetectionOutput leaves boxes of ncnn unset whose background's score is
+    high, and takes them where a class has a high score too, as after a Sigmoid.
+    """
+    graph = model.graph()
+    return {blob for output in model.outputs for blob in graph.before_picking(output) or [output]}
 
 
 def _loads(param: Path, folder: Path) -> bool:
