@@ -32,7 +32,7 @@ from pyncnnq.disk.temporary import temporary_folder
 from pyncnnq.errors import InputError, ModelError, PyncnnqError
 from pyncnnq.files import check_outputs, check_pair_replaced, model_pair, write_files
 from pyncnnq.inputs import ArraySpec, InputOptions
-from pyncnnq.inputs.data import CalibrationData, Data, find_chosen, find_preprocessing, input_layer, named_files
+from pyncnnq.inputs.data import CalibrationData, Data, find_chosen, find_preprocessing, named_files, stated_inputs
 from pyncnnq.inputs.metadata import sidecar_contents
 from pyncnnq.model import Model, load_model, load_param
 from pyncnnq.model.custom_layers import custom_classes
@@ -132,7 +132,7 @@ class Converted:
                 whole = tensor.kind[:1] in "iub"
                 np.save(paths[-1], generator.integers(0, 2, shape) if whole else generator.standard_normal(shape))
             samples.append(tuple(paths))
-        specs = tuple(ArraySpec(None, input_layer(self.model, layer).integers) for layer in self.model.input_layers)
+        specs = tuple(ArraySpec(None, stated.integers) for stated in stated_inputs(self.model))
         return CalibrationData(samples, specs)
 
 

@@ -169,7 +169,7 @@ def _resolved(
     model: Model, samples: Sequence[Samples], *sources: tuple[str, Sequence[InputOptions]]
 ) -> CalibrationData:
     """Return how the samples become the inputs of a model, without the samples."""
-    layers = [input_layer(model, layer) for layer in model.input_layers]
+    layers = stated_inputs(model)
     metadata = fitting(find_metadata(model.origin), layers, samples) if model.origin else Metadata()
     everything = ((metadata.name, metadata.inputs), *sources)
     return CalibrationData(
@@ -181,19 +181,22 @@ def _resolved(
     )
 
 
-def input_layer(model: Model, layer: Layer) -> InputLayer:
-    """Return the shape that a model states for an input: in its Input layer, or else by the weights of the convolution
-    that reads it."""
-    stated = layer.as_op(Input)
-    w, h, c, d = stated.sizes
-    readers = model.graph().readers(layer.tops[0])
+def stated_inputs(model: Model) -> list[InputLayer]:
+    """Return the shape that a model states for each of its inputs: in its Input layer, or else by the weights of the
+    convolution that reads it."""
+    graph = model.graph()
+    return [_stated(layer, blob, graph.readers(blob)) for layer in model.input_layers for blob in layer.tops]
+
+
+def _stated(layer: Layer, blob: str, readers: Sequence[Layer]) -> InputLayer:
+    w, h, c, d = layer.as_op(Input).sizes
     views = [reader.op for reader in readers]
     convolution = next((op for op in views if isinstance(op, Convolution) and not op.has_dynamic_weight), None)
     may_be_vector = False
     if not c and convolution is not None and not (w and not h):  # with a width alone it is a vector
         c = convolution.input_channels()
         may_be_vector = not w and convolution.takes_vector({}) is None
-    return InputLayer(layer.tops[0], w, h, c, d, may_be_vector, integers=any(isinstance(op, Embed) for op in views))
+    return InputLayer(blob, w, h, c, d, may_be_vector, integers=any(isinstance(op, Embed) for op in views))
 
 
 def find_chosen(

@@ -95,8 +95,6 @@ def check_graph(layers: Sequence[Layer]) -> None:
         if layer.name in names:
             raise ModelError(f"{layer}: the name is already taken by {names[layer.name]}; layer names must be unique")
         names[layer.name] = layer
-        if layer.type == "Input" and len(layer.tops) != 1:
-            raise ModelError(f"{layer}: writes {len(layer.tops)} blobs, an Input writes one")
         _check_arity(layer)
         for bottom in layer.bottoms:
             if bottom not in producers:

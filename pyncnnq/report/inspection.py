@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from pyncnnq.inputs.data import input_layer
+from pyncnnq.inputs import InputLayer
+from pyncnnq.inputs.data import stated_inputs
 from pyncnnq.model import Layer, Model
 from pyncnnq.model.custom_layers import count_custom
 from pyncnnq.model.ops import SDPA, Calibrated, Convolution, ConvolutionDepthWise
@@ -60,7 +61,7 @@ def inspect(model: Model) -> Inspection:
         for weight in layer.weights.values():
             formats[weight.format] += weight.data.nbytes
     return Inspection(
-        inputs={layer.tops[0]: _input_shape(model, layer) for layer in model.input_layers},
+        inputs=dict(zip(model.inputs, map(_input_shape, stated_inputs(model)), strict=True)),
         outputs=list(model.outputs),
         layer_count=len(model.layers),
         custom_layers=count_custom(model.layers),
@@ -71,8 +72,7 @@ def inspect(model: Model) -> Inspection:
     )
 
 
-def _input_shape(model: Model, layer: Layer) -> str:
-    known = input_layer(model, layer)
+def _input_shape(known: InputLayer) -> str:
     sizes = [("w", known.w), ("h", known.h), ("d", known.d), ("c", known.c)]
     return " ".join(f"{axis}={size}" for axis, size in sizes if size) or "shape not in the model"
 
