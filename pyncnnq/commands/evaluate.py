@@ -162,8 +162,8 @@ def _failures(result: Evaluation, least_sqnr: float | None, most_drop: float | N
     if most_drop is not None:
         # Not `>`: a score that is not a number fails too.
         failures += [
-            f"{figure.name} drops by {-figure.change.estimate:.4g}, more than {most_drop:g}"
+            f"{figure.name} drops by {figure.drop:.4g}, more than {most_drop:g}"
             for figure in result.figures
-            if figure.change and not -figure.change.estimate <= most_drop
+            if figure.drop is not None and not figure.drop <= most_drop
         ]
     return failures

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pyncnnq.compare.figures import Figure, paired_difference, percentage
 from pyncnnq.compare.tasks.class_labels import find_labels
-from pyncnnq.compare.tasks.task import Outputs, Task
+from pyncnnq.compare.tasks.task import Outputs, Sample, Task
 from pyncnnq.errors import InputError
 from pyncnnq.model import Model
 
@@ -57,7 +57,7 @@ class Classification(Task):
     def read_labels(self, source: str, paths: Sequence[Path]) -> list[int]:
         return find_labels(source, paths)
 
-    def record(self, exact: Outputs, rough: Outputs, _paths: Sequence[Path]) -> Rankings | None:
+    def record(self, exact: Outputs, rough: Outputs, _sample: Sample) -> Rankings | None:
         vectors = {name: values for name, values in exact.items() if _is_vector(values)}
         return {name: _ranking(values, rough[name]) for name, values in vectors.items()} or None
 
