@@ -39,7 +39,9 @@ from pyncnnq.report.page import PAGE, check_available, page
 def _list_tasks() -> tuple[str, Iterable[tuple[str, str]]]:
     from pyncnnq.compare.tasks import TASKS
 
-    return "What the outputs mean; the first task that fits is the default.  There are:", ((name, "") for name in TASKS)
+    return "What the outputs mean; the first task that fits is the default.  There are:", (
+        (name, task.summary) for name, task in TASKS.items()
+    )
 
 
 @click.command("evaluate")

@@ -48,6 +48,7 @@ class Classification(Task):
     """How often the largest values are where the float model has them and, with labels, at the right place."""
 
     name = "classification"
+    summary = "a vector of scores: agreement of the largest, accuracy with labels"
 
     def fits(self, model: Model) -> bool:
         """Return whether an output may be a vector of scores: not the one detection that a layer picks."""

@@ -45,9 +45,11 @@ class Task(ABC):
 
     Attributes:
         name: as in the registry.
+        summary: what the outputs are and what the figures say, for help texts.
     """
 
     name: ClassVar[str]
+    summary: ClassVar[str] = ""
 
     def fits(self, model: Model) -> bool:
         """Return whether the graph of a float model may be of this task; `record` looks at what the model writes."""

@@ -78,6 +78,7 @@ class Detection(Task):
     """
 
     name = "detection"
+    summary = "boxes with classes and scores: kept, lost and new ones; `detection:0.25` sets the least score"
 
     def __init__(self, threshold: float = 0.2, most_iou: float = 0.45) -> None:
         self.threshold = threshold

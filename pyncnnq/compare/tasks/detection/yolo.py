@@ -62,7 +62,7 @@ def ultralytics(outputs: Outputs, scene: Scene) -> Form | None:
     grid = Grid.of_count(scene.size, len(rows)) if scene.size else None
     if not scene.forced and (grid is None or not is_decoded(rows[:, :2], grid)):
         return None
-    return Form(decode=lambda outputs: _in_pixels(columns(outputs), columns(outputs)[:, 4:]))
+    return Form(decode=lambda outputs: in_pixels(columns(outputs), columns(outputs)[:, 4:]))
 
 
 def with_objectness(outputs: Outputs, scene: Scene) -> Form | None:
@@ -77,7 +77,7 @@ def with_objectness(outputs: Outputs, scene: Scene) -> Form | None:
         grid = Grid.of_count(scene.size, len(rows))
     if grid is None or not between_0_and_1(rows[:, 4:]) or not is_decoded(rows[:, :2], grid):
         return None
-    return Form(decode=lambda outputs: _in_pixels(columns(outputs), _with_objectness(columns(outputs))))
+    return Form(decode=lambda outputs: in_pixels(columns(outputs), _with_objectness(columns(outputs))))
 
 
 def yolox(outputs: Outputs, scene: Scene) -> Form | None:
@@ -120,7 +120,8 @@ def distributions(outputs: Outputs, scene: Scene) -> Form | None:
     return Form(decode=decode)
 
 
-def _in_pixels(rows: Matrix, scores: Matrix) -> Candidates:
+def in_pixels(rows: Matrix, scores: Matrix) -> Candidates:
+    """Return what rows say that begin with the centre, width and height of a box in pixels."""
     return Candidates.best(scores, around(rows[:, :2].astype(np.float64), rows[:, 2:4].astype(np.float64)))
 
 
