@@ -16,6 +16,7 @@ from pyncnnq.compare.tasks.detection.boxes import Candidates, Floats, Match, mat
 from pyncnnq.compare.tasks.detection.head import Form, Head, Scene
 from pyncnnq.compare.tasks.detection.nanodet import nanodet, nanodet_plus
 from pyncnnq.compare.tasks.detection.picked import PICKING, picked
+from pyncnnq.compare.tasks.detection.scrfd import scrfd
 from pyncnnq.compare.tasks.detection.yolo import distributions, ultralytics, with_objectness, yolox
 from pyncnnq.compare.tasks.task import Outputs, Sample, Task
 from pyncnnq.errors import InputError
@@ -25,6 +26,7 @@ HEADS: Sequence[Head] = (
     picked,
     nanodet,
     nanodet_plus,
+    scrfd,
     with_objectness,
     yolox,
     ultralytics,

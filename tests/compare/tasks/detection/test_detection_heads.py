@@ -12,6 +12,7 @@ from pyncnnq.compare.tasks.detection.boxes import Candidates
 from pyncnnq.compare.tasks.detection.head import Head, Scene
 from pyncnnq.compare.tasks.detection.nanodet import nanodet, nanodet_plus
 from pyncnnq.compare.tasks.detection.picked import picked
+from pyncnnq.compare.tasks.detection.scrfd import scrfd
 from pyncnnq.compare.tasks.detection.task import HEADS
 from pyncnnq.compare.tasks.detection.yolo import distributions, ultralytics, with_objectness, yolox
 
@@ -123,6 +124,36 @@ def as_nanodet_plus() -> Array:
     return np.concatenate([class_scores(strides), distances(8, strides, 0)], axis=1)
 
 
+FACES: Boxes = [(0, score, box) for _, score, box in FOUND]
+
+
+def faces(*, flat: bool, landmarks: bool) -> dict[str, Array]:
+    """Two anchors a cell, of which the second has the faces."""
+    strides, anchors = (8, 16, 32), 2
+    rng = np.random.default_rng(4)
+    outputs = {}
+    for stride in strides:
+        columns, rows = -(-WIDTH // stride), -(-HEIGHT // stride)
+        scores = np.full((rows, columns, anchors, 1), 0.01, np.float32)
+        sides = rng.uniform(0, 3, (rows, columns, anchors, 4)).astype(np.float32)
+        if stride == 16:
+            for _, score, box in FACES:
+                x, y = int((box[0] + box[2]) / 2 // stride), int((box[1] + box[3]) / 2 // stride)
+                scores[y, x, 1] = score
+                px, py = x * stride, y * stride
+                sides[y, x, 1] = np.array([px - box[0], py - box[1], box[2] - px, box[3] - py]) / stride
+        parts = {"score": scores, "bbox": sides, "kps": rng.normal(0, 1, (rows, columns, anchors, 10))}
+        for name, values in parts.items():
+            if name != "kps" or landmarks:
+                shaped = (
+                    values.reshape(-1, values.shape[3])
+                    if flat
+                    else values.reshape(rows, columns, -1).transpose(2, 0, 1)
+                )
+                outputs[f"{name}_{stride}"] = shaped.astype(np.float32)
+    return outputs
+
+
 FORMS: dict[str, tuple[Head, Callable[[], dict[str, Array]]]] = {
     "yolov8": (ultralytics, lambda: {"out0": decoded().T}),
     "yolov8-transposed": (ultralytics, lambda: {"out0": decoded()}),
@@ -134,6 +165,9 @@ FORMS: dict[str, tuple[Head, Callable[[], dict[str, Array]]]] = {
     "nanodet-logits": (nanodet, lambda: as_nanodet(logits=True)),
     "nanodet-distances-first": (nanodet, lambda: dict(reversed(list(as_nanodet().items())))),
     "nanodet-plus": (nanodet_plus, lambda: {"out0": as_nanodet_plus()}),
+    "scrfd": (scrfd, lambda: faces(flat=False, landmarks=True)),
+    "scrfd-without-landmarks": (scrfd, lambda: faces(flat=False, landmarks=False)),
+    "scrfd-flat": (scrfd, lambda: faces(flat=True, landmarks=True)),
 }
 SCENE = Scene(size=(WIDTH, HEIGHT))
 
@@ -152,7 +186,7 @@ def test_boxes_are_those_that_were_written(form: str) -> None:
     found = decoded_by(kind, outputs)
     places = np.flatnonzero(found.scores > 0.2)
     rows = sorted((int(found.classes[place]), found.scores[place], *found.boxes[place]) for place in places)
-    expected = sorted((label, score, *box) for label, score, box in FOUND)
+    expected = sorted((label, score, *box) for label, score, box in (FACES if kind is scrfd else FOUND))
     np.testing.assert_allclose(rows, expected, rtol=1e-4, atol=1e-3)
 
 
