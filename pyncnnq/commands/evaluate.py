@@ -64,7 +64,8 @@ def _list_tasks() -> tuple[str, Iterable[tuple[str, str]]]:
     "--fail-drop",
     type=float,
     metavar="POINTS",
-    help="Exit with code 1 if top-1 (in percentage points), or the metric, drops more.",
+    help="Exit with code 1 if top-1, detections kept, lines read alike (in percentage points), or the metric, drops "
+    "more; docs/evaluate.md lists them.",
 )
 @click.option(
     "--report", type=OUTPUT_PATH, help="Write a page (.html) with all of this, and what `pyncnnq analyze` finds."

@@ -21,6 +21,9 @@ MOST_PSNR = 100.0
 _FACTORS = range(1, 9)
 """By how much an output may be larger than the input."""
 
+_MOST_BORDER = 80
+"""Pixels of the output that both sides lose together; in known networks up to 72."""
+
 _WINDOW, _SIGMA = 11, 1.5
 _K1, _K2 = 0.01, 0.03
 
@@ -125,10 +128,12 @@ def _local_mean(channel: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _is_picture(shape: tuple[int, ...], sample: Sample) -> bool:
-    """Return whether a shape is that of the one image which goes in, its width and height the same number of times."""
+    """Return whether a shape is that of the one image which goes in, its width and height the same number of times,
+    less a border that is the same on all sides (waifu2x, Real-CUGAN)."""
     if sample.size is None or len(sample.shapes) != 1:
         return False
     (channels, height, width) = sample.shapes[0]
     if shape[0] not in (1, 3) or shape[0] > channels or (shape[0] == 1 and channels != 1):
         return False
-    return any(shape[1:] == (factor * height, factor * width) for factor in _FACTORS)
+    borders = [(factor * height - shape[1], factor * width - shape[2]) for factor in _FACTORS]
+    return any(low == left and 0 <= low <= _MOST_BORDER and low % 2 == 0 for low, left in borders)

@@ -61,7 +61,7 @@ class TextRecognition(Task):
         matrix = exact[name].squeeze()
         if others or matrix.ndim != 2:
             return None
-        axis = _axis_of_classes(matrix)
+        axis = 1 if _is_sequence(exact[name].shape, sample) else _axis_of_classes(matrix)
         if axis is None or not _is_line(matrix.shape[1 - axis], sample):
             if not self._forced:
                 return None
@@ -109,6 +109,14 @@ def edit_distance(text: Text, other: Text) -> int:
         for column, wanted in enumerate(other, start=1):
             corner, row[column] = row[column], min(row[column] + 1, row[column - 1] + 1, corner + (character != wanted))
     return row[-1]
+
+
+def _is_sequence(shape: tuple[int, ...], sample: Sample) -> bool:
+    """Return whether a shape is (steps, 1, classes), as recurrent networks have it, with as many columns of the image
+    for each step: then scores need not be probabilities."""
+    if len(shape) != 3 or shape[1] != 1 or shape[2] < _LEAST_CLASSES or sample.size is None:
+        return False
+    return sample.size[0] % shape[0] == 0
 
 
 def _axis_of_classes(matrix: NDArray[np.float32]) -> int | None:

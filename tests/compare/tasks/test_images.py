@@ -99,7 +99,14 @@ def test_a_ruined_picture_is_a_result(rough: Array) -> None:
 
 @pytest.mark.parametrize(
     ("shape", "taken"),
-    [((3, 16, 24), True), ((3, 64, 96), True), ((3, 8, 12), False), ((3, 32, 24), False), ((4, 16, 24), False)],
+    [
+        ((3, 16, 24), True),
+        ((3, 64, 96), True),
+        ((3, 28, 44), True),
+        ((3, 8, 12), False),
+        ((3, 32, 24), False),
+        ((4, 16, 24), False),
+    ],
     ids=str,
 )
 def test_a_picture_has_the_aspect_of_the_input(shape: tuple[int, ...], taken: bool) -> None:

@@ -60,6 +60,7 @@ CASES: dict[str, tuple[str | None, dict[str, Array], tuple[int, ...], str]] = {
     "normalized": ("embedding", {"o": noise(128)}, PHOTOGRAPH, "norm"),
     "tokens": (None, {"o": noise(64, 384)}, (64, 384), "plain"),
     "text": ("text-recognition", {"o": softmax(noise(24, 97))}, (3, 32, 96), "plain"),
+    "text-sequence": ("text-recognition", {"o": noise(24, 1, 97)}, (3, 32, 96), "plain"),
     "text-logits": (None, {"o": noise(24, 97)}, (3, 32, 96), "plain"),
     "yolo": ("detection", {"o": yolo()}, PHOTOGRAPH, "plain"),
     "text-map": ("regions", {"o": sigmoid(noise(1, HEIGHT, WIDTH))}, PHOTOGRAPH, "sigmoid"),

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyncnnq.compare.figures import Figure, mean_of_ratios, share
+from pyncnnq.compare.tasks.detection.anchors import anchored
 from pyncnnq.compare.tasks.detection.boxes import Candidates, Floats, Match, match, suppress
 from pyncnnq.compare.tasks.detection.head import Form, Head, Scene
 from pyncnnq.compare.tasks.detection.nanodet import nanodet, nanodet_plus
@@ -31,6 +32,7 @@ HEADS: Sequence[Head] = (
     yolox,
     ultralytics,
     distributions,
+    anchored,
 )
 """In the order in which they are tried."""
 

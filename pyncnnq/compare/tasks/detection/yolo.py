@@ -102,18 +102,24 @@ def yolox(outputs: Outputs, scene: Scene) -> Form | None:
 def distributions(outputs: Outputs, scene: Scene) -> Form | None:
     """Read YOLOv8 and its successors without their last layers, as ncnn's examples do: for each side of the box a
     distribution of its distance from the middle of the cell, in cells, and the logit of each class;
-    places x (64 + classes)."""
-    matrix = only_matrix(outputs)
-    if matrix is None or scene.size is None or min(matrix.shape) <= 4 * _BINS:
+    places x (64 + classes).
+
+    What they write besides is not looked at: masks, keypoints or angles of each place, and prototypes.
+    """
+    wide = [name for name, values in outputs.items() if values.ndim == 2 and values.shape[1] > 4 * _BINS]
+    if len(wide) != 1 or scene.size is None:
         return None
-    rows = columns(outputs)
+    (name,) = wide
+    rows = outputs[name]
+    if any(len(values) != len(rows) and values.ndim != 3 for values in outputs.values()):
+        return None
     grid = Grid.of_count(scene.size, len(rows))
     # Nearly all places have nothing: other numbers are not below 0 there for every class.
     if grid is None or np.median(rows[:, 4 * _BINS :].max(axis=1)) >= 0:
         return None
 
     def decode(outputs: Outputs) -> Candidates:
-        rows = columns(outputs)
+        rows = outputs[name]
         distances = expected_distances(rows[:, : 4 * _BINS]) * grid.strides
         return Candidates.best(sigmoid(rows[:, 4 * _BINS :]), beyond(grid.centres, distances))
 

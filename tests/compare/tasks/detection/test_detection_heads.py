@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from pyncnnq.compare.tasks.detection.anchors import anchored
 from pyncnnq.compare.tasks.detection.boxes import Candidates
 from pyncnnq.compare.tasks.detection.head import Head, Scene
 from pyncnnq.compare.tasks.detection.nanodet import nanodet, nanodet_plus
@@ -124,6 +125,31 @@ def as_nanodet_plus() -> Array:
     return np.concatenate([class_scores(strides), distances(8, strides, 0)], axis=1)
 
 
+ANCHOR = 30, 61
+"""The width and height of YOLOv5's first anchor at stride 16."""
+
+
+def as_anchors(*, flat: bool) -> dict[str, Array]:
+    """Logits of YOLOv5: sigmoids s give the centre (2 s - 0.5 + cell) * stride and the sides (2 s)^2 * anchor."""
+    outputs = {}
+    for stride in (8, 16, 32):
+        columns, rows = -(-WIDTH // stride), -(-HEIGHT // stride)
+        values = np.random.default_rng(5).normal(-6, 0.3, (3, 5 + CLASSES, rows, columns))
+        if stride == 16:
+            for label, score, (x1, y1, x2, y2) in FOUND:
+                centre = (x1 + x2) / 2 / stride, (y1 + y2) / 2 / stride
+                x, y = int(centre[0]), int(centre[1])
+                shares = [(value - cell + 0.5) / 2 for value, cell in zip(centre, (x, y), strict=True)]
+                shares += [
+                    ((side / anchor) ** 0.5) / 2 for side, anchor in zip((x2 - x1, y2 - y1), ANCHOR, strict=True)
+                ]
+                values[0, :5, y, x] = [logit(share) for share in [*shares, 0.95]]
+                values[0, 5 + label, y, x] = logit(score / 0.95)
+        shaped = values.reshape(3, 5 + CLASSES, -1).transpose(0, 2, 1) if flat else values.reshape(-1, rows, columns)
+        outputs[f"out{stride}"] = shaped.astype(np.float32)
+    return outputs
+
+
 FACES: Boxes = [(0, score, box) for _, score, box in FOUND]
 
 
@@ -165,6 +191,12 @@ FORMS: dict[str, tuple[Head, Callable[[], dict[str, Array]]]] = {
     "nanodet-logits": (nanodet, lambda: as_nanodet(logits=True)),
     "nanodet-distances-first": (nanodet, lambda: dict(reversed(list(as_nanodet().items())))),
     "nanodet-plus": (nanodet_plus, lambda: {"out0": as_nanodet_plus()}),
+    "yolov8-raw-masks": (
+        distributions,
+        lambda: {"out0": with_distributions(), "out1": noise(126, 32), "out2": noise(32, 16, 24)},
+    ),
+    "yolov5-raw": (anchored, lambda: as_anchors(flat=False)),
+    "yolov5-raw-flat": (anchored, lambda: as_anchors(flat=True)),
     "scrfd": (scrfd, lambda: faces(flat=False, landmarks=True)),
     "scrfd-without-landmarks": (scrfd, lambda: faces(flat=False, landmarks=False)),
     "scrfd-flat": (scrfd, lambda: faces(flat=True, landmarks=True)),
@@ -238,6 +270,7 @@ OTHERS: dict[str, dict[str, Array]] = {
     "matrix-of-as-many-places": {"out0": noise(4 + CLASSES, 126)},
     "two-matrices": {"a": noise(96, 7), "b": noise(96, 32)[:50]},
     "features": {"a": noise(96, 8, 12), "b": noise(96, 4, 6), "c": noise(96, 2, 3)},
+    "three-levels": {"a": noise(21, 8, 12), "b": noise(21, 4, 6), "c": noise(21, 2, 3)},
     "vectors": {"a": noise(10), "b": noise(4)},
     "empty": {"a": np.empty(0, np.float32)},
 }
