@@ -95,8 +95,6 @@ def evaluate_command(
     PARAM and BIN are the float model, INT8_PARAM and INT8_BIN the int8 model; DATA and the options from --preset on as
     for `pyncnnq calibrate`, best with images that were not calibrated on.
     """
-    if fail_drop is not None and not (labels or metric or task):
-        raise PyncnnqError("there is nothing to drop; give `labels=`, `metric=` or `task=` too", option="fail_drop")
     request = DataRequest.read(data, data_options)
     if report is not None:
         check_available()
@@ -163,6 +161,8 @@ def _failures(result: Evaluation, least_sqnr: float | None, most_drop: float | N
             if output.sqnr < least_sqnr
         ]
     if most_drop is not None:
+        if all(figure.drop is None for figure in result.figures):
+            raise PyncnnqError("there is nothing to drop; give `labels=`, `metric=` or `task=` too", option="fail_drop")
         # Not `>`: a score that is not a number fails too.
         failures += [
             f"{figure.name} drops by {figure.drop:.4g}, more than {most_drop:g}"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import numpy as np
@@ -169,3 +171,22 @@ def test_nanodet_in_stock_ncnn(shared: Path, tmp_path: Path) -> None:
     assert (shown[0]["detections"][0] or 0) >= 3
     assert shown[0]["kept at IoU 0.5"] == (None, 100)
     assert shown[1]["kept at IoU 0.75"][1] < 100
+
+
+def test_a_gate_looks_at_detections(cli: Callable[..., CompletedProcess[str]], tmp_path: Path) -> None:
+    detecting_model(SOME).save(tmp_path / "m.param", tmp_path / "m.bin")
+    detecting_model(SOME, threshold=0.99).save(tmp_path / "blind.param", tmp_path / "blind.bin")
+    data = samples(tmp_path / "data", 3)
+    float_files, blind = ([tmp_path / f"{name}.{kind}" for kind in ("param", "bin")] for name in ("m", "blind"))
+    done = cli("evaluate", *float_files, *float_files, data, "--fail-drop", 0)
+    assert done.returncode == 0, done.stderr
+    assert "kept at IoU 0.5" in done.stdout
+    done = cli("evaluate", *float_files, *blind, data, "--fail-drop", 50)
+    assert done.returncode == 1
+    assert "kept at IoU 0.5 drops by 100, more than 50" in done.stderr
+    done = cli("evaluate", *float_files, *blind, data, "--fail-drop", 50, "--task", "detection:0.999")
+    assert done.returncode == 2
+    assert "there is nothing to drop" in done.stderr
+    told = json.loads(cli("evaluate", *float_files, *blind, data, "--json").stdout)
+    assert told["task"]["name"] == "detection"
+    assert told["samples"][0]["record"]["relative"] is True
