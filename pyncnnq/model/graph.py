@@ -74,17 +74,17 @@ class Graph:
 
         Only what weights have a part in, so no prior boxes; and where a Softmax or Sigmoid writes it, what that reads.
         """
-        layer = self.arranged(output)
+        layer = self._arranged(output)
         if layer is None or layer.type not in _PICKING:
             return []
         weighed = self._weighed()
         return [self._before_arranged_saturation(blob) for blob in layer.bottoms if blob in weighed]
 
     def _before_arranged_saturation(self, blob: str) -> str:
-        layer = self.arranged(blob)
+        layer = self._arranged(blob)
         return self.split_root(layer.bottoms[0] if layer and layer.type in _SATURATING and layer.bottoms else blob)
 
-    def arranged(self, blob: str) -> Layer | None:
+    def _arranged(self, blob: str) -> Layer | None:
         """Return the layer that computes the numbers of a blob, however others arrange them."""
         layer = self._producers.get(blob)
         while layer is not None and layer.type in _ARRANGING and layer.bottoms:

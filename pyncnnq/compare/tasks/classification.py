@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pyncnnq.compare.figures import Figure, paired_difference, percentage
+from pyncnnq.compare.figures import Figure, paired_difference, percentage, share
 from pyncnnq.compare.tasks.class_labels import find_labels
 from pyncnnq.compare.tasks.task import Outputs, Sample, Task
 from pyncnnq.errors import InputError
@@ -103,11 +103,11 @@ def _top(values: NDArray[np.float32]) -> tuple[tuple[int, ...], tuple[float, ...
 
 def _agreements(rankings: Sequence[Ranking], of_output: str) -> list[Figure]:
     """Return in how many samples the int8 model has the float model's first place first, and among its first five."""
-    first = percentage([ranking.agrees for ranking in rankings])
-    figures = [Figure(name=f"top-1 agreement{of_output}", unit="%", values=(None, first))]
+    ones = [1] * len(rankings)
+    figures = [share(f"top-1 agreement{of_output}", [ranking.agrees for ranking in rankings], ones)]
     if _has_top5(rankings):
-        among = percentage([ranking.places[0][0] in ranking.places[1] for ranking in rankings])
-        figures.append(Figure(name=f"top-{TOP} agreement{of_output}", unit="%", values=(None, among)))
+        among = [ranking.places[0][0] in ranking.places[1] for ranking in rankings]
+        figures.append(share(f"top-{TOP} agreement{of_output}", among, ones))
     return figures
 
 

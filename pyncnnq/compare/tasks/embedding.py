@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyncnnq.compare.figures import Figure, bootstrapped, mean_of_ratios, share
+from pyncnnq.compare.source import source
 from pyncnnq.compare.tasks.task import Outputs, Sample, Task
 from pyncnnq.model import Model
 
@@ -47,7 +48,7 @@ class Embedding(Task):
 
     def prepared(self, model: Model, *, forced: bool = False) -> Embedding:
         """Return the task that knows whether a layer which normalizes writes the output."""
-        writer = model.graph().arranged(model.outputs[0]) if model.outputs else None
+        writer = source(model, model.outputs[0]) if model.outputs else None
         return Embedding(normalized=writer is not None and writer.type in _NORMALIZING, forced=forced)
 
     def record(self, exact: Outputs, rough: Outputs, _sample: Sample) -> Vectors | None:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyncnnq.compare.figures import Figure, bootstrapped, mean_of_ratios
+from pyncnnq.compare.source import source
 from pyncnnq.compare.tasks.detection.boxes import Floats, match
 from pyncnnq.compare.tasks.task import Outputs, Sample, Task
 from pyncnnq.model import Model
@@ -58,7 +59,7 @@ class FindingRegions(Task):
         """Return whether a Sigmoid writes the one output."""
         if len(model.outputs) != 1:
             return False
-        writer = model.graph().arranged(model.outputs[0])
+        writer = source(model, model.outputs[0])
         return writer is not None and (writer.type == "Sigmoid" or writer.op.activation.kind == "sigmoid")
 
     def prepared(self, model: Model, *, forced: bool = False) -> FindingRegions:  # noqa: ARG002

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyncnnq.compare.figures import Figure, mean_of_ratios, share
+from pyncnnq.compare.source import source
 from pyncnnq.compare.tasks.detection.anchors import anchored
 from pyncnnq.compare.tasks.detection.boxes import Candidates, Floats, Match, match, suppress
 from pyncnnq.compare.tasks.detection.head import Form, Head, Scene
@@ -97,8 +98,7 @@ class Detection(Task):
     def prepared(self, model: Model, *, forced: bool = False) -> Self:
         """Return the task that knows which outputs a layer writes that picks detections."""
         prepared = type(self)(self.threshold, self.most_iou)
-        graph = model.graph()
-        writers = {name: graph.arranged(name) for name in model.outputs}
+        writers = {name: source(model, name) for name in model.outputs}
         prepared._picked = frozenset(name for name, layer in writers.items() if layer and layer.type in PICKING)
         prepared._forced = forced
         return prepared
