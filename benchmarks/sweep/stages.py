@@ -15,6 +15,7 @@ import numpy as np
 
 from benchmarks.sweep.balance import balance
 from pyncnnq import calibrate, dequantize, quantize
+from pyncnnq.compare.parts import is_picked, parts_of
 from pyncnnq.errors import PyncnnqError
 from pyncnnq.model import Model, load_model
 from pyncnnq.model.custom_layers import OWN, is_custom
@@ -236,8 +237,9 @@ def _judged(model: Model) -> set[str]:
     Numbers of the other may mean nothing: a DetectionOutput leaves boxes of ncnn unset whose background's score is
     high, and takes them where a class has a high score too, as after a Sigmoid.
     """
-    graph = model.graph()
-    return {blob for output in model.outputs for blob in graph.before_picking(output) or [output]}
+    picked = {output for output in model.outputs if is_picked(model, output)}
+    read = {blob for part in parts_of(model) if part.output in picked for blob in part.blobs}
+    return read | (set(model.outputs) - picked)
 
 
 def _loads(param: Path, folder: Path) -> bool:

@@ -38,7 +38,9 @@ from pyncnnq.report.page import PAGE, check_available, page
 def _list_tasks() -> tuple[str, Iterable[tuple[str, str]]]:
     from pyncnnq.compare.tasks import TASKS
 
-    return "What the outputs mean; the first task that fits is the default.  There are:", ((name, "") for name in TASKS)
+    return "What the outputs mean; the first task that fits is the default.  There are:", (
+        (name, task.summary) for name, task in TASKS.items()
+    )
 
 
 @click.command("evaluate")
@@ -58,7 +60,8 @@ def _list_tasks() -> tuple[str, Iterable[tuple[str, str]]]:
     "--fail-drop",
     type=float,
     metavar="POINTS",
-    help="Exit with code 1 if top-1 (in percentage points), or the metric, drops more.",
+    help="Exit with code 1 if top-1, detections kept, lines read alike (in percentage points), or the metric, drops "
+    "more; docs/evaluate.md lists them.",
 )
 @click.option(
     "--report", type=OUTPUT_PATH, help="Write a page (.html) with all of this, and what `pyncnnq analyze` finds."
@@ -89,8 +92,6 @@ def evaluate_command(
     for `pyncnnq calibrate`, best with images that were not calibrated on.  A folder stands for the model in it: of a
     folder with both, first for the float model and then for the int8 model.
     """
-    if fail_drop is not None and not (labels or metric or task):
-        raise PyncnnqError("there is nothing to drop; give `labels=`, `metric=` or `task=` too", option="fail_drop")
     request = DataRequest.read(data, data_options, output)
     if report is not None:
         check_available()
@@ -157,10 +158,12 @@ def _failures(result: Evaluation, least_sqnr: float | None, most_drop: float | N
             if output.sqnr < least_sqnr
         ]
     if most_drop is not None:
+        if all(figure.drop is None for figure in result.figures):
+            raise PyncnnqError("there is nothing to drop; give `labels=`, `metric=` or `task=` too", option="fail_drop")
         # Not `>`: a score that is not a number fails too.
         failures += [
-            f"{figure.name} drops by {-figure.change.estimate:.4g}, more than {most_drop:g}"
+            f"{figure.name} drops by {figure.drop:.4g}, more than {most_drop:g}"
             for figure in result.figures
-            if figure.change and not -figure.change.estimate <= most_drop
+            if figure.drop is not None and not figure.drop <= most_drop
         ]
     return failures

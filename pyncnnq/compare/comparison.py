@@ -9,7 +9,7 @@ from typing import Any
 
 from pyncnnq.compare.metric import load_metric
 from pyncnnq.compare.outputs import OutputPair, compare_output
-from pyncnnq.compare.tasks.task import Outputs, Task
+from pyncnnq.compare.tasks.task import Outputs, Sample, Task
 from pyncnnq.model import ModelFiles
 from pyncnnq.runtime.protocol import Job
 
@@ -57,8 +57,9 @@ class _Comparison:
     """The outputs of several models, sample by sample."""
 
     def __init__(self, job: ComparisonJob) -> None:
-        from pyncnnq.runtime.network import Network
+        from pyncnnq.runtime.network import Network, shape_of
 
+        self._shape_of = shape_of
         self._networks = [Network(*files) for files in job.models]
         self._outputs, self._tasks = list(job.outputs), job.tasks
         self._judged = list(job.judged or job.outputs)
@@ -68,7 +69,8 @@ class _Comparison:
         wanted = list(dict.fromkeys([*self._judged, *self._outputs]))
         blobs = [dict(network.arrays(inputs, wanted)) for network in self._networks]
         exact, *others = [{name: found[name] for name in self._outputs} for found in blobs]
-        task, records = self._record(exact, others, paths)
+        sample = Sample(paths=paths, shapes=[self._shape_of(mat) for _, mat in inputs])
+        task, records = self._record(exact, others, sample)
         return Compared(
             pairs=tuple(
                 tuple(compare_output(blobs[0][name], rough[name]) for name in self._judged) for rough in blobs[1:]
@@ -78,12 +80,10 @@ class _Comparison:
             scores=tuple(self._metric(outputs, paths) for outputs in (exact, *others)) if self._metric else (),
         )
 
-    def _record(
-        self, exact: Outputs, others: Sequence[Outputs], paths: Sequence[Path]
-    ) -> tuple[str | None, tuple[Any, ...]]:
+    def _record(self, exact: Outputs, others: Sequence[Outputs], sample: Sample) -> tuple[str | None, tuple[Any, ...]]:
         """Return the name of the first task that records the sample, and its records."""
         for task in self._tasks:
-            records = tuple(task.record(exact, rough, paths) for rough in others)
+            records = tuple(task.record(exact, rough, sample) for rough in others)
             if all(record is not None for record in records):
                 return task.name, records
         return None, ()

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 _Z = 1.959963984540054  # of the normal distribution: 95 % lie within so many standard deviations
+
+_ROUNDS = 1000
+"""Of the bootstrap: the bounds of a 95 % interval then vary by a tenth of its width."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,12 +33,23 @@ class Figure:
         unit: "%", or empty for a plain number.
         values: of the float and of the int8 model; the first is None for a figure of both, such as an agreement.
         change: int8 minus float, in percentage points or plain; None where it is not known how sure it is.
+        interval: the bounds of the 95 % confidence interval of a figure of both models.
+        gated: whether it is a share of what the float model finds, of which gates take what is missing for a drop.
     """
 
     name: str
     unit: str
     values: tuple[float | None, float]
     change: Interval | None = None
+    interval: tuple[float, float] | None = None
+    gated: bool = False
+
+    @property
+    def drop(self) -> float | None:
+        """By how much int8 is worse, in percentage points or plain; None for a figure that gates do not look at."""
+        if self.change is not None:
+            return -self.change.estimate
+        return 100 - self.values[1] if self.gated else None
 
 
 def percentage(hits: Sequence[bool]) -> float:
@@ -72,3 +89,58 @@ def mean_figure(name: str, pairs: Sequence[tuple[float, float]]) -> Figure:
     return Figure(
         name=name, unit="", values=means, change=Interval(estimate=change, low=change - half, high=change + half)
     )
+
+
+def share(name: str, hits: Sequence[int], counts: Sequence[int], *, gated: bool = False) -> Figure:
+    """Return which part of all things are hits, in percent, where each sample has a number of things.
+
+    The interval is Wilson's (E. B. Wilson, Journal of the American Statistical Association 22 (1927) 209-212).  Things
+    of one sample are alike: so many are counted as independent as the spread between samples allows (the design effect
+    of a cluster sample, at least 1).
+    """
+    total = sum(counts)
+    part = sum(hits) / total
+    effect = 1.0
+    if 0 < part < 1 and len(counts) > 1:
+        squares = math.fsum((hit - part * count) ** 2 for hit, count in zip(hits, counts, strict=True))
+        effect = max(1.0, squares * len(counts) / (len(counts) - 1) / (total * part * (1 - part)))
+    low, high = _wilson(part, total / effect)
+    return Figure(name=name, unit="%", values=(None, 100 * part), interval=(100 * low, 100 * high), gated=gated)
+
+
+def _wilson(part: float, count: float) -> tuple[float, float]:
+    middle = (part + _Z**2 / (2 * count)) / (1 + _Z**2 / count)
+    half = _Z / (1 + _Z**2 / count) * math.sqrt(part * (1 - part) / count + _Z**2 / (4 * count**2))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def mean_of_ratios(
+    name: str, sums: Sequence[float], counts: Sequence[float], *, unit: str = "", gated: bool = False
+) -> Figure:
+    """Return the mean over all things, where each sample gives the sum over its things and their number.
+
+    The interval is that of a ratio estimator: what samples differ by counts, however alike the things in one are.
+    """
+    total = math.fsum(counts)
+    mean = math.fsum(sums) / total
+    squares = math.fsum((top - mean * count) ** 2 for top, count in zip(sums, counts, strict=True))
+    samples = len(counts)
+    half = _Z * math.sqrt(squares * samples / (samples - 1)) / total if samples > 1 else math.inf
+    return Figure(name=name, unit=unit, values=(None, mean), interval=(mean - half, mean + half), gated=gated)
+
+
+def bootstrapped(figure: Callable[[NDArray[np.int64]], float], count: int) -> tuple[float, float]:
+    """Return the 95 % interval of a figure over samples that is no mean: the middle of what it is over samples drawn
+    anew, with replacement (B. Efron, The Annals of Statistics 7 (1979) 1-26).  The same call gives the same interval.
+
+    Args:
+        figure: from places of samples, of which some occur several times, to the figure; NaN where it is not defined.
+        count: the number of samples.
+    """
+    rng = np.random.default_rng(0)
+    drawn = np.array([figure(rng.integers(0, count, count)) for _ in range(_ROUNDS)])
+    defined = drawn[np.isfinite(drawn)]
+    if not defined.size:
+        return -math.inf, math.inf
+    low, high = np.quantile(defined, (0.025, 0.975))
+    return float(low), float(high)

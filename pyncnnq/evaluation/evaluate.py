@@ -14,7 +14,7 @@ from pyncnnq.compare.figures import Figure, mean_figure
 from pyncnnq.compare.metric import load_metric
 from pyncnnq.compare.outputs import OutputFigures, output_figures
 from pyncnnq.compare.parts import Part, parts_of
-from pyncnnq.compare.tasks import TASKS, Task
+from pyncnnq.compare.tasks import TASKS, Task, find_task
 from pyncnnq.errors import InputError, ModelError
 from pyncnnq.evaluation.profile import Profiled, ProfileJob, Speed
 from pyncnnq.inputs import InputOptions
@@ -247,12 +247,16 @@ class _Tasks:
             PyncnnqError: there is no task of that name, or none can read the labels.
         """
         self._name, self._labels, self._outputs = name, labels, model.outputs
-        self.tasks = [task for task in TASKS.values() if task.fits(model)] if name is None else [TASKS[name]]
+        self.tasks = (
+            [task.prepared(model) for task in TASKS.values() if task.fits(model)]
+            if name is None
+            else [find_task(name).prepared(model, forced=True)]
+        )
         self._truth: dict[str, list[Any]] = {}
         if labels is None:
             return
         errors = []
-        for task in self.tasks:
+        for task in sorted(self.tasks, key=lambda task: not task.takes_labels):  # whose errors say more
             try:
                 self._truth[task.name] = task.read_labels(labels, [paths[0] for paths in data.samples])
             except InputError as error:

@@ -42,7 +42,14 @@ def _threads(count: int) -> str:
 def _row(figure: Figure) -> tuple[str, str, str, str]:
     form, unit = (".2f", f" {figure.unit}") if figure.unit else (".6g", "")
     values = ["" if value is None else f"{value:{form}}{unit}" for value in figure.values]
-    return figure.name, values[0], values[1], _change(figure.change, " points" if figure.unit else "")
+    return figure.name, values[0], values[1], _sureness(figure)
+
+
+def _sureness(figure: Figure) -> str:
+    if figure.interval is not None:
+        low, high = figure.interval
+        return f"95 %: {low:.4g} to {high:.4g}{f' {figure.unit}' if figure.unit else ''}"
+    return _change(figure.change, " points" if figure.unit == "%" else f" {figure.unit}" if figure.unit else "")
 
 
 def _change(change: Interval | None, unit: str) -> str:

@@ -291,7 +291,7 @@ def test_an_output_of_another_shape_is_infinitely_bad(tmp_path: Path) -> None:
     assert result.task is None
     with pytest.raises(InputError, match="task: classification is not what the outputs"):
         evaluate(*files, tmp_path / "x.npy", task="classification")
-    with pytest.raises(PyncnnqError, match="unknown task 'clasification'; there are: classification"):
+    with pytest.raises(PyncnnqError, match="unknown task 'clasification'; there are: detection, "):
         evaluate(*files, tmp_path / "x.npy", task="clasification")
     with pytest.raises(InputError, match="labels: no task"):
         evaluate(*files, tmp_path / "x.npy", labels="folders")

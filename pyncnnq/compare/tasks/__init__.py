@@ -1,12 +1,41 @@
 """Tasks: what users look at, from the outputs of the float and the int8 model."""
 
 from pyncnnq.compare.tasks.classification import CLASSIFICATION
+from pyncnnq.compare.tasks.detection import DETECTION, INSTANCE_SEGMENTATION, POSE
+from pyncnnq.compare.tasks.embedding import EMBEDDING
+from pyncnnq.compare.tasks.images import IMAGES
+from pyncnnq.compare.tasks.regions import REGIONS
+from pyncnnq.compare.tasks.segmentation import SEGMENTATION
 from pyncnnq.compare.tasks.task import Task
+from pyncnnq.compare.tasks.text_recognition import TEXT_RECOGNITION
 from pyncnnq.extensions.registry import Registry
 
-TASKS: Registry[Task] = Registry(
-    "tasks", "task", {CLASSIFICATION.name: CLASSIFICATION}, lambda thing: isinstance(thing, Task)
+_BUILT_IN: tuple[Task, ...] = (
+    DETECTION,
+    POSE,
+    INSTANCE_SEGMENTATION,
+    TEXT_RECOGNITION,
+    REGIONS,
+    SEGMENTATION,
+    IMAGES,
+    EMBEDDING,
+    CLASSIFICATION,
 )
-"""In the order in which they are tried on a model."""
 
-__all__ = ["TASKS", "Task"]
+TASKS: Registry[Task] = Registry(
+    "tasks", "task", {task.name: task for task in _BUILT_IN}, lambda thing: isinstance(thing, Task)
+)
+"""In the order in which they are tried on a model: first those whose outputs are like no others."""
+
+
+def find_task(text: str) -> Task:
+    """Return the task that a user names: `NAME`, or `NAME:SETTING`, such as `detection:0.25`.
+
+    Raises:
+        PyncnnqError: there is none of that name, or it does not take the setting.
+    """
+    name, colon, setting = text.partition(":")
+    return TASKS[name].with_setting(setting) if colon else TASKS[name]
+
+
+__all__ = ["TASKS", "Task", "find_task"]

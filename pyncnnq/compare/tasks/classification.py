@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pyncnnq.compare.figures import Figure, paired_difference, percentage
+from pyncnnq.compare.figures import Figure, paired_difference, percentage, share
 from pyncnnq.compare.parts import is_picked
 from pyncnnq.compare.tasks.class_labels import find_labels
-from pyncnnq.compare.tasks.task import Outputs, Task
+from pyncnnq.compare.tasks.task import Outputs, Sample, Task
 from pyncnnq.errors import InputError
 from pyncnnq.model import Model
 
@@ -49,6 +49,7 @@ class Classification(Task):
     """How often the largest values are where the float model has them and, with labels, at the right place."""
 
     name = "classification"
+    summary = "a vector of scores: agreement of the largest, accuracy with labels"
 
     def fits(self, model: Model) -> bool:
         """Return whether an output may be a vector of scores: not the one detection that a layer picks."""
@@ -57,7 +58,7 @@ class Classification(Task):
     def read_labels(self, source: str, paths: Sequence[Path]) -> list[int]:
         return find_labels(source, paths)
 
-    def record(self, exact: Outputs, rough: Outputs, _paths: Sequence[Path]) -> Rankings | None:
+    def record(self, exact: Outputs, rough: Outputs, _sample: Sample) -> Rankings | None:
         vectors = {name: values for name, values in exact.items() if _is_vector(values)}
         return {name: _ranking(values, rough[name]) for name, values in vectors.items()} or None
 
@@ -102,11 +103,11 @@ def _top(values: NDArray[np.float32]) -> tuple[tuple[int, ...], tuple[float, ...
 
 def _agreements(rankings: Sequence[Ranking], of_output: str) -> list[Figure]:
     """Return in how many samples the int8 model has the float model's first place first, and among its first five."""
-    first = percentage([ranking.agrees for ranking in rankings])
-    figures = [Figure(name=f"top-1 agreement{of_output}", unit="%", values=(None, first))]
+    ones = [1] * len(rankings)
+    figures = [share(f"top-1 agreement{of_output}", [ranking.agrees for ranking in rankings], ones)]
     if _has_top5(rankings):
-        among = percentage([ranking.places[0][0] in ranking.places[1] for ranking in rankings])
-        figures.append(Figure(name=f"top-{TOP} agreement{of_output}", unit="%", values=(None, among)))
+        among = [ranking.places[0][0] in ranking.places[1] for ranking in rankings]
+        figures.append(share(f"top-{TOP} agreement{of_output}", among, ones))
     return figures
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,6 +19,25 @@ Outputs = Mapping[str, NDArray[np.float32]]
 """The outputs of a model by their names, of one sample."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """What goes into the models.
+
+    Attributes:
+        paths: one file for each model input.
+        shapes: of each model input, in NumPy's order.
+    """
+
+    paths: Sequence[Path]
+    shapes: Sequence[tuple[int, ...]]
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Width and height of the first input that is an image: (channels, height, width); None without one."""
+        shape = next((shape for shape in self.shapes if len(shape) == 3), None)
+        return (shape[2], shape[1]) if shape else None
+
+
 class Task(ABC):
     """A use of models, and the figures that its users look at.
 
@@ -25,13 +45,37 @@ class Task(ABC):
 
     Attributes:
         name: as in the registry.
+        summary: what the outputs are and what the figures say, for help texts.
     """
 
     name: ClassVar[str]
+    summary: ClassVar[str] = ""
 
     def fits(self, model: Model) -> bool:
         """Return whether the graph of a float model may be of this task; `record` looks at what the model writes."""
         return bool(model.outputs)
+
+    def prepared(self, model: Model, *, forced: bool = False) -> Task:  # noqa: ARG002
+        """Return the task that records the outputs of a model: with what the graph tells and outputs alone do not.
+
+        Args:
+            model: the float model.
+            forced: a user has named the task, so outputs may be taken for its own on less evidence.
+        """
+        return self
+
+    def with_setting(self, text: str) -> Task:
+        """Return the task as a user sets it by `NAME:TEXT`.
+
+        Raises:
+            InputError: the task takes no setting, or not this one.
+        """
+        raise InputError(f"{self.name}:{text}: the task {self.name} takes no setting", option="task")
+
+    @property
+    def takes_labels(self) -> bool:
+        """Whether the task can compare with the truth."""
+        return type(self).read_labels is not Task.read_labels
 
     def read_labels(self, source: str, paths: Sequence[Path]) -> list[Any]:  # noqa: ARG002
         """Return the truth of each sample.
@@ -46,13 +90,13 @@ class Task(ABC):
         raise InputError(f"{source}: the task {self.name} takes no labels", option="labels")
 
     @abstractmethod
-    def record(self, exact: Outputs, rough: Outputs, paths: Sequence[Path]) -> Any:
+    def record(self, exact: Outputs, rough: Outputs, sample: Sample) -> Any:
         """Return what the figures need of one sample; called in worker processes.
 
         Args:
             exact: the outputs of the float model.
             rough: the outputs of the int8 model.
-            paths: the files of the sample, one for each model input.
+            sample: what went into both models.
 
         Returns:
             A dataclass or plain data, which goes into reports; None where the outputs are not of this task.

@@ -11,14 +11,17 @@ from numpy.typing import NDArray
 
 from pyncnnq.compare.figures import Figure
 from pyncnnq.compare.tasks.classification import CLASSIFICATION, Rankings, agrees
+from pyncnnq.compare.tasks.task import Sample
 from pyncnnq.errors import InputError
+
+NO_SAMPLE = Sample(paths=[], shapes=[])
 
 Array = NDArray[np.float32]
 
 
 def record(exact: Sequence[float] | Array, rough: Sequence[float] | Array) -> Rankings | None:
     pair = [{"out": np.asarray(values, np.float32)} for values in (exact, rough)]
-    return CLASSIFICATION.record(*pair, [])
+    return CLASSIFICATION.record(*pair, NO_SAMPLE)
 
 
 def figures(exact: Array, rough: Array, labels: list[int] | None = None) -> dict[str, Figure]:
@@ -71,7 +74,7 @@ def test_what_is_no_ranking_agrees_with_none(rough: list[float]) -> None:
 def test_all_vectors_of_a_sample_must_agree() -> None:
     exact = {name: np.array([1, 2], np.float32) for name in ("a", "b")}
     rough = {"a": exact["a"], "b": exact["b"][::-1]}
-    found = CLASSIFICATION.record(exact, rough, [])
+    found = CLASSIFICATION.record(exact, rough, NO_SAMPLE)
     assert found is not None
     assert not agrees(found)
     names = [(figure.name, figure.values[1]) for figure in CLASSIFICATION.figures([found], None, [Path("a.png")])]

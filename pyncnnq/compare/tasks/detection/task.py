@@ -1,0 +1,179 @@
+"""The task: what both models detect, and how much of it is the same."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyncnnq.compare.figures import Figure, mean_of_ratios, share
+from pyncnnq.compare.source import source
+from pyncnnq.compare.tasks.detection.anchors import anchored
+from pyncnnq.compare.tasks.detection.boxes import Candidates, Floats, Match, match, suppress
+from pyncnnq.compare.tasks.detection.head import Form, Head, Scene
+from pyncnnq.compare.tasks.detection.nanodet import nanodet, nanodet_plus
+from pyncnnq.compare.tasks.detection.picked import PICKING, picked
+from pyncnnq.compare.tasks.detection.scrfd import scrfd
+from pyncnnq.compare.tasks.detection.yolo import distributions, ultralytics, with_objectness, yolox
+from pyncnnq.compare.tasks.task import Outputs, Sample, Task
+from pyncnnq.errors import InputError
+from pyncnnq.model import Model
+
+HEADS: Sequence[Head] = (
+    picked,
+    nanodet,
+    nanodet_plus,
+    scrfd,
+    with_objectness,
+    yolox,
+    ultralytics,
+    distributions,
+    anchored,
+)
+"""In the order in which they are tried."""
+
+MOST = 100
+"""Detections of one image, as COCO counts them."""
+
+IOUS = (0.5, 0.75)
+
+
+class Row(NamedTuple):
+    """One detection: its class, score, and the left, upper, right and lower side of its box."""
+
+    label: int
+    score: float
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Detected:
+    """What both models detect in one sample.
+
+    Attributes:
+        relative: whether boxes are in parts of the network's input, from 0 to 1, in place of its pixels.
+        rows: of the float and of the int8 model, the highest score first, at most 100 of each.
+    """
+
+    relative: bool
+    rows: tuple[tuple[Row, ...], tuple[Row, ...]]
+
+    def matches(self, least_iou: float = IOUS[0]) -> list[Match]:
+        """Return which detections of the float model the int8 model has too: of the same class, boxes overlapping by
+        more than a bound."""
+        exact, rough = (_arrays(rows) for rows in self.rows)
+        return match(exact, rough, least_iou)
+
+
+class Detection(Task):
+    """How many of the float model's detections the int8 model keeps.
+
+    Attributes:
+        threshold: scores of detections are above it.  Programs show those above 0.25 to 0.5; a little below, what is
+            near their thresholds counts, and noise does not.
+        most_iou: boxes of one class that overlap by more are one detection; 0.45 as in ncnn's examples and YOLOv5.
+    """
+
+    name = "detection"
+    summary = "boxes with classes and scores: kept, lost and new ones; `detection:0.25` sets the least score"
+
+    def __init__(self, threshold: float = 0.2, most_iou: float = 0.45) -> None:
+        self.threshold = threshold
+        self.most_iou = most_iou
+        self._picked: frozenset[str] = frozenset()
+        self._forced = False
+
+    def fits(self, model: Model) -> bool:
+        """Return whether a model has an output that is no copy of what it is given: values decide the rest."""
+        return bool(model.outputs)
+
+    def prepared(self, model: Model, *, forced: bool = False) -> Self:
+        """Return the task that knows which outputs a layer writes that picks detections."""
+        prepared = type(self)(self.threshold, self.most_iou)
+        writers = {name: source(model, name) for name in model.outputs}
+        prepared._picked = frozenset(name for name, layer in writers.items() if layer and layer.type in PICKING)
+        prepared._forced = forced
+        return prepared
+
+    def with_setting(self, text: str) -> Self:
+        """Return the task with another threshold."""
+        try:
+            threshold = float(text)
+        except ValueError:
+            threshold = math.nan
+        if not 0 <= threshold < 1:
+            raise InputError(
+                f"{self.name}:{text}: expected the score that detections have at least, from 0 to 1, such as "
+                f"{self.name}:0.25",
+                option="task",
+            )
+        return type(self)(threshold, self.most_iou)
+
+    def record(self, exact: Outputs, rough: Outputs, sample: Sample) -> Detected | None:
+        scene = Scene(size=sample.size, picked=self._picked, forced=self._forced)
+        form = next((form for head in HEADS if (form := head(exact, scene))), None)
+        if form is None:
+            return None
+        sound = form.any_count or all(rough[name].shape == values.shape for name, values in exact.items())
+        rows = rows_of(self.detect(form, exact)), rows_of(self.detect(form, rough)) if sound else ()
+        return Detected(relative=form.relative, rows=rows)
+
+    def detect(self, form: Form, outputs: Outputs) -> Candidates:
+        """Return what a program would show of a model's outputs."""
+        found = form.decode(outputs)
+        return suppress(found, threshold=self.threshold, most_iou=self.most_iou, most=MOST)
+
+    def figures(
+        self, records: Sequence[Detected], labels: Sequence[Any] | None, _paths: Sequence[Path]
+    ) -> list[Figure]:
+        return figures_of(records, gated=labels is None)
+
+
+DETECTION = Detection()
+
+
+def figures_of(records: Sequence[Detected], *, gated: bool) -> list[Figure]:
+    """Return how many detections both models have, how many are the same, and by how much these differ."""
+    counts = [(len(record.rows[0]), len(record.rows[1])) for record in records]
+    before, after = sum(exact for exact, _ in counts), sum(rough for _, rough in counts)
+    figures = [Figure(name="detections", unit="", values=(before, after))]
+    matches = [record.matches() for record in records]
+    kept = [len(each) for each in matches]
+    exact_counts = [exact for exact, _ in counts]
+    if before:
+        figures.append(share(f"kept at IoU {IOUS[0]}", kept, exact_counts, gated=gated))
+        stricter = [len(record.matches(IOUS[1])) for record in records]
+        figures.append(share(f"kept at IoU {IOUS[1]}", stricter, exact_counts))
+    figures.append(Figure(name="lost", unit="", values=(None, before - sum(kept))))
+    figures.append(Figure(name="new", unit="", values=(None, after - sum(kept))))
+    if sum(kept):
+        pairs = list(zip(records, matches, strict=True))
+        drifts = [
+            math.fsum(record.rows[1][pair.rough].score - record.rows[0][pair.exact].score for pair in each)
+            for record, each in pairs
+        ]
+        figures.append(mean_of_ratios("score of kept ones, int8 minus float", drifts, kept))
+        overlap = [math.fsum(pair.iou for pair in each) for each in matches]
+        figures.append(mean_of_ratios("IoU of kept ones", overlap, kept))
+    return figures
+
+
+def rows_of(found: Candidates) -> tuple[Row, ...]:
+    """Return detections as plain data."""
+    return tuple(
+        Row(int(label), float(score), *map(float, box))
+        for label, score, box in zip(found.classes, found.scores, found.boxes, strict=True)
+    )
+
+
+def _arrays(rows: Sequence[Row]) -> tuple[NDArray[np.int64], Floats]:
+    labels = np.array([row.label for row in rows], np.int64)
+    return labels, np.array([row[2:] for row in rows], np.float64).reshape(-1, 4)
