@@ -79,7 +79,7 @@ def calibrate_command(
         from pyncnnq.calibration.methods import DEFAULT
         from pyncnnq.calibration.table import TABLE
         from pyncnnq.commands.data_request import DataRequest
-        from pyncnnq.commands.output import print_json, progress_of, warn
+        from pyncnnq.commands.output import print_json, progress_of, warn, warn_of_files
         from pyncnnq.commands.targets import check_targets
         from pyncnnq.model import load_model
         from pyncnnq.optimization.calibrate import calibrate
@@ -89,7 +89,7 @@ def calibrate_command(
         target = table or param.with_suffix(".table")
         check_targets([target], request, kinds={target: TABLE})
         model = load_model(param, bin, custom_layers=custom_layers)
-        warn(model.warnings)
+        warn_of_files(model, as_json=output.as_json)
         pool.wanted = request.workers or pool.wanted
         result = calibrate(
             model,
@@ -104,7 +104,7 @@ def calibrate_command(
         )
     result.table.write(target)
     if output.as_json:
-        print_json(calibration_facts(result, target))
+        print_json(calibration_facts(result, target), model)
         return
     warn(result.warnings, result.statistics.skipped)
     if not output.quiet:

@@ -112,7 +112,7 @@ def _quantize_by_data(
 ) -> None:
     # Imported now and not above: the workers start up while this process imports what it needs itself.
     from pyncnnq.commands.data_request import DataRequest
-    from pyncnnq.commands.output import adjusted_files, int8_files, print_json, progress_of, warn
+    from pyncnnq.commands.output import adjusted_files, int8_files, print_json, progress_of, warn, warn_of_files
     from pyncnnq.commands.targets import check_targets
     from pyncnnq.files import write_files
     from pyncnnq.model import load_model
@@ -126,7 +126,7 @@ def _quantize_by_data(
     targets, outputs = files[:2], (*files, *floats)
     check_targets(outputs, request, kinds={files[2]: MANIFEST})
     budget, model = search.budget(), load_model(param, bin, custom_layers=custom_layers)
-    warn(model.warnings)
+    warn_of_files(model, as_json=output.as_json)
     pool.wanted = request.workers or pool.wanted
     result = quantize(
         model,
@@ -148,10 +148,12 @@ def _quantize_by_data(
     if floats:
         contents |= {**result.model.contents(*floats[:2]), floats[2]: encode(result.calibration.table.text())}
     write_files(contents)
+    warnings = [*result.warnings, *result.int8.summary.warnings]
     if output.as_json:
-        print_json({**summary_facts(result.int8, targets), "made_from": result.int8.manifest.calibration})
+        facts = {**summary_facts(result.int8, targets), "made_from": result.int8.manifest.calibration}
+        print_json({**facts, "warnings": warnings}, model)
         return
-    warn([*result.warnings, *result.int8.summary.warnings], result.statistics.skipped)
+    warn(warnings, result.statistics.skipped)
     if not output.quiet:
         print_search(result)
         print_summary(result.int8, targets)
@@ -179,7 +181,7 @@ def _quantize_by_table(
     fuse: bool,
 ) -> None:
     from pyncnnq.calibration.table import Table
-    from pyncnnq.commands.output import int8_files, print_json, warn
+    from pyncnnq.commands.output import int8_files, print_json, warn, warn_of_files
     from pyncnnq.commands.targets import check_targets
     from pyncnnq.model import load_model
     from pyncnnq.model.pair import MANIFEST
@@ -189,8 +191,10 @@ def _quantize_by_table(
     files = int8_files(int8, param)
     targets = files[:2]
     check_targets(files, inputs=[table], kinds={files[2]: MANIFEST})
+    model = load_model(param, bin, custom_layers=custom_layers)
+    warn_of_files(model, as_json=output.as_json)
     result = quantize(
-        load_model(param, bin, custom_layers=custom_layers),
+        model,
         Table.read(table),
         fuse=fuse,
         exclude=layers.exclude,
@@ -200,7 +204,7 @@ def _quantize_by_table(
     )
     result.save(*targets)
     if output.as_json:
-        print_json(summary_facts(result, targets))
+        print_json(summary_facts(result, targets), model)
         return
     warn(result.summary.warnings)
     if not output.quiet:
