@@ -219,8 +219,8 @@ FAULTS: dict[str, tuple[Callable[[Path], list[object]], list[str]]] = {
     "text": (lambda folder: [write(folder / "a.onnx", b"not a model\n" * 9)], ["not an ONNX model"]),
     "empty": (lambda folder: [write(folder / "a.onnx", b"")], ["not an ONNX model"]),
     "cut off": (lambda folder: [cut_off(folder)], ["not an ONNX model", "cut off"]),
-    "no file": (lambda folder: [folder / "a.onnx"], ["No such file"]),
-    "a folder": (lambda folder: [folder], ["Is a directory"]),
+    "no file": (lambda folder: [folder / "a.onnx"], ["no such file"]),
+    "a folder": (lambda folder: [folder], ["is a folder, not a file"]),
     "weights alone": (lambda folder: [state_dict(folder)], ["not TorchScript", "torch.jit.trace"]),
     "an operator that ncnn has not": (
         lambda folder: [with_operator(folder / "a.onnx", "Det")],
