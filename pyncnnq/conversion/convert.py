@@ -128,7 +128,7 @@ class Converted:
                 whole = tensor.kind[:1] in "iub"
                 np.save(paths[-1], generator.integers(0, 2, shape) if whole else generator.standard_normal(shape))
             samples.append(tuple(paths))
-        specs = tuple(ArraySpec(None, input_layer(self.model, layer).integers) for layer in self.model.input_layers)
+        specs = tuple(ArraySpec(None, input_layer(self.model, blob).integers) for blob in self.model.inputs)
         return CalibrationData(samples, specs, 0)
 
 

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from pyncnnq.errors import InputError
 from pyncnnq.inputs import InputLayer, InputOptions, InputSpec, find_samples, pair_samples, pick, resolve
-from pyncnnq.model import Layer, Model
+from pyncnnq.model import Model
 from pyncnnq.model.ops import Convolution, Embed, Input
 
 
@@ -80,23 +80,24 @@ def find_data(
     if not model.inputs:
         raise InputError(f"{model.param_path}: takes no input to calibrate with: all blobs come from constants")
     samples = [find_samples(item) for item in data]
-    inputs = resolve([input_layer(model, layer) for layer in model.input_layers], samples, *sources)
+    inputs = resolve([input_layer(model, blob) for blob in model.inputs], samples, *sources)
     return CalibrationData(pair_samples(samples), inputs, sum(each.ignored for each in samples))
 
 
-def input_layer(model: Model, layer: Layer) -> InputLayer:
+def input_layer(model: Model, blob: str) -> InputLayer:
     """Return the shape that a model states for an input: in its Input layer, or else by the weights of the convolution
     that reads it."""
-    stated = layer.as_op(Input)
-    w, h, c, d = stated.sizes
-    readers = model.graph().readers(layer.tops[0])
+    graph = model.graph()
+    layer = graph.producer(blob)
+    w, h, c, d = layer.as_op(Input).sizes if layer else (0, 0, 0, 0)
+    readers = graph.readers(blob)
     views = [reader.op for reader in readers]
     convolution = next((op for op in views if isinstance(op, Convolution) and not op.has_dynamic_weight), None)
     may_be_vector = False
     if not c and convolution is not None and not (w and not h):  # with a width alone it is a vector
         c = convolution.input_channels()
         may_be_vector = not w and convolution.takes_vector({}) is None
-    return InputLayer(layer.tops[0], w, h, c, d, may_be_vector, integers=any(isinstance(op, Embed) for op in views))
+    return InputLayer(blob, w, h, c, d, may_be_vector, integers=any(isinstance(op, Embed) for op in views))
 
 
 def find_chosen(

@@ -143,15 +143,16 @@ def check_graph(layers: Sequence[Layer]) -> None:
         if layer.name in names:
             raise ModelError(f"{layer}: the name is already taken by {names[layer.name]}; layer names must be unique")
         names[layer.name] = layer
-        if layer.type == "Input" and len(layer.tops) != 1:
-            raise ModelError(f"{layer}: writes {len(layer.tops)} blobs, an Input writes one")
         _check_arity(layer)
         for bottom in layer.bottoms:
             if bottom not in producers:
                 raise ModelError(f"{layer}: reads blob {bottom!r}, which no layer above it writes")
         for top in layer.tops:
             if top in producers:
-                raise ModelError(f"{layer}: writes blob {top!r}, which {producers[top]} writes already")
+                raise ModelError(
+                    f"{layer}: writes blob {top!r}, which {producers[top]} writes already, and ncnn reads that one "
+                    "alone; give the blob another name"
+                )
             producers[top] = layer
 
 

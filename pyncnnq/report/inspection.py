@@ -60,7 +60,7 @@ def inspect(model: Model) -> Inspection:
         for weight in layer.weights.values():
             formats[weight.format] += weight.data.nbytes
     return Inspection(
-        inputs={layer.tops[0]: _input_shape(model, layer) for layer in model.input_layers},
+        inputs={blob: _input_shape(model, blob) for blob in model.inputs},
         outputs=list(model.outputs),
         layer_count=len(model.layers),
         custom_layers=count_custom(model.layers),
@@ -71,8 +71,8 @@ def inspect(model: Model) -> Inspection:
     )
 
 
-def _input_shape(model: Model, layer: Layer) -> str:
-    known = input_layer(model, layer)
+def _input_shape(model: Model, blob: str) -> str:
+    known = input_layer(model, blob)
     sizes = [("w", known.w), ("h", known.h), ("d", known.d), ("c", known.c)]
     return " ".join(f"{axis}={size}" for axis, size in sizes if size) or "shape not in the model"
 
