@@ -8,6 +8,7 @@ import select
 import stat
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -179,6 +180,20 @@ def check_pair_replaced(param: Path, bin: Path) -> None:
         )
 
 
+def check_regular(path: Path, error: type[PyncnnqError]) -> None:
+    """Make sure that a path leads to a file, which can be read several times, also by other programs.
+
+    Raises:
+        PyncnnqError: of the given type, in one line, as of `read_file`; a pipe is refused too.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError) as fault:
+        raise _unreadable(path, error, fault) from None
+    if not stat.S_ISREG(mode):
+        raise error(f"{path}: {_kind(mode)}; name a file")
+
+
 def read_file(path: Path, error: type[PyncnnqError], *, most: int | None = None) -> bytes:
     """Return the bytes of a file, without waiting for what never comes and without an end to memory.
 
@@ -204,18 +219,12 @@ def read_file(path: Path, error: type[PyncnnqError], *, most: int | None = None)
             if most is not None and state.st_size > most:
                 raise _too_large(path, error, most)
             with os.fdopen(descriptor, "rb", closefd=False) as file:
-                data = file.read(-1 if most is None else most + 1) or b""  # None for some files of /proc
+                # Files of /proc have no size, and give None where others give nothing.
+                data = file.read(-1 if most is None else (state.st_size or most) + 1) or b""
         finally:
             os.close(descriptor)
-    except FileNotFoundError:
-        raise error(f"{path}: no such file") from None
-    except MemoryError:
-        raise error(f"{path}: does not fit into memory") from None
-    except ValueError as fault:  # a name with a NUL
-        raise error(f"{path}: cannot read: {fault}") from None
-    except OSError as fault:
-        kind = _kind_of(path)
-        raise error(f"{path}: {kind}; name a file" if kind else f"{path}: cannot read: {fault.strerror}") from None
+    except (OSError, ValueError, MemoryError) as fault:
+        raise _unreadable(path, error, fault) from None
     if most is not None and len(data) > most:
         raise _too_large(path, error, most)
     return data
@@ -255,19 +264,26 @@ def _too_large(path: Path, error: type[PyncnnqError], most: int) -> PyncnnqError
     return error(f"{path}: is larger than {most:,} bytes, the most that such a file may have; name another file")
 
 
-def _kind_of(path: Path) -> str:
-    """Return what a path leads to if that is no file, for files that cannot even be opened."""
-    try:
-        return _kind(path.stat().st_mode)
-    except OSError:
-        return ""
+def _unreadable(path: Path, error: type[PyncnnqError], fault: OSError | ValueError | MemoryError) -> PyncnnqError:
+    """Return the error of a path that cannot be read."""
+    match fault:
+        case FileNotFoundError():
+            return error(f"{path}: no such file")
+        case MemoryError():
+            return error(f"{path}: does not fit into memory")
+        case OSError():
+            with suppress(OSError):
+                if kind := _kind(path.stat().st_mode):
+                    return error(f"{path}: {kind}; name a file")
+            return error(f"{path}: cannot read: {fault.strerror}")
+    return error(f"{path}: cannot read: {fault}")  # a name with a NUL
 
 
 def _kind(mode: int) -> str:
     """Return what something is that is no file, as a sentence begins; nothing for a file and for what is not known."""
-    kinds = {stat.S_IFDIR: "is a folder, not a file", stat.S_IFSOCK: "is a socket, not a file"}
-    devices = dict.fromkeys((stat.S_IFCHR, stat.S_IFBLK), "is a device, not a file")
-    return (kinds | devices).get(stat.S_IFMT(mode), "")
+    kinds = {stat.S_IFDIR: "folder", stat.S_IFSOCK: "socket", stat.S_IFIFO: "pipe"}
+    name = (kinds | dict.fromkeys((stat.S_IFCHR, stat.S_IFBLK), "device")).get(stat.S_IFMT(mode))
+    return f"is a {name}, not a file" if name else ""
 
 
 def _identity(path: Path) -> tuple[int, int] | str:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,15 @@ def test_a_file_is_read(tmp_path: Path) -> None:
     assert read_file(tmp_path / "a", PyncnnqError, most=10) == b"0123456789"
     with pytest.raises(TableError, match=r"a: is larger than 9 bytes"):
         read_file(tmp_path / "a", TableError, most=9)
+
+
+def test_a_small_file_takes_little_memory_whatever_it_may_have(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"0123456789")
+    tracemalloc.start()
+    read_file(tmp_path / "a", PyncnnqError, most=2**31 - 1)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2**20
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")

@@ -16,7 +16,7 @@ from pyncnnq.commands.options import (
     model_arguments,
     output_options,
 )
-from pyncnnq.commands.output import print_json, progress_of, warn
+from pyncnnq.commands.output import print_json, progress_of, warn, warn_of_files
 from pyncnnq.evaluation.analyze import MOST_SAMPLES, analyze
 from pyncnnq.model import load_model
 from pyncnnq.report.analysis import print_analysis
@@ -44,9 +44,11 @@ def analyze_command(
     --report` shows all of it as a page.
     """
     request = DataRequest.read(data, data_options, output)
+    model, int8 = (load_model(*files, custom_layers=custom_layers) for files in ((param, bin), (int8_param, int8_bin)))
+    warn_of_files(model, int8, as_json=output.as_json)
     result = analyze(
-        load_model(param, bin, custom_layers=custom_layers),
-        load_model(int8_param, int8_bin, custom_layers=custom_layers),
+        model,
+        int8,
         request,
         samples=request.samples or MOST_SAMPLES,
         workers=request.workers,
@@ -54,7 +56,7 @@ def analyze_command(
         progress=progress_of(output),
     )
     if output.as_json:
-        print_json(asdict(result))
+        print_json(asdict(result), model, int8)
         return
     warn([], result.skipped)
     if not output.quiet:

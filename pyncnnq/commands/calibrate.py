@@ -84,7 +84,7 @@ def calibrate_command(
         from pyncnnq.calibration.methods import DEFAULT
         from pyncnnq.calibration.table import TABLE
         from pyncnnq.commands.data_request import DataRequest
-        from pyncnnq.commands.output import preprocessing_file, print_json, progress_of, warn
+        from pyncnnq.commands.output import preprocessing_file, print_json, progress_of, warn, warn_of_files
         from pyncnnq.commands.targets import check_targets
         from pyncnnq.files import write_files
         from pyncnnq.inputs.metadata import SIDECAR, sidecar_path
@@ -98,7 +98,7 @@ def calibrate_command(
         sidecar = [sidecar_path(param)] * save_config
         check_targets([target, *sidecar], request, kinds={target: TABLE, **dict.fromkeys(sidecar, SIDECAR)})
         model = load_model(param, bin, custom_layers=custom_layers)
-        warn(model.warnings)
+        warn_of_files(model, as_json=output.as_json)
         pool.wanted = request.workers or pool.wanted
         result = calibrate(
             model,
@@ -114,7 +114,7 @@ def calibrate_command(
     contents = {target: encode(result.table.text())}
     write_files(contents | preprocessing_file(param, result.inputs) if save_config else contents)
     if output.as_json:
-        print_json(calibration_facts(result, target))
+        print_json(calibration_facts(result, target), model)
         return
     warn(result.warnings, result.statistics.skipped)
     if not output.quiet:

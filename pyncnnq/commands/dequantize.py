@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from pyncnnq.commands.options import OUTPUT_PATH, custom_layers_option, model_arguments
+from pyncnnq.commands.output import warn_of_files
 from pyncnnq.commands.targets import check_targets
 from pyncnnq.files import model_pair
 from pyncnnq.model import load_model
@@ -31,5 +32,7 @@ def dequantize_command(param: Path, bin: Path, output: Path | None, custom_layer
     """
     targets = model_pair(output or param.with_name(f"{param.stem}-float"))
     check_targets(targets)
-    dequantize(load_model(param, bin, custom_layers=custom_layers)).save(*targets)
+    model = load_model(param, bin, custom_layers=custom_layers)
+    warn_of_files(model)
+    dequantize(model).save(*targets)
     say(f"{targets[0]}, {targets[1]}")

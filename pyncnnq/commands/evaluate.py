@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -21,7 +20,7 @@ from pyncnnq.commands.options import (
     model_arguments,
     output_options,
 )
-from pyncnnq.commands.output import print_json, progress_of, warn
+from pyncnnq.commands.output import print_json, progress_of, warn, warn_of_files
 from pyncnnq.commands.targets import check_targets
 from pyncnnq.compare.tasks.class_labels import class_names
 from pyncnnq.errors import FailedGateError, PyncnnqError
@@ -97,7 +96,7 @@ def evaluate_command(
         check_available()
         check_targets([report], request, kinds={report: PAGE})
     model, int8 = (load_model(*files, custom_layers=custom_layers) for files in ((param, bin), (int8_param, int8_bin)))
-    warn([*model.warnings, *int8.warnings])
+    warn_of_files(model, int8, as_json=output.as_json)
     chosen = find_chosen(model, [request], (), request.samples)
     result = evaluate(
         model,
@@ -111,9 +110,7 @@ def evaluate_command(
         strict=request.strict,
         progress=progress_of(output),
     )
-    if (custom := count_custom(int8.layers)) and not output.as_json:
-        warn([f"layers that Python computes: {listed(custom)}; times include them, multiplications do not"])
-    facts = asdict(result)
+    facts = {**asdict(result), "warnings": [*_warnings(int8), *result.warnings]}
     if report is not None:
         analysis = analyze(
             model, int8, chosen, samples=MOST_SAMPLES, workers=request.workers, progress=progress_of(output)
@@ -122,18 +119,20 @@ def evaluate_command(
         classes = class_names(labels, [paths[0] for paths in chosen.samples]) if labels else []
         settings = _settings(model, int8, chosen, request, labels)
         write_files({report: page(result, analysis, settings, classes).encode(errors="replace")})
-    _print(result, facts, output)
+    if output.as_json:
+        print_json(facts, model, int8)
+    else:
+        warn(facts["warnings"], result.skipped)
+        if not output.quiet:
+            print_evaluation(result)
     if failures := _failures(result, fail_under_sqnr, fail_drop):
         raise FailedGateError("; ".join(failures))
 
 
-def _print(result: Evaluation, facts: dict[str, Any], output: OutputOptions) -> None:
-    if output.as_json:
-        print_json(facts)
-        return
-    warn(result.warnings, result.skipped)
-    if not output.quiet:
-        print_evaluation(result)
+def _warnings(int8: Model) -> list[str]:
+    """Return what does not show in the figures."""
+    custom = count_custom(int8.layers)
+    return [f"layers that Python computes: {listed(custom)}; times include them, multiplications do not"] * bool(custom)
 
 
 def _settings(

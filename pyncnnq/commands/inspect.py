@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from pyncnnq.commands.options import custom_layers_option, model_arguments
-from pyncnnq.commands.output import print_json
+from pyncnnq.commands.output import print_json, warn_of_files
 from pyncnnq.kernel_targets import active_target, targets
 from pyncnnq.model import load_model
 from pyncnnq.model.custom_layers import listed
@@ -38,10 +38,12 @@ def _print_targets(context: click.Context, _option: click.Parameter, wanted: boo
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def inspect_command(param: Path, bin: Path, custom_layers: Path | None, as_json: bool) -> None:
     """Show a model's inputs, outputs, quantizable layers with their shapes, and weight formats."""
-    result = inspect(load_model(param, bin, custom_layers=custom_layers))
+    model = load_model(param, bin, custom_layers=custom_layers)
+    result = inspect(model)
     if as_json:
-        print_json(asdict(result))
+        print_json(asdict(result), model)
         return
+    warn_of_files(model)
     for name, shape in result.inputs.items():
         say(f"input   {name}  {shape}")
     for name in result.outputs:

@@ -16,6 +16,7 @@ from pyncnnq.files import model_pair
 from pyncnnq.inputs import Preprocessing
 from pyncnnq.inputs.data import CalibrationData
 from pyncnnq.inputs.metadata import sidecar_bytes, sidecar_path
+from pyncnnq.model import Model
 from pyncnnq.model.pair import manifest_path
 from pyncnnq.report.facts import finite
 from pyncnnq.report.progress import show_progress
@@ -79,8 +80,23 @@ def warn(lines: Iterable[str], skipped: Iterable[str] = ()) -> None:
         say(f"warning: {spell(line)}", err=True)
 
 
-def print_json(facts: Mapping[str, Any]) -> None:
-    """Print plain data as JSON; warnings name options as the command line does."""
-    if "warnings" in facts:
-        facts = {**facts, "warnings": list(map(spell, facts["warnings"]))}
-    click.echo(json.dumps(finite(facts), indent=2))
+def warn_of_files(*models: Model, as_json: bool = False) -> None:
+    """Print what is odd in the files of models, before work starts; with `as_json`, `print_json` does."""
+    if not as_json:
+        warn(_oddities(models))
+
+
+def print_json(facts: Mapping[str, Any], *models: Model) -> None:
+    """Print plain data as JSON.
+
+    Args:
+        facts: the data; its `warnings` come to name options as the command line does.
+        models: those that were read: what is odd in their files is among the warnings.
+    """
+    warnings = [*_oddities(models), *facts.get("warnings", ())]
+    click.echo(json.dumps(finite({**facts, "warnings": list(map(spell, warnings))}), indent=2))
+
+
+def _oddities(models: Iterable[Model]) -> list[str]:
+    """Return the warnings of models, each once: two may be of one file."""
+    return list(dict.fromkeys(warning for model in models for warning in model.warnings))

@@ -124,6 +124,7 @@ def _quantize_by_data(
         print_json,
         progress_of,
         warn,
+        warn_of_files,
     )
     from pyncnnq.commands.targets import check_targets
     from pyncnnq.files import write_files
@@ -140,7 +141,7 @@ def _quantize_by_data(
     targets, outputs = files[:2], (*files, *floats, *sidecar)
     check_targets(outputs, request, kinds={files[2]: MANIFEST, **dict.fromkeys(sidecar, SIDECAR)})
     budget, model = search.budget(), load_model(param, bin, custom_layers=custom_layers)
-    warn(model.warnings)
+    warn_of_files(model, as_json=output.as_json)
     pool.wanted = request.workers or pool.wanted
     result = quantize(
         model,
@@ -164,11 +165,12 @@ def _quantize_by_data(
     if save_config:
         contents |= preprocessing_file(param, result.calibration.inputs)
     write_files(contents)
+    warnings = [*result.warnings, *result.int8.summary.warnings]
     if output.as_json:
         facts = {**summary_facts(result.int8, targets), "inputs": result.calibration.inputs}
-        print_json({**facts, "made_from": result.int8.manifest.calibration})
+        print_json({**facts, "made_from": result.int8.manifest.calibration, "warnings": warnings}, model)
         return
-    warn([*result.warnings, *result.int8.summary.warnings], result.statistics.skipped)
+    warn(warnings, result.statistics.skipped)
     if not output.quiet:
         print_search(result)
         print_summary(result.int8, targets)
@@ -197,7 +199,7 @@ def _quantize_by_table(
     fuse: bool,
 ) -> None:
     from pyncnnq.calibration.table import Table
-    from pyncnnq.commands.output import int8_files, print_json, warn
+    from pyncnnq.commands.output import int8_files, print_json, warn, warn_of_files
     from pyncnnq.commands.targets import check_targets
     from pyncnnq.model import load_model
     from pyncnnq.model.pair import MANIFEST
@@ -207,8 +209,10 @@ def _quantize_by_table(
     files = int8_files(int8, param)
     targets = files[:2]
     check_targets(files, inputs=[table], kinds={files[2]: MANIFEST})
+    model = load_model(param, bin, custom_layers=custom_layers)
+    warn_of_files(model, as_json=output.as_json)
     result = quantize(
-        load_model(param, bin, custom_layers=custom_layers),
+        model,
         Table.read(table),
         fuse=fuse,
         exclude=layers.exclude,
@@ -218,7 +222,7 @@ def _quantize_by_table(
     )
     result.save(*targets)
     if output.as_json:
-        print_json(summary_facts(result, targets))
+        print_json(summary_facts(result, targets), model)
         return
     warn(result.summary.warnings)
     if not output.quiet:

@@ -259,6 +259,8 @@ def _convert(source: Path, given: Sequence[GivenShape], folder: Path, custom_lay
     param, bin_path = folder / f"{source.stem}.param", folder / f"{source.stem}.bin"
     try:
         model = load_model(output.param, output.bin, custom_layers=custom_layers)
+        if len(model.inputs) != len(output.inputs):
+            raise ModelError("; ".join([f"its inputs are {', '.join(model.inputs)}", *model.warnings]))
         _state_sizes(model, output)
         model.save(param, bin_path)
     except ModelError as error:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import stat
 from pathlib import Path
 
 from pyncnnq.errors import ModelError
 
-_HEAD = 512
+HEAD = 512
 
 # How a file begins, and what it is then; what to do with it.
 _KINDS: tuple[tuple[bytes, str], ...] = (
@@ -28,30 +27,12 @@ _KINDS: tuple[tuple[bytes, str], ...] = (
 )  # fmt: skip
 
 
-def check_regular(path: Path) -> None:
-    """Find out whether a file can be opened without waiting or reading for ever.
-
-    Raises:
-        ModelError: it is missing, or a folder, a device or a pipe.
-    """
-    try:
-        mode = path.stat().st_mode
-    except (OSError, ValueError) as error:  # ValueError: of a name with a null character
-        raise ModelError(f"{path}: cannot read: {getattr(error, 'strerror', None) or error}") from None
-    if stat.S_ISDIR(mode):
-        raise ModelError(f"{path}: cannot read: Is a directory; give the model's file")
-    if not stat.S_ISREG(mode):
-        raise ModelError(f"{path}: is a device or a pipe; give the model's file")
-
-
-def check_kind(path: Path, expected: str = "an ONNX model") -> None:
-    """Refuse a file that is something else than a model, as far as its first bytes tell.
+def check_kind(path: Path, head: bytes, expected: str = "an ONNX model") -> None:
+    """Refuse a file that is something else than a model, as far as its first bytes (`HEAD` of them) tell.
 
     Raises:
         ModelError: what it is.
     """
-    with path.open("rb") as file:
-        head = file.read(_HEAD)
     if problem := _foreign(head):
         raise ModelError(f"{path}: is not {expected}: {problem}")
 

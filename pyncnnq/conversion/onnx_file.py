@@ -10,9 +10,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper
 
-from pyncnnq.conversion.kinds_of_file import check_kind, check_regular
+from pyncnnq.conversion.kinds_of_file import HEAD, check_kind
 from pyncnnq.conversion.onnx_structure import array_of, attribute_tensors, check_structure
 from pyncnnq.errors import ModelError
+from pyncnnq.files import check_regular, read_file
 
 MOST_BYTES = 2**31 - 1
 """What protobuf holds in one message."""
@@ -41,15 +42,9 @@ def parse_onnx(path: Path) -> onnx.ModelProto:
     Raises:
         ModelError: the file is missing or no such message.
     """
-    check_regular(path)
-    try:
-        check_kind(path)
-        size = path.stat().st_size
-        if size > MOST_BYTES:
-            raise ModelError(f"{path}: has {size:,} bytes; an ONNX file has at most {MOST_BYTES:,}")
-        data = path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"{path}: cannot read: {error.strerror or error}") from None
+    check_regular(path, ModelError)  # pnnx reads it again
+    data = read_file(path, ModelError, most=MOST_BYTES)
+    check_kind(path, data[:HEAD])
     model = onnx.ModelProto()
     try:
         model.ParseFromString(data)

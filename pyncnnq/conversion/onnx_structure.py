@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -191,41 +191,64 @@ def _check_node(path: Path, node: onnx.NodeProto, version: int) -> None:
     schema = _schema(node.op_type, version) if node.domain in DEFAULT_DOMAINS else None
     if schema is None:
         return
-    for what, names, least, most, formal in (
-        ("inputs", node.input, schema.min_input, schema.max_input, schema.inputs),
-        ("outputs", node.output, schema.min_output, schema.max_output, schema.outputs),
+    for what, names, (least, most, needed) in (
+        ("inputs", node.input, schema.inputs),
+        ("outputs", node.output, schema.outputs),
     ):
         if not least <= len(names) <= most:
             expected = f"{least}" if least == most else f"{least} to {most}" if most < 2**31 - 1 else f"{least} or more"
             raise fault(path, node, f"has {len(names)} {what}; expected {expected}")
-        for name, parameter in zip(names, formal, strict=False):
-            if not name and parameter.option == defs.OpSchema.FormalParameterOption.Single:
-                raise fault(path, node, f"has no {parameter.name} among its {what}; expected its name")
-    _check_attributes(path, node, given, schema, strict=version <= defs.onnx_opset_version())
+        for name, parameter in zip(names, needed, strict=False):
+            if parameter and not name:
+                raise fault(path, node, f"has no {parameter} among its {what}; expected its name")
+    if given or schema.required:
+        _check_attributes(path, node, given, schema, strict=version <= defs.onnx_opset_version())
 
 
 def _check_attributes(
-    path: Path, node: onnx.NodeProto, given: dict[str, onnx.AttributeProto], schema: Any, *, strict: bool
+    path: Path, node: onnx.NodeProto, given: dict[str, onnx.AttributeProto], schema: _Schema, *, strict: bool
 ) -> None:
     for name, attribute in given.items():
         known = schema.attributes.get(name)
         if known is None and strict:
             raise fault(path, node, f"has an attribute {name!r}, which the operator does not know")
-        if known is not None and int(known.type.value) != attribute.type:
-            found = onnx.AttributeProto.AttributeType.Name(attribute.type)
-            raise fault(path, node, f"attribute {name!r}: is of type {found}; expected {known.type.name}")
-    missing = [name for name, known in schema.attributes.items() if known.required and name not in given]
+        if known is not None and known != attribute.type:
+            found, expected = map(onnx.AttributeProto.AttributeType.Name, (attribute.type, known))
+            raise fault(path, node, f"attribute {name!r}: is of type {found}; expected {expected}")
+    missing = [name for name in schema.required if name not in given]
     if missing:
         raise fault(path, node, f"has no attribute {missing[0]!r}, which the operator asks for")
 
 
+class _Schema(NamedTuple):
+    """What is asked of an operator's nodes, in plain data: to ask onnx again for each node takes most of the time."""
+
+    inputs: tuple[int, int, list[str]]
+    """The least and the largest number, and the name of each that has to be there; empty for others."""
+    outputs: tuple[int, int, list[str]]
+    attributes: dict[str, int]
+    """The type of each."""
+    required: list[str]
+
+
 @cache
-def _schema(operator: str, version: int) -> Any:
+def _schema(operator: str, version: int) -> _Schema | None:
     """Return the schema of one of ONNX's own operators; None for a name that it has not."""
     try:
-        return defs.get_schema(operator, version, "")
+        schema: Any = defs.get_schema(operator, version, "")
     except defs.SchemaError:
         return None
+
+    def needed(parameters: Sequence[defs.OpSchema.FormalParameter]) -> list[str]:
+        single = defs.OpSchema.FormalParameterOption.Single
+        return [parameter.name if parameter.option == single else "" for parameter in parameters]
+
+    return _Schema(
+        (schema.min_input, schema.max_input, needed(schema.inputs)),
+        (schema.min_output, schema.max_output, needed(schema.outputs)),
+        {name: int(known.type.value) for name, known in schema.attributes.items()},
+        [name for name, known in schema.attributes.items() if known.required],
+    )
 
 
 def _attribute_problem(attribute: onnx.AttributeProto) -> str:

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from pyncnnq.conversion.kinds_of_file import check_kind, check_regular
+from pyncnnq.conversion.kinds_of_file import HEAD, check_kind
 from pyncnnq.errors import InputError, ModelError, PyncnnqError
+from pyncnnq.files import check_regular
 
 Format = Literal["ONNX", "TorchScript"]
 
@@ -35,9 +36,10 @@ def format_of(source: Path) -> Format:
     Raises:
         ModelError: it cannot be read, or is something else.
     """
-    check_regular(source)
+    check_regular(source, ModelError)
     try:
         with source.open("rb") as file:
+            head = file.read(HEAD)
             if not zipfile.is_zipfile(file):
                 names = []
             else:
@@ -49,13 +51,13 @@ def format_of(source: Path) -> Format:
         return "TorchScript"
     of_torch = source.suffix.lower() in _TORCH_SUFFIXES
     if not names:
-        check_kind(source, "TorchScript" if of_torch else "an ONNX model")
+        check_kind(source, head, "TorchScript" if of_torch else "an ONNX model")
     if of_torch or any(name.endswith((".pkl", "/version")) for name in names):
         raise ModelError(
             f"{source}: is not TorchScript; weights alone (a state_dict) and pickled or exported modules are none: "
             "write torch.jit.trace(module.eval(), example).save('model.pt')"
         )
-    check_kind(source)
+    check_kind(source, head)
     return "ONNX"
 
 

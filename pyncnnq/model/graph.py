@@ -101,7 +101,10 @@ def check_graph(layers: Sequence[Layer]) -> None:
                 raise ModelError(f"{layer}: reads blob {bottom!r}, which no layer above it writes")
         for top in layer.tops:
             if top in producers:
-                raise ModelError(f"{layer}: writes blob {top!r}, which {producers[top]} writes already")
+                raise ModelError(
+                    f"{layer}: writes blob {top!r}, which {producers[top]} writes already, and ncnn reads that one "
+                    "alone; give the blob another name"
+                )
             producers[top] = layer
 
 

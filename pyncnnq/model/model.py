@@ -1,28 +1,22 @@
-"""A model: its layers, read from and written to a pair of `.param` and `.bin` files."""
+"""A model: its layers, written to a pair of `.param` and `.bin` files."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from pyncnnq.disk.transaction import reading
 from pyncnnq.errors import ModelError, PyncnnqError
-from pyncnnq.files import read_file, write_files
-from pyncnnq.model.custom_layers import ModelFiles, count_custom, create, custom_classes, file_for, listed
+from pyncnnq.files import write_files
+from pyncnnq.model.custom_layers import ModelFiles, file_for
 from pyncnnq.model.graph import Graph, check_graph
 from pyncnnq.model.layer import Layer
-from pyncnnq.model.ops import Unknown
-from pyncnnq.model.pair import require_pair
-from pyncnnq.model.text import MAGIC, ParamText, encode, parse_param
-from pyncnnq.model.weights import Storage, TruncatedError, Weight, read_weight
+from pyncnnq.model.text import MAGIC, encode
+from pyncnnq.model.weights import Weight
 
 StrPath = str | os.PathLike[str]
-
-_SHOWN = 3
 
 
 class Model:
@@ -196,165 +190,3 @@ class Model:
 
     def _place(self) -> str:
         return f"{self.param_path}: " if self.param_path else ""
-
-
-def load_param(param_path: StrPath) -> Model:
-    """Read a `.param` file alone: a model whose layers have no weights.
-
-    Raises:
-        ModelError: a file that is missing, or not a sound `.param` file.
-    """
-    path = Path(param_path)
-    data = read_file(path, ModelError)
-    try:
-        parsed = parse_param(data)
-        warnings = [*_check_layer_count(parsed), *_name_apart(parsed.layers), *_add_inputs(parsed)]
-        check_graph(parsed.layers)
-        warnings += _check_blob_count(parsed)
-    except ModelError as error:
-        raise ModelError(f"{path}: {error}") from None
-    model = Model(parsed.layers, header=parsed.header, trailer=parsed.trailer, param_path=path)
-    model.warnings = [f"{path}: {warning}" for warning in warnings]
-    return model
-
-
-def load_model(param_path: StrPath, bin_path: StrPath, custom_layers: StrPath | None = None) -> Model:
-    """Read a model; its weights are read-only views of the `.bin` file's bytes.
-
-    Args:
-        param_path, bin_path: its files.
-        custom_layers: a Python file with classes derived from `ncnn.Layer`, for layers that ncnn does not have: a class
-            is of the layer type of its name, or of its attribute `layer_type`.
-
-    Raises:
-        ModelError: a file that is missing or unsound, or two files that are not a pair.
-        PyncnnqError: a Python file that cannot be used; or a process was ended while it replaced the files, and this
-            one cannot finish that.
-    """
-    with reading(param_path, bin_path):
-        model = load_param(param_path)
-        model.bin_path = Path(bin_path)
-        data = read_file(model.bin_path, ModelError)
-        require_pair(Path(param_path), model.bin_path, data)
-    if custom_layers is not None:
-        model.custom_layers = Path(custom_layers)
-        custom_classes(model.custom_layers)  # an error in it now rather than in a worker, later
-    try:
-        _read_weights(model.layers, data, model.custom_layers)
-    except ModelError as error:
-        raise ModelError(f"{model.bin_path}: {error}; {_advice(model)}") from None
-    model._files = Path(param_path), model.bin_path
-    return model
-
-
-def _check_layer_count(parsed: ParamText) -> list[str]:
-    """Leave as many layers as line 2 says, which is what ncnn reads; return warnings."""
-    declared, found = parsed.layer_count, len(parsed.layers)
-    if declared == 0:
-        raise ModelError("line 2 says 0 layers, which ncnn does not load")
-    if declared > found:
-        raise ModelError(f"line 2 says {declared} layers, the file has {found}: it is cut off, or was edited by hand")
-    if declared == found:
-        return []
-    del parsed.layers[declared:]
-    return [f"line 2 says {declared} layers, the file has {found}; like ncnn, the first {declared} are read"]
-
-
-def _name_apart(layers: list[Layer]) -> list[str]:
-    """Give each layer a name of its own, and return warnings: ncnn does not look at names, tables do.
-
-    Equal names of Splits are common and not worth a word: pnnx splits twice, and begins to count anew.
-    """
-    taken = {layer.name for layer in layers}
-    seen: set[str] = set()
-    numbers: dict[str, int] = {}
-    renamed = []
-    for layer in layers:
-        name = layer.name
-        if name in seen:
-            number = numbers.get(name, 2)
-            while f"{name}_{number}" in taken:
-                number += 1
-            layer.name = f"{name}_{number}"
-            numbers[name] = number + 1
-            taken.add(layer.name)
-            if layer.type != "Split":
-                renamed.append(f"{name!r} in line {layer.line} is {layer.name!r}")
-        seen.add(layer.name)
-    if not renamed:
-        return []
-    more = f" and {len(renamed) - _SHOWN} more" if len(renamed) > _SHOWN else ""
-    return [f"layers have the name of another: {', '.join(renamed[:_SHOWN])}{more}"]
-
-
-def _add_inputs(parsed: ParamText) -> list[str]:
-    """Add an Input for each blob that no layer writes, as ncnn lets its user fill such a blob; return warnings."""
-    written = {top for layer in parsed.layers for top in layer.tops}
-    open_blobs = {
-        bottom: layer for layer in reversed(parsed.layers) for bottom in layer.bottoms if bottom not in written
-    }
-    names = {layer.name for layer in parsed.layers}
-    inputs = []
-    for blob in reversed(open_blobs):
-        name = blob
-        while name in names:
-            name += "_input"
-        names.add(name)
-        inputs.append(Layer("Input", name, [], [blob]))
-    parsed.layers[:0] = inputs
-    return [f"{layer} reads blob {blob!r}, which no layer writes: it is an input" for blob, layer in open_blobs.items()]
-
-
-def _check_blob_count(parsed: ParamText) -> list[str]:
-    """Make sure that ncnn makes room for all blobs; return warnings."""
-    declared, found = parsed.blob_count, sum(len(layer.tops) for layer in parsed.layers)
-    if declared < found:
-        raise ModelError(
-            f"line 2 says {declared} blobs, the file has {found}: ncnn writes beyond its list; write {found} there"
-        )
-    return [f"line 2 says {declared} blobs, the file has {found}"] if declared > found else []
-
-
-def _read_weights(layers: list[Layer], data: bytes, custom_layers: Path | None) -> None:
-    """Read the weights of all layers.
-
-    Raises:
-        ModelError: the file ends too soon or too late; ncnn would read a longer one, but most often it is that of
-            another model.
-    """
-    offset = 0
-
-    def read(layer: Layer, name: str, size: int, storage: Storage) -> Weight:
-        nonlocal offset
-        try:
-            layer.weights[name], offset = read_weight(data, offset, name, size, storage)
-        except TruncatedError as error:
-            raise ModelError(f"{layer}: at byte {offset}, {name} {error}") from None
-        return layer.weights[name]
-
-    classes = custom_classes(custom_layers) if custom_layers else {}
-
-    def is_custom(layer: Layer) -> bool:
-        return isinstance(layer.op, Unknown) and layer.type in classes
-
-    for layer in layers:
-        if custom_layers and is_custom(layer):
-            create(layer, custom_layers, partial(read, layer))
-        else:
-            for expected in layer.expected_weights():
-                read(layer, *expected)
-    if offset != len(data):
-        raise ModelError(f"{len(data) - offset} bytes are left after the last layer, which ends at {offset}")
-
-
-def _advice(model: Model) -> str:
-    file = model.custom_layers
-    counts = count_custom(layer for layer in model.layers if isinstance(layer.op, Unknown))
-    unknown = {kind: count for kind, count in counts.items() if not file or kind not in custom_classes(file)}
-    if unknown:
-        return (
-            f"ncnn does not have these layer types: {listed(unknown)}; if they have weights, their Python "
-            "implementation tells which: give `custom_layers=`"
-        )
-    reader = f", or {file} reads other arrays than it holds" if counts else ""
-    return f"the file is damaged, or not the one that belongs to {model.param_path}{reader}"

@@ -7,18 +7,20 @@ out.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pyncnnq.model.layer import Layer
 
 
-def dimensions(layers: Sequence[Layer]) -> dict[str, int]:
+def dimensions(layers: Sequence[Layer], seen: Mapping[str, int] | None = None) -> dict[str, int]:
     """Return the number of dimensions (1 to 4) of each blob for which it is certain, given inputs as the model itself
     states them.
 
     Args:
         layers: in model order.
+        seen: the number of dimensions that blobs had when ncnn ran the model.
     """
+    seen = seen or {}
     known: dict[str, int] = {}
     for layer in layers:
         op = layer.op
@@ -26,6 +28,6 @@ def dimensions(layers: Sequence[Layer]) -> dict[str, int]:
         dims = op.output_dims([known.get(bottom) for bottom in layer.bottoms] or [None])
         for index, top in enumerate(layer.tops):
             hint = hints[4 * index] if len(hints) == 4 * len(layer.tops) else 0
-            if dims or hint:
-                known[top] = dims or hint
+            if found := seen.get(top) or dims or hint:
+                known[top] = found
     return known

@@ -21,6 +21,7 @@ MOST_LAYERS = 1 << 17
 MOST_WORD = 255
 """Bytes that ncnn reads of a type or a name."""
 
+_PARAMETER = re.compile(r"\s*+[+-]?[0-9]++=", re.ASCII)
 _HEADER = re.compile(r"\s*+(\S++)(?:\s++(\S++)\s++(\S++)[^\S\n]*+(?:\n|\Z))?", re.ASCII)
 
 
@@ -30,8 +31,8 @@ class ParamText:
 
     Attributes:
         header: the text of the magic and the counts, with its line ends.
-        layers: the layers without weights.
-        trailer: blank and comment lines after the last layer.
+        layers: the layers without weights, as many as the header says, or all if there are less.
+        trailer: what follows the last of them, which ncnn does not read.
         layer_count, blob_count: the counts that the header gives.
     """
 
@@ -54,7 +55,7 @@ def encode(text: str) -> bytes:
 def parse_param(data: bytes) -> ParamText:
     """Parse a `.param` file, one layer per line; nothing is checked across layers.
 
-    Blank lines and lines that begin with `#` are kept, though ncnn itself takes a comment only after the last layer.
+    Blank lines are kept; ncnn takes no comments but behind the last layer.
 
     Raises:
         ModelError: the text is not a `.param` file, or a line is not a layer; the message begins with the line.
@@ -66,34 +67,36 @@ def parse_param(data: bytes) -> ParamText:
     magic = header.group(1) if header else ""
     if header is None or magic != MAGIC:
         raise ModelError(f"begins with {magic[:24]!r}, not with ncnn's magic {MAGIC}: not a text .param file")
-    if "\0" in text:
-        line = text.count("\n", 0, text.index("\0")) + 1
-        raise ModelError(f"line {line}: holds a zero byte: not a text .param file")
     if "\n" not in text.strip(BLANKS) and "\r" in text:
         raise ModelError("its lines end with \\r alone; write them with \\n")
     if header.group(2) is None:
         raise ModelError("line 2: expected the number of layers and the number of blobs")
     layer_count, blob_count = (_count(word, "line 2: the number of layers and of blobs") for word in header.group(2, 3))
-    layers, trailer = _parse_layers(text, header.end())
+    layers, trailer = _parse_layers(text, header.end(), layer_count)
     return ParamText(header.group(), layers, trailer, layer_count, blob_count)
 
 
-def _parse_layers(text: str, start: int) -> tuple[list[Layer], str]:
+def _parse_layers(text: str, start: int, count: int) -> tuple[list[Layer], str]:
     layers: list[Layer] = []
     known: dict[str, str] = {}
     kept = start
     number = text.count("\n", 0, start)
-    while start < len(text):
+    while start < len(text) and len(layers) < count:
         number += 1
         end = text.find("\n", start) + 1 or len(text)
         content = text[start:end].removesuffix("\n").removesuffix("\r")
-        words = content.lstrip(BLANKS)
-        if words and not words.startswith("#"):
+        if words := content.lstrip(BLANKS):
+            if words[0] == "#":
+                raise ModelError(f"line {number}: begins with '#', and ncnn takes no comments here; remove the line")
+            if "\0" in content:
+                raise ModelError(f"line {number}: holds a zero byte: not a text .param file")
             if len(layers) == MOST_LAYERS:
                 raise ModelError(f"line {number}: a model has no more than {MOST_LAYERS:,} layers here; split it")
             layers.append(_parse_layer(content, number, text[kept:start], text[start + len(content) : end], known))
             kept = end
         start = end
+    if _PARAMETER.match(text, kept):
+        raise ModelError(f"line {number}: parameters of this layer follow in another line; write them into its own")
     return layers, text[kept:]
 
 

@@ -124,7 +124,7 @@ class Draft:
                 model, table, storage = result.model, result.table, composed(storage, result.storage)
                 folded += result.changed
         no_winograd = forbid_where_sums_overflow(model, table)
-        int8 = quantize_with_options(model, table, options.excluding(self.spared))
+        int8 = quantize_with_options(model, table, options.excluding(self.spared), self.source.statistics.dimensions)
         int8.summary = int8.summary.with_reasons(dict.fromkeys(self.spared, "for the sake of accuracy"))
         int8.manifest = Manifest(techniques=self.techniques, blobs=storage, method=self.method)
         return Finished(int8, model, self.calibration.with_table(table), folded=folded, no_winograd=no_winograd)

@@ -51,7 +51,6 @@ _FORMS = {
     "QLinearLeakyRelu": _Form("LeakyRelu", (0,), 3),
     "QLinearSigmoid": _Form("Sigmoid", (0,), 3),
     "QLinearSoftmax": _Form("Softmax", (0,), 3),
-    "QLinearReduceMean": _Form("ReduceMean", (0,), 3),
     "QLinearWhere": _Form("Where", (1, 4), 7, others=(0,)),
 }
 _CONCAT = "QLinearConcat"  # the output's scale comes first, then as many tensors as there are

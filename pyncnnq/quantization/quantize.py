@@ -50,14 +50,21 @@ def quantize(
     return quantize_with_options(model, table, options)
 
 
-def quantize_with_options(model: Model, table: Table, options: QuantizeOptions) -> QuantizedModel:
-    """Write in int8 what ncnn runs in int8, as `quantize` does, which says more."""
+def quantize_with_options(
+    model: Model, table: Table, options: QuantizeOptions, seen: Mapping[str, int] | None = None
+) -> QuantizedModel:
+    """Write in int8 what ncnn runs in int8, as `quantize` does, which says more.
+
+    Args:
+        model, table, options: see `quantize`.
+        seen: the number of dimensions that blobs have when ncnn runs the model, as far as that is known.
+    """
     require_sound_float(model)
     requested = left_out(model, options)
     warnings = table.check(model, requested)
     reasons = prevented(model, table) | requested
     result = model.copy()
-    warnings += _quantize_layers(result, table, reasons)
+    warnings += _quantize_layers(result, table, reasons, seen)
     chains = chain(result.layers)
     for layer in result.layers:
         if not isinstance(layer.op, Unknown):  # whose Python and C++ would have to agree to other numbers
@@ -77,10 +84,12 @@ def quantize_with_options(model: Model, table: Table, options: QuantizeOptions) 
     return QuantizedModel(model, result.layers, summary)
 
 
-def _quantize_layers(model: Model, table: Table, in_float: Mapping[str, str]) -> list[str]:
+def _quantize_layers(
+    model: Model, table: Table, in_float: Mapping[str, str], seen: Mapping[str, int] | None
+) -> list[str]:
     """Turn the layers of a float model, in place, into int8 layers, but for those that stay in float; return
     warnings."""
-    known = dimensions(model.layers)
+    known = dimensions(model.layers, seen)
     warnings = []
     for layer in candidates(model):
         if layer.name not in in_float:

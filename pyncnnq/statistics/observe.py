@@ -24,6 +24,7 @@ class Statistics:
     Attributes:
         blobs: for each observed blob, by name, its statistics; copies behind a Split go by the name of the blob that
             the Split copies.
+        dimensions: the number of dimensions of each observed blob for which it is the same in all samples.
         samples: how many samples went through the network.
         numbers: which of the data's samples these are.
         skipped: the samples that could not be read, each with the reason, in the order of the data.
@@ -31,6 +32,7 @@ class Statistics:
     """
 
     blobs: dict[str, BlobStatistics] = field(default_factory=dict)
+    dimensions: dict[str, int] = field(default_factory=dict)
     samples: int = 0
     numbers: list[int] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
@@ -71,9 +73,13 @@ def observe_samples(
         samples=len(answers.samples), numbers=answers.numbers, skipped=answers.skipped, printed=pool.printed
     )
     for blob in blobs:
-        merged = statistics.blobs[blob.name] = answers.results[0][blob.name]
-        for part in answers.results[1:]:
-            merged.merge(part[blob.name])
+        (merged, seen), *others = (part[blob.name] for part in answers.results)
+        for part, dimensions in others:
+            merged.merge(part)
+            seen |= dimensions
+        statistics.blobs[blob.name] = merged
+        if len(seen) == 1:
+            statistics.dimensions[blob.name] = min(seen)
     return statistics
 
 
@@ -94,13 +100,15 @@ class _Observation:
         self._network = Network(*job.model)
         self._blobs = {blob.name: blob for blob in job.blobs}
         self._statistics = {name: BlobStatistics() for name in self._blobs}
+        self._dimensions: dict[str, set[int]] = {name: set() for name in self._blobs}
 
     def take(self, inputs: Sequence[tuple[str, Any]], _paths: Sequence[Path]) -> None:
         for name, mat in self._network.blobs(inputs, list(self._blobs), packed=True):
+            self._dimensions[name].add(mat.dims)
             _observe(self._blobs[name], mat, self._statistics[name])
 
-    def result(self) -> dict[str, BlobStatistics]:
-        return self._statistics
+    def result(self) -> dict[str, tuple[BlobStatistics, set[int]]]:
+        return {name: (self._statistics[name], self._dimensions[name]) for name in self._blobs}
 
 
 def _observe(blob: ObservedBlob, mat: Any, statistics: BlobStatistics) -> None:

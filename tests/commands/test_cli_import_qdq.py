@@ -168,8 +168,8 @@ def _unknown_operator(path: Path) -> None:
     [
         (lambda path: path.write_bytes(b"no model"), "is not an ONNX model"),
         (lambda path: path.write_bytes(b""), "is not an ONNX model: it is empty"),
-        (lambda path: path.mkdir(), "cannot read: Is a directory"),
-        (lambda _: None, "cannot read: No such file"),
+        (lambda path: path.mkdir(), "is a folder, not a file"),
+        (lambda _: None, ": no such file"),
         (_float, "has no QuantizeLinear and no DequantizeLinear"),
         (_dynamic, "is quantized dynamically (ConvInteger, DynamicQuantizeLinear, MatMulInteger"),
         (_integer_format, "computes its scale or zero point while running"),

@@ -30,6 +30,9 @@ INPUTS = (
     f"{EVALUATE} --labels THING.csv",
     f"{EVALUATE} --metric THING.py:score",
     EVALUATE.replace("images", "THING.png"),
+    "convert THING -o new",
+    "deploy THING images --preset none --workers 1 -o new",
+    "import-qdq THING -o new",
 )
 
 
@@ -72,6 +75,20 @@ def test_what_is_no_file_is_no_input(place: Path, words: str, thing: str, monkey
     assert thing in str(caught.value)
     assert any(kind in str(caught.value) for kind in (f"is a {thing}", "is no file", "is not a file"))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("thing", ["pipe", "device", "folder", "socket"])
+def test_what_is_no_file_is_no_manifest(place: Path, thing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place)
+    for name in ("int8.param", "int8.bin"):
+        shutil.copy(name, f"{thing}.{name.rpartition('.')[2]}")
+    Path(thing).rename(f"{thing}.json")
+    started = time.monotonic()
+    words = EVALUATE.replace("int8.", f"{thing}.").replace("evaluate", "analyze")
+    with pytest.raises(PyncnnqError, match=rf"^{thing}\.json: is a {thing}[^\n]*; name a file$"):
+        commands.main(words.split(), standalone_mode=False)
+    Path(f"{thing}.json").rename(thing)
+    assert time.monotonic() - started < 5 * PATIENCE
 
 
 @pytest.mark.parametrize("thing", ["pipe", "device", "folder", "socket"])

@@ -14,13 +14,13 @@ from subprocess import CompletedProcess
 import numpy as np
 import onnx
 import pytest
-from onnx_models import classifier, fixed_inside, lstm, quantized, run_onnx, two_inputs, with_operator
+from onnx_models import classifier, fixed_inside, lstm, node, quantized, run_onnx, two_inputs, with_operator, write_onnx
 from small_models import run_ncnn, sqnr
 
 import pyncnnq
 from pyncnnq.conversion import convert as conversion
 from pyncnnq.conversion.convert import converting
-from pyncnnq.conversion.pnnx import find_pnnx
+from pyncnnq.conversion.pnnx import Output, find_pnnx, run_pnnx
 from pyncnnq.conversion.shapes import GivenShape, Tensor, assign_shapes, read_tensors, write_tensors
 from pyncnnq.demo import DEMO
 from pyncnnq.errors import InputError, PyncnnqError
@@ -179,6 +179,26 @@ def test_without_the_original_runtime_it_says_that_nothing_was_checked(
     assert "pip install onnxruntime" in converted.warnings[0]
 
 
+def test_a_model_of_pnnx_with_a_blob_that_no_layer_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ncnn would wait for somebody to fill it."""
+
+    def drop_a_layer(*arguments: object) -> Output:
+        output = run_pnnx(*arguments)  # type: ignore[arg-type]
+        magic, counts, first, dropped, *others = output.param.read_text().splitlines()
+        assert " 1 1 in0 " in dropped
+        layers, blobs = map(int, counts.split())
+        output.param.write_text("\n".join([magic, f"{layers - 1} {blobs}", first, *others, ""]))
+        return output
+
+    monkeypatch.setattr(conversion, "run_pnnx", drop_a_layer)
+    path = write_onnx(
+        tmp_path / "a.onnx", [node("Sigmoid", "x", "h"), node("Relu", "h", "y")], {"x": [1, 3, 8, 8]},
+        {"y": [1, 3, 8, 8]}, {},
+    )  # fmt: skip
+    with pytest.raises(PyncnnqError, match=r"a\.onnx: .* no sound ncnn model: its inputs are .*which no layer writes"):
+        pyncnnq.convert(path, tmp_path / "net")
+
+
 def test_without_pnnx_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = classifier(tmp_path / "net.onnx")
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
@@ -219,8 +239,8 @@ FAULTS: dict[str, tuple[Callable[[Path], list[object]], list[str]]] = {
     "text": (lambda folder: [write(folder / "a.onnx", b"not a model\n" * 9)], ["not an ONNX model"]),
     "empty": (lambda folder: [write(folder / "a.onnx", b"")], ["not an ONNX model"]),
     "cut off": (lambda folder: [cut_off(folder)], ["not an ONNX model", "cut off"]),
-    "no file": (lambda folder: [folder / "a.onnx"], ["No such file"]),
-    "a folder": (lambda folder: [folder], ["Is a directory"]),
+    "no file": (lambda folder: [folder / "a.onnx"], ["no such file"]),
+    "a folder": (lambda folder: [folder], ["is a folder, not a file"]),
     "weights alone": (lambda folder: [state_dict(folder)], ["not TorchScript", "torch.jit.trace"]),
     "an operator that ncnn has not": (
         lambda folder: [with_operator(folder / "a.onnx", "Det")],

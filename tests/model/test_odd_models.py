@@ -120,7 +120,6 @@ def test_a_table_without_rows_is_warned_of() -> None:
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (["Input a 0 0", "Input b 0 1 b"], "line 3): writes 0 blobs"),
         (["Input a 0 1 a", "Convolution c 0 1 c 0=1 1=1 6=3"], "line 4): reads 0 blobs, ncnn needs 1 or more"),
         (
             ["Input a 0 1 a", "Convolution c 1 1 a c 0=1 1=0 6=3"],

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import pyncnnq
 from pyncnnq.errors import ModelError
 from pyncnnq.model import Graph, Layer, load_param
 from pyncnnq.model.ops import Input
@@ -41,6 +42,17 @@ MUTATIONS = {
     "an unused blob": PLAIN.replace("2 1 b c", "2 1 c c"),
     "a Noop without outputs": PLAIN.replace("4 5", "5 5") + "Noop silence 1 0 out\n",
     "a layer that reads nothing": PLAIN.replace("ReLU r 1 1 a", "ReLU r 0 1"),
+    "a comment between layers": PLAIN.replace("ReLU r", "# half of it\nReLU r"),
+    "a comment above the layers": PLAIN.replace("Input in", "# all of it\nInput in"),
+    "a comment below the layers": PLAIN + "\n# the end\n",
+    "a comment behind a layer": PLAIN.replace("out 0=0", "out 0=0 # added"),
+    "text below the layers": PLAIN + "and then\na line\0more\n",
+    "the beginning of a layer": PLAIN + "ReLU\n",
+    "a blob that is read above its writer": "7767517\n4 6\nInput in 0 1 in 0=4\nSplit s 1 2 in a b\n"
+    "BinaryOp add 2 1 b c out 0=0\nReLU r 1 1 a c\n",
+    "an Input below its reader": "7767517\n2 4\nReLU r 1 1 in out\nInput in 0 1 in 0=4\n",
+    "an Input without outputs": PLAIN.replace("4 5", "5 5").replace("Input in", "Input none 0 0\nInput in"),
+    "an Input with two outputs": "7767517\n2 3\nInput in 0 2 in in2 0=4\nConcat cat 2 1 in in out\n",
 }
 
 RUN = """
@@ -78,7 +90,9 @@ def test_oddities_are_told(tmp_path: Path) -> None:
     for name, words in {
         "equal names": "'s' in line 5 is 's_2'",
         "more blobs": "line 2 says 50 blobs, the file has 5",
-        "fewer layers": "line 2 says 3 layers, the file has 4",
+        "fewer layers": "line 2 says 3 layers, and more text follows them, 'BinaryOp add 2 1 b c out 0=0'",
+        "text below the layers": "and more text follows them, 'and then'",
+        "an Input below its reader": "'in' (Input, line 4) stands below a layer that reads it",
         "no Input": "reads blob 'in', which no layer writes: it is an input",
     }.items():
         path.write_text(MUTATIONS[name])
@@ -98,6 +112,43 @@ def test_a_model_with_oddities_is_written_without(tmp_path: Path) -> None:
         model.save(again, tmp_path / "again.bin")
         assert load_param(again).warnings == []
         assert load_param(again).outputs == model.outputs
+
+
+@pytest.mark.parametrize("name", ["a", "out"])
+def test_a_blob_that_is_written_twice(name: str, tmp_path: Path) -> None:
+    """Stock ncnn loads the file, and all read the first one, as if the second layer were not there."""
+    path = tmp_path / "m.param"
+    path.write_text(PLAIN.replace("r 1 1 a c", f"r 1 1 a {name}").replace("b c out", "b a out"))
+    with pytest.raises(ModelError, match=rf"writes blob '{name}', which .* writes already, and ncnn reads that one"):
+        load_param(path)
+
+
+def test_parameters_below_the_last_layer(tmp_path: Path) -> None:
+    """They are the last layer's for ncnn, which takes no notice of lines."""
+    path = tmp_path / "m.param"
+    path.write_text(PLAIN.replace("out 0=0", "out\n0=0"))
+    with pytest.raises(ModelError, match=r"line 6: parameters of this layer follow in another line"):
+        load_param(path)
+
+
+def test_blobs_are_counted_as_ncnn_counts_them(tmp_path: Path) -> None:
+    """A blob that is read above its Input is one more."""
+    path = tmp_path / "m.param"
+    text = MUTATIONS["an Input below its reader"]
+    path.write_text(text.replace("2 4", "2 3"))
+    assert len(load_param(path).warnings) == 1
+    path.write_text(text.replace("2 4", "2 2"))
+    with pytest.raises(ModelError, match="line 2 says 2 blobs, the file has 3"):
+        load_param(path)
+
+
+def test_an_input_layer_of_several_blobs(tmp_path: Path) -> None:
+    path = tmp_path / "m.param"
+    path.write_text("7767517\n2 3\nInput in 0 2 a b 0=4\nBinaryOp add 2 1 a b out\n")
+    model = load_param(path)
+    assert model.inputs == ["a", "b"]
+    assert pyncnnq.inspect(model).inputs == {"a": "w=4", "b": "w=4"}
+    assert model.param_text() == path.read_text()
 
 
 def test_an_input_without_an_input_layer(tmp_path: Path) -> None:

@@ -86,6 +86,14 @@ def gemm(network: Network, x: str, given: tuple[str, str]) -> str:
     return network.add("QGemm", network.add("Flatten", x), *given, *parts, bias, *out(network), transB=1, alpha=1.0)
 
 
+def where(network: Network, x: str, given: tuple[str, str]) -> str:
+    """What a mask leaves of the input, and constants of another scale for the rest."""
+    mask = network.constant(network.integers(1, 1, 8, 8, low=0, high=2), np.bool_)
+    others = network.constant(network.integers(1, 4, 8, 8, low=0, high=200), np.uint8)
+    parts = network.constant(0.02), network.constant(90, np.uint8)
+    return network.add("QLinearWhere", mask, x, *given, others, *parts, *out(network))
+
+
 OPERATORS: dict[str, Build] = {
     "QLinearConv": conv,
     "QLinearConv without a bias": lambda *args: conv(*args, bias=False),
@@ -99,6 +107,7 @@ OPERATORS: dict[str, Build] = {
     "QLinearLeakyRelu": one_input("QLinearLeakyRelu", alpha=0.2),
     "QLinearSigmoid": one_input("QLinearSigmoid"),
     "QLinearSoftmax": one_input("QLinearSoftmax", axis=1, opset=17),
+    "QLinearWhere": where,
     "QLinearConcat": lambda n, x, given: n.add("QLinearConcat", *out(n), x, *given, x, *given, axis=1),
 }
 
@@ -155,6 +164,7 @@ def test_dynamic_quantization_is_refused_with_the_way_out(tmp_path: Path) -> Non
     [
         (lambda n, x, given: n.add("QLinearLeakyRelu", x, *given), "none at place 3"),
         (lambda n, x, given: n.add("QLinearTanh", x, *given, *out(n)), "leave it in float"),
+        (one_input("QLinearReduceMean", axes=[2, 3]), r"\(QLinearReduceMean\): computes on integers what is not known"),
         (one_input("QLinearGlobalAveragePool", channels_last=1), "channels last"),
     ],
 )

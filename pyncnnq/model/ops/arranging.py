@@ -99,6 +99,10 @@ class Reshape(Arranging):
     shape_expr = Str(6)
     """Sizes as expressions of the sizes of the blobs that the layer reads, such as `*(0w,2),0h,128`."""
 
+    @property
+    def least_bottoms(self) -> int:
+        return max(1, blobs_in(self.shape_expr))
+
     def output_dims(self, inputs: Sequence[int | None]) -> int | None:
         if self.shape_expr:
             return _expressions(self.shape_expr)
@@ -114,6 +118,15 @@ sin sinh sqrt tan tanh
 """
 _TWO_OPERANDS = "+ - * // / max min atan2 fmod pow remainder logaddexp and or xor lshift rshift"
 _OPERANDS = dict.fromkeys(_ONE_OPERAND.split(), 1) | dict.fromkeys(_TWO_OPERANDS.split(), 2)
+
+
+_SIZE = re.compile("([0-9])[whdcn]")
+
+
+def blobs_in(text: str) -> int:
+    """Return how many blobs there must be for expressions that name their sizes, such as `0w` and `1h`."""
+    numbers = (_SIZE.fullmatch(token) for token in re.split(r"[(),]", text))
+    return max((int(number.group(1)) + 1 for number in numbers if number), default=0)
 
 
 def _expressions(text: str) -> int | None:
@@ -155,9 +168,31 @@ class ExpandDims(Arranging):
 
 @layer_types("Crop")
 class Crop(Moving, Keeping):
-    """A part of a blob."""
+    """A part of a blob: by numbers, by expressions, or of the size of a second blob."""
 
     __slots__ = ()
+
+    outw = Int(3)
+    outh = Int(4)
+    outc = Int(5)
+    woffset2 = Int(6)
+    hoffset2 = Int(7)
+    coffset2 = Int(8)
+    starts = IntArray(9)
+    ends = IntArray(10)
+    outd = Int(14)
+    doffset2 = Int(15)
+    starts_expr = Str(19)
+    ends_expr = Str(20)
+    axes_expr = Str(21)
+
+    @property
+    def least_bottoms(self) -> int:
+        by_arrays = (self.starts and self.ends) or (self.starts_expr and self.ends_expr)
+        sizes = (self.outw, self.outh, self.outd, self.outc)
+        ends = (self.woffset2, self.hoffset2, self.doffset2, self.coffset2)
+        named = max(map(blobs_in, (self.starts_expr, self.ends_expr, self.axes_expr)))
+        return max(1 if by_arrays or any((*sizes, *ends)) else 2, named)
 
 
 @layer_types("Tile")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from pyncnnq.model.ops.base import Expected, Int8Op, ScaledWeight, Shape, layer_types, raw, tagged
 from pyncnnq.model.ops.blocks import blocks_of
-from pyncnnq.model.ops.fields import Int
+from pyncnnq.model.ops.fields import Flag, Int
 
 
 @layer_types("MultiHeadAttention")
@@ -20,9 +20,15 @@ class MultiHeadAttention(Int8Op):
     """The number of weights of q."""
     kdim = Int(3, "embed_dim")
     vdim = Int(4, "embed_dim")
+    kv_cache = Flag(7)
+    """Whether keys and values of earlier calls are two more inputs, and two more outputs."""
     int8_scale_term = Int(18)
 
     table_order = 1
+
+    @property
+    def least_tops(self) -> int:
+        return 3 if self.kv_cache else 1
 
     @property
     def qdim(self) -> int:
@@ -75,7 +81,18 @@ class SDPA(Int8Op):
 
     __slots__ = ()
 
+    attn_mask = Flag(5)
+    kv_cache = Flag(7)
+    """Whether keys and values of earlier calls are two more inputs, and two more outputs."""
     int8_scale_term = Int(18)
+
+    @property
+    def least_bottoms(self) -> int:
+        return 3 + self.attn_mask + 2 * self.kv_cache
+
+    @property
+    def least_tops(self) -> int:
+        return 3 if self.kv_cache else 1
 
     def macs(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
         (heads, queries, size), (_, keys, _), (_, _, values) = bottoms[:3]

@@ -145,7 +145,7 @@ class Op:
     @property
     def least_bottoms(self) -> int:
         """The number of blobs that the layer cannot do without as its inputs."""
-        return 2 if self.has_dynamic_weight else 1
+        return 1
 
     @property
     def least_tops(self) -> int:

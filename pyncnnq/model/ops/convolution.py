@@ -197,9 +197,13 @@ class Convolution3D(_Convolving):
 
 @layer_types("DeformableConv2D")
 class DeformableConv2D(Linear):
-    """A convolution whose kernel elements are moved by another blob."""
+    """A convolution whose kernel elements are moved by another blob, and weighed by a third, if there is one."""
 
     __slots__ = ()
+
+    @property
+    def least_bottoms(self) -> int:
+        return 2
 
     def output_dims(self, inputs: Sequence[int | None]) -> int | None:
         return 3

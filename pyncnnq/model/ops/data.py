@@ -42,9 +42,13 @@ class Sized(Op):
 
 @layer_types("Input")
 class Input(Sized):
-    """A blob that is filled from outside."""
+    """Blobs that are filled from outside."""
 
     __slots__ = ()
+
+    @property
+    def least_tops(self) -> int:
+        return 0
 
     @property
     def sizes(self) -> tuple[int, int, int, int]:

@@ -24,6 +24,10 @@ class Linear(Op):
     activation_params = FloatArray(10)
 
     @property
+    def least_bottoms(self) -> int:
+        return 2 + self.bias_term if self.has_dynamic_weight else 1
+
+    @property
     def activation(self) -> Activation:
         kind = self.activation_type
         return Activation(FUSED[kind] if 0 <= kind < len(FUSED) else "none", self.activation_params)

@@ -56,6 +56,8 @@ class Gemm(Int8Op):
 
     @property
     def least_bottoms(self) -> int:
+        if self.constant_a and self.constant_b:
+            return 0 if self.constant_c else 1
         return 2 - self.constant_a - self.constant_b
 
     def macs(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:

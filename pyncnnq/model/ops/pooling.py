@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pyncnnq.model.ops.arranging import Moving
+from pyncnnq.model.ops.arranging import Moving, blobs_in
 from pyncnnq.model.ops.base import Op, layer_types
-from pyncnnq.model.ops.fields import Choice, Flag, Float, Int, IntArray, Numbered
+from pyncnnq.model.ops.fields import Choice, Flag, Float, Int, IntArray, Numbered, Str
 
 
 class PoolingType(Numbered):
@@ -109,6 +109,15 @@ class Interp(Op):
     """Resizing."""
 
     __slots__ = ()
+
+    dynamic_target_size = Int(5)
+    """1: to the size of a second blob."""
+    size_expr = Str(9)
+    """Sizes as expressions of the sizes of the blobs that the layer reads."""
+
+    @property
+    def least_bottoms(self) -> int:
+        return max(2 if self.dynamic_target_size == 1 else 1, blobs_in(self.size_expr))
 
     def output_dims(self, inputs: Sequence[int | None]) -> int | None:
         return {1: 3, 2: 2, 3: 3}.get(inputs[0] or 0)
