@@ -65,8 +65,8 @@ def calibrate_command(
     """Write the int8 calibration table of a model.
 
     DATA is a folder of images or .npy arrays, a list file (.txt) with one path a line, or files; a model with several
-    inputs takes one DATA for each, and one with weight rows only takes none.  Preprocessing options may be repeated,
-    once for each input, in their order.
+    inputs takes one DATA for each, and one with weight rows only takes none.  For a first try without images there is
+    --synthetic.  Preprocessing options may be repeated, once for each input, in their order.
 
     A model whose layers no one fused yet (BatchNorm, Scale, activations, Padding) is fused first, as `pyncnnq quantize`
     fuses it then.

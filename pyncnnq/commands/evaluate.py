@@ -133,7 +133,7 @@ def _print(result: Evaluation, facts: dict[str, Any], output: OutputOptions) -> 
     if output.as_json:
         print_json(facts)
         return
-    warn([], result.skipped)
+    warn(result.warnings, result.skipped)
     if not output.quiet:
         print_evaluation(result)
 
@@ -145,7 +145,7 @@ def _settings(
     return {
         "int8 model": str(int8.param_path),
         "float model": str(model.param_path),
-        "data": ", ".join(request.paths),
+        "data": request.told,
         **{f"input {name}": str(spec) for name, spec in zip(model.inputs, data.inputs, strict=True)},
         **({"labels": labels} if labels else {}),
     }

@@ -29,7 +29,7 @@ from pyncnnq.runtime.pool import WorkerPool, available_cores
 
 @click.command("quantize")
 @model_arguments
-@click.argument("source", nargs=-1, required=True, metavar="TABLE|DATA...")
+@click.argument("source", nargs=-1, metavar="TABLE|DATA...")
 @click.option(
     "--output",
     "-o",
@@ -71,9 +71,11 @@ def quantize_command(
     TABLE is the model's calibration table (pyncnnq calibrate); a layer that lacks one of its rows there stays in float.
     If the model was fused to make the table, it is fused here too.
 
-    With DATA (as for `pyncnnq calibrate`) in its place, the model is fused and calibrated too, in several ways, and
-    what is best on samples held out is kept.  The options from --preset to --adjusted are for DATA.
+    With DATA (as for `pyncnnq calibrate`) or --synthetic in its place, the model is fused and calibrated too, in
+    several ways, and what is best on samples held out is kept.  The options from --preset to --adjusted are for DATA.
     """
+    if not source and data_options.synthetic is None:
+        raise click.MissingParameter(ctx=context, param_type="argument", param_hint="'TABLE|DATA...'")
     if is_table(source):
         _refuse_options_for_data(context, source[0])
         _quantize_by_table(param, bin, custom_layers, Path(source[0]), int8, layers, output, fuse=not no_fuse)

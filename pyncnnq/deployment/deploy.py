@@ -182,7 +182,7 @@ def _deploy(converted: Converted, data: CalibrationData, folder: Folder, setting
     fused = fuse_for(converted.model, data, temporary) if settings.fuse else Fused(converted.model)
     model = converted.model = fused.model
     check_model(model)
-    held_out = replace(data, samples=split_samples(data.samples)[1])
+    held_out = replace(data, samples=split_samples(data.samples)[1], warnings=())  # the search says them
     classes = _classes(settings.labels, held_out)
     with settings.progress("check") as update:
         converted.check_on(data, settings.workers, strict=settings.strict, progress=update)

@@ -119,6 +119,7 @@ def analyze_on(
         curve=curve,
         samples=(len(samples), len(judging.samples)),
         skipped=answers.skipped,
+        warnings=list(data.warnings),
     )
 
 

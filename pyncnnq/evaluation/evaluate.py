@@ -69,6 +69,7 @@ class Evaluation:
         samples: the samples, in their order.
         skipped: the samples that could not be read, each with the reason.
         printed: the lines that ncnn printed, and how often each.
+        warnings: one line for each thing that a user should look at.
     """
 
     outputs: list[OutputFigures]
@@ -81,6 +82,7 @@ class Evaluation:
     samples: list[EvaluatedSample]
     skipped: list[str]
     printed: dict[str, int]
+    warnings: list[str]
 
     @property
     def worst_sqnr(self) -> float:
@@ -200,6 +202,7 @@ def evaluate_on(
         ],
         skipped=answers.skipped,
         printed=dict(pool.printed),
+        warnings=list(data.warnings),
     )
 
 

@@ -117,6 +117,7 @@ class Analysis:
             Sigmoid, or a layer that picks, writes an output, of what that reads), on the samples that rank layers.
         samples: how many there were, and how many of them ranked the layers.
         skipped: the samples that could not be read, each with the reason.
+        warnings: one line for each thing that a user should look at.
     """
 
     layers: list[LayerDiagnosis]
@@ -124,3 +125,4 @@ class Analysis:
     curve: list[Step[float]]
     samples: tuple[int, int]
     skipped: list[str]
+    warnings: list[str]

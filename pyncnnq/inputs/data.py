@@ -8,7 +8,18 @@ from pathlib import Path
 from typing import Protocol
 
 from pyncnnq.errors import InputError
-from pyncnnq.inputs import InputLayer, InputOptions, InputSpec, find_samples, pair_samples, pick, resolve
+from pyncnnq.inputs import (
+    InputLayer,
+    InputOptions,
+    InputSpec,
+    Synthetic,
+    find_samples,
+    pair_samples,
+    pick,
+    resolve,
+    synthetic_samples,
+)
+from pyncnnq.inputs.synthetic import WARNING, SyntheticImages
 from pyncnnq.model import Layer, Model
 from pyncnnq.model.ops import Convolution, Embed, Input
 
@@ -21,16 +32,19 @@ class CalibrationData:
         samples: for each sample one file for each model input.
         inputs: for each model input its preprocessing (images) or expected array (.npy).
         ignored: how many files of other types and hidden ones lay in the folders.
+        warnings: one line for each thing that a user should look at.
     """
 
     samples: list[tuple[Path, ...]]
     inputs: tuple[InputSpec, ...]
     ignored: int
+    warnings: Sequence[str] = ()
 
     @property
     def files(self) -> list[Path]:
-        """The files of all samples."""
-        return [path for sample in self.samples for path in sample]
+        """The files of all samples; synthetic images have none."""
+        from_files = [not isinstance(spec, SyntheticImages) for spec in self.inputs]
+        return [path for sample in self.samples for path, is_file in zip(sample, from_files, strict=True) if is_file]
 
     def find(self, _model: Model) -> CalibrationData:
         """Return the data itself: data that was found for a model may be given again in its place."""
@@ -48,8 +62,9 @@ class DataSource(Protocol):
         """
 
 
-Data = str | Path | Sequence[str | Path] | DataSource
-"""Of one model input a folder, a list file, a file, or several of them; or a source of data for all inputs."""
+Data = str | Path | Sequence[str | Path] | Synthetic | DataSource
+"""Of one model input a folder, a list file, a file, or several of them; or for all inputs a source of data or synthetic
+images."""
 
 
 def named_files(data: Sequence[Data]) -> list[Path]:
@@ -64,13 +79,15 @@ def named_files(data: Sequence[Data]) -> list[Path]:
 
 
 def find_data(
-    model: Model, data: Sequence[str | Path | Sequence[str | Path]], *sources: tuple[str, Sequence[InputOptions]]
+    model: Model,
+    data: Sequence[str | Path | Sequence[str | Path]] | Synthetic,
+    *sources: tuple[str, Sequence[InputOptions]],
 ) -> CalibrationData:
     """Return the samples, the preprocessing complete.
 
     Args:
         model: the model; what its Input layers say of sizes and channels fills what the options leave open.
-        data: for each model input a folder, a list file, a file, or several of them.
+        data: for each model input a folder, a list file, a file, or several of them; or synthetic images.
         sources: preprocessing options, the weakest first, each with its name for messages (see
             `pyncnnq.inputs.resolve`).
 
@@ -79,9 +96,13 @@ def find_data(
     """
     if not model.inputs:
         raise InputError(f"{model.param_path}: takes no input to calibrate with: all blobs come from constants")
-    samples = [find_samples(item) for item in data]
+    if isinstance(data, Synthetic):
+        samples = synthetic_samples(data, len(model.inputs))
+    else:
+        samples = [find_samples(item) for item in data]
     inputs = resolve([input_layer(model, layer) for layer in model.input_layers], samples, *sources)
-    return CalibrationData(pair_samples(samples), inputs, sum(each.ignored for each in samples))
+    warnings = [WARNING] if isinstance(data, Synthetic) else []
+    return CalibrationData(pair_samples(samples), inputs, sum(each.ignored for each in samples), warnings)
 
 
 def input_layer(model: Model, layer: Layer) -> InputLayer:
@@ -121,7 +142,9 @@ def find_chosen(
     if not data:
         raise InputError(f"{model.param_path}: needs calibration data: give a folder of images, a list or .npy files")
     source = data[0]
-    if len(data) == 1 and not isinstance(source, str | Path | Sequence):
+    if len(data) == 1 and isinstance(source, Synthetic):
+        chosen = find_data(model, source, ("options", rows))
+    elif len(data) == 1 and not isinstance(source, str | Path | Sequence | Synthetic):
         chosen = source.find(model)
     else:
         chosen = find_data(model, data, ("options", rows))  # type: ignore[arg-type]

@@ -15,6 +15,7 @@ from typing import Literal, TypeVar
 from pyncnnq.errors import InputError
 from pyncnnq.files import read_file
 from pyncnnq.inputs.image_suffixes import IMAGE_SUFFIXES
+from pyncnnq.inputs.synthetic import Synthetic
 
 Kind = Literal["image", "npy"]
 T = TypeVar("T")
@@ -33,6 +34,9 @@ class Samples:
     kind: Kind
     ignored: int
     """Files of other types and hidden entries that were passed over (a hidden folder counts as one)."""
+
+    synthetic: bool = False
+    """The images are drawn from their names; no files are there."""
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -64,6 +68,11 @@ def find_samples(data: str | Path | Sequence[str | Path]) -> Samples:
             "one model input takes either, so give a folder or a list file with one kind only"
         )
     return Samples(source, tuple(paths), "npy" if arrays else "image", others.total())
+
+
+def synthetic_samples(data: Synthetic, inputs: int) -> list[Samples]:
+    """Return the synthetic images of each of so many inputs of a model: other images for each."""
+    return [Samples(str(data), data.names(place), "image", 0, synthetic=True) for place in range(inputs)]
 
 
 def pair_samples(inputs: Sequence[Samples]) -> list[tuple[Path, ...]]:

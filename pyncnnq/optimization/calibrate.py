@@ -65,6 +65,9 @@ def calibrate(
         with progress("calibrate") as update:
             statistics = observe_samples(fused.model, found.samples, found.inputs, pool, strict=strict, progress=update)
     result = choose_scales(fused.model, statistics, method=method, weight_bits=weight_bits)
+    result.warnings[:0] = found.warnings
+    for warning in found.warnings:
+        result.table.comment(warning)
     if fused.changes:
         mark(result.table)
     if fused.reweighted:

@@ -74,8 +74,8 @@ class Optimized:
 
     @property
     def warnings(self) -> list[str]:
-        """What a user should look at: of the calibration, outputs that could not choose, and a budget that is not
-        met."""
+        """What a user should look at: of data and calibration, outputs that could not choose, and a budget that is
+        not met."""
         return [*self.calibration.warnings, *self._not_told_apart, *(self.mixed.warnings if self.mixed else ())]
 
     @property
@@ -142,6 +142,9 @@ def optimize_on(
         search.run(budget)
     bench.source.statistics.skipped += judge.skipped
     result = _optimized(search, bench, fused.changes)
+    result.calibration.warnings[:0] = data.warnings
+    for warning in data.warnings:
+        result.calibration.table.comment(warning)
     preprocessing = {name: str(spec) for name, spec in zip(model.inputs, data.inputs, strict=True)}
     result.int8.manifest = replace(
         result.int8.manifest,
