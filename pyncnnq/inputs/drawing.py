@@ -88,27 +88,33 @@ class _Stream:
 
     def uniform(self, *shape: int) -> _Floats:
         """Return numbers from 0 to 1, without 1."""
-        return ((self._take(math.prod(shape)) >> np.uint64(40)).astype(np.float32) * np.float32(2**-24)).reshape(shape)
+        whole = (self._take(math.prod(shape)) >> np.uint64(40)).astype(np.float32)
+        numbers: _Floats = whole.reshape(shape) * np.float32(2**-24)
+        return numbers
 
     def bytes(self, *shape: int) -> _Floats:
         """Return whole numbers from 0 to 255."""
         count = math.prod(shape)
         little = self._take(-(-count // 8)).astype("<u8")
-        return little.view(np.uint8)[:count].astype(np.float32).reshape(shape)
+        numbers: _Floats = little.view(np.uint8)[:count].astype(np.float32).reshape(shape)
+        return numbers
 
     def normal(self, *shape: int) -> _Floats:
         """Return numbers of mean 0 and variance 1 that are nearly normal: sums of four."""
         first, second, third, fourth = self.uniform(4, *shape)
-        return ((first + second) + (third + fourth) - np.float32(2)) * np.sqrt(np.float32(3))
+        numbers: _Floats = ((first + second) + (third + fourth) - np.float32(2)) * np.sqrt(np.float32(3))
+        return numbers
 
     def _take(self, count: int) -> NDArray[np.uint64]:
-        return np.asarray(self._raw.random_raw(count), np.uint64)
+        raw: NDArray[np.uint64] = self._raw.random_raw(count)
+        return raw
 
 
 def _coloured(values: _Floats) -> _Floats:
     """Return B, G, R of values along the axes; no matrix product, whose sums differ between machines."""
     luminance, yellow, red = (values[..., place, np.newaxis] * _COLOURS[place] for place in range(3))
-    return (luminance + yellow) + red
+    colours: _Floats = (luminance + yellow) + red
+    return colours
 
 
 def _leaves(stream: _Stream, shape: tuple[int, int]) -> NDArray[np.int32]:
