@@ -68,15 +68,15 @@ def draw(name: str, size: Size) -> Pixels:
     leaves = _leaves(stream, shape)
     count = int(leaves.max()) + 1
     contrast = np.float32(_CONTRAST[0]) + stream.uniform() * np.float32(_CONTRAST[1] - _CONTRAST[0])
-    colours = _coloured(stream.normal(count, 3)) * contrast
+    colours = _coloured(stream.normal(3, count)) * contrast
     grain = stream.uniform(count) * stream.uniform(count) * np.float32(_TEXTURE) * contrast
     image = _texture(stream, shape)
-    image *= grain[leaves][..., np.newaxis]
-    image += colours[leaves]
+    image *= grain.take(leaves)
+    image += colours.take(leaves, axis=1)
     brightness, deviation = _BRIGHTNESS
     # Half a step more, since what follows drops what is behind the point.
     image += np.float32(brightness + 0.5) + stream.normal(1)[0] * np.float32(deviation)
-    return np.clip(image, 0, 255, out=image).astype(np.uint8)
+    return np.ascontiguousarray(np.moveaxis(np.clip(image, 0, 255, out=image).astype(np.uint8), 0, 2))
 
 
 class _Stream:
@@ -111,10 +111,10 @@ class _Stream:
 
 
 def _coloured(values: _Floats) -> _Floats:
-    """Return B, G, R of values along the axes; no matrix product, whose sums differ between machines."""
-    luminance, yellow, red = (values[..., place, np.newaxis] * _COLOURS[place] for place in range(3))
-    colours: _Floats = (luminance + yellow) + red
-    return colours
+    """Return planes of B, G, R, of planes along the axes; no matrix product, whose sums differ between machines."""
+    luminance, yellow, red = values
+    planes = ((luminance * first + yellow * second) + red * third for first, second, third in _COLOURS.T)
+    return np.stack(list(planes))
 
 
 def _leaves(stream: _Stream, shape: tuple[int, int]) -> NDArray[np.int32]:
@@ -141,24 +141,26 @@ def _leaves(stream: _Stream, shape: tuple[int, int]) -> NDArray[np.int32]:
 
 
 def _texture(stream: _Stream, shape: tuple[int, int]) -> _Floats:
-    """Return noise whose amplitude falls as 1/f: octaves of the same variance; (height, width, 3) with a deviation of
+    """Return noise whose amplitude falls as 1/f: octaves of the same variance; (3, height, width) with a deviation of
     about 1 along luminance."""
     sizes = [shape]
     while min(sizes[-1]) > 8:
         sizes.append(((sizes[-1][0] + 1) // 2 + 2, (sizes[-1][1] + 1) // 2 + 2))
-    noise = np.zeros((*sizes[-1], 3), np.float32)
+    noise = np.zeros((3, *sizes[-1]), np.float32)
     for octave in range(len(sizes) - 1, 0, -1):
-        noise += _coloured(stream.bytes(*sizes[octave], 3) - np.float32(127.5)) * np.float32(_OCTAVE)
+        noise += _coloured(stream.bytes(3, *sizes[octave]) - np.float32(127.5)) * np.float32(_OCTAVE)
         height, width = sizes[octave - 1]
-        noise = _doubled(_doubled(noise, 0), 1)[:height, :width]
+        noise = np.ascontiguousarray(_doubled(_doubled(noise, 1), 2)[:, :height, :width])
     return noise
 
 
 def _doubled(values: _Floats, axis: int) -> _Floats:
     """Return values at twice as many places along an axis, but for two on either side: quadratic B-splines."""
-    values = values.swapaxes(0, axis)
-    middle = values[1:-1] * np.float32(0.75)
-    doubled = np.empty((2 * len(middle), *values.shape[1:]), np.float32)
-    doubled[0::2] = middle + values[:-2] * np.float32(0.25)
-    doubled[1::2] = middle + values[2:] * np.float32(0.25)
-    return doubled.swapaxes(0, axis)
+    shape = list(values.shape)
+    shape[axis] = 2 * (shape[axis] - 2)
+    doubled = np.empty(shape, np.float32)
+    source, target = values.swapaxes(0, axis), doubled.swapaxes(0, axis)
+    middle = source[1:-1] * np.float32(0.75)
+    np.add(middle, source[:-2] * np.float32(0.25), out=target[0::2])
+    np.add(middle, source[2:] * np.float32(0.25), out=target[1::2])
+    return doubled
