@@ -98,6 +98,8 @@ def find_data(
         raise InputError(f"{model.param_path}: takes no input to calibrate with: all blobs come from constants")
     if isinstance(data, Synthetic):
         samples = synthetic_samples(data, len(model.inputs))
+    elif any(isinstance(item, Synthetic) for item in data):
+        raise InputError("synthetic images stand for all inputs of a model: give them alone")
     else:
         samples = [find_samples(item) for item in data]
     inputs = resolve([input_layer(model, layer) for layer in model.input_layers], samples, *sources)
@@ -127,7 +129,7 @@ def find_chosen(
 
     Args:
         model: the model.
-        data: for each model input one, or a single source of data for all.
+        data: for each model input one; or for all inputs a single source of data or synthetic images.
         options: the preprocessing of images: for all inputs, or one for each; a source of data has its own.
         samples: take only so many, evenly spread.
 
