@@ -208,7 +208,7 @@ data_options = _together(
         click.option("--config", type=PATH, help="TOML file that holds these options (docs/preprocessing.md)."),
         click.option(
             "--synthetic",
-            type=click.IntRange(min=1),
+            type=int,
             metavar="N",
             help="In place of DATA: N images that are made up, always the same; photographs are better.",
         ),

@@ -248,6 +248,7 @@ class _Tasks:
         self._truth: dict[str, list[Any]] = {}
         if labels is None:
             return
+        data.check_labelled()
         errors = []
         for task in self.tasks:
             try:

@@ -46,6 +46,20 @@ class CalibrationData:
         from_files = [not isinstance(spec, SyntheticImages) for spec in self.inputs]
         return [path for sample in self.samples for path, is_file in zip(sample, from_files, strict=True) if is_file]
 
+    @property
+    def is_synthetic(self) -> bool:
+        """Whether images are made up."""
+        return any(isinstance(spec, SyntheticImages) for spec in self.inputs)
+
+    def check_labelled(self) -> None:
+        """Make sure that samples may have labels.
+
+        Raises:
+            InputError: they are synthetic images.
+        """
+        if self.is_synthetic:
+            raise InputError("synthetic images are of no class; leave it out", option="labels")
+
     def find(self, _model: Model) -> CalibrationData:
         """Return the data itself: data that was found for a model may be given again in its place."""
         return self

@@ -17,6 +17,9 @@ WARNING = (
     "you ship it (docs/preprocessing.md)"
 )
 
+MOST_IMAGES = 10_000
+"""More would tell nothing new: scales hardly change after a few hundred."""
+
 _OVERSIZE = 1.5
 """How much longer an image is than the network's input, so that resizing has work as with photographs."""
 _SIDES = 16, 2048
@@ -30,14 +33,14 @@ class Synthetic:
     """So many synthetic images as calibration data, for all inputs of a model.
 
     Raises:
-        InputError: there are to be none.
+        InputError: there are to be none, or too many.
     """
 
     count: int
 
     def __post_init__(self) -> None:
-        if not isinstance(self.count, int) or isinstance(self.count, bool) or self.count < 1:
-            raise InputError(f"expected at least 1 image, not {self.count!r}", option="synthetic")
+        if not isinstance(self.count, int) or isinstance(self.count, bool) or not 1 <= self.count <= MOST_IMAGES:
+            raise InputError(f"expected 1 to {MOST_IMAGES:,} images, not {self.count!r}", option="synthetic")
 
     def __str__(self) -> str:
         return f"{self.count} synthetic images"
@@ -55,9 +58,6 @@ class SyntheticImages(Preprocessing):
     def of(cls, preprocessing: Preprocessing) -> SyntheticImages:
         """Return the same preprocessing for synthetic images."""
         return cls(**vars(preprocessing))
-
-    def __str__(self) -> str:
-        return f"{super().__str__()}, synthetic images"
 
 
 def photograph_size(preprocessing: Preprocessing) -> Size:

@@ -150,7 +150,7 @@ def optimize_on(
         result.int8.manifest,
         recipe=recipe,
         fused=fused.changes,
-        calibration={"preprocessing": preprocessing, **description(result)},
+        calibration={"preprocessing": preprocessing, "synthetic": data.is_synthetic, **description(result)},
     )
     return result
 

@@ -74,7 +74,7 @@ def test_it_warns_and_records_it(made: Path) -> None:
     told = json.loads((made / "best.json").read_text())["calibration"]
     assert printed["made_from"] == told
     assert told["warnings"][0].startswith("the data is synthetic")
-    assert told["preprocessing"]["in0"].endswith("synthetic images")
+    assert told["synthetic"] is True
     assert told["calibration_samples"] + told["held_out_samples"] == 32
 
 
@@ -93,11 +93,19 @@ def test_evaluate_and_analyze_take_it_and_warn(cli: Cli, made: Path, tmp_path: P
     page = tmp_path / "page.html"
     done = cli("evaluate", *models, "--synthetic", 8, *OPTIONS, "--report", page)
     assert done.returncode == 0, done.stderr
-    assert done.stderr.count("warning: the data is synthetic") == 1
+    assert done.stderr.count("warning") == done.stderr.lower().count("warn") == 1
+    assert "warning: the data is synthetic" in done.stderr
     assert "8 synthetic images" in page.read_text()
     told = json.loads(cli("analyze", *models, "--synthetic", 8, *OPTIONS, "--json").stdout)
     assert told["warnings"][0].startswith("the data is synthetic")
     assert told["samples"][0] == 8
+
+
+def test_synthetic_images_are_of_no_class(cli: Cli, made: Path) -> None:
+    models = (DEMO.param, DEMO.bin, made / "table.param", made / "table.bin")
+    done = cli("evaluate", *models, "--synthetic", 8, *OPTIONS, "--labels", "folders")
+    assert done.returncode == 2
+    assert "error: --labels: synthetic images are of no class" in done.stderr
 
 
 def test_fewer_of_them(cli: Cli, tmp_path: Path) -> None:
@@ -114,7 +122,10 @@ def test_fewer_of_them(cli: Cli, tmp_path: Path) -> None:
             f"error: --synthetic: makes images in place of DATA, but DATA is given too: {DEMO.images}",
         ),
         (["calibrate", DEMO.param, DEMO.bin, "--synthetic", 8], "mean, norm, pixel not given"),
-        (["calibrate", DEMO.param, DEMO.bin, "--synthetic", 0, *OPTIONS], "'--synthetic': 0 is not in the range"),
+        (
+            ["calibrate", DEMO.param, DEMO.bin, "--synthetic", 0, *OPTIONS],
+            "error: --synthetic: expected 1 to 10,000 images, not 0",
+        ),
         (["quantize", DEMO.param, DEMO.bin, "net.table", "--synthetic", 8], "--synthetic: is for calibration data"),
         (["quantize", DEMO.param, DEMO.bin, "--synthetic", 3, *OPTIONS], "3 samples are too few"),
         (["quantize", DEMO.param, DEMO.bin], "Missing argument 'TABLE|DATA...'"),
@@ -131,9 +142,7 @@ def test_errors(cli: Cli, tmp_path: Path, arguments: list[object], message: str)
 
 def test_a_model_that_takes_arrays(cli: Cli, shared: Path, tmp_path: Path) -> None:
     model = [shared / f"more/minilm_l6.{suffix}" for suffix in ("param", "bin")]
-    done = cli(
-        "quantize", *model, "--synthetic", 8, "--preset", "none", "--size", "64,384", "-o", tmp_path / "net"
-    )
+    done = cli("quantize", *model, "--synthetic", 8, "--preset", "none", "--size", "64,384", "-o", tmp_path / "net")
     assert done.returncode == 2
     assert "only images can be made up" in done.stderr
 

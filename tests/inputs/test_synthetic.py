@@ -142,7 +142,6 @@ def test_each_input_gets_images_of_its_own() -> None:
     specs = resolve(layers, samples, ("options", [InputOptions(preset="none")]))
     left, right = (np.array(load_sample(each.paths[1], spec)) for each, spec in zip(samples, specs, strict=True))
     assert (left != right).mean() > 0.5
-    assert all(str(spec).endswith("synthetic images") for spec in specs)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +160,7 @@ def test_inputs_that_take_no_images(layer: InputLayer, message: str) -> None:
         resolve([layer], synthetic_samples(Synthetic(2), 1))
 
 
-@pytest.mark.parametrize("count", [0, -1, 2.5, True, "64"])
+@pytest.mark.parametrize("count", [0, -1, 10_001, 2.5, True, "64"])
 def test_a_number_of_images(count: object) -> None:
-    with pytest.raises(InputError, match="expected at least 1 image"):
+    with pytest.raises(InputError, match="expected 1 to 10,000 images"):
         Synthetic(count)  # type: ignore[arg-type]
