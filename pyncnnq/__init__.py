@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pyncnnq.evaluation.analyze import analyze
     from pyncnnq.evaluation.evaluate import Evaluation, evaluate
     from pyncnnq.evaluation.findings import Analysis
-    from pyncnnq.inputs import InputOptions
+    from pyncnnq.inputs import InputOptions, Synthetic
     from pyncnnq.kernel_targets import active_target, targets
     from pyncnnq.model import Model, load_model
     from pyncnnq.optimization.budget import Budget
@@ -58,6 +58,7 @@ _HOMES = {
     "PyncnnqError": "errors",
     "QuantizedModel": "quantization",
     "Statistics": "statistics.observe",
+    "Synthetic": "inputs",
     "Table": "calibration.table",
     "TableError": "errors",
     "active_target": "kernel_targets",
@@ -95,6 +96,7 @@ __all__ = [
     "PyncnnqError",
     "QuantizedModel",
     "Statistics",
+    "Synthetic",
     "Table",
     "TableError",
     "active_target",

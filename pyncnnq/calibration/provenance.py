@@ -5,6 +5,7 @@ from __future__ import annotations
 from pyncnnq.calibration.table import Table
 from pyncnnq.inputs import Preprocessing
 from pyncnnq.inputs.data import CalibrationData
+from pyncnnq.inputs.synthetic import WARNING
 
 
 def record_inputs(table: Table, data: CalibrationData) -> None:
@@ -12,3 +13,5 @@ def record_inputs(table: Table, data: CalibrationData) -> None:
     for name, spec in zip(data.names, data.inputs, strict=True):
         if isinstance(spec, Preprocessing):
             table.comment(f"input {name}: {spec}")
+    if data.is_synthetic:
+        table.comment(WARNING)

@@ -58,6 +58,6 @@ def analyze_command(
     if output.as_json:
         print_json(asdict(result), model, int8)
         return
-    warn([], result.skipped)
+    warn(result.warnings, result.skipped)
     if not output.quiet:
         print_analysis(result)

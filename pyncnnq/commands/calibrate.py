@@ -67,9 +67,9 @@ def calibrate_command(
     """Write the int8 calibration table of a model.
 
     DATA is a folder of images or arrays (.npy, .npz), a list file (.txt) with one path a line, or files; a model with
-    several inputs takes one DATA for each, and one with weight rows only takes none.  Preprocessing options may be
-    repeated, once for each input, in their order; what they leave open comes from metadata beside the model, such as
-    metadata.yaml of Ultralytics (docs/preprocessing.md).
+    several inputs takes one DATA for each, and one with weight rows only takes none.  For a first try without
+    images there is --synthetic.  Preprocessing options may be repeated, once for each input, in their order; what they
+    leave open comes from metadata beside the model, such as metadata.yaml of Ultralytics (docs/preprocessing.md).
 
     A folder that holds one model stands for PARAM and BIN, and so does PARAM where BIN lies beside it with its name.
 

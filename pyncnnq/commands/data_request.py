@@ -16,6 +16,7 @@ from pyncnnq.files import check_outputs
 from pyncnnq.inputs import (
     InputOptions,
     Settings,
+    Synthetic,
     exists,
     gather,
     parse_options,
@@ -37,6 +38,7 @@ class DataRequest:
     Attributes:
         paths: what was given as DATA.
         config: the configuration file.
+        synthetic: the images to make in place of DATA; None for none.
         sources: rows of preprocessing options, the weakest first, each with its name for messages.
         targets: the files that will be written, and that no sample may be.
         samples, workers, method, weight_bits: None where nobody says; of several sources the command line counts most,
@@ -48,6 +50,7 @@ class DataRequest:
     paths: Sequence[str]
     config: Path | None
     sources: Sequence[tuple[str, Sequence[InputOptions]]]
+    synthetic: Synthetic | None = None
     targets: Sequence[Path] = ()
     samples: int | None
     workers: int | None
@@ -69,9 +72,15 @@ class DataRequest:
         """Take the arguments and options of a command apart.
 
         Raises:
-            InputError: a word or an option that cannot be read, or a faulty configuration file.
+            InputError: a word or an option that cannot be read, a faulty configuration file, or DATA beside synthetic
+                images.
         """
         paths, words = split_words(tuple(data))
+        if paths and options.synthetic is not None:
+            raise InputError(
+                f"makes images in place of DATA, but DATA is given too: {', '.join(paths)}; leave either out",
+                option="synthetic",
+            )
         spoken = parse_words(words)
         written = read_config(options.config) if options.config else Settings()
         typed = parse_options(
@@ -85,6 +94,7 @@ class DataRequest:
         return cls(
             paths=paths,
             config=options.config,
+            synthetic=Synthetic(options.synthetic) if options.synthetic is not None else None,
             sources=(
                 (str(options.config), written.inputs),
                 ("ncnn2table's words", spoken.inputs),
@@ -126,7 +136,9 @@ class DataRequest:
     @property
     def given(self) -> list[DataRequest]:
         """The request itself, if it names any data."""
-        named = bool(self.paths) or any(row.data is not None for _, rows in self.sources for row in rows)
+        named = bool(self.paths or self.synthetic) or any(
+            row.data is not None for _, rows in self.sources for row in rows
+        )
         return [self] if named else []
 
     @property
@@ -139,6 +151,11 @@ class DataRequest:
         count = max(len(rows) for _, rows in self.sources)
         return [said.options for said in gather(max(count, 1), *self.sources)]
 
+    @property
+    def told(self) -> str:
+        """What is given as DATA, in words."""
+        return str(self.synthetic) if self.synthetic else ", ".join(self.paths)
+
     def for_targets(self, *targets: Path) -> DataRequest:
         """Return a request that refuses samples which would be written over."""
         return replace(self, targets=targets)
@@ -150,7 +167,7 @@ class DataRequest:
             InputError: data that does not fit the model, or options that are missing or contradictory.
             PyncnnqError: a sample would be written over.
         """
-        data = find_data(model, self._for_inputs(model), *self.sources)
+        data = find_data(model, self.synthetic or self._for_inputs(model), *self.sources)
         check_outputs(self.targets, data.files)
         self.tell(data)
         return data

@@ -142,7 +142,7 @@ def _settings(
     return {
         "int8 model": str(int8.param_path),
         "float model": str(model.param_path),
-        "data": ", ".join(request.paths),
+        "data": request.told,
         **{f"input {name}": str(spec) for name, spec in zip(model.inputs, data.inputs, strict=True)},
         **({"labels": labels} if labels else {}),
     }

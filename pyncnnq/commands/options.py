@@ -161,6 +161,7 @@ class DataOptions:
     pixel: tuple[str, ...]
     resize: tuple[str, ...]
     config: Path | None
+    synthetic: int | None
     samples: int | None
     workers: int | None
     strict: bool
@@ -263,6 +264,12 @@ data_options = _together(
             "--resize", multiple=True, metavar="HOW", help="stretch, letterbox or short-side:N.  [default: stretch]"
         ),
         click.option("--config", type=PATH, help="TOML file that holds these options (docs/preprocessing.md)."),
+        click.option(
+            "--synthetic",
+            type=int,
+            metavar="N",
+            help="In place of DATA: N images that are made up, always the same; photographs are better.",
+        ),
         click.option("--samples", type=click.IntRange(min=1), help="Use only so many, evenly spread over the data."),
         click.option("--workers", type=click.IntRange(min=1), help="Processes.  [default: one for each core]"),
         click.option("--strict", is_flag=True, help="An unreadable image is an error instead of being skipped."),

@@ -29,7 +29,7 @@ from pyncnnq.runtime.pool import WorkerPool, available_cores
 
 
 @click.command("quantize")
-@model_arguments(rest="source", metavar="TABLE|DATA...", required=True)
+@model_arguments(rest="source", metavar="TABLE|DATA...")
 @click.option(
     "--output",
     "-o",
@@ -73,10 +73,12 @@ def quantize_command(
     TABLE is the model's calibration table (pyncnnq calibrate); a layer that lacks one of its rows there stays in float.
     If the model was fused to make the table, it is fused here too.
 
-    With DATA (as for `pyncnnq calibrate`) in its place, the model is fused and calibrated too, in several ways, and
-    what is best on samples held out is kept.  The options from --preset to --adjusted are for DATA.  A folder that
-    holds one model stands for PARAM and BIN.
+    With DATA (as for `pyncnnq calibrate`) or --synthetic in its place, the model is fused and calibrated too, in
+    several ways, and what is best on samples held out is kept.  The options from --preset to --adjusted are for DATA.
+    A folder that holds one model stands for PARAM and BIN.
     """
+    if not source and data_options.synthetic is None:
+        raise click.MissingParameter(ctx=context, param_type="argument", param_hint="'TABLE|DATA...'")
     if is_table(source):
         _refuse_options_for_data(context, source[0])
         _quantize_by_table(param, bin, custom_layers, Path(source[0]), int8, layers, output, fuse=not no_fuse)

@@ -233,6 +233,7 @@ def _deploy(converted: Converted, data: CalibrationData, folder: Folder, setting
 def _classes(labels: str | None, held_out: CalibrationData) -> list[str]:
     if labels is None:
         return []
+    held_out.check_labelled()
     paths = [sample[0] for sample in held_out.samples]
     find_labels(labels, paths)  # an error in them shall not come after minutes of work
     return class_names(labels, paths)

@@ -120,6 +120,7 @@ def analyze_on(
         inputs=data.facts,
         samples=(len(samples), len(judging.samples)),
         skipped=answers.skipped,
+        warnings=list(data.warnings),
     )
 
 

@@ -255,6 +255,7 @@ class _Tasks:
         self._truth: dict[str, list[Any]] = {}
         if labels is None:
             return
+        data.check_labelled()
         errors = []
         for task in sorted(self.tasks, key=lambda task: not task.takes_labels):  # whose errors say more
             try:

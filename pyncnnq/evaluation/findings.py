@@ -119,6 +119,7 @@ class Analysis:
         inputs: how each input of the models was filled, as plain data.
         samples: how many there were, and how many of them ranked the layers.
         skipped: the samples that could not be read, each with the reason.
+        warnings: one line for each thing that a user should look at.
     """
 
     layers: list[LayerDiagnosis]
@@ -127,3 +128,4 @@ class Analysis:
     inputs: list[dict[str, Any]]
     samples: tuple[int, int]
     skipped: list[str]
+    warnings: list[str]

@@ -9,7 +9,8 @@ from pyncnnq.inputs.options import InputOptions, Settings, parse_options, parse_
 from pyncnnq.inputs.preprocessing import Preprocessing, Resize
 from pyncnnq.inputs.presets import PRESETS, Preset
 from pyncnnq.inputs.resolve import InputLayer, InputSpec, MissingError, Said, gather, resolve
-from pyncnnq.inputs.sources import Samples, exists, find_samples, pair_samples, pick
+from pyncnnq.inputs.sources import Samples, exists, find_samples, pair_samples, pick, synthetic_samples
+from pyncnnq.inputs.synthetic import Synthetic
 
 __all__ = [
     "PRESETS",
@@ -24,6 +25,7 @@ __all__ = [
     "Said",
     "Samples",
     "Settings",
+    "Synthetic",
     "exists",
     "find_samples",
     "gather",
@@ -35,4 +37,5 @@ __all__ = [
     "read_config",
     "resolve",
     "split_words",
+    "synthetic_samples",
 ]

@@ -16,17 +16,20 @@ from pyncnnq.inputs import (
     MissingError,
     Preprocessing,
     Samples,
+    Synthetic,
     find_samples,
     gather,
     pair_samples,
     pick,
     resolve,
+    synthetic_samples,
 )
 from pyncnnq.inputs.array_path import ArrayPath
 from pyncnnq.inputs.metadata import Metadata, find_metadata
 from pyncnnq.inputs.metadata.fitting import fitting
 from pyncnnq.inputs.plausibility import doubts
 from pyncnnq.inputs.sources import all_ignored
+from pyncnnq.inputs.synthetic import WARNING, SyntheticImages
 from pyncnnq.inputs.unpacking import share_by_name, unpack
 from pyncnnq.model import Layer, Model
 from pyncnnq.model.ops import Convolution, Embed, Input
@@ -58,14 +61,34 @@ class CalibrationData:
 
     @property
     def files(self) -> list[Path]:
-        """The files of all samples."""
-        return [ArrayPath.parse(path).file for sample in self.samples for path in sample]
+        """The files of all samples; synthetic images have none."""
+        from_files = [not isinstance(spec, SyntheticImages) for spec in self.inputs]
+        return [
+            ArrayPath.parse(path).file
+            for sample in self.samples
+            for path, is_file in zip(sample, from_files, strict=True)
+            if is_file
+        ]
 
     @property
     def facts(self) -> list[dict[str, Any]]:
         """How each input of the model is filled, as plain data."""
         notes = list(self.metadata.notes)
         return [_facts(*one, notes) for one in zip(self.names, self.inputs, self.origins, strict=True)]
+
+    @property
+    def is_synthetic(self) -> bool:
+        """Whether images are made up."""
+        return any(isinstance(spec, SyntheticImages) for spec in self.inputs)
+
+    def check_labelled(self) -> None:
+        """Make sure that samples may have labels.
+
+        Raises:
+            InputError: they are synthetic images.
+        """
+        if self.is_synthetic:
+            raise InputError("synthetic images are of no class; leave it out", option="labels")
 
     def find(self, _model: Model) -> CalibrationData:
         """Return the data itself: data that was found for a model may be given again in its place."""
@@ -99,8 +122,9 @@ class DataSource(Protocol):
         """
 
 
-Data = str | Path | Sequence[str | Path] | DataSource
-"""Of one model input a folder, a list file, a file, or several of them; or a source of data for all inputs."""
+Data = str | Path | Sequence[str | Path] | Synthetic | DataSource
+"""Of one model input a folder, a list file, a file, or several of them; or for all inputs a source of data or synthetic
+images."""
 
 
 def named_files(data: Sequence[Data]) -> list[Path]:
@@ -115,7 +139,9 @@ def named_files(data: Sequence[Data]) -> list[Path]:
 
 
 def find_data(
-    model: Model, data: Sequence[str | Path | Sequence[str | Path]], *sources: tuple[str, Sequence[InputOptions]]
+    model: Model,
+    data: Sequence[str | Path | Sequence[str | Path]] | Synthetic,
+    *sources: tuple[str, Sequence[InputOptions]],
 ) -> CalibrationData:
     """Return the samples, the preprocessing complete.
 
@@ -124,7 +150,7 @@ def find_data(
 
     Args:
         model: the model.
-        data: for each model input a folder, a list file, a file, or several of them.
+        data: for each model input a folder, a list file, a file, or several of them; or synthetic images.
         sources: preprocessing options, the weakest first, each with its name for messages (see
             `pyncnnq.inputs.resolve`).
 
@@ -133,9 +159,15 @@ def find_data(
     """
     if not model.inputs:
         raise InputError(f"{model.param_path}: takes no input to calibrate with: all blobs come from constants")
-    samples = share_by_name([find_samples(item) for item in data], model.inputs)
+    if isinstance(data, Synthetic):
+        samples: Sequence[Samples] = synthetic_samples(data, len(model.inputs))
+    elif any(isinstance(item, Synthetic) for item in data):
+        raise InputError("synthetic images stand for all inputs of a model: give them alone")
+    else:
+        samples = share_by_name([find_samples(item) for item in data], model.inputs)
     found = _resolved(model, samples, *sources)
-    warnings = [
+    warnings = [WARNING] if isinstance(data, Synthetic) else []
+    warnings += [
         f"input {name!r}: {doubt}"
         for name, spec in zip(model.inputs, found.inputs, strict=True)
         if isinstance(spec, Preprocessing)
@@ -206,7 +238,7 @@ def find_chosen(
 
     Args:
         model: the model.
-        data: for each model input one, or a single source of data for all.
+        data: for each model input one; or for all inputs a single source of data or synthetic images.
         options: the preprocessing of images: for all inputs, or one for each; a source of data has its own.
         samples: take only so many, evenly spread.
 
@@ -221,7 +253,9 @@ def find_chosen(
     if not data:
         raise InputError(f"{model.param_path}: needs calibration data: give a folder of images, a list or .npy files")
     source = data[0]
-    if len(data) == 1 and not isinstance(source, str | Path | Sequence):
+    if len(data) == 1 and isinstance(source, Synthetic):
+        chosen = find_data(model, source, ("options", rows))
+    elif len(data) == 1 and not isinstance(source, str | Path | Sequence | Synthetic):
         chosen = source.find(model)
     else:
         chosen = find_data(model, data, ("options", rows))  # type: ignore[arg-type]

@@ -1,5 +1,5 @@
-"""Files to `ncnn.Mat`: the only module of inputs that imports OpenCV and ncnn, for the processes that run the
-network."""
+"""Files to `ncnn.Mat`: with `drawing`, the only module of inputs that imports OpenCV and ncnn, for the processes that
+run the network."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from pyncnnq.errors import UnreadableError
 from pyncnnq.inputs.arrays import ArraySpec, check_regular, load_npy
+from pyncnnq.inputs.drawing import draw
 from pyncnnq.inputs.image_size import image_size
 from pyncnnq.inputs.preprocessing import MOST_DECODED, MOST_PIXELS, Preprocessing, Size
+from pyncnnq.inputs.synthetic import SyntheticImages, photograph_size
 
 PixelType = ncnn.Mat.PixelType
 TARGETS = {
@@ -59,7 +61,7 @@ def owning_mat(array: NDArray[Any]) -> ncnn.Mat:
 
 
 def load_image(path: str | Path, preprocessing: Preprocessing) -> ncnn.Mat:
-    """Decode, resize and normalise one image: float32, (channels, height, width).
+    """Decode (or draw, if it is synthetic), resize and normalise one image: float32, (channels, height, width).
 
     Images are turned as their EXIF orientation says, where OpenCV reads it; of several frames the first is taken.
     16-bit images lose their lower byte, as with `cv2.imread`; alpha is dropped, or for RGBA and BGRA kept, with 255
@@ -68,7 +70,10 @@ def load_image(path: str | Path, preprocessing: Preprocessing) -> ncnn.Mat:
     Raises:
         UnreadableError: the file cannot be read, or is not an image that OpenCV can decode and resize.
     """
-    pixels = _decode(path, alpha=preprocessing.pixel in ("RGBA", "BGRA"))
+    if isinstance(preprocessing, SyntheticImages):
+        pixels = draw(str(path), photograph_size(preprocessing))
+    else:
+        pixels = _decode(path, alpha=preprocessing.pixel in ("RGBA", "BGRA"))
     try:
         return _preprocess(pixels, preprocessing)
     except (_TooLargeError, cv2.error, MemoryError):

@@ -12,6 +12,7 @@ from pyncnnq.inputs.options import InputOptions, overlay, spread
 from pyncnnq.inputs.preprocessing import CHANNELS, Pixel, Preprocessing, Resize, Size, Values
 from pyncnnq.inputs.presets import Preset, find_preset
 from pyncnnq.inputs.sources import Samples
+from pyncnnq.inputs.synthetic import SyntheticImages
 
 InputSpec = Preprocessing | ArraySpec
 
@@ -115,6 +116,9 @@ def _resolve_one(layer: InputLayer, samples: Samples, options: InputOptions) -> 
         )
     if samples.kind == "npy":
         return ArraySpec(options.shape[::-1] if options.shape else layer.shape, layer.integers)
+    if samples.synthetic:
+        _check_takes_images(layer)
+        return SyntheticImages.of(_image_spec(layer, options))
     return _image_spec(layer, options)
 
 
@@ -131,6 +135,23 @@ def _gather_one(said: Sequence[tuple[str, InputOptions]]) -> Said:
         by |= {field.name: name for field in fields(row) if getattr(row, field.name) is not None}
     counting = {by[field] for field in _OF_IMAGES if getattr(options, field) is not None}
     return Said(options, tuple(dict.fromkeys(name for name, _ in said if name in counting)))
+
+
+def _check_takes_images(layer: InputLayer) -> None:
+    """Make sure that synthetic images can fill an input.
+
+    Raises:
+        InputError: it takes token ids, or arrays that are no images.
+    """
+    reason = ""
+    if layer.integers:
+        reason = "feeds an Embed layer, which takes token ids"
+    elif layer.shape and (len(layer.shape) != 3 or layer.c not in (0, *CHANNELS.values())):
+        reason = f"takes arrays of shape ({', '.join(str(length or 'any') for length in layer.shape)})"
+    if reason:
+        raise InputError(
+            f"input {layer.name!r}: {reason}, and only images can be made up; give .npy files", option="synthetic"
+        )
 
 
 def _image_spec(layer: InputLayer, options: InputOptions) -> Preprocessing:

@@ -16,6 +16,7 @@ from pyncnnq.errors import InputError
 from pyncnnq.inputs.array_path import ARRAY_SUFFIXES
 from pyncnnq.inputs.image_suffixes import IMAGE_SUFFIXES
 from pyncnnq.inputs.list_file import read_list
+from pyncnnq.inputs.synthetic import Synthetic
 
 Kind = Literal["image", "npy"]
 T = TypeVar("T")
@@ -36,6 +37,9 @@ class Samples:
     one)."""
     is_one_file: bool = False
     """Whether a single file of arrays was given, by its own name."""
+
+    synthetic: bool = False
+    """The images are drawn from their names; no files are there."""
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -83,6 +87,11 @@ def count_by_kind(ignored: Mapping[str, int]) -> str:
     shown = [f"{count} {kind}" for kind, count in ordered[:_SHOWN_KINDS]]
     rest = sum(count for _, count in ordered[_SHOWN_KINDS:])
     return ", ".join([*shown, *[f"{rest} of other kinds"] * bool(rest)])
+
+
+def synthetic_samples(data: Synthetic, inputs: int) -> list[Samples]:
+    """Return the synthetic images of each of so many inputs of a model: other images for each."""
+    return [Samples(str(data), data.names(place), "image", {}, synthetic=True) for place in range(inputs)]
 
 
 def pair_samples(inputs: Sequence[Samples]) -> list[tuple[Path, ...]]:

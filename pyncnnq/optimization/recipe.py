@@ -153,7 +153,12 @@ def optimize_on(
         result.int8.manifest,
         recipe=recipe,
         fused=fused.changes,
-        calibration={"preprocessing": preprocessing, "inputs": data.facts, **description(result)},
+        calibration={
+            "preprocessing": preprocessing,
+            "inputs": data.facts,
+            "synthetic": data.is_synthetic,
+            **description(result),
+        },
     )
     return result
 

@@ -139,7 +139,8 @@ def _thumbnail(path: Path) -> str | None:
     """Return an image as a small data URL; None for a file that is no image."""
     import cv2  # only here: it takes long to import
 
-    pixels: Any = cv2.imread(str(path), cv2.IMREAD_COLOR) if not is_array(path) else None
+    is_file = not is_array(path) and path.is_file()  # a synthetic image is none
+    pixels: Any = cv2.imread(str(path), cv2.IMREAD_COLOR) if is_file else None
     if pixels is None:
         return None
     height, width = pixels.shape[:2]

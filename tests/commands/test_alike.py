@@ -102,6 +102,8 @@ PRINTING = {"as_json", "quiet", "help", "report", "fail_under_sqnr", "fail_drop"
 """What says how results are shown; a Python user has the results themselves."""
 FILES = {"param", "bin", "int8_param", "int8_bin", "source", "data", "model", "int8", "table", "name", "float_model"}
 FILES |= {"folder", "adjusted", "config", "output"}
+OF_DATA = {"synthetic"}
+"""What `pyncnnq.Synthetic` is in place of data."""
 OF_THE_MODEL = {"custom_layers"}
 """What `pyncnnq.load_model` takes."""
 
@@ -121,7 +123,7 @@ def test_options_are_keyword_arguments_of_the_same_name_and_default(name: str) -
         assert inspect.signature(pyncnnq.load_model).parameters["custom_layers"].default is None
         inside |= OF_THE_MODEL
     for option in command.params:
-        if option.name in PRINTING | FILES | inside:
+        if option.name in PRINTING | FILES | OF_DATA | inside:
             continue
         if option.name == "no_fuse":
             assert parameters["fuse"].default is True
