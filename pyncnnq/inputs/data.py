@@ -14,6 +14,7 @@ from pyncnnq.inputs import (
     InputSpec,
     MissingError,
     Preprocessing,
+    Said,
     Samples,
     find_samples,
     gather,
@@ -36,7 +37,7 @@ class CalibrationData:
         inputs: for each model input its preprocessing (images) or expected array (.npy).
         ignored: how many files of other types and hidden ones lay in the folders.
         names: of the model's inputs.
-        origins: for each model input who says how images become it, such as `metadata.yaml and the command line`.
+        origins: for each model input who says how images become it, such as `metadata.yaml and options`.
         metadata: what the files beside the model say.
     """
 
@@ -61,6 +62,12 @@ class CalibrationData:
     def find(self, _model: Model) -> CalibrationData:
         """Return the data itself: data that was found for a model may be given again in its place."""
         return self
+
+
+def _origin(said: Said, metadata: Metadata) -> str:
+    """Return who says how images become an input, with one name for options of all kinds: it stands in files."""
+    by = [name for name in said.by if name == metadata.name]
+    return " and ".join([*by, *["options"] * (len(by) < len(said.by))])
 
 
 def _facts(name: str, spec: InputSpec, origin: str, notes: list[str]) -> dict[str, Any]:
@@ -158,7 +165,7 @@ def _resolved(
         resolve(layers, samples, *everything),
         0,
         names=tuple(layer.name for layer in layers),
-        origins=tuple(" and ".join(said.by) for said in gather(len(layers), *everything)),
+        origins=tuple(_origin(said, metadata) for said in gather(len(layers), *everything)),
         metadata=metadata,
     )
 
