@@ -15,6 +15,7 @@ from pyncnnq.inputs import (
     InputSpec,
     MissingError,
     Preprocessing,
+    Said,
     Samples,
     Synthetic,
     find_samples,
@@ -46,7 +47,7 @@ class CalibrationData:
         ignored: how many files of other types and hidden ones lay in the folders, by suffix (see
             `pyncnnq.inputs.Samples`).
         names: of the model's inputs.
-        origins: for each model input who says how images become it, such as `metadata.yaml and the command line`.
+        origins: for each model input who says how images become it, such as `metadata.yaml and options`.
         metadata: what the files beside the model say.
         warnings: one line for each thing that a user should look at.
     """
@@ -93,6 +94,12 @@ class CalibrationData:
     def find(self, _model: Model) -> CalibrationData:
         """Return the data itself: data that was found for a model may be given again in its place."""
         return self
+
+
+def _origin(said: Said, metadata: Metadata) -> str:
+    """Return who says how images become an input, with one name for options of all kinds: it stands in files."""
+    by = [name for name in said.by if name == metadata.name]
+    return " and ".join([*by, *["options"] * (len(by) < len(said.by))])
 
 
 def _facts(name: str, spec: InputSpec, origin: str, notes: list[str]) -> dict[str, Any]:
@@ -208,7 +215,7 @@ def _resolved(
         [],
         resolve(layers, samples, *everything),
         names=tuple(layer.name for layer in layers),
-        origins=tuple(" and ".join(said.by) for said in gather(len(layers), *everything)),
+        origins=tuple(_origin(said, metadata) for said in gather(len(layers), *everything)),
         metadata=metadata,
     )
 

@@ -88,7 +88,7 @@ def test_what_was_used_stands_everywhere(place: Path, capsys: pytest.CaptureFixt
     pair = ("net.param", "net.bin", "net-int8.param", "net-int8.bin")
     assert facts(capsys, "evaluate", *pair, DEMO.images, *QUICK)["inputs"] == [expected]
     analysis = facts(capsys, "analyze", *pair, DEMO.images, *QUICK, "--mean", "1,2,3")
-    assert analysis["inputs"] == [{**expected, "mean": [1.0, 2.0, 3.0], "from": "net.toml and the command line"}]
+    assert analysis["inputs"] == [{**expected, "mean": [1.0, 2.0, 3.0], "from": "net.toml and options"}]
 
 
 def test_ncnn_passes_over_the_comment(place: Path) -> None:
