@@ -9,7 +9,7 @@ import pytest
 from small_models import absmax_table, convolution, model_of, plain, run_model, sqnr
 
 import pyncnnq
-from pyncnnq.model import Layer, Model
+from pyncnnq.model import Layer, Model, dimensions
 from pyncnnq.quantization import quantize
 
 ALARM = "returns garbage"
@@ -97,3 +97,18 @@ def test_an_alarm_where_samples_differ(tmp_path: Path) -> None:
     loaded = pyncnnq.load_model(tmp_path / "net.param", tmp_path / "net.bin")
     made = pyncnnq.quantize(loaded, tmp_path / "data", workers=1, recipe="table")
     assert any(ALARM in warning for warning in made.int8.summary.warnings)
+
+
+@pytest.mark.parametrize("matrix", [False, True])
+@pytest.mark.parametrize(("kind", "bottoms"), [("GLU", 1), ("MatMul", 2), ("SDPA", 3)])
+def test_layers_whose_dimensions_are_known(kind: str, bottoms: int, matrix: bool, tmp_path: Path) -> None:
+    """Stock ncnn gives as many."""
+    if kind == "SDPA" and matrix:
+        pytest.skip("it takes heads")
+    text = " 0=0" if kind == "GLU" else ""
+    layers = [plain("Reshape", "flat", "in0", text=" 0=8 1=64")] if matrix else []
+    model = model_of(*layers, plain(kind, "top", *["flat" if matrix else "in0"] * bottoms, text=text), shape=(8, 8, 8))
+    if matrix and kind == "MatMul":
+        model.layer("top").params.set(0, 1)
+    blobs = run_model(model, tmp_path, {"in0": np.ones((8, 8, 8), np.float32)})
+    assert dimensions(model.layers)["top"] == blobs["top"].ndim

@@ -94,6 +94,9 @@ class SDPA(Int8Op):
     def least_tops(self) -> int:
         return 3 if self.kv_cache else 1
 
+    def output_dims(self, inputs: Sequence[int | None]) -> int | None:
+        return 3
+
     def macs(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
         (heads, queries, size), (_, keys, _), (_, _, values) = bottoms[:3]
         return heads * queries * keys * (size + values)

@@ -97,5 +97,9 @@ class MatMul(Op):
     def least_bottoms(self) -> int:
         return 2
 
+    def output_dims(self, inputs: Sequence[int | None]) -> int | None:
+        dims = [one for one in inputs if one is not None and one > 1]  # of vectors it depends
+        return max(dims) if len(dims) == len(inputs) else None
+
     def macs(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
         return math.prod(tops[0]) * bottoms[0][-1]

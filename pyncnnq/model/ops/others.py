@@ -5,9 +5,9 @@ from __future__ import annotations
 from pyncnnq.model.ops.base import Keeping, Op, layer_types
 from pyncnnq.model.ops.fields import UNSET, FloatArray, Int
 
-_KEEPING = "BNLL Cast CumulativeSum DeepCopy Erf Exp Flip LRN Log MVN Power Shrink Threshold UnaryOp"
+_KEEPING = "BNLL Cast CumulativeSum DeepCopy Erf Exp Flip GLU LRN Log MVN Power Shrink Threshold UnaryOp"
 _OTHERS = """
-ArgMax Diag Einsum Fold GLU InverseSpectrogram Packing SPP Spectrogram StatisticsPooling Unfold YoloDetectionOutput
+ArgMax Diag Einsum Fold InverseSpectrogram Packing SPP Spectrogram StatisticsPooling Unfold YoloDetectionOutput
 Yolov3DetectionOutput
 """
 
