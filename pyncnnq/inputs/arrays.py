@@ -159,13 +159,14 @@ def _check_shape(path: str | Path, shape: Shape, expected: Shape | None) -> None
     if expected is not None:
         if fits(shape, expected):
             return
-        hint = "; drop the leading batch axis: array[0]" if shape[:1] == (1,) and fits(shape[1:], expected) else ""
-        raise InputError(f"{path}: shape {found}, expected {_spell(expected)}{hint}")
-    if len(shape) in (4, 5) and shape[0] == 1:
+        raise InputError(f"{path}: shape {found}, expected {_spell(expected)}")
+    if len(shape) == 4 and shape[0] == 1:
         # With four axes it could be a volume of one channel, but hardly ever is; taken so, an image network computes
         # garbage.
-        way_out = "; if it is a volume of one channel, give shape=[w,h,d,1]" if len(shape) == 4 else ""
-        raise InputError(f"{path}: shape {found} has a leading batch axis: save array[0]{way_out}")
+        raise InputError(
+            f"{path}: shape {found} has a leading batch axis: save array[0]; if it is a volume of one channel, give "
+            "shape=[w,h,d,1]"
+        )
     if not 1 <= len(shape) <= 4:
         raise InputError(
             f"{path}: shape {found} has {len(shape)} axes; ncnn takes (w), (h, w), (c, h, w) or (c, d, h, w)"

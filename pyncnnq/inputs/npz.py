@@ -8,7 +8,6 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import IO
 
@@ -19,6 +18,8 @@ _FAULTS = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, R
 """What zipfile raises for damaged archives; for those that are encrypted a RuntimeError."""
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _LONGEST_REASON = 100
+_MOST_OPEN = 8
+"""Archives, and arrays of each: more than a model has inputs, mostly."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,14 @@ class Member:
             raise DamagedError(f"{length:,} bytes of numbers are promised, but {len(data):,} follow")
         return data
 
+    def close(self) -> None:
+        """Let go of the file."""
+        self._stream.close()
+
+
+_opened: dict[tuple[str, int, int], tuple[zipfile.ZipFile, dict[str, Member]]] = {}
+"""By the file, when it was changed and its size: the archive, and those of its arrays that are open."""
+
 
 @contextmanager
 def readable(path: str | Path) -> Iterator[None]:
@@ -59,7 +68,7 @@ def readable(path: str | Path) -> Iterator[None]:
     try:
         yield
     except (DamagedError, *_FAULTS) as error:
-        _member.cache_clear()  # its stream may stand anywhere now
+        _close_all()  # a stream may stand anywhere now
         reason = " ".join(str(error).split())[:_LONGEST_REASON]
         raise UnreadableError(f"{path}: not a readable .npz file of numbers: {reason}") from None
     except OSError as error:
@@ -82,26 +91,38 @@ def open_member(archive: zipfile.ZipFile, name: str) -> Member:
     if entry.compress_type not in _METHODS:
         raise DamagedError("it is compressed in another way than NumPy does")
     stream = archive.open(entry)
-    header = read_header(stream)
+    try:
+        header = read_header(stream)
+    except Exception:
+        stream.close()
+        raise
     return Member(header, entry.file_size - header.offset, stream)
 
 
 def member_of(file: Path, name: str) -> Member:
-    """Return an array of a file.  The last few stay open: a worker reads the samples of a stack one by one.
+    """Return an array of a file.  Some stay open: a worker reads the samples of a stack one by one.
 
     Raises:
         KeyError, DamagedError: see `open_member`.
         OSError: the file is not there.
     """
     state = file.stat()
-    return _member(str(file), (state.st_mtime_ns, state.st_size), name)
+    key = (str(file), state.st_mtime_ns, state.st_size)
+    if key not in _opened:
+        if len(_opened) >= _MOST_OPEN:
+            _close_all()
+        _opened[key] = (zipfile.ZipFile(file), {})
+    archive, members = _opened[key]
+    if name not in members:
+        if len(members) >= _MOST_OPEN:
+            members.popitem()[1].close()
+        members[name] = open_member(archive, name)
+    return members[name]
 
 
-@lru_cache(maxsize=8)
-def _member(file: str, state: tuple[int, int], name: str) -> Member:
-    return open_member(_archive(file, state), name)
-
-
-@lru_cache(maxsize=2)
-def _archive(file: str, _state: tuple[int, int]) -> zipfile.ZipFile:
-    return zipfile.ZipFile(file)
+def _close_all() -> None:
+    for archive, members in _opened.values():
+        for member in members.values():
+            member.close()
+        archive.close()
+    _opened.clear()

@@ -105,6 +105,7 @@ def _headers(place: ArrayPath) -> Iterator[tuple[str | None, Header | None, int]
             except (UnreadableError, KeyError):
                 yield name, None, 0
             else:
+                member.close()
                 yield name, member.header, member.size
 
 

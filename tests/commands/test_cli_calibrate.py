@@ -531,7 +531,7 @@ def images(*options: object) -> Callable[[Place], list[object]]:
 DATA_FAULTS: dict[str, tuple[Callable[[Place], list[object]], list[str]]] = {
     "no-data": (lambda _: [*OPTIONS], ["model.param", "needs calibration data"]),
     "missing-folder": (lambda place: [place.folder / "none", *OPTIONS], ["none: no such file or folder"]),
-    "no-images": (no_images, ["empty", "no images or .npy files found"]),
+    "no-images": (no_images, ["empty", "no images or array files (.npy, .npz) found"]),
     "text-files": (text_files, ["texts", "1 .txt", "1 .md"]),
     "all-unreadable": (all_unreadable, ["none of the 2 samples could be read", "a.jpg"]),
     "strict": (one_unreadable_strict, ["broken.jpg", "--strict"]),
@@ -549,7 +549,10 @@ DATA_FAULTS: dict[str, tuple[Callable[[Place], list[object]], list[str]]] = {
         lambda place: [arrays(place, 3, 63, 64)],
         ["0.npy", "(3, 63, 64)", "expected (3, 64, 64)"],
     ),
-    "arrays-with-batch-axis": (lambda place: [arrays(place, 1, 3, 64, 64)], ["0.npy", "drop the leading batch axis"]),
+    "arrays-of-wrong-shape-in-a-stack": (
+        lambda place: [arrays(place, 2, 3, 63, 64)],
+        ["(2, 3, 63, 64), expected (3, "],
+    ),
     "arrays-with-image-options": (
         lambda place: [arrays(place), *OPTIONS],
         ["mean, norm, pixel", ".npy arrays are taken as they are"],
