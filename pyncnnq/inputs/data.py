@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Protocol
 
 from pyncnnq.errors import InputError
-from pyncnnq.inputs import InputLayer, InputOptions, InputSpec, find_samples, pair_samples, pick, resolve
+from pyncnnq.inputs import ArraySpec, InputLayer, InputOptions, InputSpec, find_samples, pair_samples, pick, resolve
 from pyncnnq.model import Layer, Model
-from pyncnnq.model.ops import Convolution, Embed, Input
+from pyncnnq.model.input_size import reading_convolution, stated_channels
+from pyncnnq.model.ops import AXES, Embed, Input
 
 
 @dataclass(frozen=True)
@@ -80,23 +81,41 @@ def find_data(
     if not model.inputs:
         raise InputError(f"{model.param_path}: takes no input to calibrate with: all blobs come from constants")
     samples = [find_samples(item) for item in data]
-    inputs = resolve([input_layer(model, layer) for layer in model.input_layers], samples, *sources)
+    layers = [input_layer(model, layer) for layer in model.input_layers]
+    inputs = resolve(layers, samples, *sources)
+    for layer, spec in zip(model.input_layers, inputs, strict=True):
+        _check_stated(layer, spec)
     return CalibrationData(pair_samples(samples), inputs, sum(each.ignored for each in samples))
+
+
+def _check_stated(layer: Layer, spec: InputSpec) -> None:
+    """Make sure that an input gets the size that its Input layer states, as far as both state any.
+
+    ncnn does not read what the layer states, but a size that contradicts the model is a slip far more often than meant.
+    """
+    stated = dict(zip("whcd", layer.as_op(Input).sizes, strict=True))
+    if isinstance(spec, ArraySpec):
+        given = dict(zip(AXES[len(spec.shape)][::-1], spec.shape[::-1], strict=True)) if spec.shape else {}
+    else:
+        given = dict(zip("wh", spec.size, strict=True))
+    if any(stated[axis] and length not in (0, stated[axis]) for axis, length in given.items()):
+        sizes = [" x ".join(str(lengths[axis] or "any") for axis in given) for lengths in (given, stated)]
+        raise InputError(
+            f"input {layer.tops[0]!r}: its size is given as {sizes[0]}, but {layer} states {sizes[1]}; give that, or "
+            "if the model is made for other sizes too, take the sizes out of this line (ncnn does not read them)"
+        )
 
 
 def input_layer(model: Model, layer: Layer) -> InputLayer:
     """Return the shape that a model states for an input: in its Input layer, or else by the weights of the convolution
     that reads it."""
-    stated = layer.as_op(Input)
-    w, h, c, d = stated.sizes
+    w, h, c, d = layer.as_op(Input).sizes
+    channels = stated_channels(model, layer)
+    convolution = reading_convolution(model, layer)
+    may_be_vector = channels != c and not w and convolution is not None and convolution.takes_vector({}) is None
     readers = model.graph().readers(layer.tops[0])
-    views = [reader.op for reader in readers]
-    convolution = next((op for op in views if isinstance(op, Convolution) and not op.has_dynamic_weight), None)
-    may_be_vector = False
-    if not c and convolution is not None and not (w and not h):  # with a width alone it is a vector
-        c = convolution.input_channels()
-        may_be_vector = not w and convolution.takes_vector({}) is None
-    return InputLayer(layer.tops[0], w, h, c, d, may_be_vector, integers=any(isinstance(op, Embed) for op in views))
+    integers = any(isinstance(reader.op, Embed) for reader in readers)
+    return InputLayer(layer.tops[0], w, h, channels, d, may_be_vector, integers=integers)
 
 
 def find_chosen(

@@ -57,6 +57,9 @@ class MultiHeadAttention(Int8Op):
     def output_dims(self, inputs: Sequence[int | None]) -> int | None:
         return 2
 
+    def output_shapes(self, inputs: Sequence[Shape]) -> Sequence[Shape]:
+        return [(inputs[0][0], self.qdim)]
+
     def macs(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
         size = self.embed_dim
         queries = bottoms[0][0]
@@ -76,6 +79,10 @@ class SDPA(Int8Op):
     __slots__ = ()
 
     int8_scale_term = Int(18)
+
+    def output_shapes(self, inputs: Sequence[Shape]) -> Sequence[Shape]:
+        (heads, queries, _), (_, _, values) = inputs[0], inputs[2]
+        return [(heads, queries, values)]
 
     def macs(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
         (heads, queries, size), (_, keys, _), (_, _, values) = bottoms[:3]

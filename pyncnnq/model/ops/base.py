@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeVar
@@ -39,6 +40,35 @@ def tagged(name: str, size: int) -> Expected:
 def raw(name: str, size: int) -> Expected:
     """Return an array of float32 without a tag: biases, scales."""
     return Expected(name, size, "raw")
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """Shapes that a layer cannot read.
+
+    Attributes:
+        words: what the layer takes and what it gets, to stand behind its name.
+        excess: by how many numbers the last input is larger than the layer takes, below 0 if it is smaller; 0 where
+            that says nothing.
+    """
+
+    words: str
+    excess: int = 0
+
+
+AXES = {1: "w", 2: "hw", 3: "chw", 4: "cdhw"}
+"""The axes of a blob by ncnn's names, by the number of dimensions."""
+
+
+def sizes_of(shape: Shape) -> dict[str, int]:
+    """Return the sizes of a blob by ncnn's names; 1 for axes that it does not have."""
+    return {"w": 1, "h": 1, "d": 1, "c": 1, **dict(zip(AXES[len(shape)], shape, strict=True))}
+
+
+def spell(shape: Shape) -> str:
+    """Return a shape in words, with the number of its elements."""
+    product = " x ".join(map(str, shape))
+    return product if len(shape) == 1 else f"{product} = {math.prod(shape)}"
 
 
 @dataclass(frozen=True)
@@ -116,6 +146,23 @@ class Op:
 
         Args:
             inputs: the number of dimensions of each blob that the layer reads, None where it is not known.
+        """
+        return None
+
+    def output_shapes(self, inputs: Sequence[Shape]) -> Sequence[Shape]:
+        """Return the shape of each output as ncnn computes it; none where the layer alone does not tell.
+
+        Args:
+            inputs: the shapes of the blobs that the layer reads.
+        """
+        return ()
+
+    def misfit(self, inputs: Sequence[Shape]) -> Misfit | None:
+        """Return what is wrong with the shapes of the inputs, if ncnn would compute the layer all the same and read
+        beyond a blob or leave a part of it out; None if they fit.
+
+        Args:
+            inputs: the shapes of the blobs that the layer reads.
         """
         return None
 
@@ -222,12 +269,15 @@ class Unknown(Op):
 
 
 class Keeping(Op):
-    """A layer whose outputs have the dimensions of its one input."""
+    """A layer whose outputs have the dimensions of its first input, and unless a subclass says otherwise the shape."""
 
     __slots__ = ()
 
     def output_dims(self, inputs: Sequence[int | None]) -> int | None:
         return inputs[0] if inputs else None
+
+    def output_shapes(self, inputs: Sequence[Shape]) -> Sequence[Shape]:
+        return [inputs[0]] * len(self.layer.tops)
 
 
 class Int8Op(Op):

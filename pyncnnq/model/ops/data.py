@@ -33,6 +33,12 @@ class Sized(Op):
         """Width, height, channels and depth, 0 for what is not stated."""
         return self.w, self.h, self.c, self.d
 
+    def output_shapes(self, inputs: Sequence[Shape]) -> Sequence[Shape]:
+        w, h, c, d = self.sizes
+        lengths = ((w,), (h, w), (c, h, w), (c, d, h, w))
+        dims = self.output_dims([None])
+        return [lengths[dims - 1]] if dims else ()
+
     def state_shape(self, shape: Shape) -> None:
         """State the sizes of the output: 1 to 4 of them, in NumPy's order."""
         sizes = dict(zip("whdc" if len(shape) == 4 else "whc", reversed(shape), strict=False))

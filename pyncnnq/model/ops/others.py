@@ -6,7 +6,7 @@ from pyncnnq.model.ops.base import Keeping, Op, layer_types
 
 _KEEPING = "BNLL Cast CumulativeSum DeepCopy Erf Exp Flip LRN Log MVN Power Shrink Threshold UnaryOp"
 _OTHERS = """
-ArgMax CopyTo DetectionOutput Diag Einsum Fold GLU GridSample InverseSpectrogram PSROIPooling Packing PriorBox Proposal
+ArgMax CopyTo DetectionOutput Diag Einsum Fold GLU GridSample InverseSpectrogram PSROIPooling Packing Proposal
 ROIAlign ROIPooling RotaryEmbed SPP Spectrogram StatisticsPooling Unfold YoloDetectionOutput Yolov3DetectionOutput
 """
 
