@@ -6,28 +6,31 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from conftest import Cli
 from random_weights import with_random_weights
-from small_models import convolution, inner_product, model_of, plain, save
+from small_models import convolution, inner_product, model_of, plain
 
 import pyncnnq
 from pyncnnq.errors import InputError
 from pyncnnq.model import Layer, Model, Params, load_param
 from pyncnnq.model.input_size import StatedSize, stated_sizes
 
-Cli = Callable[..., "subprocess.CompletedProcess[str]"]
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
 
 
 @pytest.fixture
 def images(tmp_path: Path, rng: np.random.Generator) -> Path:
     folder = tmp_path / "images"
     folder.mkdir()
-    for number in range(3):
+    for number in range(4):
         pixels = cv2.resize(rng.integers(0, 256, (9, 9, 3), np.uint8), (80, 80))
         cv2.imwrite(str(folder / f"{number}.png"), pixels)
     return folder
@@ -40,13 +43,27 @@ def of_any_size(*layers: Layer) -> Model:
     return model
 
 
-def head(rng: np.random.Generator, reshape: str, *, stride: int = 2) -> Model:
+def head(rng: np.random.Generator, reshape: str) -> Model:
     """A detector's head: a stride, and a Reshape at its end."""
     return of_any_size(
-        convolution(rng, "conv", "in0", 3, 16, 3, text=f" 3={stride} 4=1 9=1"),
+        halving(rng),
         convolution(rng, "head", "conv", 16, 24),
         plain("Reshape", "view", "head", text=f" {reshape}"),
     )
+
+
+def save(model: Model, folder: Path) -> tuple[Path, Path]:
+    paths = folder / "m.param", folder / "m.bin"
+    model.save(*paths)
+    return paths
+
+
+def halving(rng: np.random.Generator) -> Layer:
+    return convolution(rng, "conv", "in0", 3, 16, 3, text=" 3=2 4=1 9=1")
+
+
+def pool() -> Layer:
+    return plain("Pooling", "pool", "conv", text=" 0=1 4=1")
 
 
 def options(size: int, height: int = 0) -> pyncnnq.InputOptions:
@@ -98,18 +115,17 @@ def test_every_call_refuses(tmp_path: Path, images: Path, rng: np.random.Generat
 
 def misfits(rng: np.random.Generator) -> dict[str, tuple[Model, int, str]]:
     """Models, a size that contradicts each, and what is said."""
-    conv = convolution(rng, "conv", "in0", 3, 16, 3, text=" 3=2 4=1 9=1")
     return {
         "vector": (head(rng, "0=24576"), 32, "makes 24576 numbers of 24 x 16 x 16"),
         "halves": (head(rng, "0=3 1=-1 2=24"), 32, "makes 24 x 85 x 3 = 6120 numbers of"),
         "inner-product": (
-            of_any_size(conv, plain("Flatten", "flat", "conv"), inner_product(rng, "fc", "flat", 16 * 256, 4)),
+            of_any_size(halving(rng), plain("Flatten", "flat", "conv"), inner_product(rng, "fc", "flat", 16 * 256, 4)),
             48,
             "has weights for 4096 numbers and gets 9216: .*give `size=\\(32, 32\\)`",
         ),
         "interp": (
             of_any_size(
-                conv,
+                halving(rng),
                 convolution(rng, "down", "conv", 16, 16, 3, text=" 3=2 4=1"),
                 plain("Interp", "up", "down", text=" 0=2 3=16 4=16"),
                 plain("BinaryOp", "sum", "up", "conv", text=" 0=0"),
@@ -119,7 +135,7 @@ def misfits(rng: np.random.Generator) -> dict[str, tuple[Model, int, str]]:
         ),
         "u-net": (
             of_any_size(
-                conv,
+                halving(rng),
                 convolution(rng, "down", "conv", 16, 16, 3, text=" 3=2 4=1"),
                 plain("Interp", "up", "down", text=" 0=2 1=2.0 2=2.0"),
                 plain("Concat", "joined", "up", "conv", text=" 0=0"),
@@ -128,7 +144,7 @@ def misfits(rng: np.random.Generator) -> dict[str, tuple[Model, int, str]]:
             "joins 16 x 26 x 26 = 10816 and 16 x 25 x 25 = 10000: .*multiples of 4 do: give `size=\\(52, 52\\)`",
         ),
         "kernel": (
-            of_any_size(conv, convolution(rng, "wide", "conv", 16, 4, 7, text=" 3=4")),
+            of_any_size(halving(rng), convolution(rng, "wide", "conv", 16, 4, 7, text=" 3=4")),
             8,
             "has a kernel that spans 7 x 7",
         ),
@@ -155,33 +171,37 @@ def test_each_sample_has_a_size_of_its_own(tmp_path: Path, rng: np.random.Genera
 
 def fitting(rng: np.random.Generator) -> dict[str, Model]:
     """Models that work at every size."""
-    conv = convolution(rng, "conv", "in0", 3, 16, 3, text=" 3=2 4=1 9=1")
-    pool = plain("Pooling", "pool", "conv", text=" 0=1 4=1")
     return {
         "rest": head(rng, "0=-1 1=24"),
         "own": head(rng, "0=0 1=-1 2=24"),
         "expressions": head(rng, '6="*(0w,0h),0c"'),
         "pooled": of_any_size(
-            conv, pool, plain("Reshape", "view", "pool", text=" 0=1 1=1 2=16"), convolution(rng, "fc", "view", 16, 4)
+            halving(rng),
+            pool(),
+            plain("Reshape", "view", "pool", text=" 0=1 1=1 2=16"),
+            convolution(rng, "fc", "view", 16, 4),
         ),
         "pooled-vector": of_any_size(
-            conv, pool, plain("Reshape", "view", "pool", text=" 0=16"), inner_product(rng, "fc", "view", 16, 4)
+            halving(rng),
+            pool(),
+            plain("Reshape", "view", "pool", text=" 0=16"),
+            inner_product(rng, "fc", "view", 16, 4),
         ),
         "gate": of_any_size(
-            conv,
-            pool,
+            halving(rng),
+            pool(),
             inner_product(rng, "fc", "pool", 16, 16),
             plain("Sigmoid", "gate", "fc"),
             plain("BinaryOp", "gated", "conv", "gate", text=" 0=2"),
         ),
         "groups": of_any_size(
-            conv,
+            halving(rng),
             plain("Reshape", "apart", "conv", text=" 0=0 1=-1 2=8"),
             plain("Permute", "turned", "apart", text=" 0=1"),
             plain("Flatten", "flat", "turned"),
         ),
         "rows": of_any_size(
-            convolution(rng, "conv", "in0", 3, 16, 3, text=" 3=2 4=1 9=1"),
+            halving(rng),
             plain("Reshape", "rows", "conv", text=" 0=-1 1=16"),
             plain("Permute", "turned", "rows", text=" 0=1"),
             inner_product(rng, "fc", "turned", 16, 4),
@@ -199,16 +219,16 @@ def test_sizes_that_fit_are_not_refused(tmp_path: Path, images: Path, rng: np.ra
 
 def test_the_input_line_is_what_the_model_states(tmp_path: Path, images: Path, rng: np.random.Generator) -> None:
     layers = [
-        convolution(rng, "conv", "in0", 3, 16, 3, text=" 3=2 4=1"),
-        plain("Pooling", "pool", "conv", text=" 0=1 4=1"),
+        halving(rng),
+        pool(),
     ]
     param, weights = save(model_of(*layers, shape=(3, 24, 32)), tmp_path)
     model = pyncnnq.load_model(param, weights)
     assert stated_sizes(model)["in0"] == StatedSize(32, 24, "layer 'in0' (Input, line 3)")
     with pytest.raises(InputError, match=r"given as 64 x 48, but layer 'in0' \(Input, line 3\) states 32 x 24; give"):
         pyncnnq.calibrate(model, images, options=options(64, 48))
+    np.save(tmp_path / "x.npy", np.zeros((3, 24, 16), np.float32))
     with pytest.raises(InputError, match=r"given as 16 x 24 x 3, but .* states 32 x 24 x 3"):
-        np.save(tmp_path / "x.npy", np.zeros((3, 24, 16), np.float32))
         pyncnnq.calibrate(model, tmp_path / "x.npy", options=pyncnnq.InputOptions(shape=(16, 24, 3)))
     pyncnnq.calibrate(model, images, options=options(32, 24), workers=1)
     pyncnnq.calibrate(model, images, options=pyncnnq.InputOptions(preset="zero-one"), workers=1)
