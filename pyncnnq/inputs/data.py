@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Protocol
 
 from pyncnnq.errors import InputError
-from pyncnnq.inputs import ArraySpec, InputLayer, InputOptions, InputSpec, find_samples, pair_samples, pick, resolve
+from pyncnnq.inputs import InputLayer, InputOptions, InputSpec, find_samples, pair_samples, pick, resolve
 from pyncnnq.model import Layer, Model
 from pyncnnq.model.input_size import reading_convolution, stated_channels
-from pyncnnq.model.ops import AXES, Embed, Input
+from pyncnnq.model.ops import Embed, Input
 
 
 @dataclass(frozen=True)
@@ -81,29 +81,8 @@ def find_data(
     if not model.inputs:
         raise InputError(f"{model.param_path}: takes no input to calibrate with: all blobs come from constants")
     samples = [find_samples(item) for item in data]
-    layers = [input_layer(model, layer) for layer in model.input_layers]
-    inputs = resolve(layers, samples, *sources)
-    for layer, spec in zip(model.input_layers, inputs, strict=True):
-        _check_stated(layer, spec)
+    inputs = resolve([input_layer(model, layer) for layer in model.input_layers], samples, *sources)
     return CalibrationData(pair_samples(samples), inputs, sum(each.ignored for each in samples))
-
-
-def _check_stated(layer: Layer, spec: InputSpec) -> None:
-    """Make sure that an input gets the size that its Input layer states, as far as both state any.
-
-    ncnn does not read what the layer states, but a size that contradicts the model is a slip far more often than meant.
-    """
-    stated = dict(zip("whcd", layer.as_op(Input).sizes, strict=True))
-    if isinstance(spec, ArraySpec):
-        given = dict(zip(AXES[len(spec.shape)][::-1], spec.shape[::-1], strict=True)) if spec.shape else {}
-    else:
-        given = dict(zip("wh", spec.size, strict=True))
-    if any(stated[axis] and length not in (0, stated[axis]) for axis, length in given.items()):
-        sizes = [" x ".join(str(lengths[axis] or "any") for axis in given) for lengths in (given, stated)]
-        raise InputError(
-            f"input {layer.tops[0]!r}: its size is given as {sizes[0]}, but {layer} states {sizes[1]}; give that, or "
-            "if the model is made for other sizes too, take the sizes out of this line (ncnn does not read them)"
-        )
 
 
 def input_layer(model: Model, layer: Layer) -> InputLayer:

@@ -23,19 +23,7 @@ from pyncnnq.model.ops.arranging import (
     YoloV5Focus,
 )
 from pyncnnq.model.ops.attention import SDPA, MultiHeadAttention
-from pyncnnq.model.ops.base import (
-    AXES,
-    BUILT_IN,
-    NO_WINOGRAD,
-    Expected,
-    Int8Op,
-    Keeping,
-    Misfit,
-    Op,
-    ScaledWeight,
-    Shape,
-    Unknown,
-)
+from pyncnnq.model.ops.base import BUILT_IN, NO_WINOGRAD, Expected, Int8Op, Keeping, Op, ScaledWeight, Unknown
 from pyncnnq.model.ops.convolution import Convolution, ConvolutionDepthWise
 from pyncnnq.model.ops.data import Input, MemoryData
 from pyncnnq.model.ops.deconvolution import Deconvolution
@@ -47,6 +35,7 @@ from pyncnnq.model.ops.normalization import BatchNorm, GroupNorm, LayerNorm, RMS
 from pyncnnq.model.ops.pooling import Interp, Pooling, Reduction, ReductionType
 from pyncnnq.model.ops.recurrent import GRU, LSTM, RNN, Embed
 from pyncnnq.model.ops.reshaping import Flatten, Reshape
+from pyncnnq.model.ops.shape import AXES, Misfit, Shape, sizes_of
 
 PACKAGED: dict[str, type[Op]] = {"YoloV5Focus": YoloV5Focus}
 """The views of layer types that ncnn does not have and this package computes (pyncnnq/model/custom_layers.py)."""
@@ -128,4 +117,5 @@ __all__ = [
     "Split",
     "Str",
     "Unknown",
+    "sizes_of",
 ]

@@ -6,8 +6,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from pyncnnq.model.ops.base import Expected, Keeping, Misfit, Op, Shape, layer_types, raw, spell
+from pyncnnq.model.ops.base import Expected, Keeping, Op, layer_types, raw
 from pyncnnq.model.ops.fields import UNSET, Choice, Flag, Float, FloatArray, Int, Numbered
+from pyncnnq.model.ops.shape import Misfit, Shape, spell
 
 
 class Operation(Numbered):

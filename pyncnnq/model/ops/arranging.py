@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise, permutations
 
-from pyncnnq.model.ops.base import AXES, Expected, Keeping, Misfit, Op, Shape, layer_types, raw, sizes_of, spell
+from pyncnnq.model.ops.base import Expected, Keeping, Op, layer_types, raw
 from pyncnnq.model.ops.expressions import evaluate
 from pyncnnq.model.ops.fields import UNSET, Flag, Float, Int, IntArray, Str
+from pyncnnq.model.ops.shape import AXES, Misfit, Shape, sizes_of, spell
 
 
 class Moving(Op):
@@ -84,10 +85,14 @@ class Concat(Arranging):
 
     def output_shapes(self, inputs: Sequence[Shape]) -> Sequence[Shape]:
         first = inputs[0]
+        if len({len(shape) for shape in inputs}) > 1:
+            return ()
         axis = self.axis % len(first)
         return [(*first[:axis], sum(shape[axis] for shape in inputs), *first[axis + 1 :])]
 
     def misfit(self, inputs: Sequence[Shape]) -> Misfit | None:
+        if len({len(shape) for shape in inputs}) > 1:  # a matrix of one row may go with vectors
+            return None
         axis = self.axis % len(inputs[0])
         across = [(*shape[:axis], *shape[axis + 1 :]) for shape in inputs]
         if len(set(across)) == 1:

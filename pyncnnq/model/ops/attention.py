@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pyncnnq.model.ops.base import Expected, Int8Op, ScaledWeight, Shape, layer_types, raw, tagged
+from pyncnnq.model.ops.base import Expected, Int8Op, ScaledWeight, layer_types, raw, tagged
 from pyncnnq.model.ops.blocks import blocks_of
 from pyncnnq.model.ops.fields import Int
+from pyncnnq.model.ops.shape import Shape
 
 
 @layer_types("MultiHeadAttention")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeVar
@@ -10,14 +9,12 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeVar
 from pyncnnq.errors import PyncnnqError
 from pyncnnq.model.ops.activation import NONE, Activation
 from pyncnnq.model.ops.fields import Int, IntArray
+from pyncnnq.model.ops.shape import Misfit, Shape
 from pyncnnq.model.params import Params
 from pyncnnq.model.weights import Storage
 
 if TYPE_CHECKING:
     from pyncnnq.model.layer import Layer
-
-Shape = tuple[int, ...]
-"""The shape of a blob, in NumPy's order."""
 
 NO_INT8 = 8
 NO_WINOGRAD = 64
@@ -40,35 +37,6 @@ def tagged(name: str, size: int) -> Expected:
 def raw(name: str, size: int) -> Expected:
     """Return an array of float32 without a tag: biases, scales."""
     return Expected(name, size, "raw")
-
-
-@dataclass(frozen=True)
-class Misfit:
-    """Shapes that a layer cannot read.
-
-    Attributes:
-        words: what the layer takes and what it gets, to stand behind its name.
-        excess: by how many numbers the last input is larger than the layer takes, below 0 if it is smaller; 0 where
-            that says nothing.
-    """
-
-    words: str
-    excess: int = 0
-
-
-AXES = {1: "w", 2: "hw", 3: "chw", 4: "cdhw"}
-"""The axes of a blob by ncnn's names, by the number of dimensions."""
-
-
-def sizes_of(shape: Shape) -> dict[str, int]:
-    """Return the sizes of a blob by ncnn's names; 1 for axes that it does not have."""
-    return {"w": 1, "h": 1, "d": 1, "c": 1, **dict(zip(AXES[len(shape)], shape, strict=True))}
-
-
-def spell(shape: Shape) -> str:
-    """Return a shape in words, with the number of its elements."""
-    product = " x ".join(map(str, shape))
-    return product if len(shape) == 1 else f"{product} = {math.prod(shape)}"
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
-from pyncnnq.model.ops.base import NO_WINOGRAD, Expected, Misfit, ScaledWeight, Shape, layer_types, raw, spell
+from pyncnnq.model.ops.base import NO_WINOGRAD, Expected, ScaledWeight, layer_types, raw
 from pyncnnq.model.ops.fields import UNSET, Flag, Float, Int
 from pyncnnq.model.ops.linear import Calibrated, Linear
+from pyncnnq.model.ops.shape import Misfit, Shape, spell
 
 SAME = (UNSET, UNSET - 1)
 """Borders that keep the size, up to the stride: of an odd number the larger half at the end, or at the beginning."""

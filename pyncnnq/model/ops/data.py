@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from pyncnnq.model.ops.base import Expected, Op, Shape, layer_types
+from pyncnnq.model.ops.base import Expected, Op, layer_types
 from pyncnnq.model.ops.fields import Int
+from pyncnnq.model.ops.shape import Shape
 from pyncnnq.model.weights import Storage
 
 

@@ -6,10 +6,11 @@ import math
 from collections.abc import Sequence
 from typing import ClassVar
 
-from pyncnnq.model.ops.base import Shape, layer_types
+from pyncnnq.model.ops.base import layer_types
 from pyncnnq.model.ops.convolution import extent
 from pyncnnq.model.ops.fields import Flag, Int
 from pyncnnq.model.ops.linear import Linear
+from pyncnnq.model.ops.shape import Shape
 
 
 class _Deconvolving(Linear):

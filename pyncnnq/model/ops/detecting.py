@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pyncnnq.model.ops.base import Op, Shape, layer_types
+from pyncnnq.model.ops.base import Op, layer_types
 from pyncnnq.model.ops.fields import UNSET, Flag, FloatArray, Int
+from pyncnnq.model.ops.shape import Shape
 
 
 @layer_types("PriorBox")

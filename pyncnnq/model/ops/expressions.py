@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from pyncnnq.model.ops.base import Shape, sizes_of
+from pyncnnq.model.ops.shape import Shape, sizes_of
 
 _ONE_OPERAND = """
 abs neg sign square trunc ceil floor round acos acosh asin asinh atan atanh cos cosh erf exp log log10 reciprocal rsqrt

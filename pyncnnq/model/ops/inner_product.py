@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from pyncnnq.model.ops.base import Expected, Misfit, Shape, layer_types, spell
+from pyncnnq.model.ops.base import Expected, layer_types
 from pyncnnq.model.ops.fields import Flag, Int
 from pyncnnq.model.ops.linear import Calibrated
+from pyncnnq.model.ops.shape import Misfit, Shape, spell
 
 
 @layer_types("InnerProduct")

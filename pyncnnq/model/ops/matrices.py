@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from pyncnnq.model.ops.base import Expected, Int8Op, Misfit, Op, ScaledWeight, Shape, layer_types, raw, spell, tagged
+from pyncnnq.model.ops.base import Expected, Int8Op, Op, ScaledWeight, layer_types, raw, tagged
 from pyncnnq.model.ops.blocks import blocks_of
 from pyncnnq.model.ops.fields import Flag, Float, Int
+from pyncnnq.model.ops.shape import Misfit, Shape, spell
 from pyncnnq.model.weights import Weight
 
 

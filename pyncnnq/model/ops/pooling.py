@@ -9,9 +9,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from pyncnnq.model.ops.arranging import Moving
-from pyncnnq.model.ops.base import Misfit, Op, Shape, layer_types, sizes_of, spell
+from pyncnnq.model.ops.base import Op, layer_types
 from pyncnnq.model.ops.expressions import evaluate
 from pyncnnq.model.ops.fields import UNSET, Choice, Flag, Float, Int, IntArray, Numbered, Str
+from pyncnnq.model.ops.shape import Misfit, Shape, sizes_of, spell
 
 
 class PoolingType(Numbered):

@@ -7,8 +7,9 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
-from pyncnnq.model.ops.base import Expected, Int8Op, Misfit, ScaledWeight, Shape, layer_types, raw, spell, tagged
+from pyncnnq.model.ops.base import Expected, Int8Op, ScaledWeight, layer_types, raw, tagged
 from pyncnnq.model.ops.fields import Flag, Int
+from pyncnnq.model.ops.shape import Misfit, Shape, spell
 
 _BOTH_WAYS = 2
 

@@ -7,9 +7,10 @@ import math
 from collections.abc import Sequence
 
 from pyncnnq.model.ops.arranging import Arranging
-from pyncnnq.model.ops.base import AXES, Misfit, Shape, layer_types, sizes_of, spell
+from pyncnnq.model.ops.base import layer_types
 from pyncnnq.model.ops.expressions import count_sizes, evaluate
 from pyncnnq.model.ops.fields import UNSET, Flag, Int, IntArray, Str
+from pyncnnq.model.ops.shape import AXES, Misfit, Shape, sizes_of, spell
 
 NO_BATCH = 233
 """What stands for no batch axis."""
