@@ -33,7 +33,8 @@ from pyncnnq.inputs.sources import all_ignored
 from pyncnnq.inputs.synthetic import WARNING, SyntheticImages
 from pyncnnq.inputs.unpacking import share_by_name, unpack
 from pyncnnq.model import Layer, Model
-from pyncnnq.model.ops import Convolution, Embed, Input
+from pyncnnq.model.input_size import reading_convolution, stated_channels
+from pyncnnq.model.ops import Embed, Input
 
 
 @dataclass(frozen=True)
@@ -223,19 +224,16 @@ def _resolved(
 def stated_inputs(model: Model) -> list[InputLayer]:
     """Return the shape that a model states for each of its inputs: in its Input layer, or else by the weights of the
     convolution that reads it."""
-    graph = model.graph()
-    return [_stated(layer, blob, graph.readers(blob)) for layer in model.input_layers for blob in layer.tops]
+    return [_stated(model, layer, blob) for layer in model.input_layers for blob in layer.tops]
 
 
-def _stated(layer: Layer, blob: str, readers: Sequence[Layer]) -> InputLayer:
+def _stated(model: Model, layer: Layer, blob: str) -> InputLayer:
     w, h, c, d = layer.as_op(Input).sizes
-    views = [reader.op for reader in readers]
-    convolution = next((op for op in views if isinstance(op, Convolution) and not op.has_dynamic_weight), None)
-    may_be_vector = False
-    if not c and convolution is not None and not (w and not h):  # with a width alone it is a vector
-        c = convolution.input_channels()
-        may_be_vector = not w and convolution.takes_vector({}) is None
-    return InputLayer(blob, w, h, c, d, may_be_vector, integers=any(isinstance(op, Embed) for op in views))
+    channels = stated_channels(model, layer, blob)
+    convolution = reading_convolution(model, blob)
+    may_be_vector = channels != c and not w and convolution is not None and convolution.takes_vector({}) is None
+    integers = any(isinstance(reader.op, Embed) for reader in model.graph().readers(blob))
+    return InputLayer(blob, w, h, channels, d, may_be_vector, integers=integers)
 
 
 def find_chosen(

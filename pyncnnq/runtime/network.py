@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,20 @@ from numpy.typing import NDArray
 
 from pyncnnq.disk.transaction import reading
 from pyncnnq.errors import PyncnnqError
+from pyncnnq.model import load_param
 from pyncnnq.model.text import encode
 from pyncnnq.runtime.custom_layers import CustomLayers
+from pyncnnq.runtime.fitting import Fitting
 from pyncnnq.runtime.protocol import FailureError
 
 # Pools spare a page fault for each page of each blob of each image.  They crash the process if a Mat or the network
 # outlives them, and Python destroys objects in an order of its own: so they are never destroyed (see the end of
 # `pyncnnq.runtime.worker.main`).
 _POOLS = (ncnn.UnlockedPoolAllocator(), ncnn.UnlockedPoolAllocator())
+
+
+Inputs = Sequence[tuple[str, Any]]
+"""For each model input its blob and its ncnn.Mat."""
 
 
 def free_pools() -> None:
@@ -77,11 +84,9 @@ class Network:
             options.blob_allocator, options.workspace_allocator = _POOLS
         else:
             options.lightmode = False  # else a layer may work in place, on an input that is still needed
-        self._custom = _load(self._net, param, bin_path, custom_layers)
+        self._custom, self._fitting = _load(self._net, param, bin_path, custom_layers)
 
-    def blobs(
-        self, inputs: Sequence[tuple[str, Any]], wanted: Sequence[str], *, packed: bool
-    ) -> Iterator[tuple[str, Any]]:
+    def blobs(self, inputs: Inputs, wanted: Sequence[str], *, packed: bool) -> Iterator[tuple[str, Any]]:
         """Run the network on one sample and yield blobs as they are computed.
 
         Args:
@@ -90,14 +95,25 @@ class Network:
             packed: as ncnn holds them; else as plain floats.
 
         Raises:
+            InputError: the inputs are of a size that contradicts the model.
             FailureError: ncnn does not take an input, or cannot compute a blob.
         """
+        self._fitting.require({name: shape_of(mat) for name, mat in inputs}, partial(self._shapes, inputs))
+        extract = self._run(inputs)
+        for name in wanted:
+            mat = extract(name, packed)
+            yield name, mat
+            del mat  # while we hold it, a layer that works in place would have to copy it
+
+    def _run(self, inputs: Inputs) -> Callable[[str, bool], Any]:
+        """Return what computes blobs of one sample, in the order in which the network computes them (see `blobs`)."""
         extractor = self._net.create_extractor()
         for name, mat in inputs:
             if extractor.input(encode(name), mat) != 0:
                 raise FailureError(f"ncnn does not take this input as blob {name}")
         computed: set[int] = set()
-        for name in wanted:
+
+        def extract(name: str, packed: bool) -> Any:
             if self._custom is not None:
                 self._custom.compute_before(name, extractor, computed)
             mat = ncnn.Mat()
@@ -105,12 +121,16 @@ class Network:
                 raise FailureError(
                     f"ncnn cannot compute blob {name}; is the input of the shape that the model expects?"
                 )
-            yield name, mat
-            del mat  # while we hold it, a layer that works in place would have to copy it
+            return mat
 
-    def arrays(
-        self, inputs: Sequence[tuple[str, Any]], wanted: Sequence[str]
-    ) -> Iterator[tuple[str, NDArray[np.float32]]]:
+        return extract
+
+    def _shapes(self, inputs: Inputs) -> Callable[[str], tuple[int, ...]]:
+        """Return what tells the shapes of blobs of one sample."""
+        extract = self._run(inputs)
+        return lambda name: shape_of(extract(name, True))
+
+    def arrays(self, inputs: Inputs, wanted: Sequence[str]) -> Iterator[tuple[str, NDArray[np.float32]]]:
         """Run the network on one sample and yield blobs as they are computed, in arrays of their own; see `blobs`."""
         for name, mat in self.blobs(inputs, wanted, packed=False):
             array = np.array(array_of(mat))
@@ -125,9 +145,9 @@ class DefaultNetwork:
         """Load the model; FailureError when ncnn cannot."""
         self._net = ncnn.Net()
         self._net.opt.num_threads = threads
-        self._custom = _load(self._net, param, bin_path, custom_layers)
+        self._custom, _ = _load(self._net, param, bin_path, custom_layers)
 
-    def run(self, inputs: Sequence[tuple[str, Any]], outputs: Sequence[str]) -> None:
+    def run(self, inputs: Inputs, outputs: Sequence[str]) -> None:
         """Compute the outputs of one sample."""
         extractor = self._net.create_extractor()
         for name, mat in inputs:
@@ -139,11 +159,12 @@ class DefaultNetwork:
             extractor.extract(encode(name), ncnn.Mat())
 
 
-def _load(net: Any, param: Path, bin_path: Path, custom_layers: Path | None) -> CustomLayers | None:
+def _load(net: Any, param: Path, bin_path: Path, custom_layers: Path | None) -> tuple[CustomLayers | None, Fitting]:
     try:
         with reading(param, bin_path):
+            fitting = Fitting(load_param(param))
             if custom_layers is not None:
-                return CustomLayers(net, param, bin_path, custom_layers)
+                return CustomLayers(net, param, bin_path, custom_layers), fitting
             # As bytes, for a name need not be UTF-8; the same for blobs.
             if net.load_param(os.fsencode(param)) != 0:
                 raise FailureError(f"{param}: ncnn cannot load this model")
@@ -151,4 +172,4 @@ def _load(net: Any, param: Path, bin_path: Path, custom_layers: Path | None) -> 
                 raise FailureError(f"{bin_path}: ncnn cannot load the weights of {param}")
     except PyncnnqError as error:
         raise FailureError(str(error)) from None
-    return None
+    return None, fitting

@@ -30,6 +30,7 @@ class Work(Protocol):
             paths: the files that these were loaded from.
 
         Raises:
+            InputError: the sample does not fit the model.
             FailureError: the job cannot go on.
         """
 
@@ -65,6 +66,7 @@ class Listener(Protocol):
         """Return the answer to a request.
 
         Raises:
+            InputError: a sample does not fit the model.
             FailureError: the conversation cannot go on.
         """
 

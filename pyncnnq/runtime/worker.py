@@ -60,6 +60,8 @@ def _work(job: Job, requests: BinaryIO, answers: BinaryIO) -> None:
             continue
         try:
             answer = work.take(inputs, paths)
+        except InputError as error:
+            answer = Misfit(f"{paths[0]}: {error}")
         except FailureError as failure:
             raise FailureError(f"{paths[0]}: {failure}") from None
         _write(answers, answer)
@@ -86,7 +88,7 @@ def main() -> None:
         while True:
             _serve(_read(requests), requests, answers)
             free_pools()
-    except FailureError as failure:
+    except (FailureError, InputError) as failure:
         _write(answers, Failed(str(failure)))
         # The parent may be sending, and a broken pipe would hide the reason from it; it ends this process.
         while requests.read(2**16):

@@ -6,6 +6,7 @@ point group `pyncnnq.layers`: the name is the layer type, the value a subclass o
 """
 
 from pyncnnq.extensions.registry import Registry
+from pyncnnq.model.ops import detecting as detecting
 from pyncnnq.model.ops import others as others
 from pyncnnq.model.ops import quantizing as quantizing
 from pyncnnq.model.ops.activation import NONE, RELU, Activation
@@ -14,17 +15,15 @@ from pyncnnq.model.ops.arithmetic import Bias, BinaryOp, Dropout, Eltwise, Opera
 from pyncnnq.model.ops.arranging import (
     Arranging,
     Concat,
-    Flatten,
     Padding,
     Permute,
-    Reshape,
     ShuffleChannel,
     Slice,
     Split,
     YoloV5Focus,
 )
 from pyncnnq.model.ops.attention import SDPA, MultiHeadAttention
-from pyncnnq.model.ops.base import BUILT_IN, NO_WINOGRAD, Expected, Int8Op, Keeping, Op, ScaledWeight, Shape, Unknown
+from pyncnnq.model.ops.base import BUILT_IN, NO_WINOGRAD, Expected, Int8Op, Keeping, Op, ScaledWeight, Unknown
 from pyncnnq.model.ops.convolution import Convolution, ConvolutionDepthWise
 from pyncnnq.model.ops.data import Input, MemoryData
 from pyncnnq.model.ops.deconvolution import Deconvolution
@@ -35,6 +34,8 @@ from pyncnnq.model.ops.matrices import Gemm, MatMul
 from pyncnnq.model.ops.normalization import BatchNorm, GroupNorm, LayerNorm, RMSNorm, Softmax
 from pyncnnq.model.ops.pooling import Interp, Pooling, Reduction, ReductionType
 from pyncnnq.model.ops.recurrent import GRU, LSTM, RNN, Embed
+from pyncnnq.model.ops.reshaping import Flatten, Reshape
+from pyncnnq.model.ops.shape import AXES, Misfit, Shape, sizes_of
 
 PACKAGED: dict[str, type[Op]] = {"YoloV5Focus": YoloV5Focus}
 """The views of layer types that ncnn does not have and this package computes (pyncnnq/model/custom_layers.py)."""
@@ -46,6 +47,7 @@ LAYER_TYPES: Registry[type[Op]] = Registry(
 
 
 __all__ = [
+    "AXES",
     "BUILT_IN",
     "GRU",
     "LAYER_TYPES",
@@ -93,6 +95,7 @@ __all__ = [
     "Linear",
     "MatMul",
     "MemoryData",
+    "Misfit",
     "MultiHeadAttention",
     "Op",
     "Operation",
@@ -114,4 +117,5 @@ __all__ = [
     "Split",
     "Str",
     "Unknown",
+    "sizes_of",
 ]

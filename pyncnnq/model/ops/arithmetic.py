@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 from pyncnnq.model.ops.base import Expected, Keeping, Op, layer_types, raw
 from pyncnnq.model.ops.fields import UNSET, Choice, Flag, Float, FloatArray, Int, Numbered
+from pyncnnq.model.ops.shape import Misfit, Shape, spell
 
 
 class Operation(Numbered):
@@ -62,6 +64,19 @@ class BinaryOp(_Broadcasting):
     def least_bottoms(self) -> int:
         return 1 if self.with_scalar else 2
 
+    def output_shapes(self, inputs: Sequence[Shape]) -> Sequence[Shape]:
+        if len(inputs) == 1:
+            return inputs
+        return [tuple(map(max, zip(*_expanded(*inputs), strict=True)))]
+
+    def misfit(self, inputs: Sequence[Shape]) -> Misfit | None:
+        if len(inputs) == 1:
+            return None
+        pairs = [pair for pair in zip(*_expanded(*inputs), strict=True) if 1 not in pair]
+        if all(a == b for a, b in pairs):
+            return None
+        return Misfit(_combined(inputs), math.prod(b for _, b in pairs) - math.prod(a for a, _ in pairs))
+
     @property
     def is_addition(self) -> bool:
         return self.op_type == Operation.ADD and len(set(self.layer.bottoms)) == 2
@@ -69,6 +84,21 @@ class BinaryOp(_Broadcasting):
     @property
     def is_multiplication(self) -> bool:
         return self.op_type == Operation.MUL and len(self.layer.bottoms) == 2
+
+
+def _combined(inputs: Sequence[Shape]) -> str:
+    return f"combines {' and '.join(map(spell, inputs))}"
+
+
+def _expanded(a: Shape, b: Shape) -> tuple[Shape, Shape]:
+    """Return two shapes with as many dimensions: axes of length 1 are put in at the end, but before a vector that does
+    not fit the first axis."""
+    return _expand(a, b), _expand(b, a)
+
+
+def _expand(shape: Shape, other: Shape) -> Shape:
+    ones = (1,) * max(0, len(other) - len(shape))
+    return ones + shape if len(shape) == 1 and shape[0] != other[0] else shape + ones
 
 
 class EltwiseOperation(Numbered):
@@ -93,6 +123,13 @@ class Eltwise(_Broadcasting):
     @property
     def least_bottoms(self) -> int:
         return 2
+
+    def output_shapes(self, inputs: Sequence[Shape]) -> Sequence[Shape]:
+        return inputs[:1]
+
+    def misfit(self, inputs: Sequence[Shape]) -> Misfit | None:
+        sizes = list(map(math.prod, inputs))
+        return Misfit(_combined(inputs), sizes[-1] - sizes[0]) if len(set(sizes)) > 1 else None
 
     @property
     def is_addition(self) -> bool:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pyncnnq.model.ops.base import Expected, Int8Op, ScaledWeight, Shape, layer_types, raw, tagged
+from pyncnnq.model.ops.base import Expected, Int8Op, ScaledWeight, layer_types, raw, tagged
 from pyncnnq.model.ops.blocks import blocks_of
 from pyncnnq.model.ops.fields import Flag, Int
+from pyncnnq.model.ops.shape import Shape
 
 
 @layer_types("MultiHeadAttention")
@@ -63,6 +64,9 @@ class MultiHeadAttention(Int8Op):
     def output_dims(self, inputs: Sequence[int | None]) -> int | None:
         return 2
 
+    def output_shapes(self, inputs: Sequence[Shape]) -> Sequence[Shape]:
+        return [(inputs[0][0], self.qdim)]
+
     def macs(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
         size = self.embed_dim
         queries = bottoms[0][0]
@@ -96,6 +100,10 @@ class SDPA(Int8Op):
 
     def output_dims(self, inputs: Sequence[int | None]) -> int | None:
         return 3
+
+    def output_shapes(self, inputs: Sequence[Shape]) -> Sequence[Shape]:
+        (heads, queries, _), (_, _, values) = inputs[0], inputs[2]
+        return [(heads, queries, values)]
 
     def macs(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
         (heads, queries, size), (_, keys, _), (_, _, values) = bottoms[:3]

@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeVar
 from pyncnnq.errors import PyncnnqError
 from pyncnnq.model.ops.activation import NONE, Activation
 from pyncnnq.model.ops.fields import Int, IntArray
+from pyncnnq.model.ops.shape import Misfit, Shape
 from pyncnnq.model.params import Params
 from pyncnnq.model.weights import Storage
 
 if TYPE_CHECKING:
     from pyncnnq.model.layer import Layer
-
-Shape = tuple[int, ...]
-"""The shape of a blob, in NumPy's order."""
 
 NO_INT8 = 8
 NO_WINOGRAD = 64
@@ -116,6 +114,23 @@ class Op:
 
         Args:
             inputs: the number of dimensions of each blob that the layer reads, None where it is not known.
+        """
+        return None
+
+    def output_shapes(self, inputs: Sequence[Shape]) -> Sequence[Shape]:
+        """Return the shape of each output as ncnn computes it; none where the layer alone does not tell.
+
+        Args:
+            inputs: the shapes of the blobs that the layer reads.
+        """
+        return ()
+
+    def misfit(self, inputs: Sequence[Shape]) -> Misfit | None:
+        """Return what is wrong with the shapes of the inputs, if ncnn would compute the layer all the same and read
+        beyond a blob or leave a part of it out; None if they fit.
+
+        Args:
+            inputs: the shapes of the blobs that the layer reads.
         """
         return None
 
@@ -222,12 +237,15 @@ class Unknown(Op):
 
 
 class Keeping(Op):
-    """A layer whose outputs have the dimensions of its one input."""
+    """A layer whose outputs have the dimensions of its first input, and unless a subclass says otherwise the shape."""
 
     __slots__ = ()
 
     def output_dims(self, inputs: Sequence[int | None]) -> int | None:
         return inputs[0] if inputs else None
+
+    def output_shapes(self, inputs: Sequence[Shape]) -> Sequence[Shape]:
+        return [inputs[0]] * len(self.layer.tops)
 
 
 class Int8Op(Op):

@@ -6,9 +6,13 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
-from pyncnnq.model.ops.base import NO_WINOGRAD, Expected, ScaledWeight, Shape, layer_types, raw
-from pyncnnq.model.ops.fields import Flag, Float, Int
+from pyncnnq.model.ops.base import NO_WINOGRAD, Expected, ScaledWeight, layer_types, raw
+from pyncnnq.model.ops.fields import UNSET, Flag, Float, Int
 from pyncnnq.model.ops.linear import Calibrated, Linear
+from pyncnnq.model.ops.shape import Misfit, Shape, spell
+
+SAME = (UNSET, UNSET - 1)
+"""Borders that keep the size, up to the stride: of an odd number the larger half at the end, or at the beginning."""
 
 CHAINED = 100
 """Added to a convolution's int8_scale_term: it writes int8 by a top scale of its own instead of float."""
@@ -31,6 +35,18 @@ class _Convolving(Linear):
     def macs(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
         weights = self.weight_data_size or math.prod(bottoms[1])
         return weights * math.prod(tops[0][1:])
+
+
+def extent(kernel: int, dilation: int) -> int:
+    """Return how many elements a kernel spans."""
+    return dilation * (kernel - 1) + 1
+
+
+def bordered(length: int, span: int, stride: int, before: int, after: int) -> int:
+    """Return a length with its border."""
+    if before == after and before in SAME:
+        return max(length, span + (length - 1) // stride * stride)
+    return length + max(before, 0) + max(after, 0)
 
 
 @layer_types("Convolution")
@@ -125,6 +141,43 @@ class Convolution(_Convolving, Calibrated):
         return None if first is None and self._is_1x1 else 3
 
     @property
+    def _extents(self) -> tuple[int, int]:
+        return extent(self.kernel_h, self.dilation_h), extent(self.kernel_w, self.dilation_w)
+
+    def _bordered(self, shape: Shape) -> Shape:
+        """Return the height and width of an input with its border."""
+        (_, height, width), (span_h, span_w), (left, right, top, bottom) = shape, self._extents, self.border
+        return (
+            bordered(height, span_h, self.stride_h, top, bottom),
+            bordered(width, span_w, self.stride_w, left, right),
+        )
+
+    def _reads_vector(self, shape: Shape) -> bool:
+        """Return whether ncnn computes the layer as an InnerProduct."""
+        return self._is_1x1 and shape == (self.input_channels(),)
+
+    def output_shapes(self, inputs: Sequence[Shape]) -> Sequence[Shape]:
+        if self._reads_vector(inputs[0]):
+            return [(self.num_output,)]
+        if self.has_dynamic_weight or len(inputs[0]) != 3:
+            return ()
+        lengths = zip(self._bordered(inputs[0]), self._extents, (self.stride_h, self.stride_w), strict=True)
+        return [(self.num_output, *((length - span) // stride + 1 for length, span, stride in lengths))]
+
+    def misfit(self, inputs: Sequence[Shape]) -> Misfit | None:
+        shape = inputs[0]
+        if self.has_dynamic_weight or len(shape) != 3:
+            return None
+        channels = self.input_channels()
+        if shape[0] != channels:
+            return Misfit(f"takes {channels} channels and gets {shape[0]} ({spell(shape)})")
+        (height, width), (span_h, span_w) = self._bordered(shape), self._extents
+        if height < span_h or width < span_w:
+            kernel, size = f"{span_w} x {span_h}", f"{width} x {height}"
+            return Misfit(f"has a kernel that spans {kernel}, which does not fit in {size}, border included", -1)
+        return None
+
+    @property
     def may_use_winograd(self) -> bool:
         """Whether it is 3x3, neither strided nor dilated, and its feature mask allows winograd."""
         sizes = (self.kernel_w, self.kernel_h, self.dilation_w, self.dilation_h, self.stride_w, self.stride_h)
@@ -163,6 +216,9 @@ class ConvolutionDepthWise(Convolution):
     def takes_vector(self, dims: Mapping[str, int]) -> bool | None:
         return False
 
+    def _reads_vector(self, shape: Shape) -> bool:
+        return False
+
     def output_dims(self, inputs: Sequence[int | None]) -> int | None:
         return 3
 
@@ -177,9 +233,21 @@ class Convolution1D(_Convolving):
 
     __slots__ = ()
 
+    kernel_w = Int(1)
+    dilation_w = Int(2, 1)
+    stride_w = Int(3, 1)
+    pad_left = Int(4)
+    pad_right = Int(15, "pad_left")
     dynamic_weight = Flag(19)
 
     dims = 2
+
+    def output_shapes(self, inputs: Sequence[Shape]) -> Sequence[Shape]:
+        if self.has_dynamic_weight or len(inputs[0]) != 2:
+            return ()
+        span = extent(self.kernel_w, self.dilation_w)
+        length = bordered(inputs[0][1], span, self.stride_w, self.pad_left, self.pad_right)
+        return [(self.num_output, (length - span) // self.stride_w + 1)]
 
     @property
     def has_dynamic_weight(self) -> bool:

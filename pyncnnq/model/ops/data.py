@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from pyncnnq.model.ops.base import Expected, Op, Shape, layer_types
+from pyncnnq.model.ops.base import Expected, Op, layer_types
 from pyncnnq.model.ops.fields import Int
+from pyncnnq.model.ops.shape import Shape
 from pyncnnq.model.weights import Storage
 
 
@@ -32,6 +33,12 @@ class Sized(Op):
     def sizes(self) -> tuple[int, int, int, int]:
         """Width, height, channels and depth, 0 for what is not stated."""
         return self.w, self.h, self.c, self.d
+
+    def output_shapes(self, inputs: Sequence[Shape]) -> Sequence[Shape]:
+        w, h, c, d = self.sizes
+        lengths = ((w,), (h, w), (c, h, w), (c, d, h, w))
+        dims = self.output_dims([None])
+        return [lengths[dims - 1]] if dims else ()
 
     def state_shape(self, shape: Shape) -> None:
         """State the sizes of the output: 1 to 4 of them, in NumPy's order."""

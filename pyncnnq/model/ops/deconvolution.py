@@ -6,9 +6,11 @@ import math
 from collections.abc import Sequence
 from typing import ClassVar
 
-from pyncnnq.model.ops.base import Shape, layer_types
-from pyncnnq.model.ops.fields import Flag
+from pyncnnq.model.ops.base import layer_types
+from pyncnnq.model.ops.convolution import extent
+from pyncnnq.model.ops.fields import Flag, Int
 from pyncnnq.model.ops.linear import Linear
+from pyncnnq.model.ops.shape import Shape
 
 
 class _Deconvolving(Linear):
@@ -35,6 +37,20 @@ class Deconvolution(_Deconvolving):
 
     __slots__ = ()
 
+    kernel_w = Int(1)
+    kernel_h = Int(11, "kernel_w")
+    dilation_w = Int(2, 1)
+    dilation_h = Int(12, "dilation_w")
+    stride_w = Int(3, 1)
+    stride_h = Int(13, "stride_w")
+    pad_left = Int(4)
+    pad_top = Int(14, "pad_left")
+    pad_right = Int(15, "pad_left")
+    pad_bottom = Int(16, "pad_top")
+    output_pad_right = Int(18)
+    output_pad_bottom = Int(19, "output_pad_right")
+    output_w = Int(20)
+    output_h = Int(21, "output_w")
     dynamic_weight = Flag(28)
 
     dims = 3
@@ -42,6 +58,21 @@ class Deconvolution(_Deconvolving):
     @property
     def has_dynamic_weight(self) -> bool:
         return self.dynamic_weight
+
+    def output_shapes(self, inputs: Sequence[Shape]) -> Sequence[Shape]:
+        if self.has_dynamic_weight or len(inputs[0]) != 3:
+            return ()
+        _, height, width = inputs[0]
+        height = (height - 1) * self.stride_h + extent(self.kernel_h, self.dilation_h) + self.output_pad_bottom
+        width = (width - 1) * self.stride_w + extent(self.kernel_w, self.dilation_w) + self.output_pad_right
+        left, right, top, bottom = self.pad_left, self.pad_right, self.pad_top, self.pad_bottom
+        if max(left, right, top, bottom) > 0:
+            height, width = height - top - bottom, width - left - right
+        elif self.output_w > 0 and self.output_h > 0:
+            if min(left, right, top, bottom) == 0:  # ncnn cuts by its modes alone
+                return ()
+            height, width = self.output_h, self.output_w
+        return [(self.num_output, height, width)]
 
 
 @layer_types("Deconvolution1D", "DeconvolutionDepthWise1D")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from pyncnnq.model.ops.base import Expected, Shape, layer_types
+from pyncnnq.model.ops.base import Expected, layer_types
 from pyncnnq.model.ops.fields import Flag, Int
 from pyncnnq.model.ops.linear import Calibrated
+from pyncnnq.model.ops.shape import Misfit, Shape, spell
 
 
 @layer_types("InnerProduct")
@@ -30,6 +31,18 @@ class InnerProduct(Calibrated):
     def output_dims(self, inputs: Sequence[int | None]) -> int | None:
         # Of a matrix it is a matrix again when the rows fit, else a vector.
         return None if inputs[0] in (None, 2) else 1
+
+    def output_shapes(self, inputs: Sequence[Shape]) -> Sequence[Shape]:
+        shape = inputs[0]
+        is_matrix = len(shape) == 2 and shape[1] == self.input_channels()
+        return [(shape[0], self.num_output) if is_matrix else (self.num_output,)]
+
+    def misfit(self, inputs: Sequence[Shape]) -> Misfit | None:
+        shape, taken = inputs[0], self.input_channels()
+        size = math.prod(shape)
+        if size == taken or (len(shape) == 2 and shape[1] == taken):
+            return None
+        return Misfit(f"has weights for {taken} numbers and gets {spell(shape)}", size - taken)
 
     def macs(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
         return self.weight_data_size * math.prod(tops[0][:-1])

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from pyncnnq.model.ops.base import Expected, Int8Op, Op, ScaledWeight, Shape, layer_types, raw, tagged
+from pyncnnq.model.ops.base import Expected, Int8Op, Op, ScaledWeight, layer_types, raw, tagged
 from pyncnnq.model.ops.blocks import blocks_of
 from pyncnnq.model.ops.fields import Flag, Float, Int
+from pyncnnq.model.ops.shape import Misfit, Shape, spell
 from pyncnnq.model.weights import Weight
 
 
@@ -65,6 +66,26 @@ class Gemm(Int8Op):
         depth = self.k if is_constant else bottoms[0][-2 if self.transpose_a else -1]
         return math.prod(tops[0]) * depth
 
+    def output_shapes(self, inputs: Sequence[Shape]) -> Sequence[Shape]:
+        a, b = self._operands(inputs)
+        if a is None or b is None:
+            return ()
+        rows, columns = (b[1], a[0]) if self.output_transpose else (a[0], b[1])
+        return [(rows, 1, columns) if self.output_n1m else (rows, columns)]
+
+    def misfit(self, inputs: Sequence[Shape]) -> Misfit | None:
+        a, b = self._operands(inputs)
+        if a is None or b is None or a[1] == b[0]:
+            return None
+        return Misfit(f"multiplies {spell(a)} by {spell(b)}", (a[1] - b[0]) * (-1 if self.constant_a else 1))
+
+    def _operands(self, inputs: Sequence[Shape]) -> tuple[Shape | None, Shape | None]:
+        """Return the shapes of A and B as they are multiplied, None for a blob that is no matrix."""
+        waiting = iter(inputs)
+        a = (self.m, self.k) if self.constant_a else _matrix(next(waiting), transposed=self.transpose_a)
+        b = (self.k, self.n) if self.constant_b else _matrix(next(waiting), transposed=self.transpose_b)
+        return a, b
+
     def int8_weights(self) -> list[ScaledWeight]:
         """A constant A has a scale for each of its M rows, a constant B one (ncnn's tools/quantize/ncnn2int8.cpp)."""
         a = [ScaledWeight.by_rows("A_data", self.m)] if self.constant_a else []
@@ -85,6 +106,16 @@ class Gemm(Int8Op):
         weights[name] = Weight.tagged_float32(name, weights[name].float32().reshape(self.k, columns).T)
 
 
+def _matrix(shape: Shape, *, transposed: bool) -> Shape | None:
+    """Return the shape of a blob as a Gemm takes it: channels of one row are rows."""
+    if len(shape) == 3 and shape[1] == 1:
+        shape = shape[0], shape[2]
+    if len(shape) > 2:
+        return None
+    rows, columns = shape if len(shape) == 2 else (1, shape[0])
+    return (columns, rows) if transposed else (rows, columns)
+
+
 @layer_types("MatMul")
 class MatMul(Op):
     """The product of two blobs; ncnn has no int8 form of it."""
@@ -100,6 +131,28 @@ class MatMul(Op):
     def output_dims(self, inputs: Sequence[int | None]) -> int | None:
         dims = [one for one in inputs if one is not None and one > 1]  # of vectors it depends
         return max(dims) if len(dims) == len(inputs) else None
+
+    def output_shapes(self, inputs: Sequence[Shape]) -> Sequence[Shape]:
+        a, b = self._operands(inputs)
+        batch = tuple(map(max, zip(a[:-2], b[:-2], strict=True)))
+        rows, columns = () if len(inputs[0]) == 1 else a[-2:-1], () if len(inputs[1]) == 1 else b[-1:]
+        return [(*batch, *rows, *columns) or (1,)]
+
+    def misfit(self, inputs: Sequence[Shape]) -> Misfit | None:
+        a, b = self._operands(inputs)
+        fits = a[-1] == b[-2] and all(x == y or 1 in (x, y) for x, y in zip(a[:-2], b[:-2], strict=True))
+        return None if fits else Misfit(f"multiplies {spell(a)} by {spell(b)}")
+
+    def _operands(self, inputs: Sequence[Shape]) -> tuple[Shape, Shape]:
+        """Return the shapes of the matrices that are multiplied, with as many axes before them."""
+        a, b = inputs[:2]
+        a = (1, *a) if len(a) == 1 else a
+        if len(b) == 1:
+            b = (*b, 1)
+        elif self.transpose_b:
+            b = (*b[:-2], b[-1], b[-2])
+        dims = max(len(a), len(b))
+        return (1,) * (dims - len(a)) + a, (1,) * (dims - len(b)) + b
 
     def macs(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
         return math.prod(tops[0]) * bottoms[0][-1]

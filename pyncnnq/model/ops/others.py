@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from pyncnnq.model.ops.base import Keeping, Op, layer_types
-from pyncnnq.model.ops.fields import UNSET, FloatArray, Int
+from collections.abc import Sequence
 
-_KEEPING = "BNLL Cast CumulativeSum DeepCopy Erf Exp Flip GLU LRN Log MVN Power Shrink Threshold UnaryOp"
+from pyncnnq.model.ops.base import Keeping, Op, layer_types
+
+_KEEPING = "BNLL Cast CumulativeSum DeepCopy Erf Exp Flip LRN Log MVN Power Shrink Threshold UnaryOp"
 _OTHERS = """
 ArgMax Diag Einsum Fold InverseSpectrogram Packing SPP Spectrogram StatisticsPooling Unfold YoloDetectionOutput
 Yolov3DetectionOutput
@@ -37,21 +38,14 @@ class OfThree(Op):
         return 3
 
 
-@layer_types("PriorBox")
-class PriorBox(Op):
-    """Boxes for each place of a blob; a second blob, the image, states the size that the line leaves open."""
+@layer_types("GLU")
+class Glu(Op):
+    """One half of a blob times the sigmoid of the other."""
 
     __slots__ = ()
 
-    max_sizes = FloatArray(1)
-    image_width = Int(9)
-    image_height = Int(10)
-
-    @property
-    def least_bottoms(self) -> int:
-        sizes = (self.image_width, self.image_height)
-        of_mxnet = sizes == (UNSET, UNSET) and not self.max_sizes and len(self.layer.bottoms) < 2
-        return 2 if UNSET in sizes and not of_mxnet else 1
+    def output_dims(self, inputs: Sequence[int | None]) -> int | None:
+        return inputs[0] if inputs else None
 
 
 @layer_types("Noop")

@@ -3,11 +3,13 @@ embed.cpp)."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
-from pyncnnq.model.ops.base import Expected, Int8Op, ScaledWeight, Shape, layer_types, raw, tagged
+from pyncnnq.model.ops.base import Expected, Int8Op, ScaledWeight, layer_types, raw, tagged
 from pyncnnq.model.ops.fields import Flag, Int
+from pyncnnq.model.ops.shape import Misfit, Shape, spell
 
 _BOTH_WAYS = 2
 
@@ -58,6 +60,15 @@ class Recurrent(Int8Op):
 
     def output_dims(self, inputs: Sequence[int | None]) -> int | None:
         return 2
+
+    def output_shapes(self, inputs: Sequence[Shape]) -> Sequence[Shape]:
+        return [(inputs[0][0], self.num_output * self.directions)] if len(inputs[0]) == 2 else ()
+
+    def misfit(self, inputs: Sequence[Shape]) -> Misfit | None:
+        shape, taken = inputs[0], self.weight_data_size // self.rows
+        if len(shape) != 2 or shape[1] == taken:
+            return None
+        return Misfit(f"has weights for vectors of {taken} and gets those of {spell(shape)}", shape[1] - taken)
 
     def macs(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
         outputs, hidden = self.num_output, self.hidden
@@ -128,6 +139,9 @@ class Embed(Int8Op):
 
     def output_dims(self, inputs: Sequence[int | None]) -> int | None:
         return 2
+
+    def output_shapes(self, inputs: Sequence[Shape]) -> Sequence[Shape]:
+        return [(math.prod(inputs[0]), self.num_output)]
 
     def scaled_weights(self) -> list[ScaledWeight]:
         return [ScaledWeight.whole("weight_data")]
