@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -59,6 +60,7 @@ class Calibration:
         statistics: of the samples; empty where no layer needs any.
         ignored: how many files of other types and hidden files lay in the folders of data.
         fused: what became of the layers that were fused into others or removed first, by name (see `pyncnnq.fuse`).
+        inputs: how each input of the model was filled, as plain data; empty where no data was needed.
     """
 
     table: Table
@@ -67,6 +69,7 @@ class Calibration:
     statistics: Statistics = field(default_factory=Statistics)
     ignored: int = 0
     fused: dict[str, str] = field(default_factory=dict)
+    inputs: list[dict[str, Any]] = field(default_factory=list)
 
     def with_table(self, table: Table) -> Calibration:
         """Return the calibration with another table, which may have other scales and lack rows."""

@@ -9,7 +9,6 @@ import click
 
 from pyncnnq.commands.data_request import DataRequest
 from pyncnnq.commands.options import (
-    PATH,
     DataOptions,
     OutputOptions,
     custom_layers_option,
@@ -24,10 +23,7 @@ from pyncnnq.report.analysis import print_analysis
 
 
 @click.command("analyze")
-@model_arguments
-@click.argument("int8_param", type=PATH)
-@click.argument("int8_bin", type=PATH)
-@click.argument("data", nargs=-1)
+@model_arguments(models=("param bin", "int8_param int8_bin"), rest="data")
 @custom_layers_option
 @data_options
 @output_options
@@ -47,7 +43,7 @@ def analyze_command(
     --preset on as for `pyncnnq calibrate`.  Unless --samples says otherwise, 32 samples are used.  `pyncnnq evaluate
     --report` shows all of it as a page.
     """
-    request = DataRequest.read(data, data_options)
+    request = DataRequest.read(data, data_options, output)
     result = analyze(
         load_model(param, bin, custom_layers=custom_layers),
         load_model(int8_param, int8_bin, custom_layers=custom_layers),

@@ -17,6 +17,7 @@ from pyncnnq.commands.options import (
     fuse_option,
     model_arguments,
     output_options,
+    save_config_option,
 )
 from pyncnnq.runtime.pool import WorkerPool, available_cores
 
@@ -39,12 +40,12 @@ def _list_weight_bits() -> tuple[str, Iterable[tuple[str, str]]]:
 
 
 @click.command("calibrate")
-@model_arguments
-@click.argument("data", nargs=-1)
+@model_arguments(rest="data")
 @click.option(
     "--output", "-o", "table", type=OUTPUT_PATH, help="Table to write.  [default: PARAM with the suffix .table]"
 )
 @data_options
+@save_config_option
 @click.option("--method", cls=ListingOption, listing=_list_methods, metavar="NAME")
 @click.option("--weight-bits", cls=ListingOption, listing=_list_weight_bits, metavar="NAME")
 @fuse_option
@@ -56,6 +57,7 @@ def calibrate_command(
     data: tuple[str, ...],
     table: Path | None,
     data_options: DataOptions,
+    save_config: bool,
     method: str | None,
     weight_bits: str | None,
     no_fuse: bool,
@@ -79,15 +81,19 @@ def calibrate_command(
         from pyncnnq.calibration.methods import DEFAULT
         from pyncnnq.calibration.table import TABLE
         from pyncnnq.commands.data_request import DataRequest
-        from pyncnnq.commands.output import print_json, progress_of, warn
+        from pyncnnq.commands.output import preprocessing_file, print_json, progress_of, warn
         from pyncnnq.commands.targets import check_targets
+        from pyncnnq.files import write_files
+        from pyncnnq.inputs.metadata import SIDECAR, sidecar_path
         from pyncnnq.model import load_model
+        from pyncnnq.model.text import encode
         from pyncnnq.optimization.calibrate import calibrate
         from pyncnnq.report.calibration import calibration_facts, print_calibration
 
-        request = DataRequest.read(data, data_options, method=method, weight_bits=weight_bits)
+        request = DataRequest.read(data, data_options, output, method=method, weight_bits=weight_bits)
         target = table or param.with_suffix(".table")
-        check_targets([target], request, kinds={target: TABLE})
+        sidecar = [sidecar_path(param)] * save_config
+        check_targets([target, *sidecar], request, kinds={target: TABLE, **dict.fromkeys(sidecar, SIDECAR)})
         model = load_model(param, bin, custom_layers=custom_layers)
         warn(model.warnings)
         pool.wanted = request.workers or pool.wanted
@@ -102,7 +108,8 @@ def calibrate_command(
             weight_bits=request.weight_bits,
             fuse=not no_fuse,
         )
-    result.table.write(target)
+    contents = {target: encode(result.table.text())}
+    write_files(contents | preprocessing_file(param, result.inputs) if save_config else contents)
     if output.as_json:
         print_json(calibration_facts(result, target))
         return

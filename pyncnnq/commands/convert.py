@@ -51,15 +51,17 @@ def convert_command(
     """Convert MODEL, a file of ONNX or TorchScript, to a float ncnn model, and check it against the original.
 
     The outputs of both are compared on some of DATA (as for `pyncnnq calibrate`), or on random numbers if there is
-    none, if onnxruntime or torch is installed.
+    none, if onnxruntime or torch is installed.  Where the preprocessing is known, by options or by metadata beside
+    MODEL, it is written too, as OUTPUT.toml: the other commands read it there.
     """
-    request = DataRequest.read(data, data_options)
+    request = DataRequest.read(data, data_options, output)
     targets = model_pair(float_model or source.with_suffix(".param"))
     check_targets(targets, request, inputs=external_files(source))
     converted = convert(
         source,
         targets[0],
         *request.given,
+        options=request.options,
         shape=shape,
         custom_layers=custom_layers,
         samples=request.samples,
@@ -68,9 +70,10 @@ def convert_command(
         progress=progress_of(output),
     )
     if output.as_json:
-        files = {"param": str(targets[0]), "bin": str(targets[1])}
+        files = {"param": targets[0], "bin": targets[1], "preprocessing": converted.preprocessing}
         print_json({**files, **converted.facts, "warnings": converted.warnings})
         return
     warn(converted.warnings)
     if not output.quiet:
-        say(f"{targets[0]}, {targets[1]}: {converted.told}")
+        written = [*targets, *([converted.preprocessing] if converted.preprocessing else [])]
+        say(f"{', '.join(map(str, written))}: {converted.told}")

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from pyncnnq.commands.options import DataOptions
+from pyncnnq.commands.options import DataOptions, OutputOptions
+from pyncnnq.commands.output import tell_inputs
 from pyncnnq.errors import InputError
 from pyncnnq.files import check_outputs
-from pyncnnq.inputs import InputOptions, Settings, exists, parse_options, parse_words, read_config, split_words
+from pyncnnq.inputs import (
+    InputOptions,
+    Settings,
+    exists,
+    gather,
+    parse_options,
+    parse_words,
+    read_config,
+    split_words,
+)
 from pyncnnq.inputs.data import CalibrationData, find_data
 from pyncnnq.inputs.sources import find_samples
 from pyncnnq.model import Model
@@ -31,6 +42,7 @@ class DataRequest:
         samples, workers, method, weight_bits: None where nobody says; of several sources the command line counts most,
             then the words.
         strict: whether an unreadable sample is an error.
+        tell: is given what `find` returns, to say what the user did not.
     """
 
     paths: Sequence[str]
@@ -42,10 +54,17 @@ class DataRequest:
     strict: bool
     method: str | None
     weight_bits: str | None
+    tell: Callable[[CalibrationData], None]
 
     @classmethod
     def read(
-        cls, data: Sequence[str], options: DataOptions, *, method: str | None = None, weight_bits: str | None = None
+        cls,
+        data: Sequence[str],
+        options: DataOptions,
+        output: OutputOptions,
+        *,
+        method: str | None = None,
+        weight_bits: str | None = None,
     ) -> DataRequest:
         """Take the arguments and options of a command apart.
 
@@ -76,6 +95,7 @@ class DataRequest:
             strict=bool(_first(options.strict or None, spoken.strict, written.strict)),
             method=_first(method, spoken.method, written.method),
             weight_bits=_first(weight_bits, spoken.weight_bits, written.weight_bits),
+            tell=partial(tell_inputs, output),
         )
 
     @property
@@ -109,6 +129,16 @@ class DataRequest:
         named = bool(self.paths) or any(row.data is not None for _, rows in self.sources for row in rows)
         return [self] if named else []
 
+    @property
+    def options(self) -> list[InputOptions]:
+        """What is said of the model's inputs: a row for each, or one for all; metadata beside a model is none of it.
+
+        Raises:
+            InputError: two sources describe different numbers of inputs.
+        """
+        count = max(len(rows) for _, rows in self.sources)
+        return [said.options for said in gather(max(count, 1), *self.sources)]
+
     def for_targets(self, *targets: Path) -> DataRequest:
         """Return a request that refuses samples which would be written over."""
         return replace(self, targets=targets)
@@ -122,6 +152,7 @@ class DataRequest:
         """
         data = find_data(model, self._for_inputs(model), *self.sources)
         check_outputs(self.targets, data.files)
+        self.tell(data)
         return data
 
     def _for_inputs(self, model: Model) -> list[str | Path | Sequence[str | Path]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import filecmp
 import os
 import shlex
 from pathlib import Path
@@ -15,6 +14,10 @@ from pyncnnq.commands.quantize import quantize_command
 from pyncnnq.demo import DEMO
 from pyncnnq.errors import PyncnnqError
 from pyncnnq.files import write_files
+from pyncnnq.inputs import InputOptions
+from pyncnnq.inputs.data import find_data
+from pyncnnq.inputs.metadata import sidecar_bytes, sidecar_path
+from pyncnnq.model import load_model
 from pyncnnq.report.terminal import say
 
 
@@ -26,22 +29,28 @@ def demo_command(folder: Path) -> None:
         folder = folder.absolute()
     param, bin_path, images = folder / "model.param", folder / "model.bin", folder / "images"
     table = folder / "model.table"
-    copies = {param: DEMO.param, bin_path: DEMO.bin, **{images / image.name: image for image in DEMO.images.iterdir()}}
+    options = InputOptions(mean=DEMO.mean, norm=DEMO.norm, pixel=DEMO.pixel)  # type: ignore[arg-type]
+    known = find_data(load_model(DEMO.param, DEMO.bin), [DEMO.images], ("demo", [options])).facts
+    contents = {
+        param: DEMO.param.read_bytes(),
+        bin_path: DEMO.bin.read_bytes(),
+        sidecar_path(param): sidecar_bytes(param, known),
+        **{images / image.name: image.read_bytes() for image in DEMO.images.iterdir()},
+    }
     try:
-        holds_demo = param.exists() and all(_is_like(*pair) for pair in copies.items())
+        holds_demo = param.exists() and all(_holds(*pair) for pair in contents.items())
         if folder.exists() and any(folder.iterdir()) and not holds_demo:
             raise PyncnnqError(
                 f"{folder}: holds other files already, which the demo could overwrite; name another folder"
             )
         images.mkdir(parents=True, exist_ok=True)
-        write_files({copy: original.read_bytes() for copy, original in copies.items()})
+        write_files(contents)
     except OSError as error:
         raise PyncnnqError(
             f"{error.filename or folder}: cannot write the demo: {error.strerror}; name another folder"
         ) from error
-    options = [f"--mean={_join(DEMO.mean)}", f"--norm={_join(DEMO.norm)}", f"--pixel={DEMO.pixel}"]
     int8 = folder / "model-int8"
-    _run(calibrate_command, param, bin_path, images, *options, "-o", table)
+    _run(calibrate_command, param, bin_path, images, "-o", table)
     _run(quantize_command, param, bin_path, table, "-o", int8)
     for line in (
         "",
@@ -62,10 +71,6 @@ def _run(command: click.Command, *arguments: object) -> None:
     command.main(words, standalone_mode=False, prog_name=f"pyncnnq {command.name}")
 
 
-def _is_like(copy: Path, original: Path) -> bool:
-    """Whether a file is a copy of another one, or is not there."""
-    return not os.path.lexists(copy) or (copy.is_file() and filecmp.cmp(copy, original, shallow=False))
-
-
-def _join(values: tuple[float, ...]) -> str:
-    return ",".join(f"{value:g}" for value in values)
+def _holds(path: Path, content: bytes) -> bool:
+    """Whether a file has a content, or is not there."""
+    return not os.path.lexists(path) or (path.is_file() and path.read_bytes() == content)

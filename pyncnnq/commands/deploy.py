@@ -73,7 +73,7 @@ def deploy_command(
     models, a calibration table, a report, and programs in C++ and Python that run the int8 model with the same
     preprocessing.
     """
-    request = DataRequest.read(data, data_options)
+    request = DataRequest.read(data, data_options, output)
     files = Folder.of(folder, source.stem)
     files.check([*command_inputs(files.files, request), *external_files(source)])
     result = deploy(

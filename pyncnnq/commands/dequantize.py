@@ -15,7 +15,7 @@ from pyncnnq.report.terminal import say
 
 
 @click.command("dequantize")
-@model_arguments
+@model_arguments()
 @click.option(
     "--output",
     "-o",

@@ -12,7 +12,6 @@ import click
 from pyncnnq.commands.data_request import DataRequest
 from pyncnnq.commands.options import (
     OUTPUT_PATH,
-    PATH,
     DataOptions,
     ListingOption,
     OutputOptions,
@@ -43,10 +42,7 @@ def _list_tasks() -> tuple[str, Iterable[tuple[str, str]]]:
 
 
 @click.command("evaluate")
-@model_arguments
-@click.argument("int8_param", type=PATH)
-@click.argument("int8_bin", type=PATH)
-@click.argument("data", nargs=-1)
+@model_arguments(models=("param bin", "int8_param int8_bin"), rest="data")
 @labels_option
 @click.option(
     "--metric",
@@ -94,7 +90,7 @@ def evaluate_command(
     """
     if fail_drop is not None and not (labels or metric or task):
         raise PyncnnqError("there is nothing to drop; give `labels=`, `metric=` or `task=` too", option="fail_drop")
-    request = DataRequest.read(data, data_options)
+    request = DataRequest.read(data, data_options, output)
     if report is not None:
         check_available()
         check_targets([report], request, kinds={report: PAGE})

@@ -56,6 +56,7 @@ def _facts(result: ImportedQdq, files: Sequence[Path]) -> dict[str, Any]:
     summary = result.int8.summary
     return {
         **dict(zip(("param", "bin", "table", "int8_param", "int8_bin"), map(str, files), strict=False)),
+        "inputs": result.inputs,
         "layers": list(map(asdict, result.layers)),
         "in_float": result.in_float,
         "zero_points": result.folded,

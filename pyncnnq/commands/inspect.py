@@ -25,7 +25,7 @@ def _print_targets(context: click.Context, _option: click.Parameter, wanted: boo
 
 
 @click.command("inspect")
-@model_arguments
+@model_arguments()
 @click.option(
     "--targets",
     is_flag=True,

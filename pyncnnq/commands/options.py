@@ -49,13 +49,48 @@ class ListingOption(click.Option):
 PATH = click.Path(path_type=Path, readable=False)  # whoever reads a file says in one line why it cannot
 """Files to read: no output may take the place of one (`pyncnnq.commands.targets`)."""
 
+MODEL_FILES = ("param", "bin", "int8_param", "int8_bin")
+"""The parameters of commands that are files of a model to read."""
+
 OUTPUT_FOLDER = click.Path(path_type=Path, readable=False)
 OUTPUT_PATH = _OutputPath(path_type=Path, readable=False)
 
 
-def model_arguments(command: Command) -> Command:
-    """Add PARAM and BIN, the two files of a model."""
-    return click.argument("param", type=PATH)(click.argument("bin", type=PATH)(command))
+def model_arguments(
+    *, models: Sequence[str] = ("param bin",), rest: str = "", metavar: str = "", required: bool = False
+) -> Callable[[Command], Command]:
+    """Return a decorator that adds the models of a command, and what follows them.
+
+    A command takes the two files of each model as two parameters.  On the command line a folder may stand for them, or
+    the .param alone (see `pyncnnq.commands.model_files`).
+
+    Args:
+        models: the names of each model's parameters; a model is int8 whose names say so.
+        rest: the name of the parameter for all further arguments; none may follow without a name.
+        metavar: how help writes those.
+        required: whether there must be any.
+    """
+    names = [name for model in models for name in model.split()]
+    written = [*(name.upper() for name in names), *([metavar or f"[{rest.upper()}]..."] if rest else [])]
+
+    def take(context: click.Context, _argument: click.Parameter, arguments: tuple[str, ...]) -> None:
+        from pyncnnq.commands.model_files import take_model
+
+        left = list(arguments)
+        for model in models:
+            files, left = take_model(left, int8="int8" in model)
+            if missing := model.split()[len(files) :]:
+                raise click.MissingParameter(ctx=context, param_hint=f"'{missing[0].upper()}'", param_type="argument")
+            context.params |= zip(model.split(), files, strict=True)
+        if rest:
+            context.params[rest] = tuple(left)
+            if required and not left:
+                raise click.MissingParameter(ctx=context, param_hint=f"'{metavar}'", param_type="argument")
+        elif left:
+            plural = "s" * (len(left) > 1)
+            raise click.UsageError(f"Got unexpected extra argument{plural} ({' '.join(left)})", ctx=context)
+
+    return click.argument("models", nargs=-1, metavar=" ".join(written), callback=take, expose_value=False)
 
 
 def custom_layers_option(command: Command) -> Command:
@@ -84,6 +119,12 @@ def fuse_option(command: Command) -> Command:
         "Leave the model as it is: fuse no BatchNorm, Scale, activation or Padding into the layers with weights."
     )
     return click.option("--no-fuse", is_flag=True, help=help_text)(command)
+
+
+def save_config_option(command: Command) -> Command:
+    """Add whether the preprocessing is written beside the model."""
+    help_text = "Write the preprocessing beside the model, as PARAM with the suffix .toml, where all commands read it."
+    return click.option("--save-config", is_flag=True, help=help_text)(command)
 
 
 def labels_option(command: Command) -> Command:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,11 @@ import click
 
 from pyncnnq.commands.options import OutputOptions
 from pyncnnq.commands.spelling import spell
+from pyncnnq.errors import PyncnnqError
 from pyncnnq.files import model_pair
+from pyncnnq.inputs import Preprocessing
+from pyncnnq.inputs.data import CalibrationData
+from pyncnnq.inputs.metadata import sidecar_bytes, sidecar_path
 from pyncnnq.model.pair import manifest_path
 from pyncnnq.report.facts import finite
 from pyncnnq.report.progress import show_progress
@@ -29,6 +33,17 @@ def int8_files(output: Path | None, param: Path) -> tuple[Path, Path, Path]:
     return *pair, manifest_path(pair[0])
 
 
+def preprocessing_file(param: Path, inputs: Sequence[Mapping[str, Any]]) -> dict[Path, bytes]:
+    """Return the file that says how each input of a model is filled, to be written beside the model.
+
+    Raises:
+        PyncnnqError: no data was needed.
+    """
+    if not inputs:
+        raise PyncnnqError("no data was needed, so there is no preprocessing to write", option="save_config")
+    return {sidecar_path(param): sidecar_bytes(param, inputs)}
+
+
 def adjusted_files(name: Path | None) -> tuple[Path, ...]:
     """Return where to write the float model that an int8 model is made from, and its table; nowhere without a name.
 
@@ -39,6 +54,18 @@ def adjusted_files(name: Path | None) -> tuple[Path, ...]:
         return ()
     pair = model_pair(name)
     return *pair, pair[0].with_suffix(".table")
+
+
+def tell_inputs(output: OutputOptions, data: CalibrationData) -> None:
+    """Say how images become the model's inputs where metadata beside the model says so, before work starts."""
+    if output.as_json:
+        return
+    warn(data.metadata.notes)
+    for name, spec, origin in zip(data.names, data.inputs, data.origins, strict=True):
+        if isinstance(spec, Preprocessing) and origin.startswith(data.metadata.name) and data.metadata.name:
+            which = f" of {name}" if len(data.names) > 1 else ""
+            if not output.quiet:
+                say(f"preprocessing{which} from {origin}: {spec}")
 
 
 def progress_of(output: OutputOptions) -> Progress:

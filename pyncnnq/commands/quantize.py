@@ -20,6 +20,7 @@ from pyncnnq.commands.options import (
     layer_options,
     model_arguments,
     output_options,
+    save_config_option,
     search_options,
 )
 from pyncnnq.commands.source import is_table
@@ -28,8 +29,7 @@ from pyncnnq.runtime.pool import WorkerPool, available_cores
 
 
 @click.command("quantize")
-@model_arguments
-@click.argument("source", nargs=-1, required=True, metavar="TABLE|DATA...")
+@model_arguments(rest="source", metavar="TABLE|DATA...", required=True)
 @click.option(
     "--output",
     "-o",
@@ -39,6 +39,7 @@ from pyncnnq.runtime.pool import WorkerPool, available_cores
 )
 @layer_options
 @data_options
+@save_config_option
 @search_options
 @click.option(
     "--adjusted",
@@ -60,6 +61,7 @@ def quantize_command(
     int8: Path | None,
     layers: LayerOptions,
     data_options: DataOptions,
+    save_config: bool,
     search: SearchOptions,
     adjusted: Path | None,
     no_fuse: bool,
@@ -90,6 +92,7 @@ def quantize_command(
             search,
             adjusted,
             output,
+            save_config=save_config,
             fuse=not no_fuse,
             pool=pool,
         )
@@ -107,24 +110,34 @@ def _quantize_by_data(
     adjusted: Path | None,
     output: OutputOptions,
     *,
+    save_config: bool,
     fuse: bool,
     pool: WorkerPool,
 ) -> None:
     # Imported now and not above: the workers start up while this process imports what it needs itself.
     from pyncnnq.commands.data_request import DataRequest
-    from pyncnnq.commands.output import adjusted_files, int8_files, print_json, progress_of, warn
+    from pyncnnq.commands.output import (
+        adjusted_files,
+        int8_files,
+        preprocessing_file,
+        print_json,
+        progress_of,
+        warn,
+    )
     from pyncnnq.commands.targets import check_targets
     from pyncnnq.files import write_files
+    from pyncnnq.inputs.metadata import SIDECAR, sidecar_path
     from pyncnnq.model import load_model
     from pyncnnq.model.pair import MANIFEST
     from pyncnnq.model.text import encode
     from pyncnnq.optimization.quantize import quantize
     from pyncnnq.report.quantization import print_search, print_summary, summary_facts
 
-    request = DataRequest.read(data, data_options)
+    request = DataRequest.read(data, data_options, output)
     files, floats = int8_files(int8, param), adjusted_files(adjusted)
-    targets, outputs = files[:2], (*files, *floats)
-    check_targets(outputs, request, kinds={files[2]: MANIFEST})
+    sidecar = (sidecar_path(param),) * save_config
+    targets, outputs = files[:2], (*files, *floats, *sidecar)
+    check_targets(outputs, request, kinds={files[2]: MANIFEST, **dict.fromkeys(sidecar, SIDECAR)})
     budget, model = search.budget(), load_model(param, bin, custom_layers=custom_layers)
     warn(model.warnings)
     pool.wanted = request.workers or pool.wanted
@@ -147,9 +160,12 @@ def _quantize_by_data(
     contents = result.int8.contents(*targets)
     if floats:
         contents |= {**result.model.contents(*floats[:2]), floats[2]: encode(result.calibration.table.text())}
+    if save_config:
+        contents |= preprocessing_file(param, result.calibration.inputs)
     write_files(contents)
     if output.as_json:
-        print_json({**summary_facts(result.int8, targets), "made_from": result.int8.manifest.calibration})
+        facts = {**summary_facts(result.int8, targets), "inputs": result.calibration.inputs}
+        print_json({**facts, "made_from": result.int8.manifest.calibration})
         return
     warn([*result.warnings, *result.int8.summary.warnings], result.statistics.skipped)
     if not output.quiet:
@@ -158,7 +174,8 @@ def _quantize_by_data(
 
 
 def _refuse_options_for_data(context: click.Context, table: str) -> None:
-    for_data = {field.name for kind in (DataOptions, SearchOptions) for field in fields(kind)} | {"adjusted"}
+    for_data = {field.name for kind in (DataOptions, SearchOptions) for field in fields(kind)}
+    for_data |= {"adjusted", "save_config"}
     for parameter in context.command.params:
         name = parameter.name or ""
         if name in for_data and context.get_parameter_source(name) is not ParameterSource.DEFAULT:

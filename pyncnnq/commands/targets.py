@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from pyncnnq.commands.data_request import DataRequest
-from pyncnnq.commands.options import PATH
+from pyncnnq.commands.options import MODEL_FILES, PATH
 from pyncnnq.compare.tasks.class_labels import label_files
 from pyncnnq.errors import PyncnnqError
 from pyncnnq.files import Kind, check_outputs, check_pair_replaced, check_replaced
@@ -57,14 +57,17 @@ def command_inputs(targets: Sequence[Path], request: DataRequest | None = None) 
 def _named_files() -> Iterator[Path]:
     """Return the files that the arguments and options of the current command name as its inputs."""
     context = click.get_current_context()
+    for name in MODEL_FILES:
+        if name in context.params:
+            yield context.params[name]
+            if name.endswith("param") and context.params[name].name:
+                yield manifest_path(context.params[name])
     for parameter in context.command.params:
         value = context.params.get(parameter.name or "")
         if not value:
             continue
         if parameter.type is PATH:
             yield value
-        if parameter.name in ("param", "int8_param") and value.name:
-            yield manifest_path(value)
         if parameter.name == "labels":
             yield from label_files(value)
         if parameter.name == "metric":

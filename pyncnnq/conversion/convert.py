@@ -30,9 +30,10 @@ from pyncnnq.conversion.pnnx import ConversionError, Output, run_pnnx
 from pyncnnq.conversion.shapes import GivenShape, Tensor, assign_shapes, describe_open
 from pyncnnq.disk.temporary import temporary_folder
 from pyncnnq.errors import InputError, ModelError, PyncnnqError
-from pyncnnq.files import check_outputs, check_pair_replaced, model_pair
+from pyncnnq.files import check_outputs, check_pair_replaced, model_pair, write_files
 from pyncnnq.inputs import ArraySpec, InputOptions
-from pyncnnq.inputs.data import CalibrationData, Data, find_chosen, input_layer, named_files
+from pyncnnq.inputs.data import CalibrationData, Data, find_chosen, find_preprocessing, input_layer, named_files
+from pyncnnq.inputs.metadata import sidecar_contents
 from pyncnnq.model import Model, load_model, load_param
 from pyncnnq.model.custom_layers import custom_classes
 from pyncnnq.model.model import StrPath
@@ -54,6 +55,8 @@ class Converted:
         pnnx: the version of the package pnnx; empty if only the program is there.
         check: how close it is to the original; None if that was not checked.
         notes: a line for each thing that was taken otherwise than it is in the file.
+        preprocessing: the file beside the written model that says how images become its inputs; None where that is not
+            known.
     """
 
     original: Original
@@ -62,6 +65,7 @@ class Converted:
     pnnx: str
     check: ConversionCheck | None = None
     notes: Sequence[str] = ()
+    preprocessing: Path | None = None
 
     @property
     def warnings(self) -> list[str]:
@@ -150,7 +154,7 @@ def convert(
         source: a file of ONNX or TorchScript, or a `torch.nn.Module`, which is traced on inputs of the shapes.
         output: write OUTPUT.param and OUTPUT.bin; it may have one of the endings already.
         data, options, samples, strict: what to check it on (see `pyncnnq.calibrate`); without data, random numbers are
-            taken.
+            taken.  The preprocessing is written beside the model where it is known (see `pyncnnq.inputs.metadata`).
         shape: `1,3,224,224`, batch axis included, or `NAME=1,3,224,224`, for each input; an input with two is not
             fixed where they differ. Most ONNX models and traced TorchScript state their own.
         workers: the number of processes; default: one for each core that this process may use.
@@ -169,15 +173,19 @@ def convert(
     check_outputs(files, [*source_files(source), *named_files(data), *([Path(custom_layers)] if custom_layers else [])])
     check_pair_replaced(*files)
     with converting(source, shape, custom_layers) as converted:
+        chosen: CalibrationData | None
         if data:
             chosen = find_chosen(converted.model, data, options, samples)
             check_outputs(files, chosen.files)
             with progress("check") as update:
                 converted.check_on(chosen, workers, strict=strict, progress=update)
         else:
+            chosen = find_preprocessing(converted.model, options)
             converted.check_on_random(workers)
-        converted.model.save(*files)
-        return replace(converted, model=load_model(*files, custom_layers=custom_layers))
+        sidecar, note = sidecar_contents(files[0], chosen.facts if chosen else [])
+        write_files({**converted.model.contents(*files), **sidecar})
+        model = load_model(*files, custom_layers=custom_layers)
+        return replace(converted, model=model, notes=[*converted.notes, *note], preprocessing=next(iter(sidecar), None))
 
 
 @contextmanager
@@ -261,6 +269,7 @@ def _convert(source: Path, given: Sequence[GivenShape], folder: Path, custom_lay
         version = ""
     original = Original(source, form, output.inputs, output.batch_axes, whole)
     model = load_model(param, bin_path, custom_layers=custom_layers)
+    model.origin = source
     return Converted(original, model, output.traced, version, notes=notes)
 
 

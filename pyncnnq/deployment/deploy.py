@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pyncnnq.calibration.calibrate import calibrate, check_model
+from pyncnnq.calibration.provenance import record_inputs
 from pyncnnq.calibration.table import Table
 from pyncnnq.compare.tasks.class_labels import class_names, find_labels, label_files
 from pyncnnq.conversion.convert import Converted, converting
@@ -21,6 +22,7 @@ from pyncnnq.evaluation.evaluate import Evaluation, evaluate
 from pyncnnq.evaluation.findings import Analysis
 from pyncnnq.inputs import InputOptions
 from pyncnnq.inputs.data import CalibrationData, Data, find_chosen, named_files
+from pyncnnq.inputs.metadata import sidecar_contents
 from pyncnnq.model import Model, load_model
 from pyncnnq.model.custom_layers import OWN, count_custom, custom_classes, listed
 from pyncnnq.model.model import StrPath
@@ -86,6 +88,7 @@ class Deployed:
             "conversion": self.converted.facts,
             "fused": self.optimized.fused,
             "preprocessing": {name: str(spec) for name, spec in zip(model.inputs, self.data.inputs, strict=True)},
+            "inputs": self.data.facts,
             "float": [folder.param.name, folder.bin.name],
             "int8": [folder.int8_param.name, folder.int8_bin.name],
             "table": {"file": folder.table.name, "of": folder.param.name, "makes_int8": self.makes_int8},
@@ -203,6 +206,7 @@ def _deploy(converted: Converted, data: CalibrationData, folder: Folder, setting
             model, int8, held_out, samples=MOST_SAMPLES, workers=settings.workers, progress=settings.progress
         )
     table = calibrate(model, optimized.statistics).table
+    record_inputs(table, data)
     by_table = quantize_with_options(model, table, settings.layers)
     deployed = Deployed(
         source=settings.source,
@@ -271,6 +275,7 @@ def _contents(deployed: Deployed) -> dict[Path, bytes]:
         **model.contents(folder.param, folder.bin),
         **int8.contents(folder.int8_param, folder.int8_bin),
         folder.table: encode(deployed.table.text()),
+        **sidecar_contents(folder.param, deployed.data.facts)[0],
         folder.facts: (json.dumps(deployed.facts, indent=2) + "\n").encode(),
         folder.cpp: cpp_snippet(*snippet, folder.cpp.name, custom).encode(),
         folder.python: python_snippet(*snippet, folder.python.name, custom).encode(),

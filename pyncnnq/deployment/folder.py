@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pyncnnq.errors import PyncnnqError
 from pyncnnq.files import Kind, check_outputs, check_pair_replaced, check_replaced, write_files
+from pyncnnq.inputs.metadata import SIDECAR, sidecar_path
 from pyncnnq.model.pair import MANIFEST, manifest_path
 
 _FACTS = Kind(
@@ -28,6 +29,7 @@ class Folder:
         param, bin: the float model.
         int8_param, int8_bin, manifest: the int8 model, and what it holds.
         table: a calibration table of the float model.
+        preprocessing: how images become the inputs of the float model (see `pyncnnq.inputs.metadata.sidecar`).
         facts: how all of it came about, as JSON.
         report: a page on float against int8.
         cpp, python: programs that run the int8 model.
@@ -39,6 +41,7 @@ class Folder:
     int8_bin: Path
     manifest: Path
     table: Path
+    preprocessing: Path
     facts: Path
     report: Path
     cpp: Path
@@ -56,6 +59,7 @@ class Folder:
             int8_bin=folder / f"{name}-int8.bin",
             manifest=manifest_path(folder / f"{name}-int8.param"),
             table=folder / f"{name}.table",
+            preprocessing=sidecar_path(folder / f"{name}.param"),
             facts=folder / f"{name}.json",
             report=folder / "report.html",
             cpp=folder / f"{name}.cpp",
@@ -83,6 +87,7 @@ class Folder:
             raise PyncnnqError(f"{folder}: is not a folder; name another one")
         check_outputs(self.files, inputs)
         check_replaced(self.manifest, MANIFEST)
+        check_replaced(self.preprocessing, SIDECAR)
         check_replaced(self.facts, _FACTS)
         check_replaced(self.report, _REPORT)
         for program in (self.cpp, self.python):

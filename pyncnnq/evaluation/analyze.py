@@ -117,6 +117,7 @@ def analyze_on(
         layers=ranked,
         blobs=_blob_errors(model, sums, storage),
         curve=curve,
+        inputs=data.facts,
         samples=(len(samples), len(judging.samples)),
         skipped=answers.skipped,
     )

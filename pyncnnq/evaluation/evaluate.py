@@ -66,6 +66,7 @@ class Evaluation:
         bytes: of both files of the float and of the int8 model.
         macs: multiplications and additions of one inference.
         int8_macs: the part of them that layers in int8 do.
+        inputs: how each input of the models was filled, as plain data.
         samples: the samples, in their order.
         skipped: the samples that could not be read, each with the reason.
         printed: the lines that ncnn printed, and how often each.
@@ -78,6 +79,7 @@ class Evaluation:
     bytes: tuple[int, int]
     macs: int
     int8_macs: int
+    inputs: list[dict[str, Any]]
     samples: list[EvaluatedSample]
     skipped: list[str]
     printed: dict[str, int]
@@ -194,6 +196,7 @@ def evaluate_on(
         bytes=(_size(models[0]), _size(models[1])),
         macs=sum(counts.values()),
         int8_macs=sum(counts.get(layer.name, 0) for layer in int8.layers if layer.op.is_int8),
+        inputs=data.facts,
         samples=[
             _sample(path, truth[place] if truth else None, sample, chosen)
             for place, (path, sample) in enumerate(zip(paths, compared, strict=True))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from pyncnnq.optimization.ranking import Step
 
@@ -115,6 +116,7 @@ class Analysis:
         blobs: in the order in which the network computes them.
         curve: from all layers in int8 on; the quality is the mean SQNR of the outputs in dB (where a Softmax or
             Sigmoid, or a layer that picks, writes an output, of what that reads), on the samples that rank layers.
+        inputs: how each input of the models was filled, as plain data.
         samples: how many there were, and how many of them ranked the layers.
         skipped: the samples that could not be read, each with the reason.
     """
@@ -122,5 +124,6 @@ class Analysis:
     layers: list[LayerDiagnosis]
     blobs: list[BlobError]
     curve: list[Step[float]]
+    inputs: list[dict[str, Any]]
     samples: tuple[int, int]
     skipped: list[str]

@@ -8,7 +8,7 @@ from pyncnnq.inputs.config import read_config
 from pyncnnq.inputs.options import InputOptions, Settings, parse_options, parse_words, split_words
 from pyncnnq.inputs.preprocessing import Preprocessing, Resize
 from pyncnnq.inputs.presets import PRESETS, Preset
-from pyncnnq.inputs.resolve import InputLayer, InputSpec, resolve
+from pyncnnq.inputs.resolve import InputLayer, InputSpec, MissingError, Said, gather, resolve
 from pyncnnq.inputs.sources import Samples, exists, find_samples, pair_samples, pick
 
 __all__ = [
@@ -17,13 +17,16 @@ __all__ = [
     "InputLayer",
     "InputOptions",
     "InputSpec",
+    "MissingError",
     "Preprocessing",
     "Preset",
     "Resize",
+    "Said",
     "Samples",
     "Settings",
     "exists",
     "find_samples",
+    "gather",
     "load_npy",
     "pair_samples",
     "parse_options",

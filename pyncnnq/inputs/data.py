@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from pyncnnq.errors import InputError
-from pyncnnq.inputs import InputLayer, InputOptions, InputSpec, find_samples, pair_samples, pick, resolve
+from pyncnnq.inputs import (
+    InputLayer,
+    InputOptions,
+    InputSpec,
+    MissingError,
+    Preprocessing,
+    Samples,
+    find_samples,
+    gather,
+    pair_samples,
+    pick,
+    resolve,
+)
+from pyncnnq.inputs.metadata import Metadata, find_metadata
+from pyncnnq.inputs.metadata.fitting import fitting
 from pyncnnq.model import Layer, Model
 from pyncnnq.model.ops import Convolution, Embed, Input
 
@@ -21,20 +35,48 @@ class CalibrationData:
         samples: for each sample one file for each model input.
         inputs: for each model input its preprocessing (images) or expected array (.npy).
         ignored: how many files of other types and hidden ones lay in the folders.
+        names: of the model's inputs.
+        origins: for each model input who says how images become it, such as `metadata.yaml and the command line`.
+        metadata: what the files beside the model say.
     """
 
     samples: list[tuple[Path, ...]]
     inputs: tuple[InputSpec, ...]
     ignored: int
+    names: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
+    metadata: Metadata = field(default_factory=Metadata)
 
     @property
     def files(self) -> list[Path]:
         """The files of all samples."""
         return [path for sample in self.samples for path in sample]
 
+    @property
+    def facts(self) -> list[dict[str, Any]]:
+        """How each input of the model is filled, as plain data."""
+        notes = list(self.metadata.notes)
+        return [_facts(*one, notes) for one in zip(self.names, self.inputs, self.origins, strict=True)]
+
     def find(self, _model: Model) -> CalibrationData:
         """Return the data itself: data that was found for a model may be given again in its place."""
         return self
+
+
+def _facts(name: str, spec: InputSpec, origin: str, notes: list[str]) -> dict[str, Any]:
+    if not isinstance(spec, Preprocessing):
+        return {"name": name, "kind": "npy", "shape": spec.shape}
+    return {
+        "name": name,
+        "kind": "image",
+        "pixel": spec.pixel,
+        "size": spec.size,
+        "mean": spec.mean,
+        "norm": spec.norm,
+        "resize": str(spec.resize),
+        "from": origin,
+        **({"notes": notes} if notes else {}),
+    }
 
 
 class DataSource(Protocol):
@@ -68,8 +110,11 @@ def find_data(
 ) -> CalibrationData:
     """Return the samples, the preprocessing complete.
 
+    What the options leave open comes from the metadata beside the model (`pyncnnq.inputs.metadata`), and sizes and
+    channels from its Input layers.
+
     Args:
-        model: the model; what its Input layers say of sizes and channels fills what the options leave open.
+        model: the model.
         data: for each model input a folder, a list file, a file, or several of them.
         sources: preprocessing options, the weakest first, each with its name for messages (see
             `pyncnnq.inputs.resolve`).
@@ -80,8 +125,42 @@ def find_data(
     if not model.inputs:
         raise InputError(f"{model.param_path}: takes no input to calibrate with: all blobs come from constants")
     samples = [find_samples(item) for item in data]
-    inputs = resolve([input_layer(model, layer) for layer in model.input_layers], samples, *sources)
-    return CalibrationData(pair_samples(samples), inputs, sum(each.ignored for each in samples))
+    found = _resolved(model, samples, *sources)
+    return replace(found, samples=pair_samples(samples), ignored=sum(each.ignored for each in samples))
+
+
+def find_preprocessing(model: Model, options: InputOptions | Sequence[InputOptions]) -> CalibrationData | None:
+    """Return how images would become the inputs of a model, without any images; None where too little is known.
+
+    Args:
+        model, options: see `find_chosen`.
+
+    Raises:
+        InputError: a file of this package beside the model that is faulty.
+    """
+    rows = [options] if isinstance(options, InputOptions) else options
+    samples = [Samples("", (), "image", 0)] * len(model.inputs)
+    try:
+        return _resolved(model, samples, ("options", rows)) if samples else None
+    except MissingError:
+        return None
+
+
+def _resolved(
+    model: Model, samples: Sequence[Samples], *sources: tuple[str, Sequence[InputOptions]]
+) -> CalibrationData:
+    """Return how the samples become the inputs of a model, without the samples."""
+    layers = [input_layer(model, layer) for layer in model.input_layers]
+    metadata = fitting(find_metadata(model.origin), layers, samples) if model.origin else Metadata()
+    everything = ((metadata.name, metadata.inputs), *sources)
+    return CalibrationData(
+        [],
+        resolve(layers, samples, *everything),
+        0,
+        names=tuple(layer.name for layer in layers),
+        origins=tuple(" and ".join(said.by) for said in gather(len(layers), *everything)),
+        metadata=metadata,
+    )
 
 
 def input_layer(model: Model, layer: Layer) -> InputLayer:

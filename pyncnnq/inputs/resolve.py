@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import reduce
+from dataclasses import dataclass, fields
 
 from pyncnnq.errors import InputError
 from pyncnnq.inputs.arrays import ArraySpec, Shape
@@ -47,6 +46,34 @@ class InputLayer:
         return (self.w,) if self.w else None
 
 
+class MissingError(InputError):
+    """Nobody says how images become an input."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """All that was said of one input.
+
+    Attributes:
+        options: what counts of it; None is what nobody said, `preset` what stands for mean, norm, pixel and resize
+            where they are None.
+        by: the names of the sources of that, the weakest first.
+    """
+
+    options: InputOptions
+    by: tuple[str, ...]
+
+
+def gather(count: int, *sources: tuple[str, Sequence[InputOptions]]) -> tuple[Said, ...]:
+    """Return what counts of what was said of each of so many inputs; for the sources see `resolve`.
+
+    Raises:
+        InputError: a source describes another number of inputs.
+    """
+    spread_sources = [(name, spread(rows, count, name)) for name, rows in sources]
+    return tuple(_gather_one([(name, rows[place]) for name, rows in spread_sources]) for place in range(count))
+
+
 def resolve(
     layers: Sequence[InputLayer], samples: Sequence[Samples], *sources: tuple[str, Sequence[InputOptions]]
 ) -> tuple[InputSpec, ...]:
@@ -70,10 +97,9 @@ def resolve(
             f"{len(samples)} DATA argument{'' if len(samples) == 1 else 's'} for {len(layers)} model "
             f"input{'' if len(layers) == 1 else 's'} ({names}): give one for each, in this order"
         )
-    spread_sources = [spread(rows, len(layers), name) for name, rows in sources]
-    said = [[rows[i] for rows in spread_sources] for i in range(len(layers))]
+    said = [one.options for one in gather(len(layers), *sources)]
     if layers and all(found.kind == "npy" for found in samples):
-        useless = sorted({option for rows in said for row in rows for option in row.for_images})
+        useless = sorted({option for options in said for option in options.for_images})
         if useless:
             raise InputError(
                 f"{', '.join(useless)}: only images are preprocessed, .npy arrays are taken as they are; leave it out"
@@ -81,8 +107,7 @@ def resolve(
     return tuple(_resolve_one(*one) for one in zip(layers, samples, said, strict=True))
 
 
-def _resolve_one(layer: InputLayer, samples: Samples, said: Sequence[InputOptions]) -> InputSpec:
-    options = reduce(_stronger, said, InputOptions())
+def _resolve_one(layer: InputLayer, samples: Samples, options: InputOptions) -> InputSpec:
     if options.kind is not None and options.kind != samples.kind:
         raise InputError(
             f"{samples.source}: holds {samples.kind} files, but type={int(options.kind == 'npy')} was given"
@@ -92,17 +117,25 @@ def _resolve_one(layer: InputLayer, samples: Samples, said: Sequence[InputOption
     return _image_spec(layer, options)
 
 
-def _stronger(options: InputOptions, said: InputOptions) -> InputOptions:
-    if said.preset is not None:
-        # A preset speaks of mean, norm, pixel and resize: what a weaker source said of them is gone.
-        options = InputOptions(size=options.size, shape=options.shape, kind=options.kind)
-    return overlay(options, said)
+_OF_IMAGES = ("preset", "size", "mean", "norm", "pixel", "resize", "shape")
+
+
+def _gather_one(said: Sequence[tuple[str, InputOptions]]) -> Said:
+    options, by = InputOptions(), dict[str, str]()
+    for name, row in said:
+        if row.preset is not None:
+            # A preset speaks of mean, norm, pixel and resize: what a weaker source said of them is gone.
+            options = InputOptions(size=options.size, shape=options.shape, kind=options.kind, data=options.data)
+        options = overlay(options, row)
+        by |= {field.name: name for field in fields(row) if getattr(row, field.name) is not None}
+    counting = {by[field] for field in _OF_IMAGES if getattr(options, field) is not None}
+    return Said(options, tuple(dict.fromkeys(name for name, _ in said if name in counting)))
 
 
 def _image_spec(layer: InputLayer, options: InputOptions) -> Preprocessing:
     where = f"input {layer.name!r}"
     if layer.integers:
-        raise InputError(f"{where}: feeds an Embed layer, which takes token ids: give .npy files, not images")
+        raise MissingError(f"{where}: feeds an Embed layer, which takes token ids: give .npy files, not images")
     preset = find_preset(options.preset) if options.preset else None
     size = _size(layer, options)
     pixel = _pixel(layer, options, preset)
@@ -111,7 +144,7 @@ def _image_spec(layer: InputLayer, options: InputOptions) -> Preprocessing:
         repeat = CHANNELS[pixel] if preset.uniform else 1
         mean, norm = mean or preset.mean * repeat, norm or preset.norm * repeat
     if size is None or pixel is None or mean is None or norm is None:
-        raise InputError(_missing(where, size, pixel, mean, norm))
+        raise MissingError(_missing(where, size, pixel, mean, norm))
     channels = CHANNELS[pixel]
     for said, by in ((layer.c, "the model takes"), (_shape_channels(options), "shape says")):
         if said and said != channels:

@@ -31,6 +31,8 @@ class Model:
     Attributes:
         layers: in file order; may be edited, writing checks that they are consistent.
         param_path, bin_path: where it was read from, for messages; None if it was not.
+        origin: the file beside which others may say how the model is used: its `.param`, or what it was converted from;
+            None if it comes from no file.
         custom_layers: the Python file with layers that ncnn does not have (see pyncnnq/model/custom_layers.py), if the
             user gave one.
         warnings: what is odd in the files that it was read from, and does no harm.
@@ -49,6 +51,7 @@ class Model:
         self.layers = list(layers)
         self.param_path = param_path
         self.bin_path = bin_path
+        self.origin = param_path
         self.custom_layers = custom_layers
         self.warnings: list[str] = []
         self._files: tuple[Path, Path] | None = None
@@ -101,6 +104,7 @@ class Model:
         paths = {"param_path": self.param_path, "bin_path": self.bin_path, "custom_layers": self.custom_layers}
         copy = Model(layers, header=self._header, trailer=self._trailer, **paths)
         copy.warnings = list(self.warnings)
+        copy.origin = self.origin
         return copy
 
     def check_finite(self) -> None:

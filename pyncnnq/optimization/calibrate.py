@@ -9,6 +9,7 @@ from pathlib import Path
 from pyncnnq.calibration.calibrate import Calibration, check_choices, check_model
 from pyncnnq.calibration.calibrate import calibrate as choose_scales
 from pyncnnq.calibration.methods import DEFAULT
+from pyncnnq.calibration.provenance import record_inputs
 from pyncnnq.disk.temporary import temporary_folder
 from pyncnnq.inputs import InputOptions
 from pyncnnq.inputs.data import Data, find_chosen
@@ -65,6 +66,7 @@ def calibrate(
         with progress("calibrate") as update:
             statistics = observe_samples(fused.model, found.samples, found.inputs, pool, strict=strict, progress=update)
     result = choose_scales(fused.model, statistics, method=method, weight_bits=weight_bits)
+    record_inputs(result.table, found)
     if fused.changes:
         mark(result.table)
     if fused.reweighted:
@@ -73,7 +75,7 @@ def calibrate(
             "fuses it by itself, but ncnn2int8 needs the model that ncnnoptimize writes (`fuse=False`: leave the "
             "model as it is)"
         )
-    return replace(result, statistics=statistics, ignored=found.ignored, fused=fused.changes)
+    return replace(result, statistics=statistics, ignored=found.ignored, fused=fused.changes, inputs=found.facts)
 
 
 def _calibrate_as_it_is(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pyncnnq.calibration.calibrate import Calibration
+from pyncnnq.calibration.provenance import record_inputs
 from pyncnnq.disk.temporary import temporary_folder
 from pyncnnq.inputs.data import CalibrationData
 from pyncnnq.model import Model
@@ -142,12 +143,14 @@ def optimize_on(
         search.run(budget)
     bench.source.statistics.skipped += judge.skipped
     result = _optimized(search, bench, fused.changes)
+    result.calibration = replace(result.calibration, inputs=data.facts)
+    record_inputs(result.calibration.table, data)
     preprocessing = {name: str(spec) for name, spec in zip(model.inputs, data.inputs, strict=True)}
     result.int8.manifest = replace(
         result.int8.manifest,
         recipe=recipe,
         fused=fused.changes,
-        calibration={"preprocessing": preprocessing, **description(result)},
+        calibration={"preprocessing": preprocessing, "inputs": data.facts, **description(result)},
     )
     return result
 

@@ -7,6 +7,7 @@ import glob
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,8 @@ from pyncnnq.conversion.convert import converting
 from pyncnnq.disk.temporary import temporary_folder
 from pyncnnq.errors import ModelError, PyncnnqError
 from pyncnnq.files import model_pair, write_files
+from pyncnnq.inputs.data import find_preprocessing
+from pyncnnq.inputs.metadata import sidecar_contents
 from pyncnnq.model import Graph, Model
 from pyncnnq.model.model import StrPath
 from pyncnnq.model.ops import Calibrated
@@ -66,6 +69,7 @@ class ImportedQdq:
         folded: the blobs that are stored less a zero point, or in which each channel is shifted by one.
         no_winograd: the layers that may not use winograd, since some input would make a sum overflow there.
         warnings: one line for each layer that is not exactly as it was, naming it.
+        inputs: how images become the inputs of the model, as plain data, where metadata beside it says so.
     """
 
     model: Model
@@ -76,9 +80,11 @@ class ImportedQdq:
     folded: list[str]
     no_winograd: list[str]
     warnings: list[str]
+    inputs: list[dict[str, Any]]
 
     def save(self, output: StrPath) -> list[Path]:
-        """Write the float model, the table and the int8 model with its manifest, all or none.
+        """Write the float model, the table, the int8 model with its manifest, and the preprocessing where it is known,
+        all or none.
 
         Args:
             output: the common part of the files' names.
@@ -95,6 +101,7 @@ class ImportedQdq:
                 **self.model.contents(param, bin_path),
                 table: encode(self.table.text()),
                 **self.int8.contents(int8_param, int8_bin),
+                **sidecar_contents(param, self.inputs)[0],
             }
         )
         return files
@@ -138,11 +145,14 @@ def import_qdq(path: StrPath, *, shape: Sequence[str] = ()) -> ImportedQdq:
         try:
             with converting(file, shape) as converted:
                 model = converted.model
+                model.origin = Path(path)
+                known = find_preprocessing(model, ())
         except PyncnnqError as error:
             error.message = error.message.replace(str(file), str(path))
             raise
     result = _quantized(path, Model(model.layers), qdq.layers)
     result.warnings[:0] = qdq.notes
+    result.inputs = known.facts if known else []
     return result
 
 
@@ -173,7 +183,7 @@ def _quantized(path: StrPath, model: Model, sources: Sequence[QdqLayer]) -> Impo
     others = [layer.name for layer in candidates(model) if layer.name not in quantized]
     int8 = quantize(model, table, exclude=[glob.escape(name) for name in others])
     int8.manifest = replace(int8.manifest, techniques=("zero points",) * bool(folded.changed), blobs=folded.storage)
-    return ImportedQdq(model, table, int8, layers, in_float, list(folded.changed), no_winograd, warnings)
+    return ImportedQdq(model, table, int8, layers, in_float, list(folded.changed), no_winograd, warnings, [])
 
 
 def _reasons(sources: Sequence[QdqLayer], pairs: Sequence[Pair]) -> Iterable[tuple[str, str]]:

@@ -25,6 +25,7 @@ def calibration_facts(result: Calibration, table: Path) -> dict[str, Any]:
         "skipped": result.statistics.skipped,
         "ignored_files": result.ignored,
         "layers": [asdict(layer) for layer in result.layers],
+        "inputs": result.inputs,
         "fused": result.fused,
         "warnings": result.warnings,
         "ncnn_messages": dict(result.statistics.printed),
