@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from pyncnnq.rewrites.fusing import Fused, fuse
     from pyncnnq.statistics.collect import collect
     from pyncnnq.statistics.observe import Statistics
+    from pyncnnq.suggestion.suggest import Suggestion, suggest
 
 _HOMES = {
     "Analysis": "evaluation.findings",
@@ -58,6 +59,7 @@ _HOMES = {
     "PyncnnqError": "errors",
     "QuantizedModel": "quantization",
     "Statistics": "statistics.observe",
+    "Suggestion": "suggestion.suggest",
     "Table": "calibration.table",
     "TableError": "errors",
     "active_target": "kernel_targets",
@@ -73,6 +75,7 @@ _HOMES = {
     "inspect": "report.inspection",
     "load_model": "model",
     "quantize": "optimization.quantize",
+    "suggest": "suggestion.suggest",
     "targets": "kernel_targets",
 }
 
@@ -95,6 +98,7 @@ __all__ = [
     "PyncnnqError",
     "QuantizedModel",
     "Statistics",
+    "Suggestion",
     "Table",
     "TableError",
     "active_target",
@@ -110,6 +114,7 @@ __all__ = [
     "inspect",
     "load_model",
     "quantize",
+    "suggest",
     "targets",
 ]
 

@@ -79,6 +79,10 @@ def _facts(name: str, spec: InputSpec, origin: str, notes: list[str]) -> dict[st
     }
 
 
+Source = tuple[str, Sequence[InputOptions]]
+"""Preprocessing options with the name of whoever says them."""
+
+
 class DataSource(Protocol):
     """Data and preprocessing in one object, such as a command line's, and `CalibrationData`."""
 
@@ -106,7 +110,7 @@ def named_files(data: Sequence[Data]) -> list[Path]:
 
 
 def find_data(
-    model: Model, data: Sequence[str | Path | Sequence[str | Path]], *sources: tuple[str, Sequence[InputOptions]]
+    model: Model, data: Sequence[str | Path | Sequence[str | Path] | Samples], *sources: Source
 ) -> CalibrationData:
     """Return the samples, the preprocessing complete.
 
@@ -115,7 +119,7 @@ def find_data(
 
     Args:
         model: the model.
-        data: for each model input a folder, a list file, a file, or several of them.
+        data: for each model input a folder, a list file, a file, or several of them; or its samples.
         sources: preprocessing options, the weakest first, each with its name for messages (see
             `pyncnnq.inputs.resolve`).
 
@@ -124,7 +128,7 @@ def find_data(
     """
     if not model.inputs:
         raise InputError(f"{model.param_path}: takes no input to calibrate with: all blobs come from constants")
-    samples = [find_samples(item) for item in data]
+    samples = [item if isinstance(item, Samples) else find_samples(item) for item in data]
     found = _resolved(model, samples, *sources)
     return replace(found, samples=pair_samples(samples), ignored=sum(each.ignored for each in samples))
 
@@ -150,9 +154,7 @@ def _resolved(
     model: Model, samples: Sequence[Samples], *sources: tuple[str, Sequence[InputOptions]]
 ) -> CalibrationData:
     """Return how the samples become the inputs of a model, without the samples."""
-    layers = [input_layer(model, layer) for layer in model.input_layers]
-    metadata = fitting(find_metadata(model.origin), layers, samples) if model.origin else Metadata()
-    everything = ((metadata.name, metadata.inputs), *sources)
+    layers, metadata, everything = _known(model, samples, sources)
     return CalibrationData(
         [],
         resolve(layers, samples, *everything),
@@ -161,6 +163,22 @@ def _resolved(
         origins=tuple(" and ".join(said.by) for said in gather(len(layers), *everything)),
         metadata=metadata,
     )
+
+
+def find_said(
+    model: Model, samples: Sequence[Samples], *sources: tuple[str, Sequence[InputOptions]]
+) -> list[tuple[InputLayer, InputOptions]]:
+    """Return for each input of a model its layer, and what is said of it, complete or not; see `find_data`."""
+    layers, _, everything = _known(model, samples, sources)
+    return [(layer, said.options) for layer, said in zip(layers, gather(len(layers), *everything), strict=True)]
+
+
+def _known(
+    model: Model, samples: Sequence[Samples], sources: Sequence[Source]
+) -> tuple[list[InputLayer], Metadata, list[Source]]:
+    layers = [input_layer(model, layer) for layer in model.input_layers]
+    metadata = fitting(find_metadata(model.origin), layers, samples) if model.origin else Metadata()
+    return layers, metadata, [(metadata.name, metadata.inputs), *sources]
 
 
 def input_layer(model: Model, layer: Layer) -> InputLayer:
@@ -203,5 +221,8 @@ def find_chosen(
     if len(data) == 1 and not isinstance(source, str | Path | Sequence):
         chosen = source.find(model)
     else:
-        chosen = find_data(model, data, ("options", rows))  # type: ignore[arg-type]
+        try:
+            chosen = find_data(model, data, ("options", rows))  # type: ignore[arg-type]
+        except MissingError as error:
+            raise MissingError(f"{error}; `pyncnnq.suggest(model, data)` may find it out") from None
     return replace(chosen, samples=pick(chosen.samples, samples))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from pyncnnq.inputs.options import InputOptions
@@ -11,6 +11,11 @@ from pyncnnq.inputs.presets import PRESETS, Preset
 
 SAME = 0.01
 """Presets count as one where no pixel becomes values that differ by more than this part of their range."""
+
+_SMALL = 64
+"""Sides of images up to which only CIFAR's preset is tried, and above which only the others are, of those that answers
+do not tell apart: they differ by a little contrast."""
+_ONLY_SMALL, _ONLY_LARGE = ("cifar10",), ("imagenet-torch", "clip", "nanodet", "pp-ocr-det")
 
 _SWAPPED: dict[Pixel, Pixel] = {"RGB": "BGR", "BGR": "RGB", "RGBA": "BGRA", "BGRA": "RGBA", "GRAY": "GRAY"}
 
@@ -48,15 +53,16 @@ class Candidate:
         return self.is_like(replace(self, mean=mean, norm=norm, pixel=pixel))
 
 
-def find_candidates(said: InputOptions, channels: int) -> list[Candidate]:
+def find_candidates(said: InputOptions, channels: int, size: Size) -> list[Candidate]:
     """Return all that may be, of what is said already nothing else.
 
     Args:
         said: what the user says of the input.
         channels: of the model's input; 0 where it does not say.
+        size: of its images.
     """
     found: list[Candidate] = []
-    for candidate in _all(said, channels):
+    for candidate in _all(said, channels, _ONLY_LARGE if max(size) <= _SMALL else _ONLY_SMALL):
         for place, other in enumerate(found):
             if candidate.is_like(other):
                 names = (name for name in candidate.names if name not in other.names)
@@ -67,10 +73,15 @@ def find_candidates(said: InputOptions, channels: int) -> list[Candidate]:
     return found
 
 
-def _all(said: InputOptions, channels: int) -> Iterator[Candidate]:
-    natural = [_of(name, preset, preset.pixel, said, channels) for name, preset in PRESETS.items()]
+def _all(said: InputOptions, channels: int, without: Sequence[str]) -> Iterator[Candidate]:
+    if said.preset is not None:
+        presets = {said.preset: PRESETS[said.preset]}
+        said = replace(said, pixel=said.pixel or (presets[said.preset].pixel if channels != 1 else None))
+    else:
+        presets = {name: preset for name, preset in PRESETS.items() if name not in without}
+    natural = [_of(name, preset, preset.pixel, said, channels) for name, preset in presets.items()]
     yield from (candidate for candidate in natural if candidate)
-    for name, preset in PRESETS.items():
+    for name, preset in presets.items():
         if preset.pixel != (pixel := _SWAPPED[preset.pixel]):
             # The same numbers for the same colours, so in the other order too.
             mirrored = replace(preset, mean=preset.mean[::-1], norm=preset.norm[::-1])

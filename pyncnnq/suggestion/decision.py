@@ -11,7 +11,7 @@ Numbers = NDArray[np.float64]
 
 RESAMPLES = 1000
 """Drawings of as many images as there are, with replacement."""
-NEARLY_ALL = 0.99
+NEARLY_ALL = 0.95
 """The part of the drawings that the first of a ranking must win."""
 
 
@@ -25,16 +25,17 @@ def wins(first: Numbers, second: Numbers) -> float:
     return float(np.mean((first - second)[drawn].mean(axis=1) > 0))
 
 
-def is_decisive(first: Numbers, others: Sequence[Numbers], least: float, margin: float) -> bool:
-    """Return whether the first candidate is right beyond doubt.
+def exceeds(first: Numbers, second: Numbers, margin: float) -> bool:
+    """Return whether the first candidate is better by a margin on average, and better in nearly all drawings."""
+    return float(np.mean(first - second)) >= margin and wins(first, second) >= NEARLY_ALL
+
+
+def pseudo_values(statistic: float, without: Sequence[float]) -> Numbers:
+    """Return for each image its part in a statistic of all (the jackknife's pseudo-values).
 
     Args:
-        first: for each image the evidence for the first of a ranking.
-        others: that of all other candidates.
-        least: the evidence that a network gives which recognizes anything.
-        margin: by how much it must exceed that of any other.
+        statistic: of all images.
+        without: the same of all images but one, for each.
     """
-    mean = float(first.mean())
-    return mean >= least and all(
-        mean - float(other.mean()) >= margin and wins(first, other) >= NEARLY_ALL for other in others
-    )
+    count = len(without)
+    return np.array([count * statistic - (count - 1) * other for other in without], np.float64)

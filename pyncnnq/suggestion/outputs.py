@@ -40,7 +40,7 @@ def kind_of(output: Array, pixels: Array) -> Kind:
     long = [length for length in output.shape if length > 1]
     if len(long) <= 1:
         return Kind.CLASSES
-    if len(long) == 2 and _is_distribution(output.reshape(long)):
+    if len(long) == 2 and (_is_distribution(output.reshape(long)) or output.shape[:-1] == (output.shape[0], 1)):
         return Kind.STEPS
     if output.ndim == 3 and len(long) >= 2 and min(output.shape[1:]) > 1:
         alike = output.shape[0] == pixels.shape[0] and 2 * output.shape[1] >= pixels.shape[1]
@@ -52,19 +52,22 @@ def keep(output: Array, kind: Kind) -> Array:
     """Return what evidence needs of an output; of a view that is mirrored, too.
 
     Returns:
-        CLASSES: a probability for each class, shape (classes,). STEPS: of the classes that are largest somewhere their
-        probabilities, shape (steps, classes). IMAGE and MAP: means over a grid, shape (channels, rows, columns). BOXES:
-        of each class the largest score, shape (classes,).
+        CLASSES: a probability for each class, shape (classes,). STEPS: the same at each step, shape (steps,
+        classes). IMAGE and MAP: means over a grid, shape (channels, rows, columns). BOXES:
+        of each class, or number of a box, the largest and the smallest value, shape (2, classes).
     """
     with np.errstate(all="ignore"):
         if kind is Kind.CLASSES:
             return _probabilities(output.ravel())
         if kind is Kind.STEPS:
-            return output.reshape([length for length in output.shape if length > 1])
+            steps = output.reshape([length for length in output.shape if length > 1])
+            return np.stack([_probabilities(step) for step in steps])
         if kind in (Kind.IMAGE, Kind.MAP):
             return _grid(output)
-        matrix = output.reshape(output.shape[-2:]) if output.ndim == 2 else output.reshape(output.shape[0], -1)
-        return matrix.max(axis=int(matrix.shape[0] < matrix.shape[1]))[:_MOST]
+        matrix = output if output.ndim == 2 else output.reshape(output.shape[0], -1)
+        boxes = int(matrix.shape[0] < matrix.shape[1])
+        extremes: Array = np.stack([matrix.max(axis=boxes), matrix.min(axis=boxes)])
+        return extremes[:, :_MOST]
 
 
 def _is_distribution(matrix: Array) -> bool:
@@ -72,18 +75,21 @@ def _is_distribution(matrix: Array) -> bool:
 
 
 def _probabilities(values: Array) -> Array:
-    if values.size > 1 and not _is_distribution(values[None]):
-        exponentials = np.exp(values - values.max())
-        values = exponentials / exponentials.sum()
-    return values
+    if values.size <= 1 or _is_distribution(values[None]):
+        return values
+    exponentials: Array = np.exp(values - values.max())
+    probabilities: Array = exponentials / exponentials.sum()
+    return probabilities
 
 
 def _grid(maps: Array) -> Array:
     """Return means over the cells of a grid, of the first channels."""
-    channels, height, width = maps.shape
+    height, width = maps.shape[1:]
     rows, columns = min(_GRID, height), min(_GRID, width)
     down = np.add.reduceat(maps, np.arange(rows) * height // rows, axis=1)
     both = np.add.reduceat(down, np.arange(columns) * width // columns, axis=2)
-    sizes = np.outer(*(np.diff(np.arange(count + 1) * length // count) for count, length in ((rows, height), (columns, width))))
-    means = (both / sizes).astype(np.float32)
+    sizes = np.outer(
+        *(np.diff(np.arange(count + 1) * length // count) for count, length in ((rows, height), (columns, width)))
+    )
+    means: Array = (both / sizes).astype(np.float32)
     return means[: max(1, _MOST // (rows * columns))]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pyncnnq.inputs.preprocessing import Pixel, Values
 from pyncnnq.model import ModelFiles
-from pyncnnq.runtime.protocol import Job
+from pyncnnq.runtime.protocol import FailureError, Job
 from pyncnnq.suggestion.outputs import Kind, keep, kind_of
 from pyncnnq.suggestion.views import mirrored, scrambled, shifted
 
@@ -75,14 +75,15 @@ class _Probe:
         from pyncnnq.runtime.network import array_of
 
         pixels = np.array(array_of(inputs[self._job.place][1]))
-        return [self._look(inputs, pixels, *way) for way in self._job.ways]
+        try:
+            return [self._look(inputs, pixels, *way) for way in self._job.ways]
+        except FailureError:  # with an image of this size; others are tried
+            return []
 
     def result(self) -> None:
         return None
 
-    def _look(
-        self, inputs: Sequence[tuple[str, Any]], pixels: Array, pixel: Pixel, mean: Values, norm: Values
-    ) -> Look:
+    def _look(self, inputs: Sequence[tuple[str, Any]], pixels: Array, pixel: Pixel, mean: Values, norm: Values) -> Look:
         def run(view: Array) -> list[Array]:
             return self._run(inputs, _values(view, pixel != self._job.loaded, mean, norm))
 
@@ -94,10 +95,19 @@ class _Probe:
         again = run(shifted(pixels) if text else mirrored(pixels))[bool(observed) :]
         null = run(scrambled(pixels))[bool(observed) :]
         if not text:
-            again = [output[..., ::-1] if kind in (Kind.MAP, Kind.IMAGE) else output for output, kind in zip(again, kinds, strict=True)]
-        kept = (tuple(map(keep, outputs, kinds)) for outputs in (plain, again, null))
+            again = [
+                output[..., ::-1] if kind in (Kind.MAP, Kind.IMAGE) else output
+                for output, kind in zip(again, kinds, strict=True)
+            ]
         values = _values(pixels, pixel != self._job.loaded, mean, norm)
-        return Look(kinds, *kept, keep(values, Kind.IMAGE) if Kind.IMAGE in kinds else np.empty(0, np.float32), moments)
+        return Look(
+            kinds,
+            plain=_kept(plain, kinds),
+            again=_kept(again, kinds),
+            null=_kept(null, kinds),
+            pixels=keep(values, Kind.IMAGE) if Kind.IMAGE in kinds else np.empty(0, np.float32),
+            moments=moments,
+        )
 
     def _run(self, inputs: Sequence[tuple[str, Any]], values: Array) -> list[Array]:
         from pyncnnq.inputs.loading import owning_mat
@@ -108,12 +118,16 @@ class _Probe:
         return [array for _, array in self._network.arrays(given, wanted)]
 
 
+def _kept(outputs: Sequence[Array], kinds: Sequence[Kind]) -> tuple[Array, ...]:
+    return tuple(keep(output, kind) for output, kind in zip(outputs, kinds, strict=True))
+
+
 def _values(pixels: Array, swapped: bool, mean: Values, norm: Values) -> Array:
     """Return pixels as the network gets them."""
     if swapped:
         pixels = np.concatenate([pixels[2::-1], pixels[3:]])
-    shape = (-1, 1, 1)
-    return (pixels - np.float32(mean).reshape(shape)) * np.float32(norm).reshape(shape)
+    offsets, factors = (np.array(numbers, np.float32).reshape(-1, 1, 1) for numbers in (mean, norm))
+    return (pixels - offsets) * factors
 
 
 def _moments(blob: Array) -> Array:
