@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from pyncnnq.rewrites.fusing import Fused, fuse
     from pyncnnq.statistics.collect import collect
     from pyncnnq.statistics.observe import Statistics
+    from pyncnnq.suggestion.suggest import Suggestion, suggest
 
 _HOMES = {
     "Analysis": "evaluation.findings",
@@ -58,6 +59,7 @@ _HOMES = {
     "PyncnnqError": "errors",
     "QuantizedModel": "quantization",
     "Statistics": "statistics.observe",
+    "Suggestion": "suggestion.suggest",
     "Synthetic": "inputs",
     "Table": "calibration.table",
     "TableError": "errors",
@@ -74,6 +76,7 @@ _HOMES = {
     "inspect": "report.inspection",
     "load_model": "model",
     "quantize": "optimization.quantize",
+    "suggest": "suggestion.suggest",
     "targets": "kernel_targets",
 }
 
@@ -96,6 +99,7 @@ __all__ = [
     "PyncnnqError",
     "QuantizedModel",
     "Statistics",
+    "Suggestion",
     "Synthetic",
     "Table",
     "TableError",
@@ -112,6 +116,7 @@ __all__ = [
     "inspect",
     "load_model",
     "quantize",
+    "suggest",
     "targets",
 ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -100,6 +101,7 @@ def calibrate_command(
         model = load_model(param, bin, custom_layers=custom_layers)
         warn_of_files(model, as_json=output.as_json)
         pool.wanted = request.workers or pool.wanted
+        request = replace(request, pool=pool)
         result = calibrate(
             model,
             *request.for_targets(target).given,

@@ -9,12 +9,15 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from pyncnnq.commands.detection import detect
 from pyncnnq.commands.options import DataOptions, OutputOptions
 from pyncnnq.commands.output import tell_inputs
 from pyncnnq.errors import InputError
 from pyncnnq.files import check_outputs
 from pyncnnq.inputs import (
     InputOptions,
+    MissingError,
+    Samples,
     Settings,
     Synthetic,
     exists,
@@ -27,6 +30,7 @@ from pyncnnq.inputs import (
 from pyncnnq.inputs.data import CalibrationData, find_data
 from pyncnnq.inputs.sources import find_samples
 from pyncnnq.model import Model
+from pyncnnq.runtime.pool import WorkerPool
 
 T = TypeVar("T")
 
@@ -45,6 +49,7 @@ class DataRequest:
             then the words.
         strict: whether an unreadable sample is an error.
         tell: is given what `find` returns, to say what the user did not.
+        pool: the processes that find out what nobody says; None for new ones.
     """
 
     paths: Sequence[str]
@@ -58,6 +63,7 @@ class DataRequest:
     method: str | None
     weight_bits: str | None
     tell: Callable[[CalibrationData], None]
+    pool: WorkerPool | None = None
 
     @classmethod
     def read(
@@ -161,16 +167,32 @@ class DataRequest:
         return replace(self, targets=targets)
 
     def find(self, model: Model) -> CalibrationData:
-        """Return the samples, and how they become the model's inputs.
+        """Return the samples, and how they become the model's inputs; what nobody says of that is found out.
 
         Raises:
             InputError: data that does not fit the model, or options that are missing or contradictory.
             PyncnnqError: a sample would be written over.
         """
-        data = find_data(model, self.synthetic or self._for_inputs(model), *self.sources)
+        samples = self.synthetic or self.samples_for(model)
+        try:
+            data = find_data(model, samples, *self.sources)
+        except MissingError as missing:
+            if isinstance(samples, Synthetic):
+                raise
+            pool = self.workers if self.pool is None else self.pool
+            detected = detect(model, samples, self.sources, missing, pool)
+            data = find_data(model, samples, detected, *self.sources)
         check_outputs(self.targets, data.files)
         self.tell(data)
         return data
+
+    def samples_for(self, model: Model) -> list[Samples]:
+        """Return the samples of each input of the model.
+
+        Raises:
+            InputError: there are none.
+        """
+        return [find_samples(item) for item in self._for_inputs(model)]
 
     def _for_inputs(self, model: Model) -> list[str | Path | Sequence[str | Path]]:
         """Return one DATA for each model input: all of them for a single input; those of the configuration file where

@@ -18,6 +18,7 @@ _MODULES = {
     "evaluate": "evaluate",
     "analyze": "analyze",
     "inspect": "inspect",
+    "suggest": "suggest",
     "dequantize": "dequantize",
     "import-qdq": "import_qdq",
     "demo": "demo",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import click
@@ -145,6 +145,7 @@ def _quantize_by_data(
     budget, model = search.budget(), load_model(param, bin, custom_layers=custom_layers)
     warn_of_files(model, as_json=output.as_json)
     pool.wanted = request.workers or pool.wanted
+    request = replace(request, pool=pool)
     result = quantize(
         model,
         request.for_targets(*outputs),

@@ -119,6 +119,10 @@ def _facts(name: str, spec: InputSpec, origin: str, notes: list[str]) -> dict[st
     }
 
 
+Source = tuple[str, Sequence[InputOptions]]
+"""Preprocessing options with the name of whoever says them."""
+
+
 class DataSource(Protocol):
     """Data and preprocessing in one object, such as a command line's, and `CalibrationData`."""
 
@@ -147,9 +151,7 @@ def named_files(data: Sequence[Data]) -> list[Path]:
 
 
 def find_data(
-    model: Model,
-    data: Sequence[str | Path | Sequence[str | Path]] | Synthetic,
-    *sources: tuple[str, Sequence[InputOptions]],
+    model: Model, data: Sequence[str | Path | Sequence[str | Path] | Samples] | Synthetic, *sources: Source
 ) -> CalibrationData:
     """Return the samples, the preprocessing complete.
 
@@ -158,7 +160,8 @@ def find_data(
 
     Args:
         model: the model.
-        data: for each model input a folder, a list file, a file, or several of them; or synthetic images.
+        data: for each model input a folder, a list file, a file, or several of them, or its samples; or synthetic
+            images.
         sources: preprocessing options, the weakest first, each with its name for messages (see
             `pyncnnq.inputs.resolve`).
 
@@ -172,7 +175,8 @@ def find_data(
     elif any(isinstance(item, Synthetic) for item in data):
         raise InputError("synthetic images stand for all inputs of a model: give them alone")
     else:
-        samples = share_by_name([find_samples(item) for item in data], model.inputs)
+        given = [item if isinstance(item, Samples) else find_samples(item) for item in data]
+        samples = share_by_name(given, model.inputs)
     found = _resolved(model, samples, *sources)
     warnings = [WARNING] if isinstance(data, Synthetic) else []
     warnings += [
@@ -209,9 +213,7 @@ def _resolved(
     model: Model, samples: Sequence[Samples], *sources: tuple[str, Sequence[InputOptions]]
 ) -> CalibrationData:
     """Return how the samples become the inputs of a model, without the samples."""
-    layers = stated_inputs(model)
-    metadata = fitting(find_metadata(model.origin), layers, samples) if model.origin else Metadata()
-    everything = ((metadata.name, metadata.inputs), *sources)
+    layers, metadata, everything = _known(model, samples, sources)
     return CalibrationData(
         [],
         resolve(layers, samples, *everything),
@@ -219,6 +221,22 @@ def _resolved(
         origins=tuple(_origin(said, metadata) for said in gather(len(layers), *everything)),
         metadata=metadata,
     )
+
+
+def find_said(
+    model: Model, samples: Sequence[Samples], *sources: tuple[str, Sequence[InputOptions]]
+) -> list[tuple[InputLayer, InputOptions]]:
+    """Return for each input of a model its layer, and what is said of it, complete or not; see `find_data`."""
+    layers, _, everything = _known(model, samples, sources)
+    return [(layer, said.options) for layer, said in zip(layers, gather(len(layers), *everything), strict=True)]
+
+
+def _known(
+    model: Model, samples: Sequence[Samples], sources: Sequence[Source]
+) -> tuple[list[InputLayer], Metadata, list[Source]]:
+    layers = stated_inputs(model)
+    metadata = fitting(find_metadata(model.origin), layers, samples) if model.origin else Metadata()
+    return layers, metadata, [(metadata.name, metadata.inputs), *sources]
 
 
 def stated_inputs(model: Model) -> list[InputLayer]:
@@ -263,5 +281,8 @@ def find_chosen(
     elif len(data) == 1 and not isinstance(source, str | Path | Sequence | Synthetic):
         chosen = source.find(model)
     else:
-        chosen = find_data(model, data, ("options", rows))  # type: ignore[arg-type]
+        try:
+            chosen = find_data(model, data, ("options", rows))  # type: ignore[arg-type]
+        except MissingError as error:
+            raise MissingError(f"{error}; `pyncnnq.suggest(model, data)` may find it out") from None
     return replace(chosen, samples=pick(chosen.samples, samples))

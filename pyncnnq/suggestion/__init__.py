@@ -1,0 +1,1 @@
+"""How a network wants its images, found out from what it answers when nobody says."""

@@ -1,0 +1,122 @@
+"""The preprocessing that is tried: every preset in both orders of the channels, equivalent ones once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from pyncnnq.inputs.options import InputOptions
+from pyncnnq.inputs.preprocessing import CHANNELS, Pixel, Preprocessing, Resize, Size, Values
+from pyncnnq.inputs.presets import PRESETS, Preset
+
+SAME = 0.01
+"""Presets count as one where no pixel becomes values that differ by more than this part of their range."""
+
+_SMALL = 64
+"""Sides of images up to which only CIFAR's preset is tried, and above which only the others are, of those that answers
+do not tell apart: they differ by a little contrast."""
+_ONLY_SMALL, _ONLY_LARGE = ("cifar10",), ("imagenet-torch", "clip", "nanodet", "pp-ocr-det")
+
+_SWAPPED: dict[Pixel, Pixel] = {"RGB": "BGR", "BGR": "RGB", "RGBA": "BGRA", "BGRA": "RGBA", "GRAY": "GRAY"}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """How pixels may become values, and the options that say so.
+
+    Attributes:
+        options: as a user types them, without the size.
+        pixel, mean, norm: see `Preprocessing`.
+        resize: how the preset fits images.
+        names: the presets that are the same but for `SAME`.
+    """
+
+    options: InputOptions
+    pixel: Pixel
+    mean: Values
+    norm: Values
+    resize: Resize
+    names: tuple[str, ...]
+
+    def preprocessing(self, size: Size, resize: Resize) -> Preprocessing:
+        """Return what is done to an image."""
+        return Preprocessing(size, self.mean, self.norm, self.pixel, resize)
+
+    def is_like(self, other: Candidate) -> bool:
+        """Return whether all pixels become the same values, but for `SAME`."""
+        return self.pixel == other.pixel and all(
+            _is_close(*channel) for channel in zip(self.mean, self.norm, other.mean, other.norm, strict=True)
+        )
+
+    def is_near(self, mean: Values, norm: Values, pixel: Pixel) -> bool:
+        """Return whether numbers are those of this candidate, but for `SAME`."""
+        return self.is_like(replace(self, mean=mean, norm=norm, pixel=pixel))
+
+
+def find_candidates(said: InputOptions, channels: int, size: Size) -> list[Candidate]:
+    """Return all that may be, of what is said already nothing else.
+
+    Args:
+        said: what the user says of the input.
+        channels: of the model's input; 0 where it does not say.
+        size: of its images.
+    """
+    found: list[Candidate] = []
+    for candidate in _all(said, channels, _ONLY_LARGE if max(size) <= _SMALL else _ONLY_SMALL):
+        for place, other in enumerate(found):
+            if candidate.is_like(other):
+                names = (name for name in candidate.names if name not in other.names)
+                found[place] = replace(other, names=(*other.names, *names))
+                break
+        else:
+            found.append(candidate)
+    return found
+
+
+def _all(said: InputOptions, channels: int, without: Sequence[str]) -> Iterator[Candidate]:
+    if said.preset is not None:
+        presets = {said.preset: PRESETS[said.preset]}
+        said = replace(said, pixel=said.pixel or (presets[said.preset].pixel if channels != 1 else None))
+    else:
+        presets = {name: preset for name, preset in PRESETS.items() if name not in without}
+    natural = [_of(name, preset, preset.pixel, said, channels) for name, preset in presets.items()]
+    yield from (candidate for candidate in natural if candidate)
+    for name, preset in presets.items():
+        if preset.pixel != (pixel := _SWAPPED[preset.pixel]):
+            # The same numbers for the same colours, so in the other order too.
+            mirrored = replace(preset, mean=preset.mean[::-1], norm=preset.norm[::-1])
+            if candidate := _of(name, mirrored, pixel, said, channels):
+                yield candidate
+
+
+def _of(name: str, preset: Preset, pixel: Pixel, said: InputOptions, channels: int) -> Candidate | None:
+    """Return the candidate of a preset; None where it contradicts what is said, or the model's channels."""
+    if channels == 1 or said.pixel == "GRAY":
+        if not preset.uniform:
+            return None
+        pixel = "GRAY"
+    elif channels == 4 or said.pixel in ("RGBA", "BGRA"):
+        if not preset.uniform:
+            return None
+        pixel = "RGBA" if pixel == "RGB" else "BGRA"
+    if said.pixel not in (None, pixel) or (channels and CHANNELS[pixel] != channels):
+        return None
+    repeat = CHANNELS[pixel] if preset.uniform else 1
+    mean, norm = said.mean or preset.mean * repeat, said.norm or preset.norm * repeat
+    resize = said.resize or preset.resize
+    return Candidate(_options(name, pixel, mean, norm, said), pixel, mean, norm, resize, (name,))
+
+
+def _options(name: str, pixel: Pixel, mean: Values, norm: Values, said: InputOptions) -> InputOptions:
+    """Return the shortest options that mean these numbers."""
+    preset = PRESETS[name]
+    if said.mean is None and said.norm is None:
+        order = None if pixel == preset.pixel or pixel == "GRAY" else pixel
+        if preset.uniform or order is None:
+            return InputOptions(preset=name, pixel=said.pixel or order)
+    return InputOptions(mean=mean, norm=norm, pixel=pixel)
+
+
+def _is_close(mean: float, norm: float, other_mean: float, other_norm: float) -> bool:
+    span = 255 * max(abs(norm), abs(other_norm))
+    return all(abs((pixel - mean) * norm - (pixel - other_mean) * other_norm) <= SAME * span for pixel in (0, 255))
