@@ -43,11 +43,20 @@ class Member:
         Raises:
             DamagedError: there are not so many, or what zipfile raises.
         """
-        self._stream.seek(start)
-        data = self._stream.read(length)
+        try:
+            self._stream.seek(start)
+            data = self._stream.read(length)
+        except Exception:
+            self.close()  # the stream may stand anywhere now
+            raise
         if len(data) < length:
             raise DamagedError(f"{length:,} bytes of numbers are promised, but {len(data):,} follow")
         return data
+
+    @property
+    def closed(self) -> bool:
+        """Whether it can be read no more."""
+        return self._stream.closed
 
     def close(self) -> None:
         """Let go of the file."""
@@ -68,7 +77,6 @@ def readable(path: str | Path) -> Iterator[None]:
     try:
         yield
     except (DamagedError, *_FAULTS) as error:
-        _close_all()  # a stream may stand anywhere now
         reason = " ".join(str(error).split())[:_LONGEST_REASON]
         raise UnreadableError(f"{path}: not a readable .npz file of numbers: {reason}") from None
     except OSError as error:
@@ -113,7 +121,7 @@ def member_of(file: Path, name: str) -> Member:
             _close_all()
         _opened[key] = (zipfile.ZipFile(file), {})
     archive, members = _opened[key]
-    if name not in members:
+    if name not in members or members[name].closed:
         if len(members) >= _MOST_OPEN:
             members.popitem()[1].close()
         members[name] = open_member(archive, name)
