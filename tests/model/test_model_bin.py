@@ -32,9 +32,9 @@ VARIANTS = """
     Convolution 1: 0=4 1=3 5=1 6=108 8=100
     Convolution 1: 0=4 1=3 5=1 6=108 8=101
     Convolution 1: 0=4 1=3 5=1 6=108 8=102 9=1
-    Convolution 2: 0=4 1=3 5=1 6=108 19=1
+    Convolution 3: 0=4 1=3 5=1 6=108 19=1
     Convolution1D 1: 0=4 1=3 5=1 6=36 8=2
-    Convolution1D 2: 0=4 1=3 5=1 6=36 19=1
+    Convolution1D 3: 0=4 1=3 5=1 6=36 19=1
     Convolution3D 1: 0=4 1=3 5=1 6=108 19=1
     ConvolutionDepthWise 1: 0=4 1=3 5=1 6=36 7=4
     ConvolutionDepthWise 1: 0=4 1=3 5=1 6=36 7=4 8=1
@@ -42,19 +42,19 @@ VARIANTS = """
     ConvolutionDepthWise 1: 0=4 1=3 5=1 6=36 7=4 8=2
     ConvolutionDepthWise 1: 0=4 1=3 5=1 6=36 7=4 8=101
     ConvolutionDepthWise 1: 0=4 1=3 5=1 6=36 7=4 8=102
-    ConvolutionDepthWise 2: 0=4 1=3 5=1 6=36 7=4 8=2 19=1
+    ConvolutionDepthWise 3: 0=4 1=3 5=1 6=36 7=4 8=2 19=1
     ConvolutionDepthWise1D 1: 0=4 1=3 5=1 6=12 7=4
-    ConvolutionDepthWise1D 2: 0=4 1=3 5=1 6=12 7=4 19=1
+    ConvolutionDepthWise1D 3: 0=4 1=3 5=1 6=12 7=4 19=1
     ConvolutionDepthWise3D 1: 0=4 1=3 5=1 6=108 7=4
     Deconvolution 1: 0=4 1=3 5=1 6=36
-    Deconvolution 2: 0=4 1=3 5=1 6=36 28=1
+    Deconvolution 3: 0=4 1=3 5=1 6=36 28=1
     Deconvolution1D 1: 0=4 1=3 5=1 6=36
-    Deconvolution1D 2: 0=4 1=3 5=1 6=36 28=1
+    Deconvolution1D 3: 0=4 1=3 5=1 6=36 28=1
     Deconvolution3D 1: 0=4 1=3 5=1 6=108
     DeconvolutionDepthWise 1: 0=4 1=3 5=1 6=36 7=4
-    DeconvolutionDepthWise 2: 0=4 1=3 5=1 6=36 7=4 28=1
+    DeconvolutionDepthWise 3: 0=4 1=3 5=1 6=36 7=4 28=1
     DeconvolutionDepthWise1D 1: 0=4 1=3 5=1 6=36 7=4
-    DeconvolutionDepthWise1D 2: 0=4 1=3 5=1 6=36 7=4 28=1
+    DeconvolutionDepthWise1D 3: 0=4 1=3 5=1 6=36 7=4 28=1
     DeconvolutionDepthWise3D 1: 0=4 1=3 5=1 6=108 7=4
     DeformableConv2D 2: 0=4 1=3 5=1 6=36
     Dequantize 1:
