@@ -32,7 +32,7 @@ _NO_WEIGHTS = (*IMAGE_SUFFIXES, ".npy", ".npz", ".txt", ".table", ".param")
 _LISTED = 10
 
 
-def take_model(arguments: Sequence[str], *, int8: bool = False) -> tuple[list[Path], list[str]]:
+def take_model(arguments: Sequence[str], *, int8: bool = False, is_all: bool = False) -> tuple[list[Path], list[str]]:
     """Take the model off the front of a command line's arguments.
 
     A folder stands for the one model in it.  A .param alone stands for itself and the .bin of its name beside it, if
@@ -41,6 +41,7 @@ def take_model(arguments: Sequence[str], *, int8: bool = False) -> tuple[list[Pa
     Args:
         arguments: what is left of them.
         int8: of a folder that holds a float model and its int8 model, take the int8 model.
+        is_all: nothing may follow the model.
 
     Returns:
         The model's two files, as far as they are there, and the other arguments.
@@ -57,7 +58,8 @@ def take_model(arguments: Sequence[str], *, int8: bool = False) -> tuple[list[Pa
         if path.suffix.lower() in endings:
             raise ModelError(f"{path}: is {kind}, and not one of ncnn: {advice.replace('{}', path.name)}")
     beside = path.with_suffix(".bin")
-    if path.suffix == ".param" and not (rest and _may_be_weights(rest[0])) and _is_file(beside):
+    names_weights = bool(rest) and (is_all or _may_be_weights(rest[0]))
+    if path.suffix == ".param" and not names_weights and _is_file(beside):
         return [path, beside], rest
     return [path, *map(Path, rest[:1])], rest[1:]
 

@@ -84,7 +84,8 @@ def model_arguments(
 
         left = list(arguments)
         for model in models:
-            files, left = take_model(left, int8=int8 and model == models[-1])
+            is_last = model == models[-1]
+            files, left = take_model(left, int8=int8 and is_last, is_all=is_last and not rest)
             if missing := model.split()[len(files) :]:
                 raise click.MissingParameter(ctx=context, param_hint=f"'{missing[0].upper()}'", param_type="argument")
             context.params |= zip(model.split(), files, strict=True)
