@@ -5,11 +5,11 @@ Dead leaves, textured: shapes that hide one another, sizes r with a density of r
 each with a texture whose amplitude falls as 1/f (Field 1987, Relations between the statistics of natural images and the
 response properties of cortical cells).  Colours vary along luminance, yellow-blue and red-green, which are uncorrelated
 in photographs (Buchsbaum and Gottschalk 1983, Trichromacy, opponent colours coding and optimum colour information
-transmission), by the square roots of the variances of ImageNet's colours along these axes (Krizhevsky, Sutskever and
-Hinton 2012, ImageNet classification with deep convolutional neural networks).  What kind of image does best,
-`python -m benchmarks synthetic` measures.
+transmission), by the square roots of the variances of ImageNet's colours along these axes (found as in Krizhevsky,
+Sutskever and Hinton 2012, ImageNet classification with deep convolutional neural networks; the numbers are those of
+fb.resnet.torch).  What kind of image does best, `python -m benchmarks synthetic` measures.
 
-The bytes are the same on every machine: PCG64's raw stream, and of float32 no more than sums, products, quotients and
+The bytes are the same on every machine: PCG64's raw stream, and of floats no more than sums, products, quotients and
 square roots one by one, which IEEE 754 rounds alike everywhere.  OpenCV draws polygons in whole numbers.
 """
 

@@ -12,9 +12,9 @@ from pyncnnq.errors import InputError
 from pyncnnq.inputs.preprocessing import Preprocessing, Size
 
 WARNING = (
-    "the data is synthetic, made from a seed: on photographs the int8 model is worse than one made from photographs, "
-    "and figures on synthetic images say little of photographs; calibrate on a few hundred images of your own before "
-    "you ship it (docs/preprocessing.md)"
+    "the data is synthetic, for a first try: a model calibrated on real images is better, by 1 to 10 dB where it was "
+    "measured (docs/preprocessing.md), and figures on synthetic images say little of real ones; take a few hundred "
+    "images of your own before you ship it"
 )
 
 MOST_IMAGES = 10_000
