@@ -242,15 +242,15 @@ class _Tasks:
         """
         self._name, self._labels, self._outputs = name, labels, model.outputs
         self.tasks = (
-            [task.prepared(model) for task in TASKS.values() if task.fits(model)]
+            [task.prepared(model, data.inputs) for task in TASKS.values() if task.fits(model)]
             if name is None
-            else [find_task(name).prepared(model, forced=True)]
+            else [find_task(name).prepared(model, data.inputs, forced=True)]
         )
         self._truth: dict[str, list[Any]] = {}
         if labels is None:
             return
         errors = []
-        for task in sorted(self.tasks, key=lambda task: not task.takes_labels):  # whose errors say more
+        for task in [task for task in self.tasks if task.takes_labels(labels)] or self.tasks:
             try:
                 self._truth[task.name] = task.read_labels(labels, [paths[0] for paths in data.samples])
             except InputError as error:
