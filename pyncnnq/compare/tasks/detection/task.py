@@ -21,6 +21,7 @@ from pyncnnq.compare.tasks.detection.labels import Box, as_network_sees, find_bo
 from pyncnnq.compare.tasks.detection.nanodet import nanodet, nanodet_plus
 from pyncnnq.compare.tasks.detection.picked import PICKING, picked
 from pyncnnq.compare.tasks.detection.precision import average_precision, check_available
+from pyncnnq.compare.tasks.detection.retinaface import retinaface
 from pyncnnq.compare.tasks.detection.scrfd import scrfd
 from pyncnnq.compare.tasks.detection.yolo import distributions, ultralytics, with_objectness, yolox
 from pyncnnq.compare.tasks.task import Outputs, Sample, Task
@@ -34,6 +35,7 @@ HEADS: Sequence[Head] = (
     nanodet,
     nanodet_plus,
     scrfd,
+    retinaface,
     with_objectness,
     yolox,
     ultralytics,
