@@ -115,7 +115,8 @@ def evaluate(
         labels: which class each sample is of (see `pyncnnq.compare.tasks.class_labels.find_labels`), or what else the
             task takes; None if that is not known.
         metric: the name of a score of one sample (see pyncnnq/compare/metric.py).
-        task: the name of what the outputs mean (see pyncnnq/compare/tasks/); default: the first task that knows.
+        task: the name of what the outputs mean (see pyncnnq/compare/tasks/), or `NAME:SETTING`, such as
+            `detection:0.25`; default: the first task that knows.
         samples: take only so many, evenly spread.
         workers: the number of processes; default: one for each core that this process may use.
         threads: of one inference, where speed is measured.
