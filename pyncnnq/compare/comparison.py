@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pyncnnq.compare.metric import load_metric
 from pyncnnq.compare.outputs import OutputPair, compare_output
 from pyncnnq.compare.tasks.task import Outputs, Sample, Task
@@ -83,7 +85,8 @@ class _Comparison:
     def _record(self, exact: Outputs, others: Sequence[Outputs], sample: Sample) -> tuple[str | None, tuple[Any, ...]]:
         """Return the name of the first task that records the sample, and its records."""
         for task in self._tasks:
-            records = tuple(task.record(exact, rough, sample) for rough in others)
+            with np.errstate(all="ignore"):  # an int8 model may write anything
+                records = tuple(task.record(exact, rough, sample) for rough in others)
             if all(record is not None for record in records):
                 return task.name, records
         return None, ()

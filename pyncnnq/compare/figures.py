@@ -34,7 +34,8 @@ class Figure:
         values: of the float and of the int8 model; the first is None for a figure of both, such as an agreement.
         change: int8 minus float, in percentage points or plain; None where it is not known how sure it is.
         interval: the bounds of the 95 % confidence interval of a figure of both models.
-        gated: whether it is a share of what the float model finds, of which gates take what is missing for a drop.
+        gated: whether gates look at it although it has no change: then by how much int8 is below float counts, and of a
+            share of what the float model finds what is missing to 100 %.
     """
 
     name: str
@@ -49,7 +50,9 @@ class Figure:
         """By how much int8 is worse, in percentage points or plain; None for a figure that gates do not look at."""
         if self.change is not None:
             return -self.change.estimate
-        return 100 - self.values[1] if self.gated else None
+        if not self.gated:
+            return None
+        return (100 if self.values[0] is None else self.values[0]) - self.values[1]
 
 
 def percentage(hits: Sequence[bool]) -> float:

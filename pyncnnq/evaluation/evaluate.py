@@ -123,7 +123,8 @@ def evaluate(
         labels: which class each sample is of (see `pyncnnq.compare.tasks.class_labels.find_labels`), or what else the
             task takes; None if that is not known.
         metric: the name of a score of one sample (see pyncnnq/compare/metric.py).
-        task: the name of what the outputs mean (see pyncnnq/compare/tasks/); default: the first task that knows.
+        task: the name of what the outputs mean (see pyncnnq/compare/tasks/), or `NAME:SETTING`, such as
+            `detection:0.25`; default: the first task that knows.
         samples: take only so many, evenly spread.
         workers: the number of processes; default: one for each core that this process may use.
         threads: of one inference, where speed is measured.
@@ -248,16 +249,16 @@ class _Tasks:
         """
         self._name, self._labels, self._outputs = name, labels, model.outputs
         self.tasks = (
-            [task.prepared(model) for task in TASKS.values() if task.fits(model)]
+            [task.prepared(model, data.inputs) for task in TASKS.values() if task.fits(model)]
             if name is None
-            else [find_task(name).prepared(model, forced=True)]
+            else [find_task(name).prepared(model, data.inputs, forced=True)]
         )
         self._truth: dict[str, list[Any]] = {}
         if labels is None:
             return
         data.check_labelled()
         errors = []
-        for task in sorted(self.tasks, key=lambda task: not task.takes_labels):  # whose errors say more
+        for task in [task for task in self.tasks if task.takes_labels(labels)] or self.tasks:
             try:
                 self._truth[task.name] = task.read_labels(labels, [paths[0] for paths in data.samples])
             except InputError as error:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pyncnnq.compare.figures import Figure, bootstrapped, mean_of_ratios, share
 from pyncnnq.compare.source import source
 from pyncnnq.compare.tasks.task import Outputs, Sample, Task
+from pyncnnq.inputs.resolve import InputSpec
 from pyncnnq.model import Model
 
 _DIGITS = 6
@@ -46,7 +47,7 @@ class Embedding(Task):
     def fits(self, model: Model) -> bool:
         return len(model.outputs) == 1
 
-    def prepared(self, model: Model, *, forced: bool = False) -> Embedding:
+    def prepared(self, model: Model, inputs: Sequence[InputSpec] = (), *, forced: bool = False) -> Embedding:  # noqa: ARG002
         """Return the task that knows whether a layer which normalizes writes the output."""
         writer = source(model, model.outputs[0]) if model.outputs else None
         return Embedding(normalized=writer is not None and writer.type in _NORMALIZING, forced=forced)

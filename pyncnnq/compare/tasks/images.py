@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from pyncnnq.compare.figures import Figure, mean_of_ratios
 from pyncnnq.compare.tasks.task import Outputs, Sample, Task
+from pyncnnq.inputs.resolve import InputSpec
 from pyncnnq.model import Model
 
 MOST_PSNR = 100.0
@@ -50,7 +51,7 @@ class Images(Task):
     def __init__(self, *, forced: bool = False) -> None:
         self._forced = forced
 
-    def prepared(self, model: Model, *, forced: bool = False) -> Images:  # noqa: ARG002
+    def prepared(self, model: Model, inputs: Sequence[InputSpec] = (), *, forced: bool = False) -> Images:  # noqa: ARG002
         return Images(forced=forced)
 
     def record(self, exact: Outputs, rough: Outputs, sample: Sample) -> Picture | None:

@@ -14,6 +14,7 @@ from pyncnnq.compare.figures import Figure, bootstrapped, mean_of_ratios
 from pyncnnq.compare.source import source
 from pyncnnq.compare.tasks.detection.boxes import Floats, match
 from pyncnnq.compare.tasks.task import Outputs, Sample, Task
+from pyncnnq.inputs.resolve import InputSpec
 from pyncnnq.model import Model
 
 THRESHOLD = 0.3
@@ -62,7 +63,7 @@ class FindingRegions(Task):
         writer = source(model, model.outputs[0])
         return writer is not None and (writer.type == "Sigmoid" or writer.op.activation.kind == "sigmoid")
 
-    def prepared(self, model: Model, *, forced: bool = False) -> FindingRegions:  # noqa: ARG002
+    def prepared(self, model: Model, inputs: Sequence[InputSpec] = (), *, forced: bool = False) -> FindingRegions:  # noqa: ARG002
         return FindingRegions(forced=forced)
 
     def record(self, exact: Outputs, rough: Outputs, sample: Sample) -> Regions | None:

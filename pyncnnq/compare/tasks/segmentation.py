@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pyncnnq.compare.figures import Figure, bootstrapped, mean_of_ratios
 from pyncnnq.compare.tasks.task import Outputs, Sample, Task
+from pyncnnq.inputs.resolve import InputSpec
 from pyncnnq.model import Model
 
 _LEAST_CLASSES = 5
@@ -48,7 +49,7 @@ class Segmentation(Task):
     def __init__(self, *, forced: bool = False) -> None:
         self._forced = forced
 
-    def prepared(self, model: Model, *, forced: bool = False) -> Segmentation:  # noqa: ARG002
+    def prepared(self, model: Model, inputs: Sequence[InputSpec] = (), *, forced: bool = False) -> Segmentation:  # noqa: ARG002
         return Segmentation(forced=forced)
 
     def record(self, exact: Outputs, rough: Outputs, sample: Sample) -> Pixels | None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from pyncnnq.compare.figures import Figure
 from pyncnnq.errors import InputError
+from pyncnnq.inputs.resolve import InputSpec
 from pyncnnq.model import Model
 
 Outputs = Mapping[str, NDArray[np.float32]]
@@ -55,11 +56,18 @@ class Task(ABC):
         """Return whether the graph of a float model may be of this task; `record` looks at what the model writes."""
         return bool(model.outputs)
 
-    def prepared(self, model: Model, *, forced: bool = False) -> Task:  # noqa: ARG002
+    def prepared(
+        self,
+        model: Model,  # noqa: ARG002
+        inputs: Sequence[InputSpec] = (),  # noqa: ARG002
+        *,
+        forced: bool = False,  # noqa: ARG002
+    ) -> Task:
         """Return the task that records the outputs of a model: with what the graph tells and outputs alone do not.
 
         Args:
             model: the float model.
+            inputs: how files become its inputs.
             forced: a user has named the task, so outputs may be taken for its own on less evidence.
         """
         return self
@@ -72,9 +80,8 @@ class Task(ABC):
         """
         raise InputError(f"{self.name}:{text}: the task {self.name} takes no setting", option="task")
 
-    @property
-    def takes_labels(self) -> bool:
-        """Whether the task can compare with the truth."""
+    def takes_labels(self, source: str) -> bool:  # noqa: ARG002
+        """Return whether what a user gave as labels may be truth of this task; `read_labels` makes sure."""
         return type(self).read_labels is not Task.read_labels
 
     def read_labels(self, source: str, paths: Sequence[Path]) -> list[Any]:  # noqa: ARG002

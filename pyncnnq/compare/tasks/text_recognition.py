@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from pyncnnq.compare.figures import Figure, mean_of_ratios, share
 from pyncnnq.compare.tasks.task import Outputs, Sample, Task
+from pyncnnq.inputs.resolve import InputSpec
 from pyncnnq.model import Model
 
 Text = tuple[int, ...]
@@ -53,7 +54,7 @@ class TextRecognition(Task):
         """Return whether the one output comes from one image."""
         return len(model.outputs) == len(model.inputs) == 1
 
-    def prepared(self, model: Model, *, forced: bool = False) -> TextRecognition:  # noqa: ARG002
+    def prepared(self, model: Model, inputs: Sequence[InputSpec] = (), *, forced: bool = False) -> TextRecognition:  # noqa: ARG002
         return TextRecognition(forced=forced)
 
     def record(self, exact: Outputs, rough: Outputs, sample: Sample) -> Line | None:

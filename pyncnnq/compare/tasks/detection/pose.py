@@ -57,18 +57,18 @@ class Pose(Detection):
         if sound:
             second = self.detect(form, rough)
             rows = rows[0], rows_of(second)
-            for pair in Detected(relative=False, rows=rows).matches():
+            for pair in Detected(size=sample.size, relative=False, rows=rows).matches():
                 points = [
                     _keypoints(outputs, found, place)
                     for outputs, found, place in ((exact, first, pair.exact), (rough, second, pair.rough))
                 ]
                 distances.append(_distance(points[0], points[1], rows[0][pair.exact]))
-        return Posed(relative=False, rows=rows, distances=tuple(distances))
+        return Posed(size=sample.size, relative=False, rows=rows, distances=tuple(distances))
 
     def figures(
         self, records: Sequence[Detected], labels: Sequence[Any] | None, _paths: Sequence[Path]
     ) -> list[Figure]:
-        figures = figures_of(records, gated=labels is None)
+        figures = figures_of(records, labels)
         distances = [
             [100 * distance for distance in record.distances if distance is not None]
             for record in records

@@ -52,7 +52,7 @@ class InstanceSegmentation(Detection):
         sound = all(rough[name].shape == values.shape for name, values in exact.items())
         found = [self.detect(form, outputs) for outputs in ((exact, rough) if sound else (exact,))]
         rows = rows_of(found[0]), rows_of(found[1]) if sound else ()
-        boxes = Detected(relative=False, rows=rows)
+        boxes = Detected(size=sample.size, relative=False, rows=rows)
         overlaps = []
         for pair in boxes.matches():
             masks = [
@@ -61,12 +61,12 @@ class InstanceSegmentation(Detection):
             ]
             either = int((masks[0] | masks[1]).sum())
             overlaps.append(float((masks[0] & masks[1]).sum() / either) if either else 1.0)
-        return Segmented(relative=False, rows=rows, overlaps=tuple(overlaps))
+        return Segmented(size=sample.size, relative=False, rows=rows, overlaps=tuple(overlaps))
 
     def figures(
         self, records: Sequence[Detected], labels: Sequence[Any] | None, _paths: Sequence[Path]
     ) -> list[Figure]:
-        figures = figures_of(records, gated=labels is None)
+        figures = figures_of(records, labels)
         overlaps = [record.overlaps for record in records if isinstance(record, Segmented)]
         counts = [len(each) for each in overlaps]
         if sum(counts):

@@ -15,13 +15,19 @@ from pyncnnq.compare.figures import Figure, mean_of_ratios, share
 from pyncnnq.compare.source import source
 from pyncnnq.compare.tasks.detection.anchors import anchored
 from pyncnnq.compare.tasks.detection.boxes import Candidates, Floats, Match, match, suppress
+from pyncnnq.compare.tasks.detection.grids import Size
 from pyncnnq.compare.tasks.detection.head import Form, Head, Scene
+from pyncnnq.compare.tasks.detection.labels import Box, as_network_sees, find_boxes, size_of
 from pyncnnq.compare.tasks.detection.nanodet import nanodet, nanodet_plus
 from pyncnnq.compare.tasks.detection.picked import PICKING, picked
+from pyncnnq.compare.tasks.detection.precision import average_precision, check_available
+from pyncnnq.compare.tasks.detection.retinaface import retinaface
 from pyncnnq.compare.tasks.detection.scrfd import scrfd
 from pyncnnq.compare.tasks.detection.yolo import distributions, ultralytics, with_objectness, yolox
 from pyncnnq.compare.tasks.task import Outputs, Sample, Task
 from pyncnnq.errors import InputError
+from pyncnnq.inputs.preprocessing import Preprocessing
+from pyncnnq.inputs.resolve import InputSpec
 from pyncnnq.model import Model
 
 HEADS: Sequence[Head] = (
@@ -29,6 +35,7 @@ HEADS: Sequence[Head] = (
     nanodet,
     nanodet_plus,
     scrfd,
+    retinaface,
     with_objectness,
     yolox,
     ultralytics,
@@ -59,10 +66,12 @@ class Detected:
     """What both models detect in one sample.
 
     Attributes:
+        size: width and height of the network's input; None where it has no image.
         relative: whether boxes are in parts of the network's input, from 0 to 1, in place of its pixels.
         rows: of the float and of the int8 model, the highest score first, at most 100 of each.
     """
 
+    size: Size | None
     relative: bool
     rows: tuple[tuple[Row, ...], tuple[Row, ...]]
 
@@ -71,6 +80,16 @@ class Detected:
         more than a bound."""
         exact, rough = (_arrays(rows) for rows in self.rows)
         return match(exact, rough, least_iou)
+
+    def relative_rows(self, model: int) -> list[Row]:
+        """Return the detections of the float (0) or the int8 model (1), boxes in parts of the network's input."""
+        if self.relative or self.size is None:
+            return list(self.rows[model])
+        width, height = self.size
+        return [
+            Row(label, score, x1 / width, y1 / height, x2 / width, y2 / height)
+            for label, score, x1, y1, x2, y2 in self.rows[model]
+        ]
 
 
 class Detection(Task):
@@ -90,17 +109,19 @@ class Detection(Task):
         self.most_iou = most_iou
         self._picked: frozenset[str] = frozenset()
         self._forced = False
+        self._input: InputSpec | None = None
 
     def fits(self, model: Model) -> bool:
         """Return whether a model has an output that is no copy of what it is given: values decide the rest."""
         return bool(model.outputs)
 
-    def prepared(self, model: Model, *, forced: bool = False) -> Self:
-        """Return the task that knows which outputs a layer writes that picks detections."""
+    def prepared(self, model: Model, inputs: Sequence[InputSpec] = (), *, forced: bool = False) -> Self:
+        """Return the task that knows which outputs a layer writes that picks detections, and how images are resized."""
         prepared = type(self)(self.threshold, self.most_iou)
         writers = {name: source(model, name) for name in model.outputs}
         prepared._picked = frozenset(name for name, layer in writers.items() if layer and layer.type in PICKING)
         prepared._forced = forced
+        prepared._input = inputs[0] if inputs else None
         return prepared
 
     def with_setting(self, text: str) -> Self:
@@ -117,6 +138,22 @@ class Detection(Task):
             )
         return type(self)(threshold, self.most_iou)
 
+    def takes_labels(self, source: str) -> bool:
+        """Return whether labels are a COCO file or a folder."""
+        return Path(source).suffix.lower() == ".json" or Path(source).is_dir()
+
+    def read_labels(self, source: str, paths: Sequence[Path]) -> list[tuple[Box, ...]]:
+        """Return what is in each image, in parts of the network's input."""
+        found = find_boxes(source, paths)
+        check_available()
+        spec = self._input
+        if not isinstance(spec, Preprocessing) or spec.resize.mode == "stretch":
+            return found
+        return [
+            as_network_sees(boxes, size, spec) if boxes and (size := size_of(path)) else ()
+            for boxes, path in zip(found, paths, strict=True)
+        ]
+
     def record(self, exact: Outputs, rough: Outputs, sample: Sample) -> Detected | None:
         scene = Scene(size=sample.size, picked=self._picked, forced=self._forced)
         form = next((form for head in HEADS if (form := head(exact, scene))), None)
@@ -124,7 +161,7 @@ class Detection(Task):
             return None
         sound = form.any_count or all(rough[name].shape == values.shape for name, values in exact.items())
         rows = rows_of(self.detect(form, exact)), rows_of(self.detect(form, rough)) if sound else ()
-        return Detected(relative=form.relative, rows=rows)
+        return Detected(size=sample.size, relative=form.relative, rows=rows)
 
     def detect(self, form: Form, outputs: Outputs) -> Candidates:
         """Return what a program would show of a model's outputs."""
@@ -134,14 +171,15 @@ class Detection(Task):
     def figures(
         self, records: Sequence[Detected], labels: Sequence[Any] | None, _paths: Sequence[Path]
     ) -> list[Figure]:
-        return figures_of(records, gated=labels is None)
+        return figures_of(records, labels)
 
 
 DETECTION = Detection()
 
 
-def figures_of(records: Sequence[Detected], *, gated: bool) -> list[Figure]:
-    """Return how many detections both models have, how many are the same, and by how much these differ."""
+def figures_of(records: Sequence[Detected], labels: Sequence[Sequence[Box]] | None) -> list[Figure]:
+    """Return how many detections both models have, how many are the same, and by how much these differ; with labels,
+    the average precision of both."""
     counts = [(len(record.rows[0]), len(record.rows[1])) for record in records]
     before, after = sum(exact for exact, _ in counts), sum(rough for _, rough in counts)
     figures = [Figure(name="detections", unit="", values=(before, after))]
@@ -149,7 +187,7 @@ def figures_of(records: Sequence[Detected], *, gated: bool) -> list[Figure]:
     kept = [len(each) for each in matches]
     exact_counts = [exact for exact, _ in counts]
     if before:
-        figures.append(share(f"kept at IoU {IOUS[0]}", kept, exact_counts, gated=gated))
+        figures.append(share(f"kept at IoU {IOUS[0]}", kept, exact_counts, gated=labels is None))
         stricter = [len(record.matches(IOUS[1])) for record in records]
         figures.append(share(f"kept at IoU {IOUS[1]}", stricter, exact_counts))
     figures.append(Figure(name="lost", unit="", values=(None, before - sum(kept))))
@@ -163,7 +201,15 @@ def figures_of(records: Sequence[Detected], *, gated: bool) -> list[Figure]:
         figures.append(mean_of_ratios("score of kept ones, int8 minus float", drifts, kept))
         overlap = [math.fsum(pair.iou for pair in each) for each in matches]
         figures.append(mean_of_ratios("IoU of kept ones", overlap, kept))
-    return figures
+    return figures if labels is None else figures + _precisions(records, labels)
+
+
+def _precisions(records: Sequence[Detected], labels: Sequence[Sequence[Box]]) -> list[Figure]:
+    pairs = [average_precision(labels, [record.relative_rows(model) for record in records]) for model in (0, 1)]
+    return [
+        Figure(name=name, unit="%", values=(pairs[0][place], pairs[1][place]), gated=place == 0)
+        for place, name in enumerate(("mean AP at IoU 0.5 to 0.95", "mean AP at IoU 0.5"))
+    ]
 
 
 def rows_of(found: Candidates) -> tuple[Row, ...]:

@@ -9,10 +9,11 @@ import pytest
 from numpy.typing import NDArray
 
 from pyncnnq.compare.tasks.detection.anchors import anchored
-from pyncnnq.compare.tasks.detection.boxes import Candidates
+from pyncnnq.compare.tasks.detection.boxes import Candidates, suppress
 from pyncnnq.compare.tasks.detection.head import Head, Scene
 from pyncnnq.compare.tasks.detection.nanodet import nanodet, nanodet_plus
 from pyncnnq.compare.tasks.detection.picked import picked
+from pyncnnq.compare.tasks.detection.retinaface import retinaface
 from pyncnnq.compare.tasks.detection.scrfd import scrfd
 from pyncnnq.compare.tasks.detection.task import HEADS
 from pyncnnq.compare.tasks.detection.yolo import distributions, ultralytics, with_objectness, yolox
@@ -153,6 +154,26 @@ def as_anchors(*, flat: bool) -> dict[str, Array]:
 FACES: Boxes = [(0, score, box) for _, score, box in FOUND]
 
 
+def as_retinaface() -> dict[str, Array]:
+    """The faces are found by the second anchor of stride 16, a square of 64 pixels around (8, 8) of the cell."""
+    outputs = {}
+    rng = np.random.default_rng(4)
+    for stride in (8, 16, 32):
+        columns, rows = -(-WIDTH // stride), -(-HEIGHT // stride)
+        faces = np.full((2, rows, columns), 0.01)
+        boxes = rng.normal(0, 0.3, (2, 4, rows, columns))
+        if stride == 16:
+            for _, score, (x1, y1, x2, y2) in FACES:
+                x, y = int((x1 + x2) / 2 // stride), int((y1 + y2) / 2 // stride)
+                faces[1, y, x] = score
+                centre = np.array([(x1 + x2) / 2 - (x * stride + 8), (y1 + y2) / 2 - (y * stride + 8)]) / 64
+                boxes[1, :, y, x] = *centre, np.log((x2 - x1) / 64), np.log((y2 - y1) / 64)
+        outputs[f"prob{stride}"] = np.concatenate([1 - faces, faces]).astype(np.float32)
+        outputs[f"bbox{stride}"] = boxes.reshape(8, rows, columns).astype(np.float32)
+        outputs[f"landmark{stride}"] = rng.normal(0, 1, (20, rows, columns)).astype(np.float32)
+    return outputs
+
+
 def faces(*, flat: bool, landmarks: bool) -> dict[str, Array]:
     """Two anchors a cell, of which the second has the faces."""
     strides, anchors = (8, 16, 32), 2
@@ -199,6 +220,7 @@ FORMS: dict[str, tuple[Head, Callable[[], dict[str, Array]]]] = {
     "yolov5-raw-flat": (anchored, lambda: as_anchors(flat=True)),
     "scrfd": (scrfd, lambda: faces(flat=False, landmarks=True)),
     "scrfd-without-landmarks": (scrfd, lambda: faces(flat=False, landmarks=False)),
+    "retinaface": (retinaface, lambda: as_retinaface()),
     "scrfd-flat": (scrfd, lambda: faces(flat=True, landmarks=True)),
 }
 SCENE = Scene(size=(WIDTH, HEIGHT))
@@ -218,7 +240,7 @@ def test_boxes_are_those_that_were_written(form: str) -> None:
     found = decoded_by(kind, outputs)
     places = np.flatnonzero(found.scores > 0.2)
     rows = sorted((int(found.classes[place]), found.scores[place], *found.boxes[place]) for place in places)
-    expected = sorted((label, score, *box) for label, score, box in (FACES if kind is scrfd else FOUND))
+    expected = sorted((label, score, *box) for label, score, box in (FACES if kind in (scrfd, retinaface) else FOUND))
     np.testing.assert_allclose(rows, expected, rtol=1e-4, atol=1e-3)
 
 
@@ -230,11 +252,15 @@ def test_an_image_of_another_size_is_not_read(form: str) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_an_int8_model_may_write_anything(form: str) -> None:
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e38])
+def test_an_int8_model_may_write_anything(form: str, value: float) -> None:
     kind, make = FORMS[form]
     exact = make()
-    found = decoded_by(kind, exact, {name: np.full_like(values, np.nan) for name, values in exact.items()})
-    assert not (found.scores > 0.2).any()
+    with np.errstate(all="ignore"):
+        found = decoded_by(kind, exact, {name: np.full_like(values, value) for name, values in exact.items()})
+        kept = suppress(found, threshold=0.2, most_iou=0.45, most=100)
+    assert np.isfinite(kept.boxes).all()
+    assert not len(kept.scores) or value > 0
 
 
 def test_rows_that_a_layer_picks() -> None:

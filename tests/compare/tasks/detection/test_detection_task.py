@@ -26,7 +26,7 @@ BOX, SHIFTED = (0.0, 0.0, 10.0, 10.0), (2.0, 0.0, 12.0, 10.0)  # IoU 2/3
 
 
 def figures(*records: tuple[list[Row], list[Row]], labels: Any = None) -> dict[str, Figure]:
-    given = [Detected(relative=False, rows=(tuple(exact), tuple(rough))) for exact, rough in records]
+    given = [Detected(size=(64, 64), relative=False, rows=(tuple(exact), tuple(rough))) for exact, rough in records]
     return {figure.name: figure for figure in DETECTION.figures(given, labels, [Path("a.png")] * len(given))}
 
 
