@@ -231,13 +231,16 @@ def _decibels(model: Model, int8: Model, data: dict[str, Path], folder: Path) ->
 
 
 def _judged(model: Model) -> set[str]:
-    """Return the outputs; where a layer picks one, what that layer reads.
+    """Return the outputs; where a layer picks one, what that layer reads, and before a Softmax or a Sigmoid, which
+    random weights may saturate.
 
     Numbers of the other may mean nothing: a DetectionOutput leaves boxes of ncnn unset whose background's score is
     high, and takes them where a class has a high score too, as after a Sigmoid.
     """
     graph = model.graph()
-    return {blob for output in model.outputs for blob in graph.before_picking(output) or [output]}
+    return {
+        blob for output in model.outputs for blob in graph.before_picking(output) or [graph.before_saturation(output)]
+    }
 
 
 def _loads(param: Path, folder: Path) -> bool:
