@@ -16,7 +16,7 @@ import numpy as np
 from benchmarks.sweep.balance import balance
 from pyncnnq import calibrate, dequantize, quantize
 from pyncnnq.errors import PyncnnqError
-from pyncnnq.model import Model, load_model
+from pyncnnq.model import Model, load_model, load_param
 from pyncnnq.model.custom_layers import OWN, is_custom
 from pyncnnq.model.macs import macs
 from tests.random_inputs import Inputs, candidates, smaller
@@ -254,8 +254,6 @@ def _loads(param: Path, folder: Path) -> bool:
 
 def _runs_with_zeros(param: Path, folder: Path) -> bool:
     """Return whether stock ncnn runs a model with weights of zeros at any size: what fails then is not ours."""
-    from pyncnnq.model import load_param
-
     model = load_param(param)
     for inputs in candidates(model):
         try:
