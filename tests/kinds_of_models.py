@@ -229,6 +229,7 @@ Permute k_perm 1 1 k_view k_perm 0=2
 Reshape v_view 1 1 v v_view 0=8 1=2 2=-1
 Permute v_perm 1 1 v_view v_perm 0=2
 SDPA sdpa 5 3 q_perm k_perm v_perm cache_k0 cache_v0 sdpa out_k0 out_v0 5=0 6=0.35 7=1
+Noop silence 2 0 out_k0 out_v0
 Permute back 1 1 sdpa back 0=2
 Reshape flat 1 1 back flat 0=16 1=-1
 Gemm out 1 1 flat out0 10=-1 2=0 3=1 4=0 5=1 6=1 7=0 8=16 9=16

@@ -15,9 +15,9 @@ import numpy as np
 
 from benchmarks.sweep.balance import balance
 from pyncnnq import calibrate, dequantize, quantize
-from pyncnnq.compare.parts import is_picked, parts_of
+from pyncnnq.compare.parts import parts_of
 from pyncnnq.errors import PyncnnqError
-from pyncnnq.model import Model, load_model
+from pyncnnq.model import Model, load_model, load_param
 from pyncnnq.model.custom_layers import OWN, is_custom
 from pyncnnq.model.macs import macs
 from tests.random_inputs import Inputs, candidates, smaller
@@ -232,14 +232,13 @@ def _decibels(model: Model, int8: Model, data: dict[str, Path], folder: Path) ->
 
 
 def _judged(model: Model) -> set[str]:
-    """Return the outputs; where a layer picks one, what that layer reads.
+    """Return the outputs; where a layer picks one, what that layer reads, and before a Softmax or a Sigmoid, which
+    random weights may saturate.
 
     Numbers of the other may mean nothing: a DetectionOutput leaves boxes of ncnn unset whose background's score is
     high, and takes them where a class has a high score too, as after a Sigmoid.
     """
-    picked = {output for output in model.outputs if is_picked(model, output)}
-    read = {blob for part in parts_of(model) if part.output in picked for blob in part.blobs}
-    return read | (set(model.outputs) - picked)
+    return {blob for part in parts_of(model) if part.decides for blob in part.blobs}
 
 
 def _loads(param: Path, folder: Path) -> bool:
@@ -253,8 +252,6 @@ def _loads(param: Path, folder: Path) -> bool:
 
 def _runs_with_zeros(param: Path, folder: Path) -> bool:
     """Return whether stock ncnn runs a model with weights of zeros at any size: what fails then is not ours."""
-    from pyncnnq.model import load_param
-
     model = load_param(param)
     for inputs in candidates(model):
         try:

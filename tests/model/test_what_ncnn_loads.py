@@ -31,6 +31,7 @@ MUTATIONS = {
     "no layers": PLAIN.replace("4 5", "0 5"),
     "no blobs": PLAIN.replace("4 5", "4 0"),
     "no Input": PLAIN.replace("Input in 0 1 in 0=4\n", "").replace("4 5", "3 5"),
+    "an Input of two blobs": PLAIN.replace("4 5", "4 6").replace("0 1 in", "0 2 in more"),
     "unset sizes": PLAIN.replace("0=4", "0=-233 1=-233 2=3"),
     "carriage returns": PLAIN.replace("\n", "\r\n"),
     "no last line end": PLAIN.rstrip("\n"),

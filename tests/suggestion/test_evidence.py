@@ -68,7 +68,10 @@ def test_scores_that_saturate_are_ranked_behind() -> None:
 
 def test_an_output_that_is_no_number_is_no_evidence() -> None:
     answers = classes(0, 1)
-    looks = [look(Kind.CLASSES, answers[0], answers[0], UNSURE), look(Kind.CLASSES, answers[1], UNSURE * np.nan, UNSURE)]
+    looks = [
+        look(Kind.CLASSES, answers[0], answers[0], UNSURE),
+        look(Kind.CLASSES, answers[1], UNSURE * np.nan, UNSURE),
+    ]
     assert evidence_of(looks).mean == IMPOSSIBLE
 
 
