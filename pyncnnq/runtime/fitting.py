@@ -42,8 +42,6 @@ class Fitting:
         key = tuple(inputs.items())
         if key in self._sound:
             return
-        for layer in self._model.input_layers:
-            _check_stated(layer, inputs)
         known, ask = dict(inputs), None
         for layer in self._model.layers:
             unknown = [blob for blob in layer.bottoms if blob not in known] if _may_misfit(layer) else []
@@ -58,6 +56,8 @@ class Fitting:
             if wrong := misfit(layer, known):
                 raise InputError(self._words(layer, wrong, inputs))
             known |= output_shapes(layer, known)
+        for layer in self._model.input_layers:
+            _check_stated(layer, inputs)
         self._sound.add(key)
 
     def _words(self, layer: Layer, wrong: Misfit, inputs: Mapping[str, Shape]) -> str:

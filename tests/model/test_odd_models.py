@@ -86,7 +86,7 @@ def test_every_reader_of_a_blob_is_asked_for_its_channels(rng: np.random.Generat
     done = cli("calibrate", *paths, arrays(tmp_path, 3, 4, 4))
     assert done.returncode == 2
     assert "layer 'fc'" in done.stderr
-    assert "has weights for 192 numbers and gets 3 x 4 x 4 = 48" in done.stderr
+    assert "takes 192 input channels, but finds 48" in done.stderr
     np.save(tmp_path / "right.npy", np.ones((3, 8, 8), np.float32))
     assert cli("calibrate", *paths, tmp_path / "right.npy").returncode == 0
 

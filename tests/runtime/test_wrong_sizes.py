@@ -121,7 +121,7 @@ def misfits(rng: np.random.Generator) -> dict[str, tuple[Model, int, str]]:
         "inner-product": (
             of_any_size(halving(rng), plain("Flatten", "flat", "conv"), inner_product(rng, "fc", "flat", 16 * 256, 4)),
             48,
-            "has weights for 4096 numbers and gets 9216: .*give `size=\\(32, 32\\)`",
+            "takes 4096 input channels, but finds 9216 in its input .*: .*give `size=\\(32, 32\\)`",
         ),
         "interp": (
             of_any_size(

@@ -170,7 +170,7 @@ class Convolution(_Convolving, Calibrated):
             return None
         channels = self.input_channels()
         if shape[0] != channels:
-            return Misfit(f"takes {channels} channels and gets {shape[0]} ({spell(shape)})")
+            return Misfit(f"takes {channels} input channels, but finds {shape[0]} in its input ({spell(shape)})")
         (height, width), (span_h, span_w) = self._bordered(shape), self._extents
         if height < span_h or width < span_w:
             kernel, size = f"{span_w} x {span_h}", f"{width} x {height}"

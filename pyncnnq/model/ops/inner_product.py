@@ -42,7 +42,7 @@ class InnerProduct(Calibrated):
         size = math.prod(shape)
         if size == taken or (len(shape) == 2 and shape[1] == taken):
             return None
-        return Misfit(f"has weights for {taken} numbers and gets {spell(shape)}", size - taken)
+        return Misfit(f"takes {taken} input channels, but finds {size} in its input ({spell(shape)})", size - taken)
 
     def macs(self, bottoms: Sequence[Shape], tops: Sequence[Shape]) -> int:
         return self.weight_data_size * math.prod(tops[0][:-1])
