@@ -12,6 +12,7 @@ from typing import Any
 from pyncnnq.calibration.calibrate import calibrate, check_model
 from pyncnnq.calibration.table import Table
 from pyncnnq.compare.tasks.class_labels import class_names, find_labels, label_files
+from pyncnnq.compare.tasks.detection import DETECTION
 from pyncnnq.conversion.convert import Converted, converting
 from pyncnnq.conversion.external import source_files
 from pyncnnq.deployment.folder import Folder
@@ -229,7 +230,8 @@ def _classes(labels: str | None, held_out: CalibrationData) -> list[str]:
     if labels is None:
         return []
     paths = [sample[0] for sample in held_out.samples]
-    find_labels(labels, paths)  # an error in them shall not come after minutes of work
+    read = DETECTION.read_labels if DETECTION.takes_labels(labels) else find_labels
+    read(labels, paths)  # an error in them shall not come after minutes of work
     return class_names(labels, paths)
 
 
