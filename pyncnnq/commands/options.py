@@ -135,11 +135,12 @@ def save_config_option(command: Command) -> Command:
 
 
 def labels_option(command: Command) -> Command:
-    """Add the class of each sample."""
+    """Add the truth of each sample."""
     return click.option(
         "--labels",
         metavar="FROM",
-        help="Class of each sample: folders, a .csv of FILE,CLASS, or a file with the class names.",
+        help="Class of each sample: folders, a .csv of FILE,CLASS, or a file with the class names.  Boxes of each "
+        "image: a COCO file (.json), or a folder of YOLO's .txt files.",
     )(command)
 
 

@@ -33,7 +33,7 @@ class Figure:
         unit: "%", or empty for a plain number.
         values: of the float and of the int8 model; the first is None for a figure of both, such as an agreement.
         change: int8 minus float, in percentage points or plain; None where it is not known how sure it is.
-        interval: the bounds of the 95 % confidence interval of a figure of both models.
+        interval: the bounds of the 95 % confidence interval of a figure of both models; None where it is not known.
         gated: whether gates look at it although it has no change: then by how much int8 is below float counts, and of a
             share of what the float model finds what is missing to 100 %.
     """
@@ -128,13 +128,17 @@ def mean_of_ratios(
     mean = math.fsum(sums) / total
     squares = math.fsum((top - mean * count) ** 2 for top, count in zip(sums, counts, strict=True))
     samples = len(counts)
-    half = _Z * math.sqrt(squares * samples / (samples - 1)) / total if samples > 1 else math.inf
-    return Figure(name=name, unit=unit, values=(None, mean), interval=(mean - half, mean + half), gated=gated)
+    interval = None  # one sample says nothing of others
+    if samples > 1 and math.isfinite(squares):
+        half = _Z * math.sqrt(squares * samples / (samples - 1)) / total
+        interval = mean - half, mean + half
+    return Figure(name=name, unit=unit, values=(None, mean), interval=interval, gated=gated)
 
 
-def bootstrapped(figure: Callable[[NDArray[np.int64]], float], count: int) -> tuple[float, float]:
+def bootstrapped(figure: Callable[[NDArray[np.int64]], float], count: int) -> tuple[float, float] | None:
     """Return the 95 % interval of a figure over samples that is no mean: the middle of what it is over samples drawn
-    anew, with replacement (B. Efron, The Annals of Statistics 7 (1979) 1-26).  The same call gives the same interval.
+    anew, with replacement (B. Efron, The Annals of Statistics 7 (1979) 1-26); None of one sample.  The same call gives
+    the same interval.
 
     Args:
         figure: from places of samples, of which some occur several times, to the figure; NaN where it is not defined.
@@ -143,7 +147,7 @@ def bootstrapped(figure: Callable[[NDArray[np.int64]], float], count: int) -> tu
     rng = np.random.default_rng(0)
     drawn = np.array([figure(rng.integers(0, count, count)) for _ in range(_ROUNDS)])
     defined = drawn[np.isfinite(drawn)]
-    if not defined.size:
-        return -math.inf, math.inf
+    if count < 2 or not defined.size:
+        return None
     low, high = np.quantile(defined, (0.025, 0.975))
     return float(low), float(high)

@@ -13,6 +13,7 @@ from pyncnnq.calibration.calibrate import calibrate, check_model
 from pyncnnq.calibration.provenance import record_inputs
 from pyncnnq.calibration.table import Table
 from pyncnnq.compare.tasks.class_labels import class_names, find_labels, label_files
+from pyncnnq.compare.tasks.detection import DETECTION
 from pyncnnq.conversion.convert import Converted, converting
 from pyncnnq.conversion.external import source_files
 from pyncnnq.deployment.folder import Folder
@@ -235,7 +236,8 @@ def _classes(labels: str | None, held_out: CalibrationData) -> list[str]:
         return []
     held_out.check_labelled()
     paths = [sample[0] for sample in held_out.samples]
-    find_labels(labels, paths)  # an error in them shall not come after minutes of work
+    read = DETECTION.read_labels if DETECTION.takes_labels(labels) else find_labels
+    read(labels, paths)  # an error in them shall not come after minutes of work
     return class_names(labels, paths)
 
 

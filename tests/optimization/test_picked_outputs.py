@@ -62,7 +62,8 @@ def test_models_are_told_apart_by_what_detections_are_picked_from(model: Model, 
     for output in found.outputs:
         columns = [np.concatenate([one[output.at].ravel() for one in runs]) for runs in (exact, rough)]
         assert output.sqnr == pytest.approx(sqnr(*columns), abs=0.1)
-    assert found.task is None, "rows of six numbers are no scores"
+    assert found.task is not None
+    assert found.task.name == "detection"
     analysis = analyze(model, int8, data, workers=1)
     assert analysis.curve[0].quality > 20
     assert analysis.curve[-1].quality > analysis.curve[0].quality + 3

@@ -54,8 +54,8 @@ def class_names(source: str, paths: Sequence[Path]) -> list[str]:
             if entry.is_dir() and not entry.name.startswith(".")
         ]
         return [] if all(name.isdecimal() for name in names) else sorted(names)
-    if Path(source).suffix.lower() in (".csv", ".tsv") or not Path(source).is_file():
-        return []  # the latter: a pipe can be read but once
+    if Path(source).suffix.lower() in (".csv", ".tsv", ".json") or not Path(source).is_file():
+        return []  # the latter: a folder of boxes, or a pipe, which can be read but once
     return _lines(_read(source))
 
 

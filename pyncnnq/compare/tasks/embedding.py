@@ -22,6 +22,9 @@ _DIGITS = 6
 _NORMALIZING = ("LayerNorm", "Normalize", "RMSNorm")
 """Layer types that write no class scores."""
 
+_LEAST_NUMBERS = 32
+"""The scores of a few classes have about the length 1 on some sample or other; those of many are far longer."""
+
 Floats = NDArray[np.float64]
 
 
@@ -134,8 +137,10 @@ def _rank_correlation(exact: Floats, rough: Floats) -> Figure:
 
 def _has_length_1(values: NDArray[np.float32]) -> bool:
     """Return whether a vector, or each row of a matrix, has the length 1 and is no distribution."""
+    if values.shape[-1] < _LEAST_NUMBERS:
+        return False
     lengths = np.linalg.norm(values.astype(np.float64), axis=-1)
-    return bool(np.allclose(lengths, 1, atol=1e-3)) and bool(values.min() < 0)
+    return bool(np.allclose(lengths, 1, atol=1e-4)) and bool(values.min() < 0)
 
 
 def _plain(vector: Floats) -> tuple[float, ...]:

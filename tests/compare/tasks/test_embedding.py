@@ -75,9 +75,11 @@ def test_two_samples_have_no_neighbours() -> None:
 
 
 def test_vectors_of_length_1_are_embeddings_and_others_if_a_user_says_so() -> None:
-    unit = np.array([0.6, -0.8], np.float32)
+    unit = np.random.default_rng(0).normal(0, 1, 64).astype(np.float32)
+    unit /= np.linalg.norm(unit)
     assert record(unit, unit, EMBEDDING)
-    for scores in (np.array([0.0, 1, 0], np.float32), 3 * unit, np.array([0.2, 0.8], np.float32)):
+    few = np.array([0.6, -0.8], np.float32)  # which logits may be by chance
+    for scores in (np.eye(64, dtype=np.float32)[3], 3 * unit, np.abs(unit), few):
         assert EMBEDDING.record({"o": scores}, {"o": scores}, SAMPLE) is None
         assert record(scores, scores)
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from pyncnnq.compare.figures import Figure, mean_of_ratios, share
 from pyncnnq.compare.source import source
+from pyncnnq.compare.tasks.class_labels import FOLDERS
 from pyncnnq.compare.tasks.detection.anchors import anchored
 from pyncnnq.compare.tasks.detection.boxes import Candidates, Floats, Match, match, suppress
 from pyncnnq.compare.tasks.detection.grids import Size
@@ -140,7 +141,7 @@ class Detection(Task):
 
     def takes_labels(self, source: str) -> bool:
         """Return whether labels are a COCO file or a folder."""
-        return Path(source).suffix.lower() == ".json" or Path(source).is_dir()
+        return source != FOLDERS and (Path(source).suffix.lower() == ".json" or Path(source).is_dir())
 
     def read_labels(self, source: str, paths: Sequence[Path]) -> list[tuple[Box, ...]]:
         """Return what is in each image, in parts of the network's input."""

@@ -13,6 +13,7 @@ from detecting_model import SOME, detecting_model, samples
 
 import pyncnnq
 from pyncnnq.compare.figures import Figure
+from pyncnnq.compare.tasks.class_labels import class_names
 from pyncnnq.compare.tasks.detection import DETECTION, Detected, Detection
 from pyncnnq.compare.tasks.detection.labels import Box, as_network_sees, find_boxes
 from pyncnnq.compare.tasks.detection.precision import average_precision
@@ -176,6 +177,9 @@ def test_labels_say_which_task_they_are_for(tmp_path: Path) -> None:
     assert Detection().takes_labels("x.json")
     assert Detection().takes_labels(str(tmp_path))
     assert not Detection().takes_labels("classes.txt")
+    assert not Detection().takes_labels("folders")
+    (tmp_path / "l.json").write_text(json.dumps(coco()))
+    assert class_names(str(tmp_path / "l.json"), []) == class_names(str(tmp_path), []) == []
 
 
 def test_labels_of_an_ssd(tmp_path: Path) -> None:
