@@ -18,6 +18,7 @@ NAMES = (
     "histogram_fidelity",
     "kernels",
     "portability",
+    "preprocessing",
     "qdq_accuracy",
     "quantize_speed",
     "sweep",

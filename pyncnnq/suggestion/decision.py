@@ -11,7 +11,7 @@ Numbers = NDArray[np.float64]
 
 RESAMPLES = 1000
 """Drawings of as many images as there are, with replacement."""
-NEARLY_ALL = 0.95
+NEARLY_ALL = 0.9
 """The part of the drawings that the first of a ranking must win."""
 
 

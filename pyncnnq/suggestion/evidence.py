@@ -27,6 +27,11 @@ CLEAR = 0.5
 WEIGHT_OF_NULL = 0.5
 """Patches in disorder count half: an answer is as like itself as can be, so that what they give is too large."""
 
+LEAST_CLASSES = 8
+"""A network of fewer classes answers images of other things too much alike, and is saturated too easily."""
+SURER = 0.9
+"""The part of its sureness of images that a classifier may have of patches in disorder."""
+
 BY_MOMENTS = "what its first BatchNorm remembers of its training"
 _BY_KIND = {
     Kind.CLASSES: "how surely and how alike it names the classes of images and their mirror images",
@@ -87,6 +92,16 @@ def evidence_of(looks: Sequence[Look]) -> Evidence:
     parts = [_recognition(answers, _closeness) for answers in chosen]
     values = np.mean([part.values for part in parts], axis=0)
     return Evidence(values, float(np.mean([part.clarity for part in parts])))
+
+
+def recognizes(looks: Sequence[Look]) -> bool:
+    """Return whether answers are those of a classifier of some classes that is surer of images than of their patches in
+    disorder; what saturates it makes it sure of everything."""
+    if set(looks[0].kinds) != {Kind.CLASSES} or any(answer.size < LEAST_CLASSES for answer in looks[0].plain):
+        return False
+    own = sum(float(a @ b) for look in looks for a, b in zip(look.plain, look.again, strict=True))
+    null = sum(float(a @ a) for look in looks for a in look.null)
+    return null <= SURER * own
 
 
 def _is_finite(look: Look) -> bool:

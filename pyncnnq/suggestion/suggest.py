@@ -30,8 +30,7 @@ from pyncnnq.runtime.run import run_job
 from pyncnnq.suggestion.batch_norm import Remembered, remembered
 from pyncnnq.suggestion.candidates import Candidate, find_candidates
 from pyncnnq.suggestion.decision import exceeds, pseudo_values
-from pyncnnq.suggestion.evidence import BY_MOMENTS, IMPOSSIBLE, Evidence, basis_of, evidence_of, ranking
-from pyncnnq.suggestion.outputs import Kind
+from pyncnnq.suggestion.evidence import BY_MOMENTS, IMPOSSIBLE, Evidence, basis_of, evidence_of, ranking, recognizes
 from pyncnnq.suggestion.probe import Look, ProbeJob
 from pyncnnq.suggestion.sizes import OWN, sizes_to_try, usual_size
 
@@ -40,11 +39,6 @@ _FIRST = 4
 """Images on which all candidates are tried."""
 _LARGEST: Size = (320, 320)
 """Images are looked at with no larger size where the model states none."""
-_GREY = 127.5
-_CONTRASTS = (0.5, 2.0)
-"""Factors of the contrast with which what is gone on with is checked."""
-_AT_ITS_BEST = 8
-"""Images for that."""
 _FEWEST = 8
 """Images that a classifier's evidence needs."""
 _KEPT = 5
@@ -196,7 +190,6 @@ class _Search:
             self._suffices(looks[kept[0]], best)
             and all(exceeds(best.values, other.values, self._margin) for other in others)
             and all(early[kept[0]].mean - early[place].mean >= self._margin for place in dropped)
-            and self._is_at_its_best(size, self._candidates[kept[0]], looks[kept[0]])
         )
         evidence = [best, *others, *(early[place] for place in dropped)]
         ranked = tuple(
@@ -263,22 +256,7 @@ class _Search:
         """Return whether the evidence is of a kind and a size to go on with."""
         if self._remembered:
             return evidence.mean >= -CLOSEST
-        return len(looks) >= _FEWEST and set(looks[0].kinds) == {Kind.CLASSES} and evidence.mean >= LEAST
-
-    def _is_at_its_best(self, size: Size, candidate: Candidate, looks: Sequence[Look]) -> bool:
-        """Return whether no other contrast has more evidence; if one has, no preset is right."""
-        others = [
-            replace(
-                candidate,
-                norm=tuple(norm * factor for norm in candidate.norm),
-                mean=tuple(_GREY + (mean - _GREY) / factor for mean in candidate.mean),
-            )
-            for factor in _CONTRASTS
-        ]
-        count = min(len(looks), _AT_ITS_BEST)
-        own = self._evidence(looks[:count]).mean
-        answers = self._look(size, others, self._samples[:count])
-        return all(self._evidence(found).mean <= own for found in map(list, zip(*answers, strict=True)))
+        return len(looks) >= _FEWEST and evidence.mean >= LEAST and recognizes(looks)
 
     def _ranked(self, candidate: Candidate, size: Size, size_from: str, evidence: Evidence) -> Ranked:
         resize = self._said.resize or _fitting(candidate.resize, size, size_from)
@@ -290,12 +268,13 @@ class _Search:
 
 
 def _fitting(resize: Resize, size: Size, size_from: str) -> Resize:
-    """Return how a preset fits images where they are cut out of no less than they need."""
-    if size_from == OWN:
+    """Return how a preset fits images of a size: one that it cuts out of a shorter side of less than half more."""
+    if resize.mode != "short-side":
+        return Resize() if size_from == OWN else resize
+    side = max(size)
+    if size_from == OWN or resize.short_side > side + side // 2:
         return Resize()
-    if resize.mode == "short-side" and resize.short_side < max(size):
-        return Resize("short-side", max(size) * 8 // 7)  # as 256 is to 224
-    return resize
+    return resize if resize.short_side >= side else Resize("short-side", side * 8 // 7)  # as 256 is to 224
 
 
 def _loaded(pixel: Pixel) -> Pixel:
