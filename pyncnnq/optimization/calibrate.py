@@ -12,6 +12,7 @@ from pyncnnq.calibration.methods import DEFAULT
 from pyncnnq.disk.temporary import temporary_folder
 from pyncnnq.inputs import InputOptions
 from pyncnnq.inputs.data import Data, find_chosen
+from pyncnnq.inputs.synthetic import WARNING
 from pyncnnq.model import Model
 from pyncnnq.model.checks import needs_data
 from pyncnnq.rewrites.fusing import Fused
@@ -66,8 +67,8 @@ def calibrate(
             statistics = observe_samples(fused.model, found.samples, found.inputs, pool, strict=strict, progress=update)
     result = choose_scales(fused.model, statistics, method=method, weight_bits=weight_bits)
     result.warnings[:0] = found.warnings
-    for warning in found.warnings:
-        result.table.comment(warning)
+    if found.is_synthetic:
+        result.table.comment(WARNING)
     if fused.changes:
         mark(result.table)
     if fused.reweighted:

@@ -11,6 +11,7 @@ from pathlib import Path
 from pyncnnq.calibration.calibrate import Calibration
 from pyncnnq.disk.temporary import temporary_folder
 from pyncnnq.inputs.data import CalibrationData
+from pyncnnq.inputs.synthetic import WARNING
 from pyncnnq.model import Model
 from pyncnnq.model.model import StrPath
 from pyncnnq.optimization.bench import Bench
@@ -143,8 +144,8 @@ def optimize_on(
     bench.source.statistics.skipped += judge.skipped
     result = _optimized(search, bench, fused.changes)
     result.calibration.warnings[:0] = data.warnings
-    for warning in data.warnings:
-        result.calibration.table.comment(warning)
+    if data.is_synthetic:
+        result.calibration.table.comment(WARNING)
     preprocessing = {name: str(spec) for name, spec in zip(model.inputs, data.inputs, strict=True)}
     result.int8.manifest = replace(
         result.int8.manifest,
