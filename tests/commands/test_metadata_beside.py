@@ -91,8 +91,8 @@ def test_what_was_used_stands_everywhere(place: Path, capsys: pytest.CaptureFixt
     assert analysis["inputs"] == [{**expected, "mean": [1.0, 2.0, 3.0], "from": "net.toml and options"}]
 
 
-def test_ncnn_passes_over_the_comment(place: Path) -> None:
-    """The same int8 model as without it; its first word is no layer's name."""
+def test_the_comment_changes_nothing(place: Path) -> None:
+    """The same int8 model as without it."""
     run("calibrate", "net.param", DEMO.images, *TYPED, *QUICK, "-q")
     lines = (place / "net.table").read_text().splitlines(keepends=True)
     assert sum(line.startswith("#") for line in lines) == 1
