@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Protocol
 
 from pyncnnq.errors import InputError
-from pyncnnq.inputs import InputLayer, InputOptions, InputSpec, find_samples, pair_samples, pick, resolve
+from pyncnnq.inputs import ArraySpec, InputLayer, InputOptions, InputSpec, find_samples, pair_samples, pick, resolve
 from pyncnnq.model import Layer, Model
 from pyncnnq.model.input_size import reading_convolution, stated_channels
-from pyncnnq.model.ops import Embed, Input
+from pyncnnq.model.ops import AXES, Embed, Input
 
 
 @dataclass(frozen=True)
@@ -124,3 +124,40 @@ def find_chosen(
     else:
         chosen = find_data(model, data, ("options", rows))  # type: ignore[arg-type]
     return replace(chosen, samples=pick(chosen.samples, samples))
+
+
+def find_fitting(
+    model: Model, data: Sequence[Data], options: InputOptions | Sequence[InputOptions], samples: int | None
+) -> CalibrationData:
+    """Return the data that a Python user gives, whose sizes are those that the model states.
+
+    Args:
+        model, data, options, samples: see `find_chosen`.
+
+    Raises:
+        InputError: see `find_chosen`; or the size of an input contradicts its Input layer.
+    """
+    chosen = find_chosen(model, data, options, samples)
+    for layer, spec in zip(model.input_layers, chosen.inputs, strict=True):
+        _check_stated(layer, spec)
+    return chosen
+
+
+def _check_stated(layer: Layer, spec: InputSpec) -> None:
+    """Make sure that an input gets the sizes that its Input layer states, as far as both state any.
+
+    ncnn does not read them, but a size that contradicts the model is a slip far more often than meant.
+    """
+    stated = dict(zip("whcd", layer.as_op(Input).sizes, strict=True))
+    if isinstance(spec, ArraySpec):
+        given = dict(zip(AXES[len(spec.shape)][::-1], spec.shape[::-1], strict=True)) if spec.shape else {}
+    else:
+        given = dict(zip("wh", spec.size, strict=True))
+    axes = [axis for axis, length in given.items() if length and stated[axis]]
+    if any(given[axis] != stated[axis] for axis in axes):
+        sizes = [" x ".join(str(lengths[axis]) for axis in axes) for lengths in (given, stated)]
+        raise InputError(
+            f"input {layer.tops[0]!r}: its size is given as {sizes[0]} ({' x '.join(axes)}), but {layer} states "
+            f"{sizes[1]}; give that, or if the model is made for other sizes too, take the sizes out of this line of "
+            "the .param file (ncnn does not read them)"
+        )
