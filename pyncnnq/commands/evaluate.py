@@ -27,7 +27,7 @@ from pyncnnq.errors import FailedGateError, PyncnnqError
 from pyncnnq.evaluation.analyze import MOST_SAMPLES, analyze
 from pyncnnq.evaluation.evaluate import Evaluation, evaluate
 from pyncnnq.files import write_files
-from pyncnnq.inputs.data import CalibrationData, find_chosen
+from pyncnnq.inputs.data import CalibrationData, find_fitting
 from pyncnnq.model import Model, load_model
 from pyncnnq.model.custom_layers import count_custom, listed
 from pyncnnq.report.evaluation import print_evaluation
@@ -97,7 +97,7 @@ def evaluate_command(
         check_targets([report], request, kinds={report: PAGE})
     model, int8 = (load_model(*files, custom_layers=custom_layers) for files in ((param, bin), (int8_param, int8_bin)))
     warn_of_files(model, int8, as_json=output.as_json)
-    chosen = find_chosen(model, [request], (), request.samples)
+    chosen = find_fitting(model, [request], (), request.samples)
     result = evaluate(
         model,
         int8,

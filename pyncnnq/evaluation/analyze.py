@@ -16,7 +16,7 @@ from pyncnnq.evaluation.hybrids import Hybrids, unchained
 from pyncnnq.evaluation.local import LocalErrorsJob
 from pyncnnq.evaluation.ranking import rank
 from pyncnnq.inputs import InputOptions, pick
-from pyncnnq.inputs.data import CalibrationData, Data, find_chosen
+from pyncnnq.inputs.data import CalibrationData, Data, find_fitting
 from pyncnnq.inputs.resolve import InputSpec
 from pyncnnq.model import Model
 from pyncnnq.model.checks import require_float
@@ -62,7 +62,7 @@ def analyze(
         InputError: no data, or data that does not fit.
         PyncnnqError: ncnn cannot run a model on this data.
     """
-    chosen = find_chosen(model, data, options, samples)
+    chosen = find_fitting(model, data, options, samples)
     return analyze_on(model, int8, chosen, workers, strict=strict, progress=progress)
 
 

@@ -18,7 +18,7 @@ from pyncnnq.compare.tasks import TASKS, Task, find_task
 from pyncnnq.errors import InputError, ModelError
 from pyncnnq.evaluation.profile import Profiled, ProfileJob, Speed
 from pyncnnq.inputs import InputOptions
-from pyncnnq.inputs.data import CalibrationData, Data, find_chosen
+from pyncnnq.inputs.data import CalibrationData, Data, find_fitting
 from pyncnnq.model import Model, ModelFiles
 from pyncnnq.model.macs import macs
 from pyncnnq.runtime.pool import WorkerPool
@@ -139,7 +139,7 @@ def evaluate(
     return evaluate_on(
         model,
         int8,
-        find_chosen(model, data, options, samples),
+        find_fitting(model, data, options, samples),
         workers,
         labels=labels,
         metric=metric,

@@ -34,7 +34,7 @@ from pyncnnq.inputs.synthetic import WARNING, SyntheticImages
 from pyncnnq.inputs.unpacking import share_by_name, unpack
 from pyncnnq.model import Layer, Model
 from pyncnnq.model.input_size import reading_convolution, stated_channels
-from pyncnnq.model.ops import Embed, Input
+from pyncnnq.model.ops import AXES, Embed, Input
 
 
 @dataclass(frozen=True)
@@ -286,3 +286,41 @@ def find_chosen(
         except MissingError as error:
             raise MissingError(f"{error}; `pyncnnq.suggest(model, data)` may find it out") from None
     return replace(chosen, samples=pick(chosen.samples, samples))
+
+
+def find_fitting(
+    model: Model, data: Sequence[Data], options: InputOptions | Sequence[InputOptions], samples: int | None
+) -> CalibrationData:
+    """Return the data that a Python user gives, whose sizes are those that the model states.
+
+    Args:
+        model, data, options, samples: see `find_chosen`.
+
+    Raises:
+        InputError: see `find_chosen`; or the size of an input contradicts its Input layer.
+    """
+    chosen = find_chosen(model, data, options, samples)
+    blobs = [(layer, blob) for layer in model.input_layers for blob in layer.tops]
+    for (layer, blob), spec in zip(blobs, chosen.inputs, strict=True):
+        _check_stated(layer, blob, spec)
+    return chosen
+
+
+def _check_stated(layer: Layer, blob: str, spec: InputSpec) -> None:
+    """Make sure that an input gets the sizes that its Input layer states, as far as both state any.
+
+    ncnn does not read them, but a size that contradicts the model is a slip far more often than meant.
+    """
+    stated = dict(zip("whcd", layer.as_op(Input).sizes, strict=True))
+    if isinstance(spec, ArraySpec):
+        given = dict(zip(AXES[len(spec.shape)][::-1], spec.shape[::-1], strict=True)) if spec.shape else {}
+    else:
+        given = dict(zip("wh", spec.size, strict=True))
+    axes = [axis for axis, length in given.items() if length and stated[axis]]
+    if any(given[axis] != stated[axis] for axis in axes):
+        sizes = [" x ".join(str(lengths[axis]) for axis in axes) for lengths in (given, stated)]
+        raise InputError(
+            f"input {blob!r}: its size is given as {sizes[0]} ({' x '.join(axes)}), but {layer} states "
+            f"{sizes[1]}; give that, or if the model is made for other sizes too, take the sizes out of this line of "
+            "the .param file (ncnn does not read them)"
+        )

@@ -12,7 +12,7 @@ from pyncnnq.calibration.methods import DEFAULT
 from pyncnnq.calibration.provenance import record_inputs
 from pyncnnq.disk.temporary import temporary_folder
 from pyncnnq.inputs import InputOptions
-from pyncnnq.inputs.data import Data, find_chosen
+from pyncnnq.inputs.data import Data, find_fitting
 from pyncnnq.model import Model
 from pyncnnq.model.checks import needs_data
 from pyncnnq.rewrites.fusing import Fused
@@ -59,7 +59,7 @@ def calibrate(
     check_choices(method, weight_bits)
     if not needs_data(model) or (len(data) == 1 and isinstance(data[0], Statistics)):
         return _calibrate_as_it_is(model, data, method, weight_bits)
-    found = find_chosen(model, data, options, samples)  # type: ignore[arg-type]
+    found = find_fitting(model, data, options, samples)  # type: ignore[arg-type]
     check_model(model)
     with temporary_folder() as folder, pool_of(workers, len(found.samples)) as pool:
         fused = fuse_for(model, found, Path(folder)) if fuse else Fused(model)

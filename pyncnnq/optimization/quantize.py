@@ -11,7 +11,7 @@ from pyncnnq.calibration.calibrate import check_model
 from pyncnnq.calibration.table import Table
 from pyncnnq.errors import PyncnnqError
 from pyncnnq.inputs import InputOptions
-from pyncnnq.inputs.data import Data, find_chosen
+from pyncnnq.inputs.data import Data, find_fitting
 from pyncnnq.model import Model
 from pyncnnq.optimization.budget import Budget
 from pyncnnq.optimization.recipe import Optimized, optimize_on
@@ -100,7 +100,7 @@ def quantize(
             if value:
                 raise PyncnnqError("is for calibration data, not for a table; leave it out", option=name)
         return _quantize_by_table(model, data[0], layers, fuse=fuse)
-    chosen = find_chosen(model, data, options, samples)  # type: ignore[arg-type]
+    chosen = find_fitting(model, data, options, samples)  # type: ignore[arg-type]
     search = partial(optimize_on, recipe=recipe, without=without, budget=budget, fuse=fuse, options=layers)
     check_model(model)
     with pool_of(workers, len(chosen.samples)) as pool:

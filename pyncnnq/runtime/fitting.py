@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pyncnnq.errors import InputError
 from pyncnnq.model import Layer, Model
 from pyncnnq.model.input_size import advise
-from pyncnnq.model.ops import AXES, Input, Misfit, Op, Shape, sizes_of
+from pyncnnq.model.ops import Misfit, Op, Shape
 from pyncnnq.model.shapes import misfit, output_shapes
 from pyncnnq.runtime.protocol import FailureError
 
@@ -36,8 +36,7 @@ class Fitting:
                 asks ncnn.
 
         Raises:
-            InputError: naming the first layer that cannot, what it takes, what it gets, and the size that fits; or
-                the Input layer that states other sizes.
+            InputError: naming the first layer that cannot, what it takes, what it gets, and the size that fits.
         """
         key = tuple(inputs.items())
         if key in self._sound:
@@ -56,32 +55,12 @@ class Fitting:
             if wrong := misfit(layer, known):
                 raise InputError(self._words(layer, wrong, inputs))
             known |= output_shapes(layer, known)
-        for layer in self._model.input_layers:
-            _check_stated(layer, inputs)
         self._sound.add(key)
 
     def _words(self, layer: Layer, wrong: Misfit, inputs: Mapping[str, Shape]) -> str:
         given = " and ".join(f"{blob} of {' x '.join(map(str, shape))}" for blob, shape in inputs.items())
         advice = advise(self._model, inputs)
         return f"layer {layer.name!r} ({layer.type}) {wrong.words}: the input {given} does not fit the model; {advice}"
-
-
-def _check_stated(layer: Layer, inputs: Mapping[str, Shape]) -> None:
-    """Make sure that an input has the sizes that its Input layer states.
-
-    ncnn does not read them, but a size that contradicts the model is a slip far more often than meant.
-    """
-    shape = inputs.get(layer.tops[0], ())
-    given = sizes_of(shape) if shape else {}
-    stated = dict(zip("whcd", layer.as_op(Input).sizes, strict=True))
-    axes = [axis for axis in AXES.get(len(shape), "")[::-1] if stated[axis]]
-    if any(given[axis] != stated[axis] for axis in axes):
-        sizes = [" x ".join(str(lengths[axis]) for axis in axes) for lengths in (given, stated)]
-        raise InputError(
-            f"input {layer.tops[0]!r} gets {sizes[0]} ({' x '.join(axes)}), but {layer} states {sizes[1]}; give that, "
-            "or if the model is made for other sizes too, take the sizes out of this line of the .param file (ncnn "
-            "does not read them)"
-        )
 
 
 def _may_misfit(layer: Layer) -> bool:

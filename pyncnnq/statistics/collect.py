@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pyncnnq.inputs.data import Data, find_chosen
+from pyncnnq.inputs.data import Data, find_fitting
 from pyncnnq.inputs.options import InputOptions
 from pyncnnq.model import Model
 from pyncnnq.runtime.pool import WorkerPool
@@ -36,6 +36,6 @@ def collect(
         InputError: no data, data that does not fit the model, or preprocessing that is missing.
         PyncnnqError: ncnn cannot run the model on this data.
     """
-    chosen = find_chosen(model, data, options, samples)
+    chosen = find_fitting(model, data, options, samples)
     with progress("calibrate") as update, WorkerPool(workers) as pool:
         return observe_samples(model, chosen.samples, chosen.inputs, pool, strict=strict, progress=update)

@@ -225,10 +225,10 @@ def test_the_input_line_is_what_the_model_states(tmp_path: Path, images: Path, r
     param, weights = save(model_of(*layers, shape=(3, 24, 32)), tmp_path)
     model = pyncnnq.load_model(param, weights)
     assert stated_sizes(model)["in0"] == StatedSize(32, 24, "layer 'in0' (Input, line 3)")
-    with pytest.raises(InputError, match=r"0\.png: input 'in0' gets 64 x 48 x 3 .* states 32 x 24 x 3; give"):
+    with pytest.raises(InputError, match=r"'in0': its size is given as 64 x 48 .* states 32 x 24; give"):
         pyncnnq.calibrate(model, images, options=options(64, 48))
     np.save(tmp_path / "x.npy", np.zeros((3, 24, 16), np.float32))
-    with pytest.raises(InputError, match=r"gets 16 x 24 x 3 .*, but layer 'in0' \(Input, line 3\) states 32 x"):
+    with pytest.raises(InputError, match=r"given as 16 x 24 x 3 .*, but layer 'in0' \(Input, line 3\) states 32 x"):
         pyncnnq.calibrate(model, tmp_path / "x.npy", options=pyncnnq.InputOptions(shape=(16, 24, 3)))
     pyncnnq.calibrate(model, images, options=options(32, 24), workers=1)
     pyncnnq.calibrate(model, images, options=pyncnnq.InputOptions(preset="zero-one"), workers=1)

@@ -35,7 +35,7 @@ from pyncnnq.model.ops.normalization import BatchNorm, GroupNorm, LayerNorm, RMS
 from pyncnnq.model.ops.pooling import Interp, Pooling, Reduction, ReductionType
 from pyncnnq.model.ops.recurrent import GRU, LSTM, RNN, Embed
 from pyncnnq.model.ops.reshaping import Flatten, Reshape
-from pyncnnq.model.ops.shape import AXES, Misfit, Shape, sizes_of
+from pyncnnq.model.ops.shape import AXES, Misfit, Shape
 
 PACKAGED: dict[str, type[Op]] = {"YoloV5Focus": YoloV5Focus}
 """The views of layer types that ncnn does not have and this package computes (pyncnnq/model/custom_layers.py)."""
@@ -117,5 +117,4 @@ __all__ = [
     "Split",
     "Str",
     "Unknown",
-    "sizes_of",
 ]
