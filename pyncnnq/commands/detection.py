@@ -8,7 +8,7 @@ from pyncnnq.errors import InputError, PyncnnqError
 from pyncnnq.inputs import InputOptions, MissingError, Samples
 from pyncnnq.inputs.data import Source, find_said
 from pyncnnq.model import Model
-from pyncnnq.report.suggestion import ranking_lines, told, typed
+from pyncnnq.report.suggestion import told, typed
 from pyncnnq.report.terminal import say
 from pyncnnq.runtime.pool import WorkerPool, Workers
 from pyncnnq.suggestion.suggest import suggest_for
@@ -16,7 +16,7 @@ from pyncnnq.suggestion.suggest import suggest_for
 DETECTION = "detection"
 """The name that what was found out has in messages, tables and reports."""
 
-_SHOWN = 5
+_SHOWN = 3
 
 
 def detect(
@@ -32,7 +32,7 @@ def detect(
         workers: the processes to use, which are left as they are.
 
     Raises:
-        InputError: the answers do not tell it; the likeliest are printed.
+        InputError: the answers do not tell it: with the likeliest.
     """
     known = find_said(model, samples, *sources)
     pool = workers if isinstance(workers, WorkerPool) else WorkerPool(workers)
@@ -44,11 +44,12 @@ def detect(
         if pool is not workers:
             pool.end()
     if not suggestion.decisive:
-        say("the preprocessing is not given, and the model's answers do not tell it. The likeliest:", err=True)
-        for line in ranking_lines(suggestion, _SHOWN):
-            say(line, err=True)
-        lacking, likeliest = missing.message.partition(";")[0], typed(suggestion.best.options)
-        raise InputError(f"{lacking}; if the first of these is right, add {likeliest} (pyncnnq suggest prints all)")
+        lacking = missing.message.partition(";")[0]
+        likeliest = [f"{typed(ranked.options)} ({ranked.evidence:.3f})" for ranked in suggestion.ranking[:_SHOWN]]
+        raise InputError(
+            f"{lacking}, and the model's answers do not tell it; likeliest: {'; '.join(likeliest)}; if the first "
+            f"is right, add {typed(suggestion.best.options)} (pyncnnq suggest prints the whole ranking)"
+        )
     say(told(suggestion), err=True)
     rows = [InputOptions()] * len(known)
     rows[suggestion.place] = suggestion.best.options

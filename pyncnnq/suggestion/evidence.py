@@ -94,10 +94,15 @@ def evidence_of(looks: Sequence[Look]) -> Evidence:
     return Evidence(values, float(np.mean([part.clarity for part in parts])))
 
 
+def recognizing(looks: Sequence[Look]) -> bool:
+    """Return whether all outputs seem to be classes."""
+    return set(looks[0].kinds) == {Kind.CLASSES}
+
+
 def recognizes(looks: Sequence[Look]) -> bool:
     """Return whether answers are those of a classifier of some classes that is surer of images than of their patches in
     disorder; what saturates it makes it sure of everything."""
-    if set(looks[0].kinds) != {Kind.CLASSES} or any(answer.size < LEAST_CLASSES for answer in looks[0].plain):
+    if not recognizing(looks) or any(answer.size < LEAST_CLASSES for answer in looks[0].plain):
         return False
     own = sum(float(a @ b) for look in looks for a, b in zip(look.plain, look.again, strict=True))
     null = sum(float(a @ a) for look in looks for a in look.null)

@@ -30,7 +30,16 @@ from pyncnnq.runtime.run import run_job
 from pyncnnq.suggestion.batch_norm import Remembered, remembered
 from pyncnnq.suggestion.candidates import Candidate, find_candidates
 from pyncnnq.suggestion.decision import exceeds, pseudo_values
-from pyncnnq.suggestion.evidence import BY_MOMENTS, IMPOSSIBLE, Evidence, basis_of, evidence_of, ranking, recognizes
+from pyncnnq.suggestion.evidence import (
+    BY_MOMENTS,
+    IMPOSSIBLE,
+    Evidence,
+    basis_of,
+    evidence_of,
+    ranking,
+    recognizes,
+    recognizing,
+)
 from pyncnnq.suggestion.probe import Look, ProbeJob
 from pyncnnq.suggestion.sizes import OWN, sizes_to_try, usual_size
 
@@ -172,16 +181,18 @@ class _Search:
     def run(self) -> Suggestion:
         size, named, size_from = self._find_size()
         self._candidates = self._find_candidates(size)
-        looks = [
-            list(found) for found in zip(*self._look(size, self._candidates, self._samples[: self._first]), strict=True)
-        ]
+        looks = self._look_more([[] for _ in self._candidates], size, self._candidates, self._samples[: self._first])
+        tried = self._first
+        if not recognizing(looks[0]):  # what others answer differs less, so it takes more images to tell
+            looks = self._look_more(looks, size, self._candidates, self._samples[tried : 2 * tried])
+            tried *= 2
         early = [self._evidence(found) for found in looks]
         order = ranking(early)
         kept, dropped = order[:_KEPT], order[_KEPT:]
-        if rest := self._samples[self._first :]:
-            more = self._look(size, [self._candidates[place] for place in kept], rest)
-            for place, found in zip(kept, zip(*more, strict=True), strict=True):
-                looks[place] += found
+        chosen = [self._candidates[place] for place in kept]
+        rest = self._samples[tried:]
+        for place, found in zip(kept, self._look_more([looks[each] for each in kept], size, chosen, rest), strict=True):
+            looks[place] = found
         late = [self._evidence(looks[place]) for place in kept]
         order = ranking(late)
         best, others = late[order[0]], [late[place] for place in order[1:]]
@@ -212,8 +223,9 @@ class _Search:
         """Return the size to look at images with, the one to name, and who says it."""
         sizes, size_from = sizes_to_try(self._layer, self._said, [sample[self._place] for sample in self._samples])
         for size in sizes:
-            looks = self._look(size, self._find_candidates(size)[:1], self._samples[:1])[0]
-            if not looks:
+            answers = self._look(size, self._find_candidates(size)[:1], self._samples[: self._first])
+            looks = next((found for found in answers if found), None)
+            if looks is None:
                 continue
             if len(sizes) == 1:
                 return size, size, size_from
@@ -222,6 +234,19 @@ class _Search:
         raise InputError(
             f"input {self._layer.name!r}: the model does not run with the sizes that were tried: give `size=`"
         )
+
+    def _look_more(
+        self,
+        looks: list[list[Look]],
+        size: Size,
+        candidates: Sequence[Candidate],
+        samples: Sequence[tuple[Path, ...]],
+    ) -> list[list[Look]]:
+        """Return the looks under each candidate, with those at more samples."""
+        if not samples:
+            return looks
+        more = [found for found in self._look(size, candidates, samples) if found]
+        return [[*before, *(found[place] for found in more)] for place, before in enumerate(looks)]
 
     def _look(
         self, size: Size, candidates: Sequence[Candidate], samples: Sequence[tuple[Path, ...]]
