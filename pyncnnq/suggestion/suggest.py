@@ -25,6 +25,7 @@ from pyncnnq.inputs.preprocessing import CHANNELS, Pixel, Size
 from pyncnnq.inputs.sources import find_samples
 from pyncnnq.model import Model
 from pyncnnq.model.checks import require_float
+from pyncnnq.model.input_size import stated_sizes
 from pyncnnq.runtime.pool import WorkerPool, Workers, pool_of
 from pyncnnq.runtime.run import run_job
 from pyncnnq.suggestion.batch_norm import Remembered, remembered
@@ -221,7 +222,8 @@ class _Search:
 
     def _find_size(self) -> tuple[Size, Size, str]:
         """Return the size to look at images with, the one to name, and who says it."""
-        sizes, size_from = sizes_to_try(self._layer, self._said, [sample[self._place] for sample in self._samples])
+        stated = stated_sizes(self._model)[self._layer.name]
+        sizes, size_from = sizes_to_try(self._said, stated, [sample[self._place] for sample in self._samples])
         for size in sizes:
             answers = self._look(size, self._find_candidates(size)[:1], self._samples[: self._first])
             looks = next((found for found in answers if found), None)
