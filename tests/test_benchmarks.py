@@ -22,6 +22,7 @@ NAMES = (
     "qdq_accuracy",
     "quantize_speed",
     "sweep",
+    "synthetic",
 )
 
 

@@ -14,6 +14,7 @@ from small_models import run_ncnn, sqnr
 from test_benchmarks import run
 
 from pyncnnq import calibrate, dequantize, evaluate, inspect, quantize
+from pyncnnq.compare.parts import parts_of
 from pyncnnq.model import Model, load_model
 
 LEAST = 15.0
@@ -39,8 +40,8 @@ def _int8(model: Model, inputs: Inputs, folder: Path) -> Model:
 
 def _worst(model: Model, int8: Model, inputs: Inputs) -> float:
     """Return the lowest dB of an output in stock ncnn, or of what a layer picks it from."""
-    graph = model.graph()
-    blobs = graph.in_order(blob for output in model.outputs for blob in graph.before_picking(output) or [output])
+    parts = [part for part in parts_of(model) if part.decides]
+    blobs = model.graph().in_order(blob for part in parts for blob in part.blobs)
     exact, rough = (run_ncnn(each.files.param, each.files.bin, inputs, blobs) for each in (model, int8))
     run_ncnn(int8.files.param, int8.files.bin, inputs, model.outputs)
     return min(sqnr(exact[blob], rough[blob]) for blob in blobs)

@@ -16,7 +16,7 @@ from pyncnnq.commands.options import (
     model_arguments,
     output_options,
 )
-from pyncnnq.commands.output import print_json, warn
+from pyncnnq.commands.output import print_json, warn_of_files
 from pyncnnq.inputs.data import find_said
 from pyncnnq.model import load_model
 from pyncnnq.report.suggestion import ranking_lines, suggestion_facts, typed
@@ -46,14 +46,14 @@ def suggest_command(
     """
     request = DataRequest.read(data, data_options, output)
     model = load_model(param, bin, custom_layers=custom_layers)
-    warn(model.warnings)
+    warn_of_files(model, as_json=output.as_json)
     samples = request.samples_for(model)
     with WorkerPool(request.workers) as pool:
         suggestion = suggest_for(model, samples, find_said(model, samples, *request.sources), pool)
     words = ["pyncnnq", "calibrate", *map(str, dict.fromkeys((param, bin))), *data]
     command = f"{shlex.join(words)} {typed(suggestion.best.options)}"
     if output.as_json:
-        print_json({**suggestion_facts(suggestion), "command": command})
+        print_json({**suggestion_facts(suggestion), "command": command}, model)
         return
     for line in ranking_lines(suggestion):
         say(line)

@@ -33,6 +33,7 @@ class Part:
     Attributes:
         output: the output.
         blobs: those that hold the numbers, one for each scale of a detector, say; they are judged together.
+        is_before: whether it is what a Softmax or Sigmoid reads.
         decides: whether int8 models are chosen by it.  What a Softmax makes of a vector does not: its error is that of
             the few samples that are undecided.
     """
@@ -40,6 +41,7 @@ class Part:
     output: str
     blobs: tuple[str, ...]
     decides: bool = True
+    is_before: bool = False
 
     @property
     def name(self) -> str:
@@ -148,5 +150,5 @@ class _Outputs:
 def _parts(output: str, kind: _Kind, is_vector: bool) -> Iterator[Part]:
     """Return what a Softmax or Sigmoid reads, if one computes the numbers, and the numbers themselves."""
     if kind.before:
-        yield Part(output, kind.before)
+        yield Part(output, kind.before, is_before=True)
     yield Part(output, kind.blobs, decides=not (kind.before and is_vector))

@@ -33,7 +33,7 @@ class EvaluatedSample:
     Attributes:
         path: its (first) file.
         label: what the labels say of it; None without labels.
-        sqnr: in dB, by the mean over all parts of the outputs of the share that noise has of the signal.
+        sqnr: in dB, by the mean over the parts of the outputs of the share that noise has of the signal.
         record: what the task recorded of it (see pyncnnq/compare/tasks/); None without a task.
     """
 
@@ -314,7 +314,7 @@ def _speed(profiled: Profiled, threads: int) -> Speed:
 def _sample(
     path: Path, label: Any, sample: Compared, task: Task | None, parts: Sequence[Part], judged: Sequence[str]
 ) -> EvaluatedSample:
-    ratios = [_figures(part, judged, [sample]).sqnr for part in parts]
+    ratios = [_figures(part, judged, [sample]).sqnr for part in parts if not part.is_before]
     noise = math.fsum(10 ** (-ratio / 10) if ratio > -math.inf else math.inf for ratio in ratios) / len(ratios)
     ratio = decibels(1.0, noise)
     return EvaluatedSample(path=path, label=label, sqnr=ratio, record=sample.records[0] if task else None)

@@ -62,7 +62,8 @@ def test_every_layer_gets_its_rows(cli: Cli, shared: Path, tmp_path: Path, name:
         for words in map(str.split, lines)
         if words[0] in ("Convolution", "ConvolutionDepthWise", "InnerProduct")
     ]
-    rows = dict(line.split(maxsplit=1) for line in table.read_text().splitlines())
+    lines = [line for line in table.read_text().splitlines() if not line.startswith("#")]
+    rows = dict(line.split(maxsplit=1) for line in lines)
     assert list(rows) == [f"{layer}_param_0" for layer in layers] + layers
     assert all(0 < float(scale) < float("inf") for scales in rows.values() for scale in scales.split())
     assert [layer["name"] for layer in summary["layers"]] == layers

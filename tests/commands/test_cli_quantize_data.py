@@ -228,7 +228,7 @@ def faults(tmp_path: Path) -> dict[str, tuple[list[object], list[str]]]:
         shutil.copy(image, few)
     return {
         "too few": ([few, *OPTIONS], ["3 samples", "at least 4"]),
-        "no preprocessing": ([DEMO.images], ["--mean"]),
+        "no preprocessing": ([DEMO.images], ["mean, norm, pixel not given", "pyncnnq suggest"]),
         "no data": ([tmp_path / "nothing here.jpg", *OPTIONS], ["nothing here.jpg"]),
     }
 

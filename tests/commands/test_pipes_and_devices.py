@@ -66,8 +66,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("words", INPUTS)
 def test_what_is_no_file_is_no_input(place: Path, words: str, thing: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(place)
-    if thing == "folder" and ("THING.png" in words or "THING images" in words):
-        thing = "device"  # a folder of images may have any name, and net.bin need not be named
+    if thing == "folder" and ("THING.png" in words or "THING images" in words or "--labels" in words):
+        thing = "device"  # folders of images and labels may have any name, and net.bin need not be named
     started = time.monotonic()
     with pytest.raises(PyncnnqError) as caught:
         commands.main(words.replace("THING", thing).split(), standalone_mode=False)

@@ -19,6 +19,7 @@ DATA = "images --preset none --workers 1"
 COMMANDS = {
     "inspect net.param net.bin": ["net"],
     "dequantize int8.param int8.bin": ["int8"],
+    "suggest net.param net.bin images --workers 1": ["net"],
     f"calibrate net.param net.bin {DATA}": ["net"],
     "quantize net.param net.bin net.table -o new": ["net"],
     f"quantize net.param net.bin {DATA} --recipe table -o new": ["net"],

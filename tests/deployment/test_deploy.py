@@ -284,7 +284,7 @@ FAULTS: dict[str, tuple[Callable[[Path], list[object]], list[str]]] = {
         lambda folder: [classifier(folder / "a.onnx"), *sorted(DEMO.images.iterdir())[:3], "--preset", "none"],
         ["at least 4"],
     ),
-    "no model": (lambda folder: [folder / "a.onnx", DEMO.images, *OPTIONS], ["a.onnx", "No such file"]),
+    "no model": (lambda folder: [folder / "a.onnx", DEMO.images, *OPTIONS], ["a.onnx", "no such file"]),
     "unknown operator": (lambda folder: [with_operator(folder / "a.onnx", "Det"), DEMO.images, *OPTIONS], ["Det"]),
     "wrong size": (
         lambda folder: [classifier(folder / "a.onnx"), DEMO.images, *OPTIONS, "--size", "40,40"],

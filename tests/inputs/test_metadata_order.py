@@ -183,7 +183,7 @@ def test_several_inputs(tmp_path: Path) -> None:
     ("text", "problem"),
     [
         ("[[input]]\nstd = [1, 1, 1]\n", "unknown key 'std'"),
-        ("[[input]]\nmean = 'x'\n", "expected a list of numbers"),
+        ("[[input]]\nmean = 'x'\n", "expected numbers separated by commas"),
         ("not TOML", "is not TOML"),
         ("[[input]]\n[[input]]\n", "describes 2 inputs, the model has 1"),
         ("method = 'kl'\nweight-bits = 'proven'\n", "method, weight-bits: a file beside a model says how images"),

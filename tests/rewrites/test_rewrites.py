@@ -18,6 +18,7 @@ from small_models import Array, convolution, inner_product, model_of, plain, run
 
 from pyncnnq import calibrate, load_model, quantize
 from pyncnnq.compare.likeness import compare_outputs
+from pyncnnq.compare.parts import Part
 from pyncnnq.inputs import InputOptions, Resize
 from pyncnnq.inputs.data import CalibrationData, find_data
 from pyncnnq.inputs.loading import load_sample
@@ -205,7 +206,8 @@ def test_a_real_model_gains(shared: Path, tmp_path: Path) -> None:
     held_out = photographs(model, shared / "data/imagenet/eval", options, 12)
     inputs = [(model.inputs[0], data.inputs[0])]
     with WorkerPool(2) as pool:
-        before, after = compare_outputs(files, held_out.samples, inputs, facts["outputs"], pool).ratios
+        parts = [Part(output, (output,)) for output in facts["outputs"]]
+        before, after = compare_outputs(files, held_out.samples, inputs, parts, model.graph(), pool).ratios
     assert min(after) > min(before) + 2, (before, after)
     assert min(after) > 15.5, after
 

@@ -148,7 +148,7 @@ def test_nothing_is_run_where_all_is_said(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(data_request, "detect", fail)
     nothing = dict.fromkeys(("mean", "norm", "size", "pixel", "resize"), ())
-    options = DataOptions(preset=("tf",), **nothing, config=None, samples=None, workers=1, strict=False)
+    options = DataOptions(preset=("tf",), **nothing, config=None, samples=None, workers=1, strict=False, synthetic=None)
     request = DataRequest.read([str(DEMO.images)], options, OutputOptions(quiet=True, as_json=False))
     data = request.find(pyncnnq.load_model(DEMO.param, DEMO.bin))
     assert data.inputs[0].size == (64, 64)  # type: ignore[union-attr]
