@@ -75,6 +75,17 @@ def _weights(rng: np.random.Generator, weights: NDArray[np.float64], outputs: in
     return {"weight_data": Weight.tagged_float32("weight_data", weights), "bias_data": bias}
 
 
+def weighted(layer: Layer, weights: Array) -> Layer:
+    """The layer itself, with other weights."""
+    layer.weights["weight_data"] = Weight.tagged_float32("weight_data", weights)
+    return layer
+
+
+def weights_of(layer: Layer) -> Array:
+    """The weights of each output of a layer."""
+    return layer.weights["weight_data"].float32().reshape(layer.params.get_int(0, 0), -1).copy()
+
+
 def plain(kind: str, name: str, *bottoms: str, text: str = "") -> Layer:
     """A layer without weights that writes the blob of its own name."""
     return Layer(kind, name, list(bottoms), [name], Params(text))

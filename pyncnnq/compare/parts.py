@@ -11,14 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from pyncnnq.model import Layer, Model, dimensions
+from pyncnnq.compare.source import source
+from pyncnnq.model import Model, dimensions
 from pyncnnq.model.ops import Int8Op, Linear
 
 _SATURATING = ("Softmax", "Sigmoid")
 _PICKING = ("DetectionOutput", "Proposal", "YoloDetectionOutput", "Yolov3DetectionOutput")
-_ARRANGING = ("Dropout", "ExpandDims", "Flatten", "Noop", "Permute", "Reshape", "Split", "Squeeze")
-"""Layer types that write the numbers that they read."""
-
 _BY_SHAPE = ("PriorBox",)
 """Layer types for which the values that they read do not count."""
 
@@ -85,11 +83,11 @@ class _Outputs:
         self._layers = model.layers
 
     def is_picked(self, output: str) -> bool:
-        layer = self._source(output)
+        layer = source(self._graph, output)
         return layer is not None and layer.type in _PICKING
 
     def parts(self, output: str) -> list[Part]:
-        picker = self._source(output)
+        picker = source(self._graph, output)
         if picker is not None and picker.type in _PICKING:
             weighed = self._weighed()
             found = [kind for blob in picker.bottoms if blob in weighed for kind in self._apart(blob)]
@@ -104,7 +102,7 @@ class _Outputs:
 
     def _apart(self, blob: str, depth: int = 0) -> list[_Kind]:
         """Return the numbers of a blob, taken apart where a Concat put them together."""
-        layer = self._source(blob)
+        layer = source(self._graph, blob)
         name = self._graph.split_root(blob)
         if layer is None or not layer.bottoms:
             return [_Kind(("", 0), (name,))]
@@ -130,13 +128,6 @@ class _Outputs:
             for each in zip(*children, strict=True)
         ]
         return [replace(merged[0], blobs=(blob,))] if len(merged) == 1 else merged
-
-    def _source(self, blob: str) -> Layer | None:
-        """Return the layer that computes the numbers of a blob, however others arrange them."""
-        layer = self._graph.producer(blob)
-        while layer is not None and layer.type in _ARRANGING and layer.bottoms:
-            layer = self._graph.producer(layer.bottoms[0])
-        return layer
 
     def _weighed(self) -> set[str]:
         """Return the blobs that depend on layers with weights."""

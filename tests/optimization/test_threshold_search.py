@@ -6,24 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_models import Array, convolution, inner_product, model_of, plain, run_model, sqnr
+from small_models import Array, convolution, inner_product, model_of, plain, run_model, sqnr, weighted, weights_of
 
 from pyncnnq import Model, Optimized, Table, calibrate, collect, load_model, quantize
 from pyncnnq.calibration.table import weight_key
-from pyncnnq.model import Layer, Weight
+from pyncnnq.model import Layer
 from pyncnnq.optimization.budget import Budget
 from pyncnnq.optimization.judge import split_samples
 
 STEP = 2**0.25
-
-
-def weighted(layer: Layer, weights: Array) -> Layer:
-    layer.weights["weight_data"] = Weight.tagged_float32("weight_data", weights)
-    return layer
-
-
-def weights_of(layer: Layer) -> Array:
-    return layer.weights["weight_data"].float32().reshape(layer.params.get_int(0, 0), -1).copy()
 
 
 def useless_channel(*more: Layer) -> Model:

@@ -52,7 +52,7 @@ class Embedding(Task):
 
     def prepared(self, model: Model, inputs: Sequence[InputSpec] = (), *, forced: bool = False) -> Embedding:  # noqa: ARG002
         """Return the task that knows whether a layer which normalizes writes the output."""
-        writer = source(model, model.outputs[0]) if model.outputs else None
+        writer = source(model.graph(), model.outputs[0]) if model.outputs else None
         return Embedding(normalized=writer is not None and writer.type in _NORMALIZING, forced=forced)
 
     def record(self, exact: Outputs, rough: Outputs, _sample: Sample) -> Vectors | None:

@@ -60,7 +60,7 @@ class FindingRegions(Task):
         """Return whether a Sigmoid writes the one output."""
         if len(model.outputs) != 1:
             return False
-        writer = source(model, model.outputs[0])
+        writer = source(model.graph(), model.outputs[0])
         return writer is not None and (writer.type == "Sigmoid" or writer.op.activation.kind == "sigmoid")
 
     def prepared(self, model: Model, inputs: Sequence[InputSpec] = (), *, forced: bool = False) -> FindingRegions:  # noqa: ARG002

@@ -119,7 +119,7 @@ class Detection(Task):
     def prepared(self, model: Model, inputs: Sequence[InputSpec] = (), *, forced: bool = False) -> Self:
         """Return the task that knows which outputs a layer writes that picks detections, and how images are resized."""
         prepared = type(self)(self.threshold, self.most_iou)
-        writers = {name: source(model, name) for name in model.outputs}
+        writers = {name: source(model.graph(), name) for name in model.outputs}
         prepared._picked = frozenset(name for name, layer in writers.items() if layer and layer.type in PICKING)
         prepared._forced = forced
         prepared._input = inputs[0] if inputs else None
