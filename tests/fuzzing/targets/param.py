@@ -121,6 +121,7 @@ def read(data: bytes, folder: Path) -> None:
     path.write_bytes(data)
     model = load_param(path)
     needs_data(model)
+    parts_of(model)
     graph = model.graph()
     dimensions(model.layers)
     for layer in model.layers:
@@ -129,6 +130,5 @@ def read(data: bytes, folder: Path) -> None:
             graph.split_root(blob)
             graph.is_non_negative(blob)
     graph.outputs()
-    parts_of(model)
     model.param_text()
     require_float(model)
