@@ -86,6 +86,15 @@ def weights_of(layer: Layer) -> Array:
     return layer.weights["weight_data"].float32().reshape(layer.params.get_int(0, 0), -1).copy()
 
 
+def random_data(folder: Path) -> Path:
+    """A new folder with 24 arrays of random numbers, for models of `model_of`."""
+    folder.mkdir()
+    rng = np.random.default_rng(5)
+    for number in range(24):
+        np.save(folder / f"{number:02}.npy", rng.normal(0, 1, (3, 12, 12)).astype(np.float32))
+    return folder
+
+
 def plain(kind: str, name: str, *bottoms: str, text: str = "") -> Layer:
     """A layer without weights that writes the blob of its own name."""
     return Layer(kind, name, list(bottoms), [name], Params(text))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 from pyncnnq.errors import InputError, PyncnnqError
 from pyncnnq.inputs import InputOptions, MissingError, Samples
@@ -35,14 +36,11 @@ def detect(
         InputError: the answers do not tell it: with the likeliest.
     """
     known = find_said(model, samples, *sources)
-    pool = workers if isinstance(workers, WorkerPool) else WorkerPool(workers)
     try:
-        suggestion = suggest_for(model, samples, known, pool)
+        with nullcontext(workers) if isinstance(workers, WorkerPool) else WorkerPool(workers) as pool:
+            suggestion = suggest_for(model, samples, known, pool)
     except PyncnnqError as error:
         raise InputError(f"{missing}; it cannot be found out: {error}") from None
-    finally:
-        if pool is not workers:
-            pool.end()
     if not suggestion.decisive:
         lacking = missing.message.partition(";")[0]
         likeliest = [f"{typed(ranked.options)} ({ranked.evidence:.3f})" for ranked in suggestion.ranking[:_SHOWN]]

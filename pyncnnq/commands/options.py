@@ -62,7 +62,6 @@ def model_arguments(
     int8: bool = False,
     rest: str = "",
     metavar: str = "",
-    required: bool = False,
 ) -> Callable[[Command], Command]:
     """Return a decorator that adds the models of a command, and what follows them.
 
@@ -74,7 +73,6 @@ def model_arguments(
         int8: whether the last model is int8.
         rest: the name of the parameter for all further arguments; none may follow without a name.
         metavar: how help writes those.
-        required: whether there must be any.
     """
     names = [name for model in models for name in model.split()]
     written = [*(name.upper() for name in names), *([metavar or f"[{rest.upper()}]..."] if rest else [])]
@@ -91,8 +89,6 @@ def model_arguments(
             context.params |= zip(model.split(), files, strict=True)
         if rest:
             context.params[rest] = tuple(left)
-            if required and not left:
-                raise click.MissingParameter(ctx=context, param_hint=f"'{metavar}'", param_type="argument")
         elif left:
             plural = "s" * (len(left) > 1)
             raise click.UsageError(f"Got unexpected extra argument{plural} ({' '.join(left)})", ctx=context)

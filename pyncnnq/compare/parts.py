@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from pyncnnq.compare.source import source
-from pyncnnq.model import Model, dimensions
+from pyncnnq.model import Layer, Model, dimensions
 from pyncnnq.model.ops import Int8Op, Linear
 
 _SATURATING = ("Softmax", "Sigmoid")
@@ -20,8 +20,8 @@ _PICKING = ("DetectionOutput", "Proposal", "YoloDetectionOutput", "Yolov3Detecti
 _BY_SHAPE = ("PriorBox",)
 """Layer types for which the values that they read do not count."""
 
-_MOST_PARTS = 32
-"""A Concat of more is not taken apart."""
+_MOST_PARTS, _DEEPEST = 32, 4
+"""A Concat of more parts is not taken apart, nor one in so many others."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class Part:
     Attributes:
         output: the output.
         blobs: those that hold the numbers, one for each scale of a detector, say; they are judged together.
-        is_before: whether it is what a Softmax or Sigmoid reads.
         decides: whether int8 models are chosen by it.  What a Softmax makes of a vector does not: its error is that of
             the few samples that are undecided.
+        is_before: whether it is what a Softmax or Sigmoid reads.
     """
 
     output: str
@@ -55,7 +55,7 @@ def parts_of(model: Model) -> list[Part]:
 
 def is_picked(model: Model, output: str) -> bool:
     """Return whether a layer that picks some of what it reads writes an output."""
-    return _Outputs(model).is_picked(output)
+    return _Outputs(model).picker(output) is not None
 
 
 @dataclass(frozen=True)
@@ -82,13 +82,14 @@ class _Outputs:
         self._order = {blob: place for place, blob in enumerate(top for layer in model.layers for top in layer.tops)}
         self._layers = model.layers
 
-    def is_picked(self, output: str) -> bool:
+    def picker(self, output: str) -> Layer | None:
+        """Return the layer that picks what an output holds; None if none does."""
         layer = source(self._graph, output)
-        return layer is not None and layer.type in _PICKING
+        return layer if layer is not None and layer.type in _PICKING else None
 
     def parts(self, output: str) -> list[Part]:
-        picker = source(self._graph, output)
-        if picker is not None and picker.type in _PICKING:
+        picker = self.picker(output)
+        if picker is not None:
             weighed = self._weighed()
             found = [kind for blob in picker.bottoms if blob in weighed for kind in self._apart(blob)]
             is_vector = False
@@ -106,7 +107,7 @@ class _Outputs:
         name = self._graph.split_root(blob)
         if layer is None or not layer.bottoms:
             return [_Kind(("", 0), (name,))]
-        if layer.type == "Concat" and 1 < len(layer.bottoms) <= _MOST_PARTS and depth < 4:
+        if layer.type == "Concat" and 1 < len(layer.bottoms) <= _MOST_PARTS and depth < _DEEPEST:
             return self._concatenated(name, [self._apart(bottom, depth + 1) for bottom in layer.bottoms])
         before = (self._graph.split_root(layer.bottoms[0]),) if layer.type in _SATURATING else ()
         outputs = layer.op.num_output if isinstance(layer.op, Linear) and self._dims.get(blob) != 1 else 0

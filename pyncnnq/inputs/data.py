@@ -36,6 +36,9 @@ from pyncnnq.model import Layer, Model
 from pyncnnq.model.input_size import reading_convolution, stated_channels
 from pyncnnq.model.ops import AXES, Embed, Input
 
+Source = tuple[str, Sequence[InputOptions]]
+"""Preprocessing options with the name of whoever says them."""
+
 
 @dataclass(frozen=True)
 class CalibrationData:
@@ -117,10 +120,6 @@ def _facts(name: str, spec: InputSpec, origin: str, notes: list[str]) -> dict[st
         "from": origin,
         **({"notes": notes} if notes else {}),
     }
-
-
-Source = tuple[str, Sequence[InputOptions]]
-"""Preprocessing options with the name of whoever says them."""
 
 
 class DataSource(Protocol):
@@ -209,9 +208,7 @@ def find_preprocessing(model: Model, options: InputOptions | Sequence[InputOptio
         return None
 
 
-def _resolved(
-    model: Model, samples: Sequence[Samples], *sources: tuple[str, Sequence[InputOptions]]
-) -> CalibrationData:
+def _resolved(model: Model, samples: Sequence[Samples], *sources: Source) -> CalibrationData:
     """Return how the samples become the inputs of a model, without the samples."""
     layers, metadata, everything = _known(model, samples, sources)
     return CalibrationData(
@@ -223,9 +220,7 @@ def _resolved(
     )
 
 
-def find_said(
-    model: Model, samples: Sequence[Samples], *sources: tuple[str, Sequence[InputOptions]]
-) -> list[tuple[InputLayer, InputOptions]]:
+def find_said(model: Model, samples: Sequence[Samples], *sources: Source) -> list[tuple[InputLayer, InputOptions]]:
     """Return for each input of a model its layer, and what is said of it, complete or not; see `find_data`."""
     layers, _, everything = _known(model, samples, sources)
     return [(layer, said.options) for layer, said in zip(layers, gather(len(layers), *everything), strict=True)]
@@ -234,6 +229,7 @@ def find_said(
 def _known(
     model: Model, samples: Sequence[Samples], sources: Sequence[Source]
 ) -> tuple[list[InputLayer], Metadata, list[Source]]:
+    """Return what a model states of its inputs, what lies beside it, and all that is said, the weakest first."""
     layers = stated_inputs(model)
     metadata = fitting(find_metadata(model.origin), layers, samples) if model.origin else Metadata()
     return layers, metadata, [(metadata.name, metadata.inputs), *sources]

@@ -46,10 +46,8 @@ class NoisyLayers(Technique[Draft]):
             return None
         few = bench.judge.some(SAMPLES)
         noise = local_noise(subject)
-        most = self.budget.max_float_macs or 1.0
-        allowed = [
-            layer for layer in noise if bench.work[layer] <= most * math.fsum(map(bench.work.__getitem__, noise))
-        ]
+        most = (self.budget.max_float_macs or 1.0) * math.fsum(bench.work[layer] for layer in noise)
+        allowed = [layer for layer in noise if bench.work[layer] <= most]
         noisiest = sorted(allowed, key=lambda layer: -noise[layer])[:TRIED]
         with bench.progress("leave layers in float") as update:
             bench.mixed = leave_in_float(few.of(subject), bench.work, few, self.budget, update, noisiest)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_models import convolution, model_of, weighted, weights_of
+from small_models import convolution, model_of, random_data, weighted, weights_of
 
 from pyncnnq import Model, load_model, quantize
 from pyncnnq.optimization.noisy_layers import BAD_RATIO
@@ -14,12 +14,7 @@ from pyncnnq.optimization.noisy_layers import BAD_RATIO
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    folder = tmp_path / "data"
-    folder.mkdir()
-    rng = np.random.default_rng(5)
-    for number in range(24):
-        np.save(folder / f"{number:02}.npy", rng.normal(0, 1, (3, 12, 12)).astype(np.float32))
-    return folder
+    return random_data(tmp_path / "data")
 
 
 def model(folder: Path, ratio: float) -> Model:

@@ -6,7 +6,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_models import Array, convolution, inner_product, model_of, plain, run_model, sqnr, weighted, weights_of
+from small_models import (
+    Array,
+    convolution,
+    inner_product,
+    model_of,
+    plain,
+    random_data,
+    run_model,
+    sqnr,
+    weighted,
+    weights_of,
+)
 
 from pyncnnq import Model, Optimized, Table, calibrate, collect, load_model, quantize
 from pyncnnq.calibration.table import weight_key
@@ -36,12 +47,7 @@ def useless_channel(*more: Layer) -> Model:
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    folder = tmp_path / "data"
-    folder.mkdir()
-    rng = np.random.default_rng(5)
-    for number in range(24):
-        np.save(folder / f"{number:02}.npy", rng.normal(0, 1, (3, 12, 12)).astype(np.float32))
-    return folder
+    return random_data(tmp_path / "data")
 
 
 def saved(model: Model, folder: Path) -> Model:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,24 +43,24 @@ class Embedding(Task):
     name = "embedding"
     summary = "vectors that stand for samples: cosine to float, nearest neighbour kept, rank correlation"
 
-    def __init__(self, *, normalized: bool = False, forced: bool = False) -> None:
-        self._normalized = normalized
-        self._forced = forced
+    _normalized = False
 
     def fits(self, model: Model) -> bool:
         return len(model.outputs) == 1
 
-    def prepared(self, model: Model, inputs: Sequence[InputSpec] = (), *, forced: bool = False) -> Embedding:  # noqa: ARG002
+    def prepared(self, model: Model, inputs: Sequence[InputSpec] = (), *, forced: bool = False) -> Self:
         """Return the task that knows whether a layer which normalizes writes the output."""
+        prepared = super().prepared(model, inputs, forced=forced)
         writer = source(model.graph(), model.outputs[0]) if model.outputs else None
-        return Embedding(normalized=writer is not None and writer.type in _NORMALIZING, forced=forced)
+        prepared._normalized = writer is not None and writer.type in _NORMALIZING
+        return prepared
 
     def record(self, exact: Outputs, rough: Outputs, _sample: Sample) -> Vectors | None:
         (name, *others) = exact
         values = exact[name].squeeze()
         if others or values.ndim not in (1, 2) or values.size < 2:
             return None
-        if not (self._forced or self._normalized or _has_length_1(values)):
+        if not (self.forced or self._normalized or _has_length_1(values)):
             return None
         same = rough[name].shape == exact[name].shape
         found = pooled(values)

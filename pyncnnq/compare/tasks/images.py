@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 
 from pyncnnq.compare.figures import Figure, mean_of_ratios
 from pyncnnq.compare.tasks.task import Outputs, Sample, Task
-from pyncnnq.inputs.resolve import InputSpec
-from pyncnnq.model import Model
 
 MOST_PSNR = 100.0
 """Decibels that equal images are given, so that means stay finite."""
@@ -48,16 +46,10 @@ class Images(Task):
     name = "image"
     summary = "pictures, as of super-resolution: PSNR and SSIM to float"
 
-    def __init__(self, *, forced: bool = False) -> None:
-        self._forced = forced
-
-    def prepared(self, model: Model, inputs: Sequence[InputSpec] = (), *, forced: bool = False) -> Images:  # noqa: ARG002
-        return Images(forced=forced)
-
     def record(self, exact: Outputs, rough: Outputs, sample: Sample) -> Picture | None:
         (name, *others) = exact
         picture = exact[name]
-        if others or picture.ndim != 3 or not (self._forced or _is_picture(picture.shape, sample)):
+        if others or picture.ndim != 3 or not (self.forced or _is_picture(picture.shape, sample)):
             return None
         if rough[name].shape != picture.shape:
             return Picture(psnr=-math.inf, ssim=0.0)

@@ -14,7 +14,6 @@ from pyncnnq.compare.figures import Figure, bootstrapped, mean_of_ratios
 from pyncnnq.compare.source import source
 from pyncnnq.compare.tasks.detection.boxes import Floats, match
 from pyncnnq.compare.tasks.task import Outputs, Sample, Task
-from pyncnnq.inputs.resolve import InputSpec
 from pyncnnq.model import Model
 
 THRESHOLD = 0.3
@@ -53,9 +52,6 @@ class FindingRegions(Task):
     name = "regions"
     summary = "a map of one channel, as of text detectors: overlap of maps and of boxes around regions"
 
-    def __init__(self, *, forced: bool = False) -> None:
-        self._forced = forced
-
     def fits(self, model: Model) -> bool:
         """Return whether a Sigmoid writes the one output."""
         if len(model.outputs) != 1:
@@ -63,13 +59,10 @@ class FindingRegions(Task):
         writer = source(model.graph(), model.outputs[0])
         return writer is not None and (writer.type == "Sigmoid" or writer.op.activation.kind == "sigmoid")
 
-    def prepared(self, model: Model, inputs: Sequence[InputSpec] = (), *, forced: bool = False) -> FindingRegions:  # noqa: ARG002
-        return FindingRegions(forced=forced)
-
     def record(self, exact: Outputs, rough: Outputs, sample: Sample) -> Regions | None:
         (name, *others) = exact
         maps = [_map(outputs[name]) for outputs in (exact, rough)]
-        if others or maps[0] is None or not (self._forced or _lies_over(maps[0].shape, sample)):
+        if others or maps[0] is None or not (self.forced or _lies_over(maps[0].shape, sample)):
             return None
         if maps[1] is None or maps[1].shape != maps[0].shape:
             maps[1] = np.zeros_like(maps[0])

@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 
 from pyncnnq.compare.figures import Figure, bootstrapped, mean_of_ratios
 from pyncnnq.compare.tasks.task import Outputs, Sample, Task
-from pyncnnq.inputs.resolve import InputSpec
-from pyncnnq.model import Model
 
 _LEAST_CLASSES = 5
 """Without a softmax: fewer channels may be colors, or the two of a displacement."""
@@ -46,16 +44,10 @@ class Segmentation(Task):
     name = "segmentation"
     summary = "a score of each class at each pixel: pixels of the same class, mean IoU of classes"
 
-    def __init__(self, *, forced: bool = False) -> None:
-        self._forced = forced
-
-    def prepared(self, model: Model, inputs: Sequence[InputSpec] = (), *, forced: bool = False) -> Segmentation:  # noqa: ARG002
-        return Segmentation(forced=forced)
-
     def record(self, exact: Outputs, rough: Outputs, sample: Sample) -> Pixels | None:
         (name, *others) = exact
         scores = exact[name]
-        if others or scores.ndim != 3 or len(scores) < 2 or not (self._forced or _are_scores(scores, sample)):
+        if others or scores.ndim != 3 or len(scores) < 2 or not (self.forced or _are_scores(scores, sample)):
             return None
         first = scores.argmax(axis=0)
         same = rough[name].shape == scores.shape

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,30 +48,28 @@ class Task(ABC):
     Attributes:
         name: as in the registry.
         summary: what the outputs are and what the figures say, for help texts.
+        forced: whether a user has named the task, so that outputs may be taken for its own on less evidence.
     """
 
     name: ClassVar[str]
     summary: ClassVar[str] = ""
+    forced: bool = False
 
     def fits(self, model: Model) -> bool:
         """Return whether the graph of a float model may be of this task; `record` looks at what the model writes."""
         return bool(model.outputs)
 
-    def prepared(
-        self,
-        model: Model,  # noqa: ARG002
-        inputs: Sequence[InputSpec] = (),  # noqa: ARG002
-        *,
-        forced: bool = False,  # noqa: ARG002
-    ) -> Task:
+    def prepared(self, model: Model, inputs: Sequence[InputSpec] = (), *, forced: bool = False) -> Self:  # noqa: ARG002
         """Return the task that records the outputs of a model: with what the graph tells and outputs alone do not.
 
         Args:
             model: the float model.
             inputs: how files become its inputs.
-            forced: a user has named the task, so outputs may be taken for its own on less evidence.
+            forced: see `Task`.
         """
-        return self
+        prepared = copy.copy(self)
+        prepared.forced = forced
+        return prepared
 
     def with_setting(self, text: str) -> Task:
         """Return the task as a user sets it by `NAME:TEXT`.

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from pyncnnq.compare.figures import Figure, mean_of_ratios, share
 from pyncnnq.compare.tasks.task import Outputs, Sample, Task
-from pyncnnq.inputs.resolve import InputSpec
 from pyncnnq.model import Model
 
 Text = tuple[int, ...]
@@ -47,15 +46,9 @@ class TextRecognition(Task):
     name = "text-recognition"
     summary = "classes of steps along a line (CTC): lines read alike, characters that differ"
 
-    def __init__(self, *, forced: bool = False) -> None:
-        self._forced = forced
-
     def fits(self, model: Model) -> bool:
         """Return whether the one output comes from one image."""
         return len(model.outputs) == len(model.inputs) == 1
-
-    def prepared(self, model: Model, inputs: Sequence[InputSpec] = (), *, forced: bool = False) -> TextRecognition:  # noqa: ARG002
-        return TextRecognition(forced=forced)
 
     def record(self, exact: Outputs, rough: Outputs, sample: Sample) -> Line | None:
         (name, *others) = exact
@@ -64,7 +57,7 @@ class TextRecognition(Task):
             return None
         axis = 1 if _is_sequence(exact[name].shape, sample) else _axis_of_classes(matrix)
         if axis is None or not _is_line(matrix.shape[1 - axis], sample):
-            if not self._forced:
+            if not self.forced:
                 return None
             axis = int(np.argmax(matrix.shape)) if axis is None else axis
         same = rough[name].shape == exact[name].shape

@@ -17,7 +17,8 @@ from pyncnnq.model import load_model
 
 Array = NDArray[np.float32]
 SAMPLE = Sample(paths=[], shapes=[])
-FORCED = Embedding(forced=True)
+FORCED = Embedding()
+FORCED.forced = True
 
 
 def record(exact: Array, rough: Array, task: Embedding = FORCED) -> Vectors:

@@ -112,7 +112,9 @@ def test_a_ruined_picture_is_a_result(rough: Array) -> None:
 def test_a_picture_has_the_aspect_of_the_input(shape: tuple[int, ...], taken: bool) -> None:
     values = {"o": picture(1, shape=shape)}
     assert (IMAGES.record(values, values, SAMPLE) is not None) == taken
-    assert Images(forced=True).record(values, values, SAMPLE) is not None
+    task = Images()
+    task.forced = True
+    assert task.record(values, values, SAMPLE) is not None
 
 
 def test_a_gray_picture_of_a_colored_one_may_be_something_else() -> None:

@@ -70,4 +70,6 @@ def test_features_are_no_classes_unless_a_user_says_so() -> None:
     smaller = areas(1)[:, ::2, ::2]
     for values in (noise, smaller):
         assert SEGMENTATION.record({"o": values}, {"o": values}, SAMPLE) is None
-        assert Segmentation(forced=True).record({"o": values}, {"o": values}, SAMPLE) is not None
+        task = Segmentation()
+        task.forced = True
+        assert task.record({"o": values}, {"o": values}, SAMPLE) is not None

@@ -101,7 +101,9 @@ def test_figures_by_hand() -> None:
 )
 def test_what_may_be_no_text_is_taken_for_it_if_a_user_says_so(output: Array, sample: Sample) -> None:
     assert TEXT_RECOGNITION.record({"o": output}, {"o": output}, sample) is None
-    assert TextRecognition(forced=True).record({"o": output}, {"o": output}, sample) is not None
+    task = TextRecognition()
+    task.forced = True
+    assert task.record({"o": output}, {"o": output}, sample) is not None
 
 
 def test_a_recognizer_in_stock_ncnn(shared: Path) -> None:

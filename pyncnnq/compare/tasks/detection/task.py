@@ -109,7 +109,6 @@ class Detection(Task):
         self.threshold = threshold
         self.most_iou = most_iou
         self._picked: frozenset[str] = frozenset()
-        self._forced = False
         self._input: InputSpec | None = None
 
     def fits(self, model: Model) -> bool:
@@ -118,10 +117,9 @@ class Detection(Task):
 
     def prepared(self, model: Model, inputs: Sequence[InputSpec] = (), *, forced: bool = False) -> Self:
         """Return the task that knows which outputs a layer writes that picks detections, and how images are resized."""
-        prepared = type(self)(self.threshold, self.most_iou)
+        prepared = super().prepared(model, inputs, forced=forced)
         writers = {name: source(model.graph(), name) for name in model.outputs}
         prepared._picked = frozenset(name for name, layer in writers.items() if layer and layer.type in PICKING)
-        prepared._forced = forced
         prepared._input = inputs[0] if inputs else None
         return prepared
 
@@ -156,7 +154,7 @@ class Detection(Task):
         ]
 
     def record(self, exact: Outputs, rough: Outputs, sample: Sample) -> Detected | None:
-        scene = Scene(size=sample.size, picked=self._picked, forced=self._forced)
+        scene = Scene(size=sample.size, picked=self._picked, forced=self.forced)
         form = next((form for head in HEADS if (form := head(exact, scene))), None)
         if form is None:
             return None
