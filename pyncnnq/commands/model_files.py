@@ -8,9 +8,7 @@ from pathlib import Path
 
 from pyncnnq.errors import ModelError
 from pyncnnq.inputs.image_suffixes import IMAGE_SUFFIXES
-
-_INT8 = "-int8"
-"""How the names of int8 models end that are written beside a float model."""
+from pyncnnq.model.pair import INT8
 
 _CONVERTED = "pyncnnq deploy {} IMAGES -o FOLDER makes an int8 model of it, pyncnnq convert {} a float one"
 _BY_ONNX = "export it to ONNX; pyncnnq deploy and convert take that"
@@ -77,7 +75,7 @@ def _only_model(folder: Path, *, int8: bool) -> tuple[Path, Path]:
         raise ModelError(f"{folder}: cannot read: {error.strerror}") from error
     stems = [name.removesuffix(".param") for name in names if name.endswith(".param")]
     stems = [stem for stem in stems if f"{stem}.bin" in names]
-    made = [stem for stem in stems if stem.endswith(_INT8) and stem.removesuffix(_INT8) in stems]
+    made = [stem for stem in stems if stem.endswith(INT8) and stem.removesuffix(INT8) in stems]
     stems = made if int8 and made else [stem for stem in stems if stem not in made]
     if len(stems) == 1:
         return folder / f"{stems[0]}.param", folder / f"{stems[0]}.bin"

@@ -17,7 +17,7 @@ from pyncnnq.inputs import Preprocessing
 from pyncnnq.inputs.data import CalibrationData
 from pyncnnq.inputs.metadata import sidecar_bytes, sidecar_path
 from pyncnnq.model import Model
-from pyncnnq.model.pair import manifest_path
+from pyncnnq.model.pair import INT8, manifest_path
 from pyncnnq.report.facts import finite
 from pyncnnq.report.progress import show_progress
 from pyncnnq.report.terminal import say
@@ -30,7 +30,7 @@ def int8_files(output: Path | None, param: Path) -> tuple[Path, Path, Path]:
     Raises:
         PyncnnqError: the output is no name of files.
     """
-    pair = model_pair(output or param.with_name(f"{param.stem}-int8"))
+    pair = model_pair(output or param.with_name(f"{param.stem}{INT8}"))
     return *pair, manifest_path(pair[0])
 
 

@@ -17,6 +17,9 @@ from pyncnnq.files import Kind
 MARK = "pyncnnq_manifest"
 """The first key of a manifest."""
 
+INT8 = "-int8"
+"""How the names of int8 models end that are written beside a float model."""
+
 _HEAD_BYTES = 1024
 """Of a manifest: the digests are in them."""
 

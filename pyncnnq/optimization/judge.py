@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pyncnnq.compare.likeness import compare_outputs
-from pyncnnq.compare.parts import parts_of
+from pyncnnq.compare.parts import is_picked, parts_of
 from pyncnnq.disk.temporary import temporary_folder
 from pyncnnq.errors import InputError
 from pyncnnq.inputs import InputSpec, pick
@@ -68,7 +68,8 @@ class Judge:
         """
         self._reference = reference
         self._parts, self._graph = tuple(parts_of(model)), model.graph()
-        self._outputs = self._graph.in_order(model.outputs)
+        # What a layer picks is no vector of scores, even where it is one row; a user's metric may know what it is.
+        self._outputs = [name for name in model.outputs if metric is not None or not is_picked(model, name)]
         self._inputs = list(zip(model.inputs, inputs, strict=True))
         self._samples = list(samples)
         self._settings, self._metric = settings, metric

@@ -78,7 +78,12 @@ def test_a_budget_is_met_where_detections_are_picked_from(model: Model, data: Pa
     assert len(made.mixed.in_float) >= 2
 
 
-def test_a_single_detection_is_no_vector_of_scores(model: Model, data: Path) -> None:
+def test_a_single_detection_is_no_vector_of_scores(tmp_path: Path, data: Path) -> None:
+    single = detecting_model(SOME, batch_norm=True, threshold=0.01)
+    single.layer("det").params.set(3, 1)  # no more is kept
+    model = stored(single, tmp_path)
+    sample = {"in0": np.load(min(data.iterdir()))}
+    assert run_ncnn(*model.files[:2], sample, ["det"])["det"].shape == (1, 6)
     assert not CLASSIFICATION.fits(model)
     with pytest.raises(InputError, match="there is no top-1"):
         quantize(model, data, workers=1, recipe="fast", budget=Budget(max_drop=1))

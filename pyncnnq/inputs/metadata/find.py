@@ -17,9 +17,7 @@ from pyncnnq.inputs.metadata.paddle import read_paddle
 from pyncnnq.inputs.metadata.sidecar import read_sidecar, sidecar_path
 from pyncnnq.inputs.metadata.timm import read_timm
 from pyncnnq.inputs.metadata.ultralytics import read_ultralytics
-
-_INT8 = "-int8"
-"""How the names of int8 models end that are written beside a float model."""
+from pyncnnq.model.pair import INT8
 
 FORMATS: dict[str, tuple[Callable[[Path], Any], Callable[[Any], Description | None]]] = {
     "metadata.yaml": (read_yaml, read_ultralytics),
@@ -65,8 +63,8 @@ def find_metadata(model: Path) -> Metadata:
 
 def _own_files(model: Path) -> list[Path]:
     names = [model]
-    if model.stem.endswith(_INT8) and model.stem != _INT8:
-        names.append(model.with_name(f"{model.stem.removesuffix(_INT8)}.param"))
+    if model.stem.endswith(INT8) and model.stem != INT8:
+        names.append(model.with_name(f"{model.stem.removesuffix(INT8)}.param"))
     return [sidecar_path(name) for name in names]
 
 
