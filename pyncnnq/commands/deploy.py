@@ -88,6 +88,7 @@ def deploy_command(
         recipe=search.recipe,
         without=search.without,
         budget=search.budget(),
+        task=search.task,
         fuse=not no_fuse,
         exclude=layers.exclude,
         only=layers.only,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,13 +11,13 @@ from pyncnnq.commands.data_request import DataRequest
 from pyncnnq.commands.options import (
     OUTPUT_PATH,
     DataOptions,
-    ListingOption,
     OutputOptions,
     custom_layers_option,
     data_options,
     labels_option,
     model_arguments,
     output_options,
+    task_option,
 )
 from pyncnnq.commands.output import print_json, progress_of, warn, warn_of_files
 from pyncnnq.commands.targets import check_targets
@@ -34,14 +33,6 @@ from pyncnnq.report.evaluation import print_evaluation
 from pyncnnq.report.page import PAGE, check_available, page
 
 
-def _list_tasks() -> tuple[str, Iterable[tuple[str, str]]]:
-    from pyncnnq.compare.tasks import TASKS
-
-    return "What the outputs mean; the first task that fits is the default.  There are:", (
-        (name, task.summary) for name, task in TASKS.items()
-    )
-
-
 @click.command("evaluate")
 @model_arguments(models=("param bin", "int8_param int8_bin"), int8=True, rest="data")
 @labels_option
@@ -50,7 +41,7 @@ def _list_tasks() -> tuple[str, Iterable[tuple[str, str]]]:
     metavar="FILE.py:NAME",
     help="A score of your own: a function of the outputs by name and the sample's files.",
 )
-@click.option("--task", cls=ListingOption, listing=_list_tasks, metavar="NAME")
+@task_option
 @click.option(
     "--threads", type=click.IntRange(min=1), default=1, help="Of one inference, where speed is measured.  [default: 1]"
 )

@@ -183,6 +183,7 @@ class SearchOptions:
     without: tuple[str, ...]
     min_sqnr: float | None
     max_drop: float | None
+    task: str | None
     metric: str | None
     max_float_layers: int | None
 
@@ -301,6 +302,16 @@ def _list_techniques() -> tuple[str, Iterable[tuple[str, str]]]:
     return "Leave a technique of the recipe out.  There are:", ((name, "") for name in TECHNIQUES)
 
 
+def _list_tasks() -> tuple[str, Iterable[tuple[str, str]]]:
+    from pyncnnq.compare.tasks import TASKS
+
+    return "What the outputs mean; the first task that fits is the default.  There are:", (
+        (name, task.summary) for name, task in TASKS.items()
+    )
+
+
+task_option = click.option("--task", cls=ListingOption, listing=_list_tasks, metavar="NAME")
+
 search_options = _together(
     "search",
     SearchOptions,
@@ -320,8 +331,13 @@ search_options = _together(
             help="Leave layers in float, few of them, so that each output has this SQNR.",
         ),
         click.option(
-            "--max-drop", type=float, metavar="X", help="The same for top-1: it changes in at most X % of the samples."
+            "--max-drop",
+            type=float,
+            metavar="X",
+            help="The same for what users see: at most X percentage points of top-1, detections, lines read alike, ... "
+            "are lost.",
         ),
+        task_option,
         click.option(
             "--metric",
             metavar="FILE.py:NAME",

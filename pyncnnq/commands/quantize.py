@@ -156,6 +156,7 @@ def _quantize_by_data(
         recipe=search.recipe,
         without=search.without,
         budget=budget,
+        task=search.task,
         fuse=fuse,
         exclude=layers.exclude,
         only=layers.only,

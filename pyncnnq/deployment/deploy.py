@@ -113,6 +113,7 @@ def deploy(
     recipe: str = "best",
     without: Collection[str] = (),
     budget: Budget | None = None,
+    task: str | None = None,
     fuse: bool = True,
     exclude: Sequence[str] = (),
     only: Sequence[str] = (),
@@ -127,8 +128,8 @@ def deploy(
         source, shape: see `pyncnnq.convert`.
         output: the folder to write into; it is made where it is missing, and files of the same names are replaced.
         data, options, samples, workers, strict, progress: see `pyncnnq.quantize`.
-        recipe, without, budget, fuse, exclude, only, keep_first_last, float32: see `pyncnnq.quantize`; the float model
-            is written as it is after fusing.
+        recipe, without, budget, task, fuse, exclude, only, keep_first_last, float32: see `pyncnnq.quantize`; the float
+            model is written as it is after fusing.
         labels: which class each sample is of (see `pyncnnq.evaluate`).
         custom_layers: see `pyncnnq.load_model`.
 
@@ -153,6 +154,7 @@ def deploy(
         recipe=recipe,
         without=without,
         budget=budget,
+        task=task,
         fuse=fuse,
         layers=QuantizeOptions(exclude=exclude, only=only, keep_first_last=keep_first_last, float32=float32),
         labels=labels,
@@ -174,6 +176,7 @@ class _Settings:
     recipe: str
     without: Collection[str]
     budget: Budget | None
+    task: str | None
     fuse: bool
     layers: QuantizeOptions
     labels: str | None
@@ -198,6 +201,7 @@ def _deploy(converted: Converted, data: CalibrationData, folder: Folder, setting
         int8,
         held_out,
         labels=settings.labels,
+        task=settings.task,
         workers=settings.workers,
         strict=settings.strict,
         progress=settings.progress,
@@ -253,6 +257,7 @@ def _optimize(model: Model, data: CalibrationData, fused: Fused, settings: _Sett
             recipe=settings.recipe,
             without=settings.without,
             budget=settings.budget,
+            task=settings.task,
             fuse=False,
             options=settings.layers,
         )

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pyncnnq.compare.comparison import Compared, ComparisonJob
+from pyncnnq.compare.comparison import Compared, ComparisonJob, task_of
 from pyncnnq.compare.decibels import decibels
 from pyncnnq.compare.figures import Figure, mean_figure
 from pyncnnq.compare.metric import load_metric
 from pyncnnq.compare.outputs import OutputFigures, output_figures
 from pyncnnq.compare.parts import Part, parts_of
-from pyncnnq.compare.tasks import TASKS, Task, find_task
+from pyncnnq.compare.tasks import TASKS, Task, tasks_for
 from pyncnnq.errors import InputError, ModelError
 from pyncnnq.evaluation.profile import Profiled, ProfileJob, Speed
 from pyncnnq.inputs import InputOptions
@@ -248,11 +248,7 @@ class _Tasks:
             PyncnnqError: there is no task of that name, or none can read the labels.
         """
         self._name, self._labels, self._outputs = name, labels, model.outputs
-        self.tasks = (
-            [task.prepared(model, data.inputs) for task in TASKS.values() if task.fits(model)]
-            if name is None
-            else [find_task(name).prepared(model, data.inputs, forced=True)]
-        )
+        self.tasks = tasks_for(model, data.inputs, name)
         self._truth: dict[str, list[Any]] = {}
         if labels is None:
             return
@@ -273,8 +269,7 @@ class _Tasks:
         Raises:
             InputError: there is none, although a task or labels were given.
         """
-        names = {sample.task for sample in compared}
-        chosen = next((task for task in self.tasks if names == {task.name}), None)
+        chosen = task_of(self.tasks, compared)
         outputs = ", ".join(self._outputs)
         if chosen is None and self._name is not None:
             problem = f"{self._name} is not what the outputs ({outputs}) of these samples mean"

@@ -20,6 +20,7 @@ def description(result: Optimized) -> dict[str, Any]:
     return {
         "calibration_samples": result.statistics.samples,
         "held_out_samples": result.held_out,
+        "task": result.chosen.task,
         "skipped": result.statistics.skipped,
         "ignored_files": dict(result.ignored_files),
         "chosen": _candidate(result.chosen),

@@ -104,6 +104,7 @@ def optimize_on(
     recipe: str = "best",
     without: Collection[str] = (),
     budget: Budget | None = None,
+    task: str | None = None,
     fuse: bool = True,
     options: QuantizeOptions | None = None,
 ) -> Optimized:
@@ -123,13 +124,15 @@ def optimize_on(
         without: names of techniques to leave out (see `pyncnnq.optimization.techniques.TECHNIQUES`).
         budget: what the model shall reach, and how many layers may stay in float for that; None or an empty one: no
             layer but those that the recipe leaves in float unasked.
+        task: the name of what the outputs mean, or `NAME:SETTING` (see `pyncnnq.evaluate`); default: the first task
+            that knows.
         fuse: fuse the layers of the model first (see `pyncnnq.fuse`).
         options: which layers stay in float anyway, and how their weights are stored.
 
     Raises:
         InputError: fewer than 4 samples, or data that does not fit the model.
-        PyncnnqError: ncnn cannot run the model on this data, an unknown recipe or technique, or a pattern that matches
-            no layer.
+        PyncnnqError: ncnn cannot run the model on this data, an unknown recipe, technique or task, or a pattern that
+            matches no layer.
     """
     tried = recipe_named(recipe)
     techniques = chosen_techniques(tried, without)
@@ -139,7 +142,7 @@ def optimize_on(
     settings = Settings(pool, options, strict=strict, progress=progress)
     with temporary_folder() as folder:
         fused = fuse_for(model, data, Path(folder)) if fuse else Fused(model)
-        judge = Judge(model.files, fused.model, held_out, data.inputs, settings, metric=metric)
+        judge = Judge(model.files, fused.model, held_out, data.inputs, settings, metric=metric, task=task)
         bench = Bench(fused.model, replace(data, samples=samples), judge, Path(folder), settings)
         search = Search(tried, techniques, bench)
         search.run(budget)

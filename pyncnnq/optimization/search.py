@@ -10,7 +10,7 @@ from pyncnnq.calibration.calibrate import calibrate
 from pyncnnq.optimization.bench import Bench
 from pyncnnq.optimization.budget import Budget
 from pyncnnq.optimization.draft import Draft
-from pyncnnq.optimization.judge import Judged, best_first
+from pyncnnq.optimization.judge import Judged, best_first, choose
 from pyncnnq.optimization.mixed_precision import MixedPrecision, leave_in_float
 from pyncnnq.optimization.recipes import Recipe
 from pyncnnq.optimization.source import Need, Source
@@ -65,10 +65,14 @@ class Search:
         self._judge(rounded)
         if budget is not None:
             self._meet(budget, rounded)
-        elif self._bench.mixed is not None:
+            return
+        if self._bench.mixed is not None:
             left = [self._bench.judge.of(self._bench.mixed.best.draft)] if spared else []  # few samples may have chosen
             self.judged = best_first([*self.judged, *left])
-            self.mixed = replace(self._bench.mixed, best=self.judged[0])
+        best = choose(self.judged)
+        self.judged = [best, *(model for model in self.judged if model is not best)]
+        if self._bench.mixed is not None:
+            self.mixed = replace(self._bench.mixed, best=best)
 
     def _of(self, stage: Stage) -> list[Technique[Any]]:
         """Return the techniques of a stage that are wanted."""
