@@ -31,6 +31,7 @@ from pyncnnq.model.text import encode
 from pyncnnq.optimization.budget import Budget
 from pyncnnq.optimization.judge import split_samples
 from pyncnnq.optimization.recipe import Optimized, optimize_on
+from pyncnnq.optimization.recipes import recipe_named
 from pyncnnq.quantization import QuantizedModel, QuantizeOptions, quantize_with_options
 from pyncnnq.report.facts import finite
 from pyncnnq.rewrites.fusing import Fused
@@ -190,7 +191,8 @@ def _deploy(converted: Converted, data: CalibrationData, folder: Folder, setting
     model = converted.model = fused.model
     check_model(model)
     # What there is to say of the data, the search says.
-    held_out = replace(data, samples=split_samples(data.samples)[1], ignored={}, warnings=())
+    _, samples = split_samples(data.samples, recipe_named(settings.recipe))
+    held_out = replace(data, samples=samples, ignored={}, warnings=())
     classes = _classes(settings.labels, held_out)
     with settings.progress("check") as update:
         converted.check_on(data, settings.workers, strict=settings.strict, progress=update)

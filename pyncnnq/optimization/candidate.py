@@ -27,18 +27,20 @@ class Candidate:
         sqnr: signal-to-quantization-noise ratio over the held-out samples, in dB, of each part of the outputs.
         drop: by how much the model falls short of the float model in what its users look at (see `Judge`); NaN where
             that is not known.
+        parts: the parts of the outputs (see `pyncnnq.compare.parts`).
         sample_drops: the same of each sample alone; empty where it is not known.
         task: the name of the task that the drop is of; None without one.
-        parts: these parts (see `pyncnnq.compare.parts`).
+        samples: how many held-out samples these are.
     """
 
     method: str
     techniques: tuple[str, ...]
     sqnr: dict[str, float]
     drop: float
+    parts: tuple[Part, ...] = ()
     sample_drops: tuple[float, ...] = ()
     task: str | None = None
-    parts: tuple[Part, ...] = ()
+    samples: int = 0
 
     @property
     def telling(self) -> dict[str, float]:

@@ -61,7 +61,7 @@ def _candidate(candidate: Candidate) -> dict[str, Any]:
 
 def _quality(candidate: Candidate) -> dict[str, Any]:
     sqnr = {name: _finite(ratio, 2) for name, ratio in candidate.sqnr.items()}
-    return {"sqnr_db": sqnr, "drop": _finite(candidate.drop, 6)}
+    return {"sqnr_db": sqnr, "drop": _finite(candidate.drop, 6), "samples": candidate.samples}
 
 
 def _finite(value: float, digits: int) -> float | None:

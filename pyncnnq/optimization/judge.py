@@ -17,14 +17,12 @@ from pyncnnq.inputs import InputSpec, pick
 from pyncnnq.model import Model, ModelFiles
 from pyncnnq.optimization.candidate import Candidate, loses_less
 from pyncnnq.optimization.draft import Draft, Finished
+from pyncnnq.optimization.recipes import Recipe
 from pyncnnq.optimization.settings import Settings
 from pyncnnq.runtime.progress import Update
 
 LEAST_SAMPLES = 4
 """With fewer samples, too few would be left to calibrate on."""
-
-MOST_HELD_OUT = 32
-"""Samples: more would not tell models apart any better, and each of them is run for every model."""
 
 MEMORY = 2**28
 """How many bytes the float weights of all models that a worker holds may have, if there are several."""
@@ -159,9 +157,10 @@ class Judge:
                     draft.techniques,
                     dict(zip(names, likeness.ratios[place], strict=True)),
                     likeness.drops[place],
-                    tuple(likeness.sample_drops[place]),
-                    likeness.task,
                     self._parts,
+                    sample_drops=tuple(likeness.sample_drops[place]),
+                    task=likeness.task,
+                    samples=len(self._samples),
                 ),
             )
             for place, (draft, made) in enumerate(zip(drafts, finished, strict=True))
@@ -195,8 +194,11 @@ def choose(judged: Sequence[Judged]) -> Judged:
     return best
 
 
-def split_samples(samples: Sequence[tuple[Path, ...]]) -> tuple[list[tuple[Path, ...]], list[tuple[Path, ...]]]:
-    """Return samples to calibrate on, and those held out to judge: one in eight, 2 to MOST_HELD_OUT, spread evenly.
+def split_samples(
+    samples: Sequence[tuple[Path, ...]], recipe: Recipe
+) -> tuple[list[tuple[Path, ...]], list[tuple[Path, ...]]]:
+    """Return samples to calibrate on, and those held out to judge: as many as a recipe says, but 2 at least, spread
+    evenly.
 
     Raises:
         InputError: there are fewer than LEAST_SAMPLES.
@@ -205,7 +207,7 @@ def split_samples(samples: Sequence[tuple[Path, ...]]) -> tuple[list[tuple[Path,
         raise InputError(
             f"{len(samples)} samples are too few: some are held out to judge by, so give at least {LEAST_SAMPLES}"
         )
-    count = min(max(2, len(samples) // 8), MOST_HELD_OUT)
+    count = min(max(2, len(samples) // recipe.held_out), recipe.most_held_out)
     places = {(2 * index + 1) * len(samples) // (2 * count) for index in range(count)}
     return (
         [sample for place, sample in enumerate(samples) if place not in places],

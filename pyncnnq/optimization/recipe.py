@@ -115,8 +115,8 @@ def optimize_on(
 
     Args:
         model: the float model, as read from its files.
-        data: samples and their preprocessing (see `pyncnnq.inputs.data.find_data`); one in eight of them, 2 to 32, is
-            held out.
+        data: samples and their preprocessing (see `pyncnnq.inputs.data.find_data`); some of them are held out (see
+            `pyncnnq.optimization.recipes.Recipe`).
         pool: the processes to use.
         strict: an unreadable sample is an error instead of being skipped.
         progress: called with the name of each pass.
@@ -137,16 +137,18 @@ def optimize_on(
     tried = recipe_named(recipe)
     techniques = chosen_techniques(tried, without)
     options, budget = options or QuantizeOptions(), None if budget == Budget() else budget
-    samples, held_out = split_samples(data.samples)
+    samples, held_out = split_samples(data.samples, tried)
     metric = budget.metric if budget is not None else None
     settings = Settings(pool, options, strict=strict, progress=progress)
     with temporary_folder() as folder:
         fused = fuse_for(model, data, Path(folder)) if fuse else Fused(model)
         judge = Judge(model.files, fused.model, held_out, data.inputs, settings, metric=metric, task=task)
-        bench = Bench(fused.model, replace(data, samples=samples), judge, Path(folder), settings)
-        search = Search(tried, techniques, bench)
+        few = tried.first if budget is None else None  # a goal is looked at on all samples
+        first = judge.some(few) if few is not None and few < judge.count else judge
+        bench = Bench(fused.model, replace(data, samples=samples), first, Path(folder), settings)
+        search = Search(tried, techniques, bench, judge)
         search.run(budget)
-    bench.source.statistics.skipped += judge.skipped
+    bench.source.statistics.skipped += dict.fromkeys([*first.skipped, *judge.skipped])
     result = replace(_optimized(search, bench, fused.changes), ignored_files=data.ignored)
     result.calibration = replace(result.calibration, inputs=data.facts)
     result.calibration.warnings[:0] = data.warnings
@@ -180,6 +182,6 @@ def _optimized(search: Search, bench: Bench, fused: dict[str, str]) -> Optimized
         chosen=best.candidate,
         candidates=[judged.candidate for judged in search.judged],
         statistics=bench.source.statistics,
-        held_out=bench.judge.count,
+        held_out=search.final.count,
         mixed=search.mixed,
     )

@@ -39,6 +39,7 @@ from pyncnnq.optimization.draft import Draft, Finished
 from pyncnnq.optimization.judge import Judged, split_samples
 from pyncnnq.optimization.mixed_precision import MixedPrecision
 from pyncnnq.optimization.ranking import Step
+from pyncnnq.optimization.recipes import RECIPES
 from pyncnnq.optimization.source import Source
 from pyncnnq.quantization.options import QuantizeOptions
 from pyncnnq.runtime.pool import WorkerPool
@@ -290,7 +291,7 @@ def outputs_of_held_out(
 ) -> tuple[list[Array], list[Array]]:
     """Of the float model and the int8 one, by an own run."""
     model, data = network
-    _, held_out = split_samples([(path,) for path in sorted(data.iterdir())])
+    _, held_out = split_samples([(path,) for path in sorted(data.iterdir())], RECIPES["table"])
     result.int8.save(folder / "int8.param", folder / "int8.bin")
     assert model.param_path is not None
     assert model.bin_path is not None

@@ -18,6 +18,7 @@ from pyncnnq.errors import InputError
 from pyncnnq.model import Model
 from pyncnnq.optimization.candidate import Candidate
 from pyncnnq.optimization.judge import Judged, choose, split_samples
+from pyncnnq.optimization.recipes import RECIPES
 
 
 def stored(model: Model, folder: Path) -> Model:
@@ -99,9 +100,9 @@ def test_a_budget_of_detections_that_may_be_lost(tmp_path: Path) -> None:
     model, data = stored(rough_model, folder), samples(folder / "data", 96)
     made = quantize(model, data, workers=1, recipe="table", budget=Budget(max_drop=0, max_float_layers=0))
     made.save(folder / "table.param", folder / "table.bin")
-    held_out = [path for (path,) in split_samples([(path,) for path in sorted(data.iterdir())])[1]]
+    _, held_out = split_samples([(path,) for path in sorted(data.iterdir())], RECIPES["table"])
     exact, rough = (
-        [shown(run_ncnn(*files, {"in0": np.load(path)}, ["det"])["det"]) for path in held_out]
+        [shown(run_ncnn(*files, {"in0": np.load(path)}, ["det"])["det"]) for (path,) in held_out]
         for files in (model.files[:2], (folder / "table.param", folder / "table.bin"))
     )
     same = sum(common(one, other) for one, other in zip(exact, rough, strict=True))
@@ -169,7 +170,7 @@ def test_what_users_surely_lose_less_with_is_chosen() -> None:
 def test_outputs_that_cannot_be_compared_are_told(tmp_path: Path, data: Path) -> None:
     model = detecting_model(SOME, batch_norm=True)
     model.layers.append(plain("AbsVal", "positive", "det"))
-    made = quantize(stored(model, tmp_path), data, workers=1)
+    made = quantize(stored(model, tmp_path), data, workers=1, recipe="table")
     assert all(candidate.sqnr == {"positive": -math.inf} for candidate in made.candidates)
     (warning,) = made.warnings
     assert warning.startswith("positive: has another shape than in the float model, or is not finite, in each of the")
