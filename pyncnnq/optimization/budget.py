@@ -91,3 +91,14 @@ class Budget:
 ALLOWANCE = Budget(max_float_macs=0.02)
 """What `best` may take unasked: often a layer near the input, with few channels, has a large share of the error and
 does little work.  Float takes about twice the time of int8, so 2 % of the MACs cost about 2 % of the time."""
+
+BAD_RATIO = 20.0
+"""In dB, of a part of an output: noise is a tenth of the signal."""
+
+RESCUE = Budget(min_sqnr=BAD_RATIO, max_float_macs=0.1)
+"""What it may take where a part of an output is bad."""
+
+
+def is_bad(candidate: Candidate) -> bool:
+    """Return whether a part by which models are chosen is bad."""
+    return min(candidate.telling.values()) < BAD_RATIO

@@ -150,6 +150,28 @@ def test_best_leaves_what_is_bad_and_next_to_no_work_in_float(tmp_path: Path) ->
         assert in_float(quantize(model, data, workers=1, **settings)) == set()
 
 
+@pytest.mark.parametrize(("outlier", "is_taken"), [(300, True), (4, False)], ids=["bad", "good"])
+def test_more_work_is_done_in_float_where_an_output_is_bad(outlier: float, is_taken: bool, tmp_path: Path) -> None:
+    """`narrow` does 7 % of the work."""
+    rng = np.random.default_rng(3)
+    factors = np.ones(4, np.float32)
+    factors[2] = outlier
+    layers = [
+        scaled(convolution(rng, "wide", "in0", 3, 4, 3, text=" 4=1 9=6 -23310=2,0.1,0.5"), factors, 0),
+        scaled(convolution(rng, "narrow", "wide", 4, 4, 1), 1 / factors, 1),
+        convolution(rng, "last", "narrow", 4, 3, 3, text=" 4=1"),
+    ]
+    model = saved(model_of(*layers), tmp_path)
+    result = quantize(model, arrays(tmp_path / "data", 20), workers=1, without=["rounding", "thresholds"])
+    work = {"wide": 108, "narrow": 16, "last": 108}
+    assert in_float(result) == ({"narrow"} if is_taken else set())
+    if is_taken:
+        assert result.mixed is not None
+        assert result.mixed.steps[-1].int8_macs == pytest.approx(1 - work["narrow"] / sum(work.values()))
+        without = quantize(model, tmp_path / "data", workers=1, without=["rounding", "thresholds", "mixed precision"])
+        assert without.chosen.score < 20 < result.chosen.score
+
+
 @pytest.mark.parametrize("recipe", ["table", "fast", "best"])
 def test_each_step_has_one_layer_more_and_less_error(network: tuple[Model, Path], recipe: str) -> None:
     result = optimized(network, max_float_layers=3, recipe=recipe)
