@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from pyncnnq.inputs import pick
 from pyncnnq.inputs.data import CalibrationData
-from pyncnnq.model import Model
 from pyncnnq.model.macs import macs
 from pyncnnq.optimization.judge import Judge
 from pyncnnq.optimization.settings import Settings
@@ -30,7 +29,7 @@ class Bench:
     """Samples to calibrate on, processes, and a judge with samples of its own.
 
     Attributes:
-        model: the float model that all drafts are made from, fused.
+        model: the float model that all drafts are made from, fused and prepared.
         data: the samples to calibrate on, those of them that can be read, and their preprocessing.
         judge: of models, on samples that were held out.
         pool: the processes to use.
@@ -42,7 +41,7 @@ class Bench:
 
     def __init__(
         self,
-        model: Model,
+        source: Source,
         data: CalibrationData,
         judge: Judge,
         folder: Path,
@@ -51,7 +50,7 @@ class Bench:
         """Run the model over the samples.
 
         Args:
-            model: the float model, as read from its files.
+            source: the float model, in files.
             data: the samples to calibrate on.
             judge: see `Bench`.
             folder: for the files of models that are made on the way.
@@ -60,11 +59,11 @@ class Bench:
         Raises:
             ModelError, InputError, PyncnnqError: see `observe_samples`.
         """
-        self.model, self.data, self.judge = model, data, judge
+        self.model, self.data, self.judge = source.model, data, judge
         self.pool, self.options, self.progress = settings.pool, settings.options, settings.progress
         self.mixed: MixedPrecision | None = None
         self._folder = folder
-        self.source = self.seen(Source(model), {Need.BLOBS}, "calibrate", strict=settings.strict)
+        self.source = self.seen(source, {Need.BLOBS}, "calibrate", strict=settings.strict)
         self.data = replace(data, samples=[data.samples[number] for number in self.source.statistics.numbers])
 
     def seen(self, source: Source, needs: Collection[Need], what: str, *, strict: bool = False) -> Source:
@@ -80,9 +79,9 @@ class Bench:
             ModelError, InputError, PyncnnqError: see `observe_samples`.
         """
         found: dict[Need, Any] = {}
-        for need in Need:
+        passes: Mapping[Need, Callable[..., Any]] = {Need.BLOBS: observe_samples, Need.CHANNELS: channel_ranges}
+        for need, collect in passes.items():
             if need in needs and need not in source.seen:
-                collect = {Need.BLOBS: observe_samples, Need.CHANNELS: channel_ranges}[need]
                 with self.progress(what) as update:
                     found[need] = collect(
                         source.model, self.data.samples, self.data.inputs, self.pool, strict=strict, progress=update

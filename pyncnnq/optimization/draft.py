@@ -124,7 +124,9 @@ class Draft:
                 model, table, storage = result.model, result.table, composed(storage, result.storage)
                 folded += result.changed
         no_winograd = forbid_where_sums_overflow(model, table)
-        int8 = quantize_with_options(model, table, options.excluding(self.spared), self.source.statistics.dimensions)
+        int8 = quantize_with_options(
+            model, table, options.excluding(self.spared), self.source.statistics.dimensions, as_ncnn2int8=False
+        )
         int8.summary = int8.summary.with_reasons(dict.fromkeys(self.spared, "for the sake of accuracy"))
         int8.manifest = Manifest(techniques=self.techniques, blobs=storage, method=self.method)
         return Finished(int8, model, self.calibration.with_table(table), folded=folded, no_winograd=no_winograd)
@@ -137,7 +139,7 @@ class Finished:
     Attributes:
         int8: the int8 model.
         model, calibration: the float model and the table; ncnn2int8 makes this int8 model of them, but for masks of
-            features.
+            features and the scale of a Gemm's B.
         folded: the names of blobs that are stored with a zero point; if there are any, `model` is of no use in float.
         no_winograd: the names of layers that may not use winograd, in which some input would make a sum overflow.
     """

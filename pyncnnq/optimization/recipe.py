@@ -20,6 +20,7 @@ from pyncnnq.optimization.candidate import Candidate
 from pyncnnq.optimization.description import description
 from pyncnnq.optimization.judge import Judge, split_samples
 from pyncnnq.optimization.mixed_precision import MixedPrecision
+from pyncnnq.optimization.preparing import prepare
 from pyncnnq.optimization.recipes import recipe_named
 from pyncnnq.optimization.search import Search
 from pyncnnq.optimization.settings import Settings
@@ -142,10 +143,11 @@ def optimize_on(
     settings = Settings(pool, options, strict=strict, progress=progress)
     with temporary_folder() as folder:
         fused = fuse_for(model, data, Path(folder)) if fuse else Fused(model)
-        judge = Judge(model.files, fused.model, held_out, data.inputs, settings, metric=metric, task=task)
+        prepared = prepare(fused.model, techniques, replace(data, samples=samples), Path(folder), settings)
+        judge = Judge(model.files, prepared.model, held_out, data.inputs, settings, metric=metric, task=task)
         few = tried.first if budget is None else None  # a goal is looked at on all samples
         first = judge.some(few) if few is not None and few < judge.count else judge
-        bench = Bench(fused.model, replace(data, samples=samples), first, Path(folder), settings)
+        bench = Bench(prepared, replace(data, samples=samples), first, Path(folder), settings)
         search = Search(tried, techniques, bench, judge)
         search.run(budget)
     bench.source.statistics.skipped += dict.fromkeys([*first.skipped, *judge.skipped])

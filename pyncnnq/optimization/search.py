@@ -111,7 +111,7 @@ class Search:
             source = technique.tidy(source)
         needs = {need for later in self._techniques if later not in rewritings for need in later.needs}
         sources = [bench.seen(given, needs, "measure channels")]
-        if source.changed:
+        if source.changed != given.changed:
             rewritten = bench.stored(replace(source, seen={}), "rewritten")
             sources.append(bench.seen(rewritten, {Need.BLOBS, *needs}, "calibrate again"))
         return sources

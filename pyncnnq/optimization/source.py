@@ -21,6 +21,8 @@ class Need(Enum):
     """`Statistics`: histograms of whole blobs."""
     CHANNELS = "ranges"
     """By blob, `ChannelRanges`: the range, mean and variance of each channel."""
+    COLUMNS = "columns"
+    """The same of blobs that layers read which quantize as they run (see `pyncnnq.rewrites.smoothing`)."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -35,6 +35,7 @@ class Stage(Enum):
     Within a stage, techniques go in the order of the registry.
     """
 
+    PREPARING = "the float model is rewritten, by all techniques; no model without is judged"
     REWRITING = "the float model is rewritten, by all techniques one after another; models with and without are judged"
     CORRECTING = "drafts are changed, by each technique alone and by all together; all of them are judged"
     THRESHOLDS = "the best draft so far gets other thresholds"
@@ -46,7 +47,7 @@ class Stage(Enum):
 class Technique(ABC, Generic[Subject]):
     """A way to make an int8 model more accurate.
 
-    A technique of stage REWRITING takes and returns a `Source`, all others a `Draft`.
+    A technique of stage PREPARING or REWRITING takes and returns a `Source`, all others a `Draft`.
 
     Attributes:
         name: as in the registry.

@@ -14,14 +14,25 @@ from pyncnnq.optimization.noisy_layers import NoisyLayers
 from pyncnnq.optimization.recipes import Recipe
 from pyncnnq.optimization.rounding import Rounding
 from pyncnnq.optimization.source import Need
-from pyncnnq.optimization.technique import Rewriting, Technique
+from pyncnnq.optimization.technique import Rewriting, Stage, Technique
 from pyncnnq.optimization.threshold_search import ThresholdSearch
 from pyncnnq.rewrites.centring import centre
 from pyncnnq.rewrites.equalization import equalize
+from pyncnnq.rewrites.operands import swap_operands
 from pyncnnq.rewrites.scalar_folding import fold_scalars
 from pyncnnq.rewrites.scale_layers import insert_scales, remove_idle
+from pyncnnq.rewrites.smoothing import smooth
 
 _BUILT_IN: tuple[Technique[Any], ...] = (
+    Rewriting(name="swapped operands", stage=Stage.PREPARING, rewrite=swap_operands, recipes=("table", "fast", "best")),
+    Rewriting(
+        name="smoothing",
+        stage=Stage.PREPARING,
+        rewrite=smooth,
+        recipes=("fast", "best"),
+        needs=(Need.COLUMNS,),
+        requires=("swapped operands",),
+    ),
     Rewriting(name="scalar folding", rewrite=fold_scalars),
     Rewriting(name="scale layers", rewrite=insert_scales, remove_idle=remove_idle),
     Rewriting(name="centring", rewrite=centre, needs=(Need.CHANNELS,)),

@@ -51,20 +51,26 @@ def quantize(
 
 
 def quantize_with_options(
-    model: Model, table: Table, options: QuantizeOptions, seen: Mapping[str, int] | None = None
+    model: Model,
+    table: Table,
+    options: QuantizeOptions,
+    seen: Mapping[str, int] | None = None,
+    *,
+    as_ncnn2int8: bool = True,
 ) -> QuantizedModel:
     """Write in int8 what ncnn runs in int8, as `quantize` does, which says more.
 
     Args:
         model, table, options: see `quantize`.
         seen: the number of dimensions that blobs have when ncnn runs the model, as far as that is known.
+        as_ncnn2int8: see `quantize_layer`.
     """
     require_sound_float(model)
     requested = left_out(model, options)
     warnings = table.check(model, requested)
     reasons = prevented(model, table) | requested
     result = model.copy()
-    warnings += _quantize_layers(result, table, reasons, seen)
+    warnings += _quantize_layers(result, table, reasons, seen, as_ncnn2int8=as_ncnn2int8)
     chains = chain(result.layers)
     for layer in result.layers:
         if not isinstance(layer.op, Unknown):  # whose Python and C++ would have to agree to other numbers
@@ -85,7 +91,12 @@ def quantize_with_options(
 
 
 def _quantize_layers(
-    model: Model, table: Table, in_float: Mapping[str, str], seen: Mapping[str, int] | None
+    model: Model,
+    table: Table,
+    in_float: Mapping[str, str],
+    seen: Mapping[str, int] | None,
+    *,
+    as_ncnn2int8: bool,
 ) -> list[str]:
     """Turn the layers of a float model, in place, into int8 layers, but for those that stay in float; return
     warnings."""
@@ -101,7 +112,7 @@ def _quantize_layers(
                     f"{layer}: whether its input is a vector cannot be told from the model; if it is, ncnn's int8 "
                     "convolution returns garbage: give the Input layers their sizes (0=W 1=H 2=C), or exclude it"
                 )
-            warnings += quantize_layer(layer, table)
+            warnings += quantize_layer(layer, table, as_ncnn2int8=as_ncnn2int8)
     return warnings
 
 

@@ -19,12 +19,13 @@ from pyncnnq.model.params import Params
 FLOAT16_LIMIT = 65504.0
 
 
-def quantize_layer(layer: Layer, table: Table) -> list[str]:
+def quantize_layer(layer: Layer, table: Table, *, as_ncnn2int8: bool = True) -> list[str]:
     """Turn a float layer, in place, into the int8 layer that ncnn2int8 writes.
 
     Args:
         layer: of a type that ncnn runs in int8, with sound weights.
         table: a sound table with the layer's rows.
+        as_ncnn2int8: take the scale of a Gemm's B where ncnn2int8 takes it from, even if that clips weights.
 
     Returns:
         Warnings.
@@ -33,7 +34,7 @@ def quantize_layer(layer: Layer, table: Table) -> list[str]:
     """
     op = layer.as_op(Int8Op)
     # ncnn2int8 looks at all of a constant B where it has to turn B first, but at the first row alone where it has not.
-    first_row_only = isinstance(op, Gemm) and op.transpose_b
+    first_row_only = as_ncnn2int8 and isinstance(op, Gemm) and op.transpose_b
     op.straighten()
     rows = op.scaled_weights()
     arrays: dict[str, Weight] = {}

@@ -1,0 +1,56 @@
+"""Rewrites of the float model before all else: what they gain is known without judging models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pyncnnq.inputs import pick
+from pyncnnq.inputs.data import CalibrationData
+from pyncnnq.model import Model
+from pyncnnq.optimization.settings import Settings
+from pyncnnq.optimization.source import Need, Source
+from pyncnnq.optimization.technique import Rewriting, Stage, Technique
+from pyncnnq.rewrites.smoothing import smoothed_blobs
+from pyncnnq.statistics.ranges import channel_ranges
+
+SAMPLES = 32
+"""How many samples tell the ranges of columns: the largest of a few hundred tokens each."""
+
+
+def prepare(
+    model: Model, techniques: Sequence[Technique[Any]], data: CalibrationData, folder: Path, settings: Settings
+) -> Source:
+    """Return the model after the techniques of stage PREPARING, in files for ncnn if they changed anything.
+
+    Args:
+        model: the float model, as read from its files.
+        techniques: those that are wanted, in their order.
+        data: the samples to calibrate on.
+        folder: for the files.
+        settings: how models are run.
+
+    Raises:
+        ModelError, InputError, PyncnnqError: see `pyncnnq.statistics.observe.observe_samples`.
+    """
+    source = Source(model)
+    for technique in techniques:
+        if isinstance(technique, Rewriting) and technique.stage is Stage.PREPARING:
+            seen = {need: _measured(source, need, data, folder, settings) for need in technique.needs}
+            result = technique.rewrite(source.model, **{need.value: found for need, found in seen.items()})
+            source = source.rewritten(technique.name, result) if result.changed else source
+    return replace(source, model=source.model.stored(folder, "prepared"), seen={}) if source.changed else source
+
+
+def _measured(source: Source, need: Need, data: CalibrationData, folder: Path, settings: Settings) -> Any:
+    """Return what a technique needs to know of the blobs."""
+    assert need is Need.COLUMNS  # all else is known later
+    blobs = smoothed_blobs(source.model)
+    if not blobs:
+        return {}
+    model = source.model.stored(folder, "before-smoothing") if source.changed else source.model
+    with settings.progress("measure columns") as update:
+        samples = pick(data.samples, SAMPLES)
+        return channel_ranges(model, samples, data.inputs, settings.pool, progress=update, blobs=blobs)
