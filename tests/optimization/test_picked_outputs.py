@@ -95,5 +95,13 @@ def test_outputs_that_cannot_be_compared_are_told(tmp_path: Path, data: Path) ->
     made = quantize(stored(model, tmp_path), data, workers=1)
     assert all(candidate.sqnr == {"positive": -math.inf} for candidate in made.candidates)
     (warning,) = made.warnings
+    limited = quantize(
+        load_model(tmp_path / "model.param", tmp_path / "model.bin"),
+        data,
+        workers=1,
+        recipe="fast",
+        budget=Budget(min_sqnr=20),
+    )
+    assert any("positive has no SQNR" in line and "`min_sqnr=` cannot judge" in line for line in limited.warnings)
     assert warning.startswith("positive: has another shape than in the float model, or is not finite, in each of the")
     assert warning.endswith("the first was taken")
