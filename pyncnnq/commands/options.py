@@ -140,6 +140,19 @@ def labels_option(command: Command) -> Command:
     )(command)
 
 
+def _list_tasks() -> tuple[str, Iterable[tuple[str, str]]]:
+    from pyncnnq.compare.tasks import TASKS
+
+    return "What the outputs mean; the first task that fits is the default.  There are:", (
+        (name, task.summary) for name, task in TASKS.items()
+    )
+
+
+def task_option(command: Command) -> Command:
+    """Add the name of the task that a model is of."""
+    return click.option("--task", cls=ListingOption, listing=_list_tasks, metavar="NAME")(command)
+
+
 @dataclass(frozen=True, kw_only=True)
 class OutputOptions:
     """How much is printed, and in which form."""
@@ -202,7 +215,7 @@ class SearchOptions:
         )
 
 
-def _together(name: str, kind: Callable[..., object], options: Sequence[Option]) -> Callable[[Command], Command]:
+def together(name: str, kind: Callable[..., object], options: Sequence[Option]) -> Callable[[Command], Command]:
     """Return a decorator of commands that take the values of some options as one object.
 
     Args:
@@ -225,7 +238,7 @@ def _together(name: str, kind: Callable[..., object], options: Sequence[Option])
     return decorate
 
 
-output_options = _together(
+output_options = together(
     "output",
     OutputOptions,
     [
@@ -234,7 +247,7 @@ output_options = _together(
     ],
 )
 
-data_options = _together(
+data_options = together(
     "data_options",
     DataOptions,
     [
@@ -274,7 +287,7 @@ data_options = _together(
     ],
 )
 
-layer_options = _together(
+layer_options = together(
     "layers",
     LayerOptions,
     [
@@ -301,7 +314,7 @@ def _list_techniques() -> tuple[str, Iterable[tuple[str, str]]]:
     return "Leave a technique of the recipe out.  There are:", ((name, "") for name in TECHNIQUES)
 
 
-search_options = _together(
+search_options = together(
     "search",
     SearchOptions,
     [

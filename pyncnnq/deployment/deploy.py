@@ -12,7 +12,8 @@ from typing import Any
 from pyncnnq.calibration.calibrate import calibrate, check_model
 from pyncnnq.calibration.provenance import record_inputs
 from pyncnnq.calibration.table import Table
-from pyncnnq.compare.tasks.class_labels import class_names, find_labels, label_files
+from pyncnnq.compare.tasks import find_task
+from pyncnnq.compare.tasks.class_labels import find_labels, label_files
 from pyncnnq.compare.tasks.detection import DETECTION
 from pyncnnq.conversion.convert import Converted, converting
 from pyncnnq.conversion.external import source_files
@@ -21,6 +22,7 @@ from pyncnnq.deployment.snippets import PythonLayers, cpp_snippet, python_snippe
 from pyncnnq.evaluation.analyze import MOST_SAMPLES, analyze
 from pyncnnq.evaluation.evaluate import Evaluation, evaluate
 from pyncnnq.evaluation.findings import Analysis
+from pyncnnq.evaluation.showing import ShownSample, names_of_classes, worst_samples
 from pyncnnq.inputs import InputOptions
 from pyncnnq.inputs.data import CalibrationData, Data, find_chosen, named_files
 from pyncnnq.inputs.metadata import sidecar_contents
@@ -119,6 +121,7 @@ def deploy(
     keep_first_last: bool = False,
     float32: bool = False,
     labels: str | None = None,
+    task: str | None = None,
     custom_layers: StrPath | None = None,
 ) -> Deployed:
     """Convert a model to ncnn, check it against the original, find the best int8 model, evaluate it, and write it all.
@@ -129,7 +132,7 @@ def deploy(
         data, options, samples, workers, strict, progress: see `pyncnnq.quantize`.
         recipe, without, budget, fuse, exclude, only, keep_first_last, float32: see `pyncnnq.quantize`; the float model
             is written as it is after fusing.
-        labels: which class each sample is of (see `pyncnnq.evaluate`).
+        labels, task: which class each sample is of, and what the outputs mean (see `pyncnnq.evaluate`).
         custom_layers: see `pyncnnq.load_model`.
 
     Raises:
@@ -138,6 +141,8 @@ def deploy(
     """
     files = [Path(source)] if isinstance(source, str | Path) else []
     folder = Folder.of(Path(output), files[0].stem if files else type(source).__name__)
+    if task is not None:
+        find_task(task)  # an unknown one is told before long work
     folder.check(
         [
             *source_files(source),
@@ -156,6 +161,7 @@ def deploy(
         fuse=fuse,
         layers=QuantizeOptions(exclude=exclude, only=only, keep_first_last=keep_first_last, float32=float32),
         labels=labels,
+        task=task,
         source=str(files[0]) if files else type(source).__name__,
     )
     with converting(source, shape, custom_layers) as converted:
@@ -177,6 +183,7 @@ class _Settings:
     fuse: bool
     layers: QuantizeOptions
     labels: str | None
+    task: str | None
     source: str
 
 
@@ -198,6 +205,8 @@ def _deploy(converted: Converted, data: CalibrationData, folder: Folder, setting
         int8,
         held_out,
         labels=settings.labels,
+        metric=settings.budget.metric if settings.budget else None,
+        task=settings.task,
         workers=settings.workers,
         strict=settings.strict,
         progress=settings.progress,
@@ -223,7 +232,10 @@ def _deploy(converted: Converted, data: CalibrationData, folder: Folder, setting
     )
     contents = _contents(deployed)
     if analysis is not None:
-        contents[folder.report] = _report(deployed, analysis, settings.labels, classes)
+        shown = worst_samples(
+            evaluation, model, int8, held_out, classes, workers=settings.workers, progress=settings.progress
+        )
+        contents[folder.report] = _report(deployed, analysis, settings.labels, classes, shown)
     folder.write(contents)
     return replace(
         deployed,
@@ -233,12 +245,12 @@ def _deploy(converted: Converted, data: CalibrationData, folder: Folder, setting
 
 def _classes(labels: str | None, held_out: CalibrationData) -> list[str]:
     if labels is None:
-        return []
+        return names_of_classes(None, held_out)
     held_out.check_labelled()
     paths = [sample[0] for sample in held_out.samples]
     read = DETECTION.read_labels if DETECTION.takes_labels(labels) else find_labels
     read(labels, paths)  # an error in them shall not come after minutes of work
-    return class_names(labels, paths)
+    return names_of_classes(labels, held_out)
 
 
 def _optimize(model: Model, data: CalibrationData, fused: Fused, settings: _Settings) -> Optimized:
@@ -295,7 +307,13 @@ def _python_layers(model: Model) -> PythonLayers | None:
     return PythonLayers(file, {kind: custom_classes(file)[kind].__name__ for kind in kinds})
 
 
-def _report(deployed: Deployed, analysis: Analysis, labels: str | None, classes: Sequence[str]) -> bytes:
+def _report(
+    deployed: Deployed,
+    analysis: Analysis,
+    labels: str | None,
+    classes: Sequence[str],
+    shown: Sequence[ShownSample],
+) -> bytes:
     from pyncnnq.report.page import page
 
     folder, model = deployed.folder, deployed.converted.model
@@ -306,4 +324,4 @@ def _report(deployed: Deployed, analysis: Analysis, labels: str | None, classes:
         **{f"input {name}": str(spec) for name, spec in zip(model.inputs, deployed.data.inputs, strict=True)},
         **({"labels": labels} if labels else {}),
     }
-    return page(deployed.evaluation, analysis, settings, classes).encode(errors="replace")
+    return page(deployed.evaluation, analysis, settings, classes, shown).encode(errors="replace")

@@ -15,6 +15,7 @@ from pyncnnq.evaluation.findings import Analysis, BlobError, LayerDiagnosis
 from pyncnnq.evaluation.hybrids import Hybrids, unchained
 from pyncnnq.evaluation.local import LocalErrorsJob
 from pyncnnq.evaluation.ranking import rank
+from pyncnnq.evaluation.tasks import compare_tasks
 from pyncnnq.inputs import InputOptions, pick
 from pyncnnq.inputs.data import CalibrationData, Data, find_fitting
 from pyncnnq.inputs.resolve import InputSpec
@@ -98,6 +99,8 @@ def analyze_on(
         totals = {blob: total([sample[place] for sample in parts]) for place, blob in enumerate(job.blobs)}
         sums = {blob: added for blob, added in totals.items() if added is not None}
         samples = [data.samples[number] for number in answers.numbers]
+        with progress("compare") as update:
+            task = compare_tasks(model, int8, replace(data, samples=samples), pool, update)
         storage = storage_of(int8, sums)
         layers = Int8Layers(model, int8, floats, sums, storage)
         diagnoses = _diagnoses(layers, model, loose, samples, inputs, folder, pool, progress)
@@ -117,6 +120,7 @@ def analyze_on(
         layers=ranked,
         blobs=_blob_errors(model, sums, storage),
         curve=curve,
+        task=task,
         inputs=data.facts,
         samples=(len(samples), len(judging.samples)),
         skipped=answers.skipped,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from pyncnnq.calibration.table import Table
-from pyncnnq.model import Layer, Model, dimensions
+from pyncnnq.model import Model, dimensions
 from pyncnnq.model.checks import require_sound_float
 from pyncnnq.model.ops import Unknown
 from pyncnnq.quantization.chaining import Chain, chain

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyncnnq.compare.figures import Figure
+from pyncnnq.compare.tasks.drawing import Drawing, View
 from pyncnnq.errors import InputError
 from pyncnnq.inputs.resolve import InputSpec
 from pyncnnq.model import Model
@@ -120,3 +121,16 @@ class Task(ABC):
         Raises:
             InputError: the labels do not fit the outputs.
         """
+
+    def shown(self, records: Sequence[Any], names: Sequence[str]) -> list[Drawing]:  # noqa: ARG002
+        """Return how each sample is shown to people; none where outputs are nothing to look at.
+
+        Args:
+            records: of each sample.
+            names: of the classes, in their order, as far as they are known.
+        """
+        return []
+
+    def views(self, exact: Outputs, rough: Outputs) -> list[View]:  # noqa: ARG002
+        """Return pictures of the outputs of both models on one of the samples that are shown; called in workers."""
+        return []
