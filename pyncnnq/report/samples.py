@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pyncnnq.compare.tasks.drawing import DrawnBox, Piece, View
@@ -19,7 +19,7 @@ _MOST_BOXES = 200
 _MOST_TAGS = 8
 """Of a sample: where more is lost or new, words would cover it."""
 
-_TAG_HEIGHT = 12
+_TAG_HEIGHT, _TAG_WIDTH = 12, 110
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +93,7 @@ def laid_out(shown: ShownSample) -> LaidSample:
         width=size[0],
         height=size[1],
         image=_url(shown.seen),
-        boxes=[_laid(box, size, has_tag=has_tags and box.overlap is None) for box in boxes],
+        boxes=_apart([_laid(box, size, has_tag=has_tags and box.overlap is None) for box in boxes]),
         texts=_texts(drawing.text),
         views=[LaidView(title=view.title, image=image) for view in shown.views if (image := _url(view))],
     )
@@ -128,6 +128,22 @@ def _laid(box: DrawnBox, size: tuple[int, int], *, has_tag: bool) -> LaidBox:
         tag=f"{fate} {box.title}".strip() if has_tag else "",
         at=top - 3 if top > _TAG_HEIGHT else max(top, 0.0) + _TAG_HEIGHT,
     )
+
+
+def _apart(boxes: Sequence[LaidBox]) -> list[LaidBox]:
+    """Return boxes whose tags do not cover each other: those that would are moved down."""
+    taken: list[LaidBox] = []
+    placed = []
+    for box in boxes:
+        while box.tag and any(_cover(box, other) for other in taken):
+            box = replace(box, at=round(box.at + 1, 1))
+        taken += [box] * bool(box.tag)
+        placed.append(box)
+    return placed
+
+
+def _cover(box: LaidBox, other: LaidBox) -> bool:
+    return abs(box.at - other.at) < _TAG_HEIGHT and abs(box.x - other.x) < _TAG_WIDTH
 
 
 def _texts(pieces: Sequence[Piece]) -> list[tuple[str, list[tuple[str, bool]]]]:

@@ -30,6 +30,12 @@ _MOST_BORDER = 80
 _SHOWN = 320
 """Pixels of a side of what reports show of larger pictures: pixel for pixel, since a smaller one hides errors."""
 
+_COMMON = 0.99
+"""The share of differences that are shown as they are; the others are white, and do not make the rest invisible."""
+
+_MOST_FACTOR = 8
+"""The power of two by which differences are multiplied at most: 256 shows less than half a step of 255."""
+
 _WINDOW, _SIGMA = 11, 1.5
 _K1, _K2 = 0.01, 0.03
 
@@ -96,8 +102,8 @@ class Images(Task):
         first, second = (np.nan_to_num(np.clip(values, low, high), nan=low) for values in (picture, other))
         difference = np.abs(first - second)
         part = (slice(None), *map(_around, _worst(difference), difference.shape[1:]))
-        largest = float(difference[part].max()) / (high - low)
-        factor = 2 ** max(0, math.floor(-math.log2(largest))) if largest else 1
+        common = float(np.quantile(difference[part], _COMMON)) / (high - low)
+        factor = 2 ** min(max(0, math.floor(-math.log2(common))), _MOST_FACTOR) if common else 2**_MOST_FACTOR
         return [
             View(title="float", pixels=self._pixels(first[part], low, high)),
             View(title="int8", pixels=self._pixels(second[part], low, high)),

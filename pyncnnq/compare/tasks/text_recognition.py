@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from itertools import groupby
@@ -86,7 +86,7 @@ class TextRecognition(Task):
         for record in records:
             exact, rough = (text_of(steps, blank) for steps in record.steps)
             edits = edit_distance(exact, rough)
-            text = tuple(_pieces(exact, rough, lambda label: _character(label, blank, names), "" if names else " "))
+            text = tuple(_pieces(exact, rough, blank, names))
             caption = f"{edits} edit{'s' * (edits != 1)} of {len(exact)} characters" if edits else "read alike"
             drawings.append(Drawing(loss=edits, caption=caption, text=text, empty=not (exact or rough)))
         return drawings
@@ -119,19 +119,21 @@ def edit_distance(text: Text, other: Text) -> int:
     return row[-1]
 
 
-def _pieces(exact: Text, rough: Text, told: Callable[[int], str], between: str) -> Iterator[Piece]:
+def _pieces(exact: Text, rough: Text, blank: int, names: Sequence[str]) -> Iterator[Piece]:
     """Yield two texts piece by piece, those that are alike and those that differ in turn."""
     for _, start, end, other_start, other_end in SequenceMatcher(None, exact, rough, autojunk=False).get_opcodes():
         texts = (exact[start:end], rough[other_start:other_end])
-        yield Piece(**dict(zip(("exact", "rough"), (between.join(map(told, text)) for text in texts), strict=True)))
+        told = ["".join(_character(label, blank, names) for label in text) for text in texts]
+        yield Piece(exact=told[0], rough=told[1])
 
 
 def _character(label: int, blank: int, names: Sequence[str]) -> str:
-    """Return the character of a class; dictionaries (PaddleOCR's) do not list the blank, nor a space at the end."""
+    """Return the character of a class, or its number and a space; dictionaries (PaddleOCR's) do not list the blank, nor
+    a space at the end."""
     place = label - (blank == 0)
     if place < len(names):
         return names[place]
-    return " " if names and place == len(names) else f" {label} " if names else str(label)
+    return " " if names and place == len(names) else f"{label} "
 
 
 def _is_sequence(shape: tuple[int, ...], sample: Sample) -> bool:
