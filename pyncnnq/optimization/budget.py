@@ -10,8 +10,8 @@ from pyncnnq.errors import InputError, PyncnnqError
 from pyncnnq.optimization.candidate import LARGEST_RATIO, Candidate
 
 _NO_RATIO = (
-    "has no SQNR: it has another shape than in the float model, or is not finite, which `min_sqnr=` cannot judge; take "
-    "its last layers off the model, or give `metric=` and `max_drop=`"
+    "has no SQNR: it has another shape than in the float model, or is not finite, which `min_sqnr=` cannot judge; "
+    "allow more layers in float, take its last layers off the model, or give `metric=` and `max_drop=`"
 )
 
 

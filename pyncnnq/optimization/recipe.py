@@ -90,11 +90,12 @@ class Optimized:
         differs = "has another shape than in the float model, or is not finite, in"
         warnings = []
         if everywhere:
-            taken = "; so none was better than another, and the first was taken" if everywhere == blobs else ""
             count = len(self.candidates)
-            warnings.append(
-                f"{', '.join(everywhere)}: {differs} each of the {count} int8 models that were tried{taken}"
+            tried = (
+                f"each of the {count} int8 models that were tried" if count > 1 else "the one int8 model that was tried"
             )
+            taken = "; so none was better than another, and the first was taken"
+            warnings.append(f"{', '.join(everywhere)}: {differs} {tried}{taken * (count > 1 and everywhere == blobs)}")
         if here:
             warnings.append(
                 f"{', '.join(here)}: {differs} the int8 model that was chosen: the others that were tried are worse in "

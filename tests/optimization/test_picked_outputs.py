@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from detecting_model import SOME, detecting_model, samples
-from small_models import plain, run_ncnn, sqnr
+from small_models import convolution, model_of, plain, random_data, run_ncnn, sqnr, weighted
 
 from pyncnnq import Budget, analyze, evaluate, load_model, quantize
 from pyncnnq.compare.tasks.classification import CLASSIFICATION
 from pyncnnq.errors import InputError
-from pyncnnq.model import Model
+from pyncnnq.model import Model, Weight
 
 
 def stored(model: Model, folder: Path) -> Model:
@@ -105,3 +105,23 @@ def test_outputs_that_cannot_be_compared_are_told(tmp_path: Path, data: Path) ->
     assert any("positive has no SQNR" in line and "`min_sqnr=` cannot judge" in line for line in limited.warnings)
     assert warning.startswith("positive: has another shape than in the float model, or is not finite, in each of the")
     assert warning.endswith("the first was taken")
+
+
+def test_what_is_not_finite_in_int8_is_told_where_it_is_chosen(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    head = convolution(rng, "head", "small", 8, 4)
+    head.weights["bias_data"] = Weight.raw("bias_data", np.zeros(4))
+    layers = [
+        convolution(rng, "first", "in0", 3, 8, 3, text=" 9=4"),
+        plain("Power", "small", "first", text=" 0=14.0 1=1.0 2=0.0"),  # often below half a step of int8
+        weighted(head, np.abs(rng.normal(0, 1, 32)).astype(np.float32) + 0.1),
+        plain("UnaryOp", "log", "head", text=" 0=8"),  # of 0
+    ]
+    model, arrays = stored(model_of(*layers), tmp_path), random_data(tmp_path / "data")
+    made = quantize(model, arrays, workers=1, recipe="table")
+    assert made.chosen.sqnr == {"log": -math.inf}
+    (warning,) = made.warnings
+    assert "is not finite, in the one int8 model that was tried" in warning
+    limited = quantize(model, arrays, workers=1, recipe="table", budget=Budget(min_sqnr=20))
+    assert limited.mixed is not None
+    assert (limited.mixed.in_float, limited.warnings) == (("head",), [])
