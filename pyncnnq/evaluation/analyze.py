@@ -12,7 +12,7 @@ from pyncnnq.evaluation.blobs import BlobSums, BlobSumsJob, kind_of, sqnr, stora
 from pyncnnq.evaluation.diagnosis import Int8Layers
 from pyncnnq.evaluation.evaluate import files_of
 from pyncnnq.evaluation.findings import Analysis, BlobError, LayerDiagnosis
-from pyncnnq.evaluation.hybrids import Hybrids, unchained
+from pyncnnq.evaluation.hybrids import Hybrids, unchained, wrong_unchained
 from pyncnnq.evaluation.local import LocalErrorsJob
 from pyncnnq.evaluation.ranking import rank
 from pyncnnq.evaluation.tasks import compare_tasks
@@ -85,8 +85,8 @@ def analyze_on(
     with WorkerPool(workers, most=len(data.samples)) as pool, temporary_folder() as name:
         folder = Path(name)
         model = _as_fused(model, int8, folder)
-        loose = unchained(int8).stored(folder, "unchained")
         floats = dequantize(int8).stored(folder, "dequantized")
+        loose = unchained(int8, floats).stored(folder, "unchained")
         with progress("blobs") as update:
             job = BlobSumsJob(
                 inputs=inputs,
@@ -124,7 +124,7 @@ def analyze_on(
         inputs=data.facts,
         samples=(len(samples), len(judging.samples)),
         skipped=answers.skipped,
-        warnings=list(data.warnings),
+        warnings=[*data.warnings, *_judged_by_weights(wrong_unchained(int8))],
     )
 
 
@@ -154,6 +154,12 @@ def _diagnoses(
     with progress("layers") as update:
         errors = run_job(job, pool, progress=update).samples
     return [layers.diagnose(name, [sample[place] for sample in errors], statistics) for place, name in enumerate(lone)]
+
+
+def _judged_by_weights(layers: Sequence[str]) -> list[str]:
+    """Return a warning of layers that stand in float here (see `unchained`)."""
+    problem = "judged by the weights alone, since stock ncnn computes such a grouped convolution wrong on x86 by itself"
+    return [f"{', '.join(layers)}: {problem}"] * bool(layers)
 
 
 def _as_fused(model: Model, int8: Model, folder: Path) -> Model:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from small_models import convolution, model_of, plain, random_data
 
-from pyncnnq import calibrate, load_model, quantize
+from pyncnnq import analyze, calibrate, load_model, quantize
 from pyncnnq.model import Layer, Model
 
 GROUPED = " 4=1 9=1"
@@ -59,6 +59,13 @@ def test_what_would_write_float_stays_in_float_and_what_is_chained_to_it_too(tmp
 def test_others_are_int8(tmp_path: Path, data: Path) -> None:
     rng = np.random.default_rng(1)
     chained = stored(tmp_path, convolution(rng, "last", "second", 32, 7))
-    assert in_float(quantize(chained, data, recipe="fast", workers=1).int8) == set()
+    made = quantize(chained, data, recipe="fast", workers=1)
+    assert in_float(made.int8) == set()
+    made.save(tmp_path / "q.param", tmp_path / "q.bin")
+    # Layers are analyzed with float between them, where these would be wrong.
+    found = analyze(chained, load_model(tmp_path / "q.param", tmp_path / "q.bin"), data, samples=8, workers=1)
+    assert min(layer.sqnr for layer in found.layers) > 20
+    assert any(line.startswith("first, second: judged by the weights alone") for line in found.warnings)
+
     twelve = stored(tmp_path, plain("Swish", "swish", "second"), outputs=48)  # 12 for each of the 4 groups
     assert in_float(quantize(twelve, data, recipe="fast", workers=1).int8) == set()
