@@ -84,7 +84,7 @@ def analyze_on(
     inputs = list(zip(model.inputs, data.inputs, strict=True))
     with WorkerPool(workers, most=len(data.samples)) as pool, temporary_folder() as name:
         folder = Path(name)
-        model = _as_fused(model, int8, folder)
+        users, model = model, _as_fused(model, int8, folder)
         floats = dequantize(int8).stored(folder, "dequantized")
         loose = unchained(int8, floats).stored(folder, "unchained")
         with progress("blobs") as update:
@@ -100,7 +100,7 @@ def analyze_on(
         sums = {blob: added for blob, added in totals.items() if added is not None}
         samples = [data.samples[number] for number in answers.numbers]
         with progress("compare") as update:
-            task = compare_tasks(model, int8, replace(data, samples=samples), pool, update)
+            task = compare_tasks(users, int8, replace(data, samples=samples), pool, update)
         storage = storage_of(int8, sums)
         layers = Int8Layers(model, int8, floats, sums, storage)
         diagnoses = _diagnoses(layers, model, loose, samples, inputs, folder, pool, progress)

@@ -31,6 +31,8 @@ MOST = 12
 LONGEST = 320
 """Pixels of the longer side of what the network sees, as it is shown."""
 
+_IMAGE_CHANNELS = (1, 3, 4)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ShownSample:
@@ -131,7 +133,7 @@ class _Views:
             (
                 _shrunk(_pixels(np.array(mat), spec))
                 for (_, mat), (_, spec) in zip(inputs, job.inputs, strict=True)
-                if mat.dims == 3
+                if mat.dims == 3 and mat.c in _IMAGE_CHANNELS
             ),
             None,
         )

@@ -65,6 +65,7 @@ def test_models_are_told_apart_by_what_detections_are_picked_from(model: Model, 
     assert found.task is not None
     assert found.task.name == "detection"
     analysis = analyze(model, int8, data, workers=1)
+    assert analysis.task == found.task, "of the same samples"
     assert analysis.curve[0].quality > 20
     assert analysis.curve[-1].quality > analysis.curve[0].quality + 3
 

@@ -180,6 +180,7 @@ def test_a_gate_looks_at_detections(cli: Callable[..., CompletedProcess[str]], t
     float_files, blind = ([tmp_path / f"{name}.{kind}" for kind in ("param", "bin")] for name in ("m", "blind"))
     done = cli("evaluate", *float_files, *float_files, data, "--fail-drop", 0)
     assert done.returncode == 0, done.stderr
+    assert "task: detection" in done.stdout
     assert "kept at IoU 0.5" in done.stdout
     done = cli("evaluate", *float_files, *blind, data, "--fail-drop", 50)
     assert done.returncode == 1
