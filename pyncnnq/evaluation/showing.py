@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pyncnnq.compare.tasks import TASKS, Task
 from pyncnnq.compare.tasks.class_labels import class_names
 from pyncnnq.compare.tasks.drawing import Drawing, View, as_pixels
+from pyncnnq.compare.tasks.task import Sample
 from pyncnnq.errors import PyncnnqError
 from pyncnnq.evaluation.evaluate import EvaluatedSample, Evaluation
 from pyncnnq.inputs.data import CalibrationData
@@ -121,12 +122,12 @@ class ViewsJob(Job):
 
 class _Views:
     def __init__(self, job: ViewsJob) -> None:
-        from pyncnnq.runtime.network import Network
+        from pyncnnq.runtime.network import Network, shape_of
 
-        self._job = job
+        self._job, self._shape_of = job, shape_of
         self._networks = [Network(*files) for files in job.models]
 
-    def take(self, inputs: Sequence[tuple[str, Any]], _paths: Sequence[Path]) -> list[View | None]:
+    def take(self, inputs: Sequence[tuple[str, Any]], paths: Sequence[Path]) -> list[View | None]:
         """Return what the network sees of the first input that is an image, None without one, and more pictures."""
         job = self._job
         seen = next(
@@ -140,9 +141,10 @@ class _Views:
         first = View(title="input", pixels=seen) if seen is not None else None
         if not self._networks:
             return [first]
+        sample = Sample(paths=paths, shapes=[self._shape_of(mat) for _, mat in inputs])
         exact, rough = (dict(network.arrays(inputs, job.outputs)) for network in self._networks)
         with np.errstate(all="ignore"):  # an int8 model may write anything
-            views = job.task.views(exact, rough)
+            views = job.task.views(exact, rough, sample)
         return [first, *(View(title=view.title, pixels=_shrunk(view.pixels)) for view in views)]
 
     def result(self) -> None:

@@ -108,12 +108,14 @@ def decibels(ratio: float | None) -> str:
 
 def _environment() -> jinja2.Environment:
     import jinja2
+    from markupsafe import Markup
 
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
-        finalize=lambda value: type(value)(visible(value)) if isinstance(value, str) else visible(str(value)),
+        # What a macro returns has its own line breaks, and its values were made visible one by one.
+        finalize=lambda value: value if isinstance(value, Markup) else visible(str(value)),
     )
     environment.trim_blocks = environment.lstrip_blocks = True
     environment.filters["db"] = decibels

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -65,9 +66,19 @@ def test_the_page_draws_boxes_with_their_titles_and_marks_texts() -> None:
     assert "<i>" not in html
     assert re.search('<rect class="int8"[^>]* x="32.0" y="32.0" width="32.0" height="32.0">', html)
     assert html.count("data:image/jpeg;base64,") == 1
+    assert r"\n" not in html
     assert '<small>float</small>ab<mark class="float">c</mark><mark class="float">&lt;</mark></p>' in html
     assert '<small>int8</small>ab<mark class="int8">y</mark></p>' in html
     assert "outputs 12.3 dB" in html
+
+
+def test_pictures_stand_beside_what_the_network_sees() -> None:
+    seen = np.zeros((8, 8, 3), np.uint8)
+    sample = replace(shown(seen, boxes=(box(0, 0.1, 0.1),)), views=[View(title="masks", pixels=seen)])
+    html = page_of(sample)
+    assert html.count("<figure>") == html.count("data:image/jpeg;base64,") == 2
+    assert 'class="sample wide"' in html
+    assert html.count('<rect class="float" stroke-width="2.5"') == 1
 
 
 def test_nothing_to_see_is_said() -> None:

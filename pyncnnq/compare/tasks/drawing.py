@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 Sides = tuple[float, float, float, float]
 """Left, upper, right and lower side of a box, in parts of the network's input: from 0 to 1."""
 
+FLOAT_ALONE, INT8_ALONE = (86, 180, 233), (240, 160, 0)
+"""Colours of what one model alone has, as in the page's style sheet: blue and orange, which all eyes tell apart."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class DrawnBox:

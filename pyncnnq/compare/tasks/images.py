@@ -93,7 +93,7 @@ class Images(Task):
     def shown(self, records: Sequence[Picture], names: Sequence[str]) -> list[Drawing]:  # noqa: ARG002
         return [Drawing(loss=-record.psnr, caption=_caption(record)) for record in records]
 
-    def views(self, exact: Outputs, rough: Outputs) -> list[View]:
+    def views(self, exact: Outputs, rough: Outputs, _sample: Sample) -> list[View]:
         """Return both pictures, and their difference, where they differ most."""
         (picture,), (other,) = exact.values(), rough.values()
         low, high = value_range(picture)

@@ -86,7 +86,7 @@ class Segmentation(Task):
         parts = [record.agreeing / record.total for record in records]
         return [Drawing(loss=1 - part, caption=f"{100 * part:.1f} % of pixels of the same class") for part in parts]
 
-    def views(self, exact: Outputs, rough: Outputs) -> list[View]:
+    def views(self, exact: Outputs, rough: Outputs, _sample: Sample) -> list[View]:
         """Return the classes of pixels in both models in colours, and the pixels whose classes differ in white."""
         (scores,), (others,) = exact.values(), rough.values()
         first = scores.argmax(axis=0)

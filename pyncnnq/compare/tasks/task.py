@@ -131,6 +131,6 @@ class Task(ABC):
         """
         return []
 
-    def views(self, exact: Outputs, rough: Outputs) -> list[View]:  # noqa: ARG002
+    def views(self, exact: Outputs, rough: Outputs, sample: Sample) -> list[View]:  # noqa: ARG002
         """Return pictures of the outputs of both models on one of the samples that are shown; called in workers."""
         return []

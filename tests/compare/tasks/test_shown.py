@@ -18,6 +18,8 @@ from pyncnnq.compare.tasks.text_recognition import TEXT_RECOGNITION, Line
 from pyncnnq.inputs import Preprocessing
 from pyncnnq.model import Model
 
+SAMPLE = Sample(paths=[], shapes=[])
+
 
 def test_lost_and_new_boxes_weigh_more_than_scores_that_change() -> None:
     box, shifted = (0.0, 0.0, 32.0, 16.0), (8.0, 0.0, 40.0, 16.0)  # IoU 3/5
@@ -94,7 +96,7 @@ def test_pictures_are_shown_where_they_differ_most(pixel: str) -> None:
     rough = exact.copy()
     rough[2, 450:460] = 7  # a stripe at the bottom
     spec = Preprocessing((400, 500), (0,) * 3, (1,) * 3, pixel)  # type: ignore[arg-type]
-    before, after, difference = IMAGES.prepared(Model([]), [spec]).views({"o": exact}, {"o": rough})
+    before, after, difference = IMAGES.prepared(Model([]), [spec]).views({"o": exact}, {"o": rough}, SAMPLE)
     assert before.pixels.shape == after.pixels.shape == difference.pixels.shape == (320, 320, 3)
     order = slice(None) if pixel == "RGB" else slice(None, None, -1)
     assert before.pixels[0, 0][order].tolist() == [200, 0, 0]
@@ -102,7 +104,7 @@ def test_pictures_are_shown_where_they_differ_most(pixel: str) -> None:
     assert difference.title == "difference x 32"  # 7 * 32 is below 255, 7 * 64 is not
     assert difference.pixels[450 - 180, 0][order].tolist() == [0, 0, 7 * 32]
     assert not difference.pixels[0].any()
-    assert len(IMAGES.views({"o": exact}, {"o": rough[:, :200]})) == 1
+    assert len(IMAGES.views({"o": exact}, {"o": rough[:, :200]}, SAMPLE)) == 1
 
 
 def test_the_worst_picture_is_that_of_the_lowest_psnr() -> None:
@@ -116,7 +118,7 @@ def test_classes_of_pixels_have_colours_of_their_own() -> None:
     exact = (np.arange(12)[:, None, None] == labels).astype(np.float32)
     rough = exact.copy()
     rough[:, 0, 0] = np.arange(12) == 5
-    before, after, differs = SEGMENTATION.views({"o": exact}, {"o": rough})
+    before, after, differs = SEGMENTATION.views({"o": exact}, {"o": rough}, SAMPLE)
     assert len({tuple(colour) for colour in before.pixels.reshape(-1, 3).tolist()}) == 12
     assert after.pixels[0, 0].tolist() == before.pixels[1, 1].tolist()
     assert (differs.pixels == 255).all(axis=2).tolist() == (labels == 0).tolist()
