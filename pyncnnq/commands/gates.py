@@ -41,13 +41,14 @@ class Gates:
                 if output.sqnr < self.fail_under_sqnr
             ]
         if self.fail_drop is not None:
-            if all(figure.drop is None for figure in result.figures):
-                problem = "there is nothing to drop; give `labels=`, `metric=` or `task=` too"
-                raise PyncnnqError(problem, option="fail_drop")
+            # In the unit of the user's metric, shares of the task would always or never fail.
+            figures = [result.score] if result.score else result.figures
+            if all(figure.drop is None for figure in figures):
+                raise PyncnnqError("there is nothing to drop; give a metric, or labels or a task", option="fail_drop")
             # Not `>`: a score that is not a number fails too.
             failures += [
                 f"{figure.name} drops by {figure.drop:.4g}, more than {self.fail_drop:g}"
-                for figure in result.figures
+                for figure in figures
                 if figure.drop is not None and not figure.drop <= self.fail_drop
             ]
         if failures:
@@ -65,8 +66,8 @@ gate_options = together(
             "--fail-drop",
             type=float,
             metavar="POINTS",
-            help="Exit with code 1 if top-1, detections kept, lines read alike (in percentage points), or the metric, "
-            "drops more; docs/evaluate.md lists them.",
+            help="Exit with code 1 if top-1, detections kept, lines read alike (in percentage points), or a metric of "
+            "your own, drops more; docs/evaluate.md lists them.",
         ),
     ],
 )

@@ -66,7 +66,8 @@ class Classification(Task):
         outputs = [name for name in records[0] if all(name in record for record in records)]
         figures = []
         for name in outputs:
-            figures += _agreements([record[name] for record in records], f" of {name}" if len(outputs) > 1 else "")
+            rankings = [record[name] for record in records]
+            figures += _agreements(rankings, f" of {name}" if len(outputs) > 1 else "", gated=labels is None)
         if labels is None:
             return figures
         if not outputs:
@@ -101,10 +102,11 @@ def _top(values: NDArray[np.float32]) -> tuple[tuple[int, ...], tuple[float, ...
     return tuple(places.tolist()), tuple(values[places].tolist())
 
 
-def _agreements(rankings: Sequence[Ranking], of_output: str) -> list[Figure]:
+def _agreements(rankings: Sequence[Ranking], of_output: str, *, gated: bool) -> list[Figure]:
     """Return in how many samples the int8 model has the float model's first place first, and among its first five."""
     ones = [1] * len(rankings)
-    figures = [share(f"top-1 agreement{of_output}", [ranking.agrees for ranking in rankings], ones)]
+    agreeing = [ranking.agrees for ranking in rankings]
+    figures = [share(f"top-1 agreement{of_output}", agreeing, ones, gated=gated)]
     if _has_top5(rankings):
         among = [ranking.places[0][0] in ranking.places[1] for ranking in rankings]
         figures.append(share(f"top-{TOP} agreement{of_output}", among, ones))
