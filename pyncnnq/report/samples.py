@@ -19,7 +19,8 @@ _MOST_BOXES = 200
 _MOST_TAGS = 8
 """Of a sample: where more is lost or new, words would cover it."""
 
-_TAG_HEIGHT, _TAG_WIDTH = 12, 110
+_TAG_HEIGHT, _LETTER = 12, 7.0
+"""Of the drawing: how high a line of a tag is, and how wide a letter, wide ones too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +33,7 @@ class LaidBox:
         title: what it says when pointed at.
         alone: whether the other model lacks it.
         tag: what stands beside it; mostly nothing.
-        at: where that stands, from the top.
+        tag_x, tag_y: where that begins, and its base line.
     """
 
     model: str
@@ -43,7 +44,8 @@ class LaidBox:
     title: str
     alone: bool
     tag: str
-    at: float
+    tag_x: float
+    tag_y: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +119,7 @@ def _laid(box: DrawnBox, size: tuple[int, int], *, has_tag: bool) -> LaidBox:
     x1, y1, x2, y2 = (min(max(side, -0.5), 1.5) for side in box.sides)
     left, top = round(x1 * width, 1), round(y1 * height, 1)
     fate = f"IoU {box.overlap:.2f}" if box.overlap is not None else "new" if box.model else "lost"
+    tag = f"{fate} {box.title}".strip() if has_tag else ""
     return LaidBox(
         model=MODELS[box.model],
         x=left,
@@ -125,8 +128,9 @@ def _laid(box: DrawnBox, size: tuple[int, int], *, has_tag: bool) -> LaidBox:
         height=max(round(y2 * height - top, 1), 0.0),
         title=f"{MODELS[box.model]}: {', '.join(filter(None, (box.title, fate)))}",
         alone=box.overlap is None,
-        tag=f"{fate} {box.title}".strip() if has_tag else "",
-        at=top - 3 if top > _TAG_HEIGHT else max(top, 0.0) + _TAG_HEIGHT,
+        tag=tag,
+        tag_x=round(max(min(left, width - _LETTER * len(tag)), 2.0), 1),
+        tag_y=round(top - 3 if top > _TAG_HEIGHT else max(top, 0.0) + _TAG_HEIGHT, 1),
     )
 
 
@@ -136,14 +140,15 @@ def _apart(boxes: Sequence[LaidBox]) -> list[LaidBox]:
     placed = []
     for box in boxes:
         while box.tag and any(_cover(box, other) for other in taken):
-            box = replace(box, at=round(box.at + 1, 1))
+            box = replace(box, tag_y=round(box.tag_y + 1, 1))
         taken += [box] * bool(box.tag)
         placed.append(box)
     return placed
 
 
 def _cover(box: LaidBox, other: LaidBox) -> bool:
-    return abs(box.at - other.at) < _TAG_HEIGHT and abs(box.x - other.x) < _TAG_WIDTH
+    first, second = sorted((box, other), key=lambda each: each.tag_x)
+    return abs(box.tag_y - other.tag_y) < _TAG_HEIGHT and second.tag_x < first.tag_x + _LETTER * len(first.tag)
 
 
 def _texts(pieces: Sequence[Piece]) -> list[tuple[str, list[tuple[str, bool]]]]:

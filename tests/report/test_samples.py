@@ -50,8 +50,11 @@ def test_boxes_lie_where_they_are_in_the_image() -> None:
 
 def test_tags_do_not_cover_each_other_and_many_are_left_out() -> None:
     near = laid_out(shown(boxes=tuple(box(0, 0.3, 0.3 + place / 1000) for place in range(4)))).boxes
-    heights = sorted(each.at for each in near)
+    heights = sorted(each.tag_y for each in near)
     assert all(upper + 12 <= lower for upper, lower in pairwise(heights))
+    (edge,) = laid_out(shown(boxes=(box(0, 0.9, 0.5, title="something long"),))).boxes
+    assert (edge.x, edge.tag) == (288, "lost something long")
+    assert 100 < edge.tag_x < 320 - 6 * len(edge.tag)
     many = laid_out(shown(boxes=tuple(box(0, 0.3, 0.3) for _ in range(9)))).boxes
     assert {each.tag for each in many} == {""}
     assert len(laid_out(shown(boxes=tuple(box(0, 0, 0, overlap=0.9) for _ in range(900)))).boxes) == 200
