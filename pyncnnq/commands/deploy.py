@@ -24,7 +24,6 @@ from pyncnnq.commands.options import (
     output_options,
     search_options,
     shape_option,
-    task_option,
 )
 from pyncnnq.commands.output import print_json, progress_of, warn
 from pyncnnq.commands.targets import command_inputs
@@ -53,7 +52,6 @@ from pyncnnq.report.terminal import say
 @layer_options
 @fuse_option
 @labels_option
-@task_option
 @gate_options
 @custom_layers_option
 @output_options
@@ -67,7 +65,6 @@ def deploy_command(
     layers: LayerOptions,
     no_fuse: bool,
     labels: str | None,
-    task: str | None,
     gates: Gates,
     custom_layers: Path | None,
     output: OutputOptions,
@@ -94,13 +91,13 @@ def deploy_command(
         recipe=search.recipe,
         without=search.without,
         budget=search.budget(),
+        task=search.task,
         fuse=not no_fuse,
         exclude=layers.exclude,
         only=layers.only,
         keep_first_last=layers.keep_first_last,
         float32=layers.float32,
         labels=labels,
-        task=task,
         custom_layers=custom_layers,
     )
     if output.as_json:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from pyncnnq.commands.listing import ListingOption
 from pyncnnq.errors import PyncnnqError
 from pyncnnq.optimization.recipes import RECIPES
 
@@ -29,21 +30,6 @@ class _OutputPath(click.Path):
         if isinstance(value, str) and (value.endswith(("/", os.sep)) or Path(value).name in ("", "..")):
             raise PyncnnqError(f"-o {value!r}: is no name of a file to write; give one, such as {Path(value, 'model')}")
         return super().convert(value, parameter, context)
-
-
-class ListingOption(click.Option):
-    """An option whose help lists names; they are looked up when help is printed, since that takes long."""
-
-    def __init__(self, *words: Any, listing: Callable[[], tuple[str, Iterable[tuple[str, str]]]], **settings: Any):
-        """Take what click takes, and a function that returns a sentence, and names with a line of help each."""
-        super().__init__(*words, **settings)
-        self._listing = listing
-
-    def get_help_record(self, context: click.Context) -> tuple[str, str] | None:
-        """Return the option and its help."""
-        sentence, lines = self._listing()
-        self.help = "\n".join([sentence, "", "\b", *(f"{name}: {text}" if text else name for name, text in lines)])
-        return super().get_help_record(context)
 
 
 PATH = click.Path(path_type=Path, readable=False)  # whoever reads a file says in one line why it cannot
@@ -196,6 +182,7 @@ class SearchOptions:
     without: tuple[str, ...]
     min_sqnr: float | None
     max_drop: float | None
+    task: str | None
     metric: str | None
     max_float_layers: int | None
 
@@ -333,8 +320,13 @@ search_options = together(
             help="Leave layers in float, few of them, so that each output has this SQNR.",
         ),
         click.option(
-            "--max-drop", type=float, metavar="X", help="The same for top-1: it changes in at most X % of the samples."
+            "--max-drop",
+            type=float,
+            metavar="X",
+            help="The same for what users see: at most X percentage points of top-1, detections, lines read alike, ... "
+            "are lost.",
         ),
+        task_option,
         click.option(
             "--metric",
             metavar="FILE.py:NAME",

@@ -144,6 +144,7 @@ def _quantize_by_data(
     from pyncnnq.model.text import encode
     from pyncnnq.optimization.judge import split_samples
     from pyncnnq.optimization.quantize import quantize
+    from pyncnnq.optimization.recipes import recipe_named
     from pyncnnq.report.quantization import print_search, print_summary, summary_facts
 
     request = DataRequest.read(data, data_options, output)
@@ -164,6 +165,7 @@ def _quantize_by_data(
         recipe=search.recipe,
         without=search.without,
         budget=budget,
+        task=search.task,
         fuse=fuse,
         exclude=layers.exclude,
         only=layers.only,
@@ -186,9 +188,11 @@ def _quantize_by_data(
             print_search(result)
             print_summary(result.int8, targets)
     if gates.are_set:
-        held_out = replace(chosen, samples=split_samples(chosen.samples)[1])
+        held_out = replace(chosen, samples=split_samples(chosen.samples, recipe_named(search.recipe))[1])
         int8_model = load_model(*targets, custom_layers=custom_layers)
-        gates.check(evaluate(model, int8_model, held_out, metric=search.metric, workers=request.workers))
+        gates.check(
+            evaluate(model, int8_model, held_out, metric=search.metric, task=search.task, workers=request.workers)
+        )
 
 
 def _refuse_options_for_data(context: click.Context, table: str) -> None:

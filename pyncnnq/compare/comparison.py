@@ -55,6 +55,12 @@ class Compared:
     scores: tuple[float, ...]
 
 
+def task_of(tasks: Sequence[Task], compared: Sequence[Compared]) -> Task | None:
+    """Return the task that recorded all samples; None if none did."""
+    names = {sample.task for sample in compared}
+    return next((task for task in tasks if names == {task.name}), None)
+
+
 class _Comparison:
     """The outputs of several models, sample by sample."""
 

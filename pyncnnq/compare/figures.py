@@ -144,10 +144,12 @@ def bootstrapped(figure: Callable[[NDArray[np.int64]], float], count: int) -> tu
         figure: from places of samples, of which some occur several times, to the figure; NaN where it is not defined.
         count: the number of samples.
     """
+    if count < 2:
+        return None
     rng = np.random.default_rng(0)
     drawn = np.array([figure(rng.integers(0, count, count)) for _ in range(_ROUNDS)])
     defined = drawn[np.isfinite(drawn)]
-    if count < 2 or not defined.size:
+    if not defined.size:
         return None
     low, high = np.quantile(defined, (0.025, 0.975))
     return float(low), float(high)

@@ -33,6 +33,7 @@ from pyncnnq.model.text import encode
 from pyncnnq.optimization.budget import Budget
 from pyncnnq.optimization.judge import split_samples
 from pyncnnq.optimization.recipe import Optimized, optimize_on
+from pyncnnq.optimization.recipes import recipe_named
 from pyncnnq.quantization import QuantizedModel, QuantizeOptions, quantize_with_options
 from pyncnnq.report.facts import finite
 from pyncnnq.rewrites.fusing import Fused
@@ -115,13 +116,13 @@ def deploy(
     recipe: str = "best",
     without: Collection[str] = (),
     budget: Budget | None = None,
+    task: str | None = None,
     fuse: bool = True,
     exclude: Sequence[str] = (),
     only: Sequence[str] = (),
     keep_first_last: bool = False,
     float32: bool = False,
     labels: str | None = None,
-    task: str | None = None,
     custom_layers: StrPath | None = None,
 ) -> Deployed:
     """Convert a model to ncnn, check it against the original, find the best int8 model, evaluate it, and write it all.
@@ -130,9 +131,9 @@ def deploy(
         source, shape: see `pyncnnq.convert`.
         output: the folder to write into; it is made where it is missing, and files of the same names are replaced.
         data, options, samples, workers, strict, progress: see `pyncnnq.quantize`.
-        recipe, without, budget, fuse, exclude, only, keep_first_last, float32: see `pyncnnq.quantize`; the float model
-            is written as it is after fusing.
-        labels, task: which class each sample is of, and what the outputs mean (see `pyncnnq.evaluate`).
+        recipe, without, budget, task, fuse, exclude, only, keep_first_last, float32: see `pyncnnq.quantize`; the float
+            model is written as it is after fusing.
+        labels: which class each sample is of (see `pyncnnq.evaluate`).
         custom_layers: see `pyncnnq.load_model`.
 
     Raises:
@@ -158,10 +159,10 @@ def deploy(
         recipe=recipe,
         without=without,
         budget=budget,
+        task=task,
         fuse=fuse,
         layers=QuantizeOptions(exclude=exclude, only=only, keep_first_last=keep_first_last, float32=float32),
         labels=labels,
-        task=task,
         source=str(files[0]) if files else type(source).__name__,
     )
     with converting(source, shape, custom_layers) as converted:
@@ -180,10 +181,10 @@ class _Settings:
     recipe: str
     without: Collection[str]
     budget: Budget | None
+    task: str | None
     fuse: bool
     layers: QuantizeOptions
     labels: str | None
-    task: str | None
     source: str
 
 
@@ -194,7 +195,8 @@ def _deploy(converted: Converted, data: CalibrationData, folder: Folder, setting
     model = converted.model = fused.model
     check_model(model)
     # What there is to say of the data, the search says.
-    held_out = replace(data, samples=split_samples(data.samples)[1], ignored={}, warnings=())
+    _, samples = split_samples(data.samples, recipe_named(settings.recipe))
+    held_out = replace(data, samples=samples, ignored={}, warnings=())
     classes = _classes(settings.labels, held_out)
     with settings.progress("check") as update:
         converted.check_on(data, settings.workers, strict=settings.strict, progress=update)
@@ -265,6 +267,7 @@ def _optimize(model: Model, data: CalibrationData, fused: Fused, settings: _Sett
             recipe=settings.recipe,
             without=settings.without,
             budget=settings.budget,
+            task=settings.task,
             fuse=False,
             options=settings.layers,
         )

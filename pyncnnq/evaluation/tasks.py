@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pyncnnq.compare.comparison import Compared, ComparisonJob
+from pyncnnq.compare.comparison import Compared, ComparisonJob, task_of
 from pyncnnq.compare.figures import Figure
-from pyncnnq.compare.tasks import TASKS, Task, find_task
+from pyncnnq.compare.tasks import TASKS, Task, tasks_for
 from pyncnnq.errors import InputError
 from pyncnnq.inputs.data import CalibrationData
 from pyncnnq.model import Model
@@ -45,11 +45,7 @@ class ModelTasks:
             PyncnnqError: there is no task of that name, or none can read the labels.
         """
         self._name, self._labels, self._outputs = name, labels, model.outputs
-        self.tasks = (
-            [task.prepared(model, data.inputs) for task in TASKS.values() if task.fits(model)]
-            if name is None
-            else [find_task(name).prepared(model, data.inputs, forced=True)]
-        )
+        self.tasks = tasks_for(model, data.inputs, name)
         self._truth: dict[str, list[Any]] = {}
         if labels is None:
             return
@@ -70,8 +66,7 @@ class ModelTasks:
         Raises:
             InputError: there is none, although a task or labels were given.
         """
-        names = {sample.task for sample in compared}
-        chosen = next((task for task in self.tasks if names == {task.name}), None)
+        chosen = task_of(self.tasks, compared)
         outputs = ", ".join(self._outputs)
         if chosen is None and self._name is not None:
             problem = f"{self._name} is not what the outputs ({outputs}) of these samples mean"

@@ -21,9 +21,9 @@ class Budget:
 
     Attributes:
         min_sqnr: the signal-to-quantization-noise ratio that each output must have, in dB.
-        max_drop: by how much the mean score of the samples may fall from float to int8.  Without a metric the score is
-            the percentage of samples in which the largest value of each output that is a vector stands where the float
-            model has it.
+        max_drop: by how much the int8 model may fall short of the float model: the mean of the metric's scores, or
+            percentage points of what the task of the model looks at (see `pyncnnq.compare.tasks`): in how many samples
+            the largest value stands where the float model has it, how many detections are the same, ...
         max_float_layers: how many layers may stay in float, besides those that the user names.
         metric: `FILE.py:FUNCTION` or `MODULE:FUNCTION`, a score of outputs (see `pyncnnq.compare.metric`).
         max_float_macs: the share of the MACs of all quantizable layers that layers in float may have together, between
@@ -62,11 +62,13 @@ class Budget:
         """Make sure that the goal can be measured at all.
 
         Raises:
-            InputError: no output has a largest value, and no metric is given.
+            InputError: no task tells, and no metric is given.
         """
         if self.max_drop is not None and math.isnan(candidate.drop):
+            outputs = ", ".join(dict.fromkeys(part.output for part in candidate.parts))
+            found = f"nothing that {candidate.task} looks at" if candidate.task else "no task knows what that is"
             raise InputError(
-                f"none of the outputs {', '.join(candidate.sqnr)} is a vector, so there is no top-1; give `metric=`",
+                f"the outputs of these samples ({outputs}): {found}, so nothing can drop; give `metric=` or `task=`",
                 option="max_drop",
             )
 
@@ -95,3 +97,14 @@ class Budget:
 ALLOWANCE = Budget(max_float_macs=0.02)
 """What `best` may take unasked: often a layer near the input, with few channels, has a large share of the error and
 does little work.  Float takes about twice the time of int8, so 2 % of the MACs cost about 2 % of the time."""
+
+BAD_RATIO = 20.0
+"""In dB, of a part of an output: noise is a tenth of the signal."""
+
+RESCUE = Budget(min_sqnr=BAD_RATIO, max_float_macs=0.1)
+"""What it may take where a part of an output is bad."""
+
+
+def is_bad(candidate: Candidate) -> bool:
+    """Return whether a part by which models are chosen is bad."""
+    return min(candidate.telling.values()) < BAD_RATIO

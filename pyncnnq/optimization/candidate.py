@@ -5,10 +5,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 from pyncnnq.compare.parts import Part
 
 LARGEST_RATIO = 100.0
 """In dB: a better ratio is as good as equal, and one below its negative is as bad as can be."""
+
+
+_LEAST_SAMPLES, _SURE = 8, 2.58
+"""With fewer samples nothing is sure; and how many standard errors a difference must be from 0."""
 
 
 @dataclass(frozen=True)
@@ -19,8 +25,12 @@ class Candidate:
         method: how thresholds were chosen, a name in `pyncnnq.calibration.methods.METHODS`.
         techniques: the names of what else was done, in order.
         sqnr: signal-to-quantization-noise ratio over the held-out samples, in dB, of each part of the outputs.
-        drop: by how much the mean score of the samples is below that of the float model (see `Judge`).
-        parts: these parts (see `pyncnnq.compare.parts`).
+        drop: by how much the model falls short of the float model in what its users look at (see `Judge`); NaN where
+            that is not known.
+        parts: the parts of the outputs (see `pyncnnq.compare.parts`).
+        sample_drops: the same of each sample alone; empty where it is not known.
+        task: the name of the task that the drop is of; None without one.
+        samples: how many held-out samples these are.
     """
 
     method: str
@@ -28,6 +38,9 @@ class Candidate:
     sqnr: dict[str, float]
     drop: float
     parts: tuple[Part, ...] = ()
+    sample_drops: tuple[float, ...] = ()
+    task: str | None = None
+    samples: int = 0
 
     @property
     def telling(self) -> dict[str, float]:
@@ -46,6 +59,15 @@ class Candidate:
     def score(self) -> float:
         """The mean of the telling ratios, in dB."""
         return math.fsum(map(_bounded, self.telling.values())) / len(self.telling)
+
+
+def loses_less(one: Candidate, other: Candidate) -> bool:
+    """Return whether users lose less with one int8 model than with another, surely so by the samples that both were
+    judged on: paired differences, of which a normal distribution has less than 1 % so far from 0."""
+    gains = np.subtract(other.sample_drops, one.sample_drops)
+    if len(gains) < _LEAST_SAMPLES:
+        return False
+    return bool(gains.mean() > 0 and gains.mean() >= _SURE * gains.std(ddof=1) / math.sqrt(len(gains)))
 
 
 def _bounded(ratio: float) -> float:

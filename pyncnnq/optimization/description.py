@@ -20,6 +20,7 @@ def description(result: Optimized) -> dict[str, Any]:
     return {
         "calibration_samples": result.statistics.samples,
         "held_out_samples": result.held_out,
+        "task": result.chosen.task,
         "skipped": result.statistics.skipped,
         "ignored_files": dict(result.ignored_files),
         "chosen": _candidate(result.chosen),
@@ -60,7 +61,7 @@ def _candidate(candidate: Candidate) -> dict[str, Any]:
 
 def _quality(candidate: Candidate) -> dict[str, Any]:
     sqnr = {name: _finite(ratio, 2) for name, ratio in candidate.sqnr.items()}
-    return {"sqnr_db": sqnr, "drop": _finite(candidate.drop, 6)}
+    return {"sqnr_db": sqnr, "drop": _finite(candidate.drop, 6), "samples": candidate.samples}
 
 
 def _finite(value: float, digits: int) -> float | None:

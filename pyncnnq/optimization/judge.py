@@ -9,21 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pyncnnq.compare.likeness import compare_outputs
-from pyncnnq.compare.parts import is_picked, parts_of
+from pyncnnq.compare.parts import parts_of
+from pyncnnq.compare.tasks import tasks_for
 from pyncnnq.disk.temporary import temporary_folder
 from pyncnnq.errors import InputError
 from pyncnnq.inputs import InputSpec, pick
 from pyncnnq.model import Model, ModelFiles
-from pyncnnq.optimization.candidate import Candidate
+from pyncnnq.optimization.candidate import Candidate, loses_less
 from pyncnnq.optimization.draft import Draft, Finished
+from pyncnnq.optimization.recipes import Recipe
 from pyncnnq.optimization.settings import Settings
 from pyncnnq.runtime.progress import Update
 
 LEAST_SAMPLES = 4
 """With fewer samples, too few would be left to calibrate on."""
-
-MOST_HELD_OUT = 32
-"""Samples: more would not tell models apart any better, and each of them is run for every model."""
 
 MEMORY = 2**28
 """How many bytes the float weights of all models that a worker holds may have, if there are several."""
@@ -54,6 +53,7 @@ class Judge:
         settings: Settings,
         *,
         metric: str | None = None,
+        task: str | None = None,
     ) -> None:
         """Take the float model and what judges it.
 
@@ -62,14 +62,17 @@ class Judge:
             model: the float model that int8 models are made of: the same, or fused.
             samples, inputs: as in `pyncnnq.inputs.data.CalibrationData`.
             settings: how models are made and run.
-            metric: the name of a function that scores outputs (see `pyncnnq.compare.metric`); without one the score is
-                the percentage of samples in which the largest value of each output that is a vector stands where the
-                float model has it.
+            metric: the name of a function that scores outputs (see `pyncnnq.compare.metric`); without one the task of
+                the model says how much the users of an int8 model lose.
+            task: the name of what the outputs mean, as a user gives it (see `pyncnnq.compare.tasks`); None: the first
+                task that knows.
+
+        Raises:
+            PyncnnqError: an unknown task.
         """
         self._reference = reference
         self._parts, self._graph = tuple(parts_of(model)), model.graph()
-        # What a layer picks is no vector of scores, even where it is one row; a user's metric may know what it is.
-        self._outputs = [name for name in model.outputs if metric is not None or not is_picked(model, name)]
+        self._outputs, self._tasks, self._task = list(model.outputs), tasks_for(model, inputs, task), task
         self._inputs = list(zip(model.inputs, inputs, strict=True))
         self._samples = list(samples)
         self._settings, self._metric = settings, metric
@@ -82,9 +85,10 @@ class Judge:
         return len(self._samples)
 
     def on(self, samples: Sequence[tuple[Path, ...]]) -> Judge:
-        """Return a judge by other samples, and by nothing but their outputs: a user's metric may take long."""
+        """Return a judge by other samples, and by nothing but error ratios: a task or a user's metric may take long."""
         other = copy.copy(self)
         other._samples, other._judged, other.skipped, other._metric = list(samples), {}, [], None
+        other._tasks, other._task, other._outputs = [], None, []
         return other
 
     def some(self, count: int) -> Judge:
@@ -133,10 +137,14 @@ class Judge:
                 self._graph,
                 self._settings.pool,
                 outputs=self._outputs,
+                tasks=self._tasks,
                 metric=self._metric,
                 strict=self._settings.strict,
                 progress=update,
             )
+        if self._task is not None and likeness.task is None:
+            outputs = ", ".join(self._outputs)
+            raise InputError(f"{self._task} is not what the outputs ({outputs}) of these samples mean", option="task")
         self.skipped += likeness.skipped  # and tried no more
         self._samples = [self._samples[number] for number in likeness.numbers]
         names = [part.name for part in self._parts]
@@ -144,9 +152,18 @@ class Judge:
             Judged(
                 draft,
                 made,
-                Candidate(draft.method, draft.techniques, dict(zip(names, ratios, strict=True)), drop, self._parts),
+                Candidate(
+                    draft.method,
+                    draft.techniques,
+                    dict(zip(names, likeness.ratios[place], strict=True)),
+                    likeness.drops[place],
+                    self._parts,
+                    sample_drops=tuple(likeness.sample_drops[place]),
+                    task=likeness.task,
+                    samples=len(self._samples),
+                ),
             )
-            for draft, made, ratios, drop in zip(drafts, finished, likeness.ratios, likeness.drops, strict=True)
+            for place, (draft, made) in enumerate(zip(drafts, finished, strict=True))
         ]
 
     def run_some(self, drafts: Sequence[Draft]) -> Iterator[Judged]:
@@ -167,8 +184,21 @@ def best_first(judged: Iterable[Judged]) -> list[Judged]:
     return sorted(judged, key=lambda model: -model.candidate.score)
 
 
-def split_samples(samples: Sequence[tuple[Path, ...]]) -> tuple[list[tuple[Path, ...]], list[tuple[Path, ...]]]:
-    """Return samples to calibrate on, and those held out to judge: one in eight, 2 to MOST_HELD_OUT, spread evenly.
+def choose(judged: Sequence[Judged]) -> Judged:
+    """Return the best of models that are sorted by error ratios: these tell models apart on few samples, so it is the
+    first of them, unless users surely lose less with another."""
+    best, *others = judged
+    for model in others:
+        if loses_less(model.candidate, best.candidate):
+            best = model
+    return best
+
+
+def split_samples(
+    samples: Sequence[tuple[Path, ...]], recipe: Recipe
+) -> tuple[list[tuple[Path, ...]], list[tuple[Path, ...]]]:
+    """Return samples to calibrate on, and those held out to judge: as many as a recipe says, but 2 at least, spread
+    evenly.
 
     Raises:
         InputError: there are fewer than LEAST_SAMPLES.
@@ -177,7 +207,7 @@ def split_samples(samples: Sequence[tuple[Path, ...]]) -> tuple[list[tuple[Path,
         raise InputError(
             f"{len(samples)} samples are too few: some are held out to judge by, so give at least {LEAST_SAMPLES}"
         )
-    count = min(max(2, len(samples) // 8), MOST_HELD_OUT)
+    count = min(max(2, len(samples) // recipe.held_out), recipe.most_held_out)
     places = {(2 * index + 1) * len(samples) // (2 * count) for index in range(count)}
     return (
         [sample for place, sample in enumerate(samples) if place not in places],

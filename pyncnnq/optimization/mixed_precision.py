@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from pyncnnq.optimization.budget import ALLOWANCE, Budget
+from pyncnnq.optimization.budget import ALLOWANCE, RESCUE, Budget, is_bad
 from pyncnnq.optimization.candidate import Candidate
 from pyncnnq.optimization.draft import Draft
 from pyncnnq.optimization.judge import Judge, Judged
@@ -107,15 +107,19 @@ class MixedPrecision:
 
 @dataclass(frozen=True, kw_only=True)
 class LeavingInFloat(Technique[Draft]):
-    """The layers that gain most for next to no work stay in float."""
+    """The layers that gain most for next to no work stay in float, and more of them where an output is bad."""
 
     stage: Stage = Stage.MIXED_PRECISION
     budget: Budget = ALLOWANCE
+    rescue: Budget = RESCUE
 
     def apply(self, subject: Draft, bench: Bench) -> Draft | None:
         start = bench.judge.of(subject)
         with bench.progress("leave layers in float") as update:
             bench.mixed = leave_in_float(start, bench.work, bench.judge, self.budget, update)
+        if is_bad(bench.mixed.best.candidate):
+            with bench.progress("leave more layers in float") as update:
+                bench.mixed = leave_in_float(start, bench.work, bench.judge, self.rescue, update, before=bench.mixed)
         return bench.mixed.best.draft if bench.mixed.in_float else None
 
 
@@ -126,6 +130,7 @@ def leave_in_float(
     budget: Budget,
     update: Update | None = None,
     tried: Collection[str] | None = None,
+    before: MixedPrecision | None = None,
 ) -> MixedPrecision:
     """Take layers out of int8, one after another, until a budget is met or used up.
 
@@ -140,6 +145,7 @@ def leave_in_float(
         budget: what to reach.
         update: called with (layers measured or taken, how many there may be).
         tried: the names of the layers that may be taken; None: all.
+        before: what another budget left in float, of the same start, to go on from.
 
     Raises:
         InputError, PyncnnqError: see `Judge.run`.
@@ -150,10 +156,10 @@ def leave_in_float(
     allowed = 1.0 if budget.max_float_macs is None else budget.max_float_macs
     layers = [layer for layer in quantized if work[layer] <= allowed and (tried is None or layer in tried)]
     most = len(layers) if budget.max_float_layers is None else min(budget.max_float_layers, len(layers))
-    steps = [Step((), 1.0, start.candidate)]
-    best = start
+    steps = [*before.steps] if before else [Step((), 1.0, start.candidate)]
+    best = before.best if before else start
     if not most:
-        return MixedPrecision(budget=budget, best=best, steps=tuple(steps))
+        return before or MixedPrecision(budget=budget, best=best, steps=tuple(steps))
 
     def report(done: int) -> None:
         if update is not None:
@@ -162,18 +168,24 @@ def leave_in_float(
     shares = _shares(start, quantized, layers, work, judge, report)
     only_counts = not budget.has_goal and budget.max_float_macs is None
     costs = {share.layer: 1.0 if only_counts else share.macs + 1 / len(quantized) for share in shares}
-    remaining = [share.layer for share in sorted(shares, key=lambda share: -share.error / costs[share.layer])]
+    ranked = [share.layer for share in sorted(shares, key=lambda share: -share.error / costs[share.layer])]
+    remaining = _affordable(ranked, best.draft.spared, work, allowed)
     while len(steps) <= most and not budget.is_met(best.candidate):
         better = _next(best, remaining, costs, judge, budget)
         if better is None:
             break
         best = better
         taken = best.draft.spared
-        spent = math.fsum(work[layer] for layer in taken)
-        remaining = [layer for layer in remaining if layer != taken[-1] and spent + work[layer] <= allowed]
-        steps.append(Step(taken, 1 - spent, best.candidate))
+        remaining = _affordable(remaining, taken, work, allowed)
+        steps.append(Step(taken, 1 - math.fsum(work[layer] for layer in taken), best.candidate))
         report(len(layers) + len(taken))
     return MixedPrecision(budget=budget, best=best, shares=shares, steps=tuple(steps))
+
+
+def _affordable(layers: Sequence[str], taken: Collection[str], work: Mapping[str, float], allowed: float) -> list[str]:
+    """Return the layers that may be taken beside others."""
+    left = allowed - math.fsum(work[layer] for layer in taken)
+    return [layer for layer in layers if layer not in taken and work[layer] <= left]
 
 
 def _shares(

@@ -12,16 +12,13 @@ from numpy.typing import NDArray
 from pyncnnq._core import BlobStatistics, active_kernels
 from pyncnnq.calibration.table import weight_key
 from pyncnnq.calibration.weight_scales import weight_rows
-from pyncnnq.optimization.budget import ALLOWANCE, Budget
+from pyncnnq.optimization.budget import ALLOWANCE, Budget, is_bad
 from pyncnnq.optimization.draft import Draft
 from pyncnnq.optimization.mixed_precision import leave_in_float
 from pyncnnq.optimization.technique import Stage, Technique
 
 if TYPE_CHECKING:
     from pyncnnq.optimization.bench import Bench
-
-BAD_RATIO = 20.0
-"""In dB, of any part of an output: noise is a tenth of the signal.  Better models are left as they are."""
 
 TRIED = 8
 SAMPLES = 4
@@ -42,7 +39,7 @@ class NoisyLayers(Technique[Draft]):
     budget: Budget = ALLOWANCE
 
     def apply(self, subject: Draft, bench: Bench) -> Draft | None:
-        if min(bench.judge.of(subject).candidate.telling.values()) >= BAD_RATIO:
+        if not is_bad(bench.judge.of(subject).candidate):
             return None
         few = bench.judge.some(SAMPLES)
         noise = local_noise(subject)

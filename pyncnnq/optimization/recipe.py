@@ -94,7 +94,7 @@ class Optimized:
             tried = (
                 f"each of the {count} int8 models that were tried" if count > 1 else "the one int8 model that was tried"
             )
-            taken = "; so none was better than another, and the first was taken"
+            taken = "; so their ratios tell none from another"
             warnings.append(f"{', '.join(everywhere)}: {differs} {tried}{taken * (count > 1 and everywhere == blobs)}")
         if here:
             warnings.append(
@@ -114,6 +114,7 @@ def optimize_on(
     recipe: str = "best",
     without: Collection[str] = (),
     budget: Budget | None = None,
+    task: str | None = None,
     fuse: bool = True,
     options: QuantizeOptions | None = None,
 ) -> Optimized:
@@ -124,8 +125,8 @@ def optimize_on(
 
     Args:
         model: the float model, as read from its files.
-        data: samples and their preprocessing (see `pyncnnq.inputs.data.find_data`); one in eight of them, 2 to 32, is
-            held out.
+        data: samples and their preprocessing (see `pyncnnq.inputs.data.find_data`); some of them are held out (see
+            `pyncnnq.optimization.recipes.Recipe`).
         pool: the processes to use.
         strict: an unreadable sample is an error instead of being skipped.
         progress: called with the name of each pass.
@@ -133,27 +134,31 @@ def optimize_on(
         without: names of techniques to leave out (see `pyncnnq.optimization.techniques.TECHNIQUES`).
         budget: what the model shall reach, and how many layers may stay in float for that; None or an empty one: no
             layer but those that the recipe leaves in float unasked.
+        task: the name of what the outputs mean, or `NAME:SETTING` (see `pyncnnq.evaluate`); default: the first task
+            that knows.
         fuse: fuse the layers of the model first (see `pyncnnq.fuse`).
         options: which layers stay in float anyway, and how their weights are stored.
 
     Raises:
         InputError: fewer than 4 samples, or data that does not fit the model.
-        PyncnnqError: ncnn cannot run the model on this data, an unknown recipe or technique, or a pattern that matches
-            no layer.
+        PyncnnqError: ncnn cannot run the model on this data, an unknown recipe, technique or task, or a pattern that
+            matches no layer.
     """
     tried = recipe_named(recipe)
     techniques = chosen_techniques(tried, without)
     options, budget = options or QuantizeOptions(), None if budget == Budget() else budget
-    samples, held_out = split_samples(data.samples)
+    samples, held_out = split_samples(data.samples, tried)
     metric = budget.metric if budget is not None else None
     settings = Settings(pool, options, strict=strict, progress=progress)
     with temporary_folder() as folder:
         fused = fuse_for(model, data, Path(folder)) if fuse else Fused(model)
-        judge = Judge(model.files, fused.model, held_out, data.inputs, settings, metric=metric)
-        bench = Bench(fused.model, replace(data, samples=samples), judge, Path(folder), settings)
-        search = Search(tried, techniques, bench)
+        judge = Judge(model.files, fused.model, held_out, data.inputs, settings, metric=metric, task=task)
+        few = tried.first if budget is None else None  # a goal is looked at on all samples
+        first = judge.some(few) if few is not None and few < judge.count else judge
+        bench = Bench(fused.model, replace(data, samples=samples), first, Path(folder), settings)
+        search = Search(tried, techniques, bench, judge)
         search.run(budget)
-    bench.source.statistics.skipped += judge.skipped
+    bench.source.statistics.skipped += dict.fromkeys([*first.skipped, *judge.skipped])
     result = replace(_optimized(search, bench, fused.changes), ignored_files=data.ignored)
     result.calibration = replace(result.calibration, inputs=data.facts)
     result.calibration.warnings[:0] = data.warnings
@@ -187,6 +192,6 @@ def _optimized(search: Search, bench: Bench, fused: dict[str, str]) -> Optimized
         chosen=best.candidate,
         candidates=[judged.candidate for judged in search.judged],
         statistics=bench.source.statistics,
-        held_out=bench.judge.count,
+        held_out=search.final.count,
         mixed=search.mixed,
     )

@@ -18,12 +18,19 @@ class Recipe:
         weight_bits: how the bits of weights are chosen, a name in `pyncnnq.calibration.weight_scales.WEIGHT_BITS`: with
             8 everywhere, layers in which sums could overflow are told not to use winograd.
         unjudged: the names of techniques that are taken to be of use: no draft without them is judged.
+        held_out: one in so many samples is held out to judge by.
+        most_held_out: samples, at most; each of them is run for every model.
+        first: on how many of the samples that are held out all models are judged, and on all of them but those that are
+            close to the best; None: all models on all samples.
     """
 
     name: str
     methods: tuple[str, ...]
     weight_bits: str = "8"
     unjudged: tuple[str, ...] = ()
+    held_out: int = 8
+    most_held_out: int = 32
+    first: int | None = None
 
 
 RECIPES: Mapping[str, Recipe] = {
@@ -31,7 +38,7 @@ RECIPES: Mapping[str, Recipe] = {
     for recipe in (
         Recipe(name="table", methods=("auto",), weight_bits="proven"),
         Recipe(name="fast", methods=("auto",), unjudged=("bias correction",)),
-        Recipe(name="best", methods=("auto", "minmax")),
+        Recipe(name="best", methods=("auto", "minmax"), held_out=4, most_held_out=64, first=16),
     )
 }
 """`table` chooses scales only; `fast` runs the model once over the samples; `best` takes its time."""

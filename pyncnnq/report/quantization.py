@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,7 @@ def print_search(result: Optimized) -> None:
     """Print a line for each candidate, the best first, and for each step of mixed precision."""
     for candidate in result.candidates:
         mark = "chosen: " if candidate is result.chosen else "        "
-        say(f"{mark}{', '.join((candidate.method, *candidate.techniques))}: {_ratios(candidate)}")
+        say(f"{mark}{', '.join((candidate.method, *candidate.techniques))}: {_ratios(candidate)}{_drop(candidate)}")
     for output, parts in result.chosen.apart.items():
         say(f"{output} is judged at {', '.join(parts)}, of which it is made")
     if result.mixed:
@@ -73,6 +74,12 @@ def _print_steps(mixed: MixedPrecision) -> None:
         drop = f", drop {step.quality.drop:g}" if mixed.budget.max_drop is not None else ""
         told = f"{_ratios(step.quality)}{drop}; {step.int8_macs:.1%} of MACs in int8"
         say(f"{len(step.in_float)} in float, {layer}{rounded}: {told}")
+
+
+def _drop(candidate: Candidate) -> str:
+    """Return what users lose, where it is known."""
+    known = candidate.task is not None and not math.isnan(candidate.drop)
+    return f"; {candidate.task} {-candidate.drop:+.4g} %" if known else ""
 
 
 def _ratios(candidate: Candidate) -> str:

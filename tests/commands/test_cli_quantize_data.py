@@ -21,6 +21,7 @@ from pyncnnq.errors import InputError, PyncnnqError
 from pyncnnq.inputs import Preprocessing
 from pyncnnq.inputs.loading import load_image
 from pyncnnq.optimization.judge import split_samples
+from pyncnnq.optimization.recipes import RECIPES
 from pyncnnq.optimization.techniques import TECHNIQUES
 
 Cli = Callable[..., CompletedProcess[str]]
@@ -70,7 +71,7 @@ def test_it_writes_the_model_and_how_it_was_made(made: Path) -> None:
 def test_the_ratios_are_those_of_the_written_model(made: Path) -> None:
     """Against an own run of both models over the held-out images, in NumPy."""
     told = json.loads((made / "net.json").read_text())["calibration"]
-    _, held_out = split_samples([(path,) for path in sorted(DEMO.images.iterdir())])
+    _, held_out = split_samples([(path,) for path in sorted(DEMO.images.iterdir())], RECIPES["best"])
     model = pyncnnq.load_model(DEMO.param, DEMO.bin)
     width, height = (model.input_layers[0].params.get_int(key, 0) for key in (0, 1))
     preprocessing = Preprocessing((width, height), DEMO.mean, DEMO.norm, DEMO.pixel)
@@ -122,7 +123,7 @@ def test_recipes_that_take_less_time(cli: Cli, tmp_path: Path, recipe: str, tech
 def test_the_recipe_table_changes_nothing_but_scales(cli: Cli, tmp_path: Path) -> None:
     """The weights are those that `calibrate` and `quantize TABLE` make of the samples that are not held out."""
     assert quantize(cli, tmp_path, "--recipe", "table").returncode == 0
-    samples, _ = split_samples([(path,) for path in sorted(DEMO.images.iterdir())])
+    samples, _ = split_samples([(path,) for path in sorted(DEMO.images.iterdir())], RECIPES["table"])
     model = pyncnnq.load_model(DEMO.param, DEMO.bin)
     options = pyncnnq.InputOptions(mean=DEMO.mean, norm=DEMO.norm, pixel=DEMO.pixel)
     table = pyncnnq.calibrate(model, pyncnnq.collect(model, [path for (path,) in samples], options=options)).table
@@ -227,7 +228,7 @@ def test_unreadable_images_are_named_and_skipped(cli: Cli, tmp_path: Path) -> No
 def test_an_unreadable_image_among_those_held_out_is_named_too(cli: Cli, tmp_path: Path) -> None:
     images = tmp_path / "images"
     shutil.copytree(DEMO.images, images)
-    _, held_out = split_samples([(path,) for path in sorted(images.iterdir())])
+    _, held_out = split_samples([(path,) for path in sorted(images.iterdir())], RECIPES["fast"])
     held_out[1][0].write_bytes(b"no image")
     arguments = ["quantize", DEMO.param, DEMO.bin, images, *OPTIONS, "--recipe", "fast", "-o", tmp_path / "net"]
     done = cli(*arguments)
@@ -280,16 +281,17 @@ def test_what_is_a_table_and_what_is_data(tmp_path: Path) -> None:
     assert not is_table(["mean=[1,2,3]"])
 
 
+@pytest.mark.parametrize(("recipe", "one_in", "most"), [("fast", 8, 32), ("best", 4, 64)])
 @pytest.mark.parametrize("count", [4, 5, 19, 20, 100, 161, 1000])
-def test_held_out_samples_are_spread_and_not_calibrated_on(count: int) -> None:
+def test_held_out_samples_are_spread_and_not_calibrated_on(count: int, recipe: str, one_in: int, most: int) -> None:
     samples = [(Path(str(index)),) for index in range(count)]
-    calibration, held_out = split_samples(samples)
+    calibration, held_out = split_samples(samples, RECIPES[recipe])
     assert sorted(calibration + held_out, key=lambda one: int(one[0].name)) == samples
-    assert len(held_out) == min(32, max(2, count // 8))
+    assert len(held_out) == min(most, max(2, count // one_in))
     gaps = np.diff([-1, *(int(one[0].name) for one in held_out), count])
     assert gaps.max() <= 2 * count / len(held_out)
 
 
 def test_too_few_samples_to_hold_any_out() -> None:
     with pytest.raises(InputError, match="at least 4"):
-        split_samples([(Path("a"),)] * 3)
+        split_samples([(Path("a"),)] * 3, RECIPES["best"])

@@ -28,6 +28,7 @@ from pyncnnq.errors import InputError
 from pyncnnq.inputs import Preprocessing, Resize
 from pyncnnq.inputs.loading import load_image
 from pyncnnq.optimization.judge import split_samples
+from pyncnnq.optimization.recipes import RECIPES
 
 Cli = Callable[..., CompletedProcess[str]]
 
@@ -102,7 +103,7 @@ def test_the_int8_model_is_that_of_the_engine_on_the_converted_model(
 def test_the_figures_are_those_of_the_held_out_photographs(lite0: Path, photographs: list[Path]) -> None:
     """Against own runs of both written models."""
     preprocessing = Preprocessing((224, 224), (127.0,) * 3, (1 / 128,) * 3, "RGB", Resize("short-side", 256))
-    _, held_out = split_samples([(path,) for path in photographs])
+    _, held_out = split_samples([(path,) for path in photographs], RECIPES["fast"])
     outputs: dict[str, list[np.ndarray]] = {"": [], "-int8": []}
     for (path,) in held_out:
         values = np.array(load_image(path, preprocessing))

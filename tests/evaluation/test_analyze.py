@@ -275,20 +275,12 @@ REAL = {
         "imagenet/calib",
         InputOptions(mean=(127,) * 3, norm=(0.0078125,) * 3, pixel="RGB", size=(224, 224)),
     ),
-    "resnet18_cifar10.ncnn": (
-        "cifar10/calib",
-        InputOptions(
-            mean=(125.307, 122.961, 113.8575),
-            norm=(0.0193849165, 0.0195695321, 0.0195102917),
-            pixel="RGB",
-            size=(32, 32),
-        ),
-    ),
 }
 
 
-@pytest.mark.parametrize("fault", ["activation", "weight"])
-@pytest.mark.parametrize("name", REAL)
+@pytest.mark.parametrize(
+    ("name", "fault"), [("squeezenet_v1.1", "activation"), ("efficientnet_lite0.ncnn", "weight")], ids=str
+)
 def test_a_planted_fault_in_a_real_model_is_ranked_first(name: str, fault: str, shared: Path, tmp_path: Path) -> None:
     folder, options = REAL[name]
     model = pyncnnq.load_model(shared / "models" / f"{name}.param", shared / "models" / f"{name}.bin")

@@ -211,9 +211,9 @@ def test_gates_fail_with_code_1_and_say_why(
     dropped = run(cli, int8_demo, "--labels", classes, "--fail-drop", "-1")  # it would have to gain a point
     assert dropped.returncode == 1
     assert "top-1 drops by" in dropped.stderr
-    different = run(cli, int8_demo, "--fail-drop", "-1")  # without labels: what is missing to 100 % of agreement
-    assert different.returncode == 1
-    assert "top-1 agreement drops by" in different.stderr
+    agreeing = run(cli, int8_demo, "--fail-drop", "-1")
+    assert agreeing.returncode == 1
+    assert "top-1 agreement drops by" in agreeing.stderr
 
 
 METRIC = """

@@ -55,7 +55,7 @@ def test_saturated_outputs_count_only_for_a_ratio() -> None:
 
 
 def test_a_drop_that_cannot_be_measured_is_an_error() -> None:
-    with pytest.raises(InputError, match="none of the outputs a is a vector"):
+    with pytest.raises(InputError, match="no task knows what that is, so nothing can drop"):
         Budget(max_drop=1).check(candidate(math.nan, a=40))
     Budget(min_sqnr=1).check(candidate(math.nan, a=40))
 

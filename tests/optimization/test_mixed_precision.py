@@ -39,6 +39,7 @@ from pyncnnq.optimization.draft import Draft, Finished
 from pyncnnq.optimization.judge import Judged, split_samples
 from pyncnnq.optimization.mixed_precision import MixedPrecision
 from pyncnnq.optimization.ranking import Step
+from pyncnnq.optimization.recipes import RECIPES
 from pyncnnq.optimization.source import Source
 from pyncnnq.quantization.options import QuantizeOptions
 from pyncnnq.runtime.pool import WorkerPool
@@ -147,6 +148,28 @@ def test_best_leaves_what_is_bad_and_next_to_no_work_in_float(tmp_path: Path) ->
     assert result.mixed.steps[-1].int8_macs >= 0.98
     for settings in ({"budget": Budget(max_float_layers=0)}, {"without": ["mixed precision"]}):
         assert in_float(quantize(model, data, workers=1, **settings)) == set()
+
+
+@pytest.mark.parametrize(("outlier", "is_taken"), [(300, True), (4, False)], ids=["bad", "good"])
+def test_more_work_is_done_in_float_where_an_output_is_bad(outlier: float, is_taken: bool, tmp_path: Path) -> None:
+    """`narrow` does 7 % of the work."""
+    rng = np.random.default_rng(3)
+    factors = np.ones(4, np.float32)
+    factors[2] = outlier
+    layers = [
+        scaled(convolution(rng, "wide", "in0", 3, 4, 3, text=" 4=1 9=6 -23310=2,0.1,0.5"), factors, 0),
+        scaled(convolution(rng, "narrow", "wide", 4, 4, 1), 1 / factors, 1),
+        convolution(rng, "last", "narrow", 4, 3, 3, text=" 4=1"),
+    ]
+    model = saved(model_of(*layers), tmp_path)
+    result = quantize(model, arrays(tmp_path / "data", 20), workers=1, without=["rounding", "thresholds"])
+    work = {"wide": 108, "narrow": 16, "last": 108}
+    assert in_float(result) == ({"narrow"} if is_taken else set())
+    if is_taken:
+        assert result.mixed is not None
+        assert result.mixed.steps[-1].int8_macs == pytest.approx(1 - work["narrow"] / sum(work.values()))
+        without = quantize(model, tmp_path / "data", workers=1, without=["rounding", "thresholds", "mixed precision"])
+        assert without.chosen.score < 20 < result.chosen.score
 
 
 @pytest.mark.parametrize("recipe", ["table", "fast", "best"])
@@ -290,7 +313,7 @@ def outputs_of_held_out(
 ) -> tuple[list[Array], list[Array]]:
     """Of the float model and the int8 one, by an own run."""
     model, data = network
-    _, held_out = split_samples([(path,) for path in sorted(data.iterdir())])
+    _, held_out = split_samples([(path,) for path in sorted(data.iterdir())], RECIPES["table"])
     result.int8.save(folder / "int8.param", folder / "int8.bin")
     assert model.param_path is not None
     assert model.bin_path is not None

@@ -9,7 +9,7 @@ import pytest
 from small_models import convolution, model_of, random_data, weighted, weights_of
 
 from pyncnnq import Model, load_model, quantize
-from pyncnnq.optimization.noisy_layers import BAD_RATIO
+from pyncnnq.optimization.budget import BAD_RATIO
 
 
 @pytest.fixture

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from detecting_model import SOME, detecting_model, samples
+from numpy.typing import NDArray
 from small_models import convolution, model_of, plain, random_data, run_ncnn, sqnr, weighted
 
 from pyncnnq import Budget, analyze, evaluate, load_model, quantize
 from pyncnnq.compare.tasks.classification import CLASSIFICATION
 from pyncnnq.errors import InputError
 from pyncnnq.model import Model, Weight
+from pyncnnq.optimization.candidate import Candidate
+from pyncnnq.optimization.judge import Judged, choose, split_samples
+from pyncnnq.optimization.recipe import Optimized
+from pyncnnq.optimization.recipes import RECIPES
 
 
 def stored(model: Model, folder: Path) -> Model:
@@ -86,14 +93,87 @@ def test_a_single_detection_is_no_vector_of_scores(tmp_path: Path, data: Path) -
     sample = {"in0": np.load(min(data.iterdir()))}
     assert run_ncnn(*model.files[:2], sample, ["det"])["det"].shape == (1, 6)
     assert not CLASSIFICATION.fits(model)
-    with pytest.raises(InputError, match="there is no top-1"):
+    assert quantize(model, data, workers=1, recipe="fast").chosen.task == "detection"
+
+
+def test_a_budget_of_detections_that_may_be_lost(tmp_path: Path) -> None:
+    folder, rough_model = tmp_path, detecting_model(SOME, batch_norm=True)
+    weights = rough_model.layer("conv1").weights["weight_data"].data
+    weights[:: weights.size // 8] *= 60  # one in each row: int8 has few steps for the others
+    model, data = stored(rough_model, folder), samples(folder / "data", 96)
+    made = quantize(model, data, workers=1, recipe="table", budget=Budget(max_drop=0, max_float_layers=0))
+    made.save(folder / "table.param", folder / "table.bin")
+    _, held_out = split_samples([(path,) for path in sorted(data.iterdir())], RECIPES["table"])
+    exact, rough = (
+        [shown(run_ncnn(*files, {"in0": np.load(path)}, ["det"])["det"]) for (path,) in held_out]
+        for files in (model.files[:2], (folder / "table.param", folder / "table.bin"))
+    )
+    same = sum(common(one, other) for one, other in zip(exact, rough, strict=True))
+    rows = sum(len(one) + len(other) for one, other in zip(exact, rough, strict=True))
+    assert 0 < 2 * same < rows, "else it tells nothing"
+    assert made.chosen.drop == pytest.approx(100 - 100 * 2 * same / rows)
+    assert [warning for warning in made.warnings if "the drop is" in warning]
+    better = quantize(model, data, workers=1, recipe="table", budget=Budget(max_drop=made.chosen.drop / 2))
+    assert better.chosen.drop <= made.chosen.drop / 2
+    assert better.mixed is not None
+    assert better.mixed.in_float
+
+
+def shown(rows: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """Rows (label, score, corners in parts of the image) above a threshold, one of those that lie on each other."""
+    kept: list[NDArray[np.float32]] = []
+    for row in rows[np.argsort(-rows[:, 1], kind="stable")]:
+        if row[1] > 0.2 and all(other[0] != row[0] or overlap(row[2:], other[2:]) <= 0.45 for other in kept):
+            kept.append(row)
+    return kept
+
+
+def common(exact: list[NDArray[np.float32]], rough: list[NDArray[np.float32]]) -> int:
+    """How many rows two models share: each once, the best score first."""
+    left, count = [*rough], 0
+    for row in exact:
+        overlaps = [overlap(row[2:], other[2:]) if other[0] == row[0] else 0 for other in left]
+        if overlaps and max(overlaps) > 0.5:
+            left.pop(int(np.argmax(overlaps)))
+            count += 1
+    return count
+
+
+def overlap(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    sides = np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2])
+    both = float(np.prod(np.maximum(sides, 0)))
+    return both / float(np.prod(one[2:] - one[:2]) + np.prod(other[2:] - other[:2]) - both)
+
+
+def test_what_no_task_knows_cannot_drop(tmp_path: Path, data: Path) -> None:
+    layers = [*detecting_model(SOME, batch_norm=True).layers[:4]]
+    model = stored(Model(layers=layers), tmp_path)
+    with pytest.raises(InputError, match="no task knows what that is, so nothing can drop"):
         quantize(model, data, workers=1, recipe="fast", budget=Budget(max_drop=1))
+    with pytest.raises(InputError, match="classification is not what the outputs"):
+        quantize(model, data, workers=1, recipe="fast", task="classification")
+
+
+def judged(score: float, *drops: float) -> Judged:
+    candidate = Candidate(method="kl", techniques=(), sqnr={"out": score}, drop=0, sample_drops=drops)
+    return Judged(draft=Mock(), made=Mock(), candidate=candidate)
+
+
+def test_what_users_surely_lose_less_with_is_chosen() -> None:
+    best = judged(30, 0, 50, 0, 100, 50, 0, 0, 50, 100, 50)
+    chance = judged(29, 0, 0, 0, 100, 50, 0, 0, 50, 100, 50)
+    better = judged(28, 0, 0, 0, 50, 0, 0, 0, 0, 50, 0)
+    assert choose([best, chance]) is best
+    assert choose([best, chance, better]) is better
+    assert choose([better, best]) is better
+    few = [judged(score, *drops) for score, *drops in ((30, 100, 100, 100), (20, 0, 0, 0))]
+    assert choose(few) is few[0]
 
 
 def test_outputs_that_cannot_be_compared_are_told(tmp_path: Path, data: Path) -> None:
     model = detecting_model(SOME, batch_norm=True)
     model.layers.append(plain("AbsVal", "positive", "det"))
-    made = quantize(stored(model, tmp_path), data, workers=1)
+    made = quantize(stored(model, tmp_path), data, workers=1, recipe="table")
     assert all(candidate.sqnr == {"positive": -math.inf} for candidate in made.candidates)
     (warning,) = made.warnings
     limited = quantize(
@@ -104,8 +184,34 @@ def test_outputs_that_cannot_be_compared_are_told(tmp_path: Path, data: Path) ->
         budget=Budget(min_sqnr=20),
     )
     assert any("positive has no SQNR" in line and "`min_sqnr=` cannot judge" in line for line in limited.warnings)
-    assert warning.startswith("positive: has another shape than in the float model, or is not finite, in each of the")
-    assert warning.endswith("the first was taken")
+    assert warning.startswith("positive: has another shape than in the float model, or is not finite, in the one int8")
+
+
+@pytest.mark.parametrize(
+    ("ratios", "others", "told"),
+    [
+        ((-math.inf, 30), (-math.inf, 20), ["a: ... each of the 2 int8 models that were tried"]),
+        (
+            (-math.inf, -math.inf),
+            (-math.inf, -math.inf),
+            ["a, b: ... each of ...; so their ratios tell none from another"],
+        ),
+        ((-math.inf, 90), (10, 10), ["a: ... the int8 model that was chosen"]),
+        ((20, 30), (-math.inf, 20), []),
+    ],
+)
+def test_the_chosen_one_is_told_of(ratios: tuple[float, float], others: tuple[float, float], told: list[str]) -> None:
+    candidates = [
+        Candidate(method="kl", techniques=(), sqnr=dict(zip("ab", each, strict=True)), drop=0)
+        for each in (ratios, others)
+    ]
+    result = Mock(chosen=candidates[0], candidates=candidates, mixed=None)
+    result.calibration.warnings = []
+    result._not_told_apart = Optimized._not_told_apart.fget(result)  # type: ignore[attr-defined]
+    warnings = Optimized.warnings.fget(result)  # type: ignore[attr-defined]
+    assert len(warnings) == len(told)
+    for warning, pattern in zip(warnings, told, strict=True):
+        assert re.match(re.escape(pattern).replace(r"\.\.\.", ".*"), warning)
 
 
 def test_what_is_not_finite_in_int8_is_told_where_it_is_chosen(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from pyncnnq.calibration.table import weight_key
 from pyncnnq.model import Layer
 from pyncnnq.optimization.budget import Budget
 from pyncnnq.optimization.judge import split_samples
+from pyncnnq.optimization.recipes import RECIPES
 
 STEP = 2**0.25
 
@@ -57,7 +58,7 @@ def saved(model: Model, folder: Path) -> Model:
 
 def calibrated(model: Model, data: Path) -> tuple[Table, list[Path]]:
     """The table that the search starts from, and the samples that it sees."""
-    samples, _ = split_samples([(path,) for path in sorted(data.iterdir())])
+    samples, _ = split_samples([(path,) for path in sorted(data.iterdir())], RECIPES["table"])
     files = [path for (path,) in samples]
     return calibrate(model, collect(model, files)).table, files
 

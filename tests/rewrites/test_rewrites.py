@@ -179,7 +179,7 @@ def test_real_models_keep_their_outputs(
     name: str, centred_blobs: int, equalized_groups: int, shared: Path, tmp_path: Path
 ) -> None:
     model, _, options = real_model(shared, name)
-    data = photographs(model, shared / "data" / ("cifar10" if "cifar10" in name else "imagenet") / "calib", options, 4)
+    data = photographs(model, shared / "data" / ("cifar10" if "cifar10" in name else "imagenet") / "calib", options, 2)
     before = measure(model, data)
     centred = centre(model, before)
     equalized = equalize(centred.model, stored_ranges(before, centred.storage))

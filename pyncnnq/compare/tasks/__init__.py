@@ -1,5 +1,7 @@
 """Tasks: what users look at, from the outputs of the float and the int8 model."""
 
+from collections.abc import Sequence
+
 from pyncnnq.compare.tasks.classification import CLASSIFICATION
 from pyncnnq.compare.tasks.detection import DETECTION, INSTANCE_SEGMENTATION, POSE
 from pyncnnq.compare.tasks.embedding import EMBEDDING
@@ -9,6 +11,8 @@ from pyncnnq.compare.tasks.segmentation import SEGMENTATION
 from pyncnnq.compare.tasks.task import Task
 from pyncnnq.compare.tasks.text_recognition import TEXT_RECOGNITION
 from pyncnnq.extensions.registry import Registry
+from pyncnnq.inputs.resolve import InputSpec
+from pyncnnq.model import Model
 
 _BUILT_IN: tuple[Task, ...] = (
     DETECTION,
@@ -38,4 +42,20 @@ def find_task(text: str) -> Task:
     return TASKS[name].with_setting(setting) if colon else TASKS[name]
 
 
-__all__ = ["TASKS", "Task", "find_task"]
+def tasks_for(model: Model, inputs: Sequence[InputSpec], name: str | None = None) -> list[Task]:
+    """Return the tasks that a float model may be of, in the order in which they are tried on its outputs.
+
+    Args:
+        model: the float model.
+        inputs: how files become its inputs.
+        name: as the user names the task (see `find_task`); None: all that fit the graph.
+
+    Raises:
+        PyncnnqError: there is no task of that name, or it does not take the setting.
+    """
+    if name is not None:
+        return [find_task(name).prepared(model, inputs, forced=True)]
+    return [task.prepared(model, inputs) for task in TASKS.values() if task.fits(model)]
+
+
+__all__ = ["TASKS", "Task", "find_task", "tasks_for"]

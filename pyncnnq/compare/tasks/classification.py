@@ -66,8 +66,8 @@ class Classification(Task):
         outputs = [name for name in records[0] if all(name in record for record in records)]
         figures = []
         for name in outputs:
-            rankings = [record[name] for record in records]
-            figures += _agreements(rankings, f" of {name}" if len(outputs) > 1 else "", gated=labels is None)
+            of_output = f" of {name}" if len(outputs) > 1 else ""
+            figures += _agreements([record[name] for record in records], of_output, gated=labels is None)
         if labels is None:
             return figures
         if not outputs:
@@ -78,11 +78,6 @@ class Classification(Task):
 
 
 CLASSIFICATION = Classification()
-
-
-def agrees(record: Rankings) -> bool:
-    """Return whether both models rank the same places first in all vectors of a sample."""
-    return all(ranking.agrees for ranking in record.values())
 
 
 def _is_vector(values: NDArray[np.float32]) -> bool:
@@ -105,8 +100,7 @@ def _top(values: NDArray[np.float32]) -> tuple[tuple[int, ...], tuple[float, ...
 def _agreements(rankings: Sequence[Ranking], of_output: str, *, gated: bool) -> list[Figure]:
     """Return in how many samples the int8 model has the float model's first place first, and among its first five."""
     ones = [1] * len(rankings)
-    agreeing = [ranking.agrees for ranking in rankings]
-    figures = [share(f"top-1 agreement{of_output}", agreeing, ones, gated=gated)]
+    figures = [share(f"top-1 agreement{of_output}", [ranking.agrees for ranking in rankings], ones, gated=gated)]
     if _has_top5(rankings):
         among = [ranking.places[0][0] in ranking.places[1] for ranking in rankings]
         figures.append(share(f"top-{TOP} agreement{of_output}", among, ones))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -121,6 +122,12 @@ class Task(ABC):
         Raises:
             InputError: the labels do not fit the outputs.
         """
+
+    def drop(self, records: Sequence[Any]) -> float:
+        """Return by how much the int8 model falls short of the float model over some samples, in percentage points: the
+        most that a figure drops; NaN where none has a drop."""
+        drops = [figure.drop for figure in self.figures(records, None, ()) if figure.drop is not None]
+        return max(drops, default=math.nan)
 
     def shown(self, records: Sequence[Any], names: Sequence[str]) -> list[Drawing]:  # noqa: ARG002
         """Return how each sample is shown to people; none where outputs are nothing to look at.

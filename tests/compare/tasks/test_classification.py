@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pyncnnq.compare.figures import Figure
-from pyncnnq.compare.tasks.classification import CLASSIFICATION, Rankings, agrees
+from pyncnnq.compare.tasks.classification import CLASSIFICATION, Rankings
 from pyncnnq.compare.tasks.task import Sample
 from pyncnnq.errors import InputError
 
@@ -68,7 +68,7 @@ def test_of_equal_scores_the_first_counts_and_what_is_no_number_never() -> None:
 def test_what_is_no_ranking_agrees_with_none(rough: list[float]) -> None:
     found = record([3, 2, 1], rough)
     assert found is not None
-    assert not agrees(found)
+    assert CLASSIFICATION.drop([found]) == 100
 
 
 def test_all_vectors_of_a_sample_must_agree() -> None:
@@ -76,7 +76,7 @@ def test_all_vectors_of_a_sample_must_agree() -> None:
     rough = {"a": exact["a"], "b": exact["b"][::-1]}
     found = CLASSIFICATION.record(exact, rough, NO_SAMPLE)
     assert found is not None
-    assert not agrees(found)
+    assert CLASSIFICATION.drop([found]) == 100  # of the worse one
     names = [(figure.name, figure.values[1]) for figure in CLASSIFICATION.figures([found], None, [Path("a.png")])]
     assert names == [("top-1 agreement of a", 100), ("top-1 agreement of b", 0)]
 

@@ -189,8 +189,13 @@ def figures_of(records: Sequence[Detected], labels: Sequence[Sequence[Box]] | No
     matches = [record.matches() for record in records]
     kept = [len(each) for each in matches]
     exact_counts = [exact for exact, _ in counts]
+    if before + after:
+        # What is new counts too: scores that rise keep all detections.
+        halves = [(exact + rough) / 2 for exact, rough in counts]
+        hits = [100.0 * count for count in kept]
+        figures.append(mean_of_ratios(f"F1 to float at IoU {IOUS[0]}", hits, halves, unit="%", gated=labels is None))
     if before:
-        figures.append(share(f"kept at IoU {IOUS[0]}", kept, exact_counts, gated=labels is None))
+        figures.append(share(f"kept at IoU {IOUS[0]}", kept, exact_counts))
         stricter = [len(record.matches(IOUS[1])) for record in records]
         figures.append(share(f"kept at IoU {IOUS[1]}", stricter, exact_counts))
     figures.append(Figure(name="lost", unit="", values=(None, before - sum(kept))))

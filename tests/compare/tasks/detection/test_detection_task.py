@@ -39,7 +39,9 @@ def test_figures_by_hand() -> None:
     assert found["detections"].values == (3, 4)
     kept = found["kept at IoU 0.5"]
     assert kept.values == (None, pytest.approx(100 * 2 / 3))
-    assert kept.drop == pytest.approx(100 / 3)
+    assert kept.drop is None
+    assert found["F1 to float at IoU 0.5"].values == (None, pytest.approx(100 * 2 * 2 / (3 + 4)))
+    assert found["F1 to float at IoU 0.5"].drop == pytest.approx(100 - 100 * 4 / 7)
     assert found["kept at IoU 0.75"].values == (None, pytest.approx(100 / 3))
     assert found["kept at IoU 0.75"].drop is None
     assert found["lost"].values == (None, 1)
@@ -184,7 +186,7 @@ def test_a_gate_looks_at_detections(cli: Callable[..., CompletedProcess[str]], t
     assert "kept at IoU 0.5" in done.stdout
     done = cli("evaluate", *float_files, *blind, data, "--fail-drop", 50)
     assert done.returncode == 1
-    assert "kept at IoU 0.5 drops by 100, more than 50" in done.stderr
+    assert "F1 to float at IoU 0.5 drops by 100, more than 50" in done.stderr
     done = cli("evaluate", *float_files, *blind, data, "--fail-drop", 50, "--task", "detection:0.999")
     assert done.returncode == 2
     assert "there is nothing to drop; give a metric, or labels or a task" in done.stderr
