@@ -79,7 +79,7 @@ def _print_steps(mixed: MixedPrecision) -> None:
 def _drop(candidate: Candidate) -> str:
     """Return what users lose, where it is known."""
     known = candidate.task is not None and not math.isnan(candidate.drop)
-    return f"; {candidate.task} {-candidate.drop:+.4g} %" if known else ""
+    return f"; {candidate.task} {0 - candidate.drop:+.4g} %" if known else ""
 
 
 def _ratios(candidate: Candidate) -> str:
