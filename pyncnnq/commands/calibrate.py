@@ -8,10 +8,10 @@ from pathlib import Path
 
 import click
 
+from pyncnnq.commands.listing import ListingOption
 from pyncnnq.commands.options import (
     OUTPUT_PATH,
     DataOptions,
-    ListingOption,
     OutputOptions,
     custom_layers_option,
     data_options,

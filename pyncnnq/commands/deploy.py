@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from pyncnnq.commands.data_request import DataRequest
+from pyncnnq.commands.gates import Gates, gate_options
 from pyncnnq.commands.options import (
     OUTPUT_FOLDER,
     PATH,
@@ -51,6 +52,7 @@ from pyncnnq.report.terminal import say
 @layer_options
 @fuse_option
 @labels_option
+@gate_options
 @custom_layers_option
 @output_options
 def deploy_command(
@@ -63,6 +65,7 @@ def deploy_command(
     layers: LayerOptions,
     no_fuse: bool,
     labels: str | None,
+    gates: Gates,
     custom_layers: Path | None,
     output: OutputOptions,
 ) -> None:
@@ -71,7 +74,7 @@ def deploy_command(
     Converts MODEL, compares the float ncnn model with it on some of DATA, calibrates and quantizes as `pyncnnq
     quantize` does with DATA, and evaluates on the samples that were held out of the calibration.  The folder gets both
     models, a calibration table, a report, and programs in C++ and Python that run the int8 model with the same
-    preprocessing.
+    preprocessing; all of it is written whatever --fail-under-sqnr and --fail-drop say of the evaluation.
     """
     request = DataRequest.read(data, data_options, output)
     files = Folder.of(folder, source.stem)
@@ -99,10 +102,11 @@ def deploy_command(
     )
     if output.as_json:
         print_json(result.facts)
-        return
-    warn(result.warnings, result.optimized.statistics.skipped)
-    if not output.quiet:
-        _print(result)
+    else:
+        warn(result.warnings, result.optimized.statistics.skipped)
+        if not output.quiet:
+            _print(result)
+    gates.check(result.evaluation)
 
 
 def _print(result: Deployed) -> None:

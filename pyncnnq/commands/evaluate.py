@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from pyncnnq.commands.data_request import DataRequest
+from pyncnnq.commands.gates import Gates, gate_options
 from pyncnnq.commands.options import (
     OUTPUT_PATH,
     DataOptions,
@@ -21,10 +22,9 @@ from pyncnnq.commands.options import (
 )
 from pyncnnq.commands.output import print_json, progress_of, warn, warn_of_files
 from pyncnnq.commands.targets import check_targets
-from pyncnnq.compare.tasks.class_labels import class_names
-from pyncnnq.errors import FailedGateError, PyncnnqError
 from pyncnnq.evaluation.analyze import MOST_SAMPLES, analyze
-from pyncnnq.evaluation.evaluate import Evaluation, evaluate
+from pyncnnq.evaluation.evaluate import evaluate
+from pyncnnq.evaluation.showing import names_of_classes, worst_samples
 from pyncnnq.files import write_files
 from pyncnnq.inputs.data import CalibrationData, find_fitting
 from pyncnnq.model import Model, load_model
@@ -45,14 +45,7 @@ from pyncnnq.report.page import PAGE, check_available, page
 @click.option(
     "--threads", type=click.IntRange(min=1), default=1, help="Of one inference, where speed is measured.  [default: 1]"
 )
-@click.option("--fail-under-sqnr", type=float, metavar="DB", help="Exit with code 1 if an output's SQNR is below this.")
-@click.option(
-    "--fail-drop",
-    type=float,
-    metavar="POINTS",
-    help="Exit with code 1 if top-1, detections kept, lines read alike (in percentage points), or the metric, drops "
-    "more; docs/evaluate.md lists them.",
-)
+@gate_options
 @click.option(
     "--report", type=OUTPUT_PATH, help="Write a page (.html) with all of this, and what `pyncnnq analyze` finds."
 )
@@ -69,8 +62,7 @@ def evaluate_command(
     metric: str | None,
     task: str | None,
     threads: int,
-    fail_under_sqnr: float | None,
-    fail_drop: float | None,
+    gates: Gates,
     report: Path | None,
     custom_layers: Path | None,
     data_options: DataOptions,
@@ -107,17 +99,19 @@ def evaluate_command(
             model, int8, chosen, samples=MOST_SAMPLES, workers=request.workers, progress=progress_of(output)
         )
         facts["analysis"] = asdict(analysis)
-        classes = class_names(labels, [paths[0] for paths in chosen.samples]) if labels else []
+        classes = names_of_classes(labels, chosen)
+        shown = worst_samples(
+            result, model, int8, chosen, classes, workers=request.workers, progress=progress_of(output)
+        )
         settings = _settings(model, int8, chosen, request, labels)
-        write_files({report: page(result, analysis, settings, classes).encode(errors="replace")})
+        write_files({report: page(result, analysis, settings, classes, shown).encode(errors="replace")})
     if output.as_json:
         print_json(facts, model, int8)
     else:
         warn(facts["warnings"], result.skipped)
         if not output.quiet:
             print_evaluation(result)
-    if failures := _failures(result, fail_under_sqnr, fail_drop):
-        raise FailedGateError("; ".join(failures))
+    gates.check(result)
 
 
 def _warnings(int8: Model) -> list[str]:
@@ -137,23 +131,3 @@ def _settings(
         **{f"input {name}": str(spec) for name, spec in zip(model.inputs, data.inputs, strict=True)},
         **({"labels": labels} if labels else {}),
     }
-
-
-def _failures(result: Evaluation, least_sqnr: float | None, most_drop: float | None) -> list[str]:
-    failures = []
-    if least_sqnr is not None:
-        failures += [
-            f"SQNR of {output} is {output.sqnr:.2f} dB, below {least_sqnr:g}"
-            for output in result.outputs
-            if output.sqnr < least_sqnr
-        ]
-    if most_drop is not None:
-        if all(figure.drop is None for figure in result.figures):
-            raise PyncnnqError("there is nothing to drop; give `labels=`, `metric=` or `task=` too", option="fail_drop")
-        # Not `>`: a score that is not a number fails too.
-        failures += [
-            f"{figure.name} drops by {figure.drop:.4g}, more than {most_drop:g}"
-            for figure in result.figures
-            if figure.drop is not None and not figure.drop <= most_drop
-        ]
-    return failures

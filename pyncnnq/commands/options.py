@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from pyncnnq.commands.listing import ListingOption
 from pyncnnq.errors import PyncnnqError
 from pyncnnq.optimization.recipes import RECIPES
 
@@ -29,21 +30,6 @@ class _OutputPath(click.Path):
         if isinstance(value, str) and (value.endswith(("/", os.sep)) or Path(value).name in ("", "..")):
             raise PyncnnqError(f"-o {value!r}: is no name of a file to write; give one, such as {Path(value, 'model')}")
         return super().convert(value, parameter, context)
-
-
-class ListingOption(click.Option):
-    """An option whose help lists names; they are looked up when help is printed, since that takes long."""
-
-    def __init__(self, *words: Any, listing: Callable[[], tuple[str, Iterable[tuple[str, str]]]], **settings: Any):
-        """Take what click takes, and a function that returns a sentence, and names with a line of help each."""
-        super().__init__(*words, **settings)
-        self._listing = listing
-
-    def get_help_record(self, context: click.Context) -> tuple[str, str] | None:
-        """Return the option and its help."""
-        sentence, lines = self._listing()
-        self.help = "\n".join([sentence, "", "\b", *(f"{name}: {text}" if text else name for name, text in lines)])
-        return super().get_help_record(context)
 
 
 PATH = click.Path(path_type=Path, readable=False)  # whoever reads a file says in one line why it cannot
@@ -140,6 +126,19 @@ def labels_option(command: Command) -> Command:
     )(command)
 
 
+def _list_tasks() -> tuple[str, Iterable[tuple[str, str]]]:
+    from pyncnnq.compare.tasks import TASKS
+
+    return "What the outputs mean; the first task that fits is the default.  There are:", (
+        (name, task.summary) for name, task in TASKS.items()
+    )
+
+
+def task_option(command: Command) -> Command:
+    """Add the name of the task that a model is of."""
+    return click.option("--task", cls=ListingOption, listing=_list_tasks, metavar="NAME")(command)
+
+
 @dataclass(frozen=True, kw_only=True)
 class OutputOptions:
     """How much is printed, and in which form."""
@@ -203,7 +202,7 @@ class SearchOptions:
         )
 
 
-def _together(name: str, kind: Callable[..., object], options: Sequence[Option]) -> Callable[[Command], Command]:
+def together(name: str, kind: Callable[..., object], options: Sequence[Option]) -> Callable[[Command], Command]:
     """Return a decorator of commands that take the values of some options as one object.
 
     Args:
@@ -226,7 +225,7 @@ def _together(name: str, kind: Callable[..., object], options: Sequence[Option])
     return decorate
 
 
-output_options = _together(
+output_options = together(
     "output",
     OutputOptions,
     [
@@ -235,7 +234,7 @@ output_options = _together(
     ],
 )
 
-data_options = _together(
+data_options = together(
     "data_options",
     DataOptions,
     [
@@ -275,7 +274,7 @@ data_options = _together(
     ],
 )
 
-layer_options = _together(
+layer_options = together(
     "layers",
     LayerOptions,
     [
@@ -302,17 +301,7 @@ def _list_techniques() -> tuple[str, Iterable[tuple[str, str]]]:
     return "Leave a technique of the recipe out.  There are:", ((name, "") for name in TECHNIQUES)
 
 
-def _list_tasks() -> tuple[str, Iterable[tuple[str, str]]]:
-    from pyncnnq.compare.tasks import TASKS
-
-    return "What the outputs mean; the first task that fits is the default.  There are:", (
-        (name, task.summary) for name, task in TASKS.items()
-    )
-
-
-task_option = click.option("--task", cls=ListingOption, listing=_list_tasks, metavar="NAME")
-
-search_options = _together(
+search_options = together(
     "search",
     SearchOptions,
     [

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
+from pyncnnq.commands.gates import Gates, gate_options
 from pyncnnq.commands.options import (
     OUTPUT_PATH,
     DataOptions,
@@ -41,6 +42,7 @@ from pyncnnq.runtime.pool import WorkerPool, available_cores
 @data_options
 @save_config_option
 @search_options
+@gate_options
 @click.option(
     "--adjusted",
     type=OUTPUT_PATH,
@@ -63,6 +65,7 @@ def quantize_command(
     data_options: DataOptions,
     save_config: bool,
     search: SearchOptions,
+    gates: Gates,
     adjusted: Path | None,
     no_fuse: bool,
     custom_layers: Path | None,
@@ -74,7 +77,8 @@ def quantize_command(
     If the model was fused to make the table, it is fused here too.
 
     With DATA (as for `pyncnnq calibrate`) or --synthetic in its place, the model is fused and calibrated too, in
-    several ways, and what is best on samples held out is kept.  The options from --preset to --adjusted are for DATA.
+    several ways, and what is best on samples held out is kept; these are also what --fail-under-sqnr and --fail-drop
+    look at, after the files are written.  The options from --preset to --adjusted are for DATA.
     A folder that holds one model stands for PARAM and BIN.
     """
     if not source and data_options.synthetic is None:
@@ -93,6 +97,7 @@ def quantize_command(
             layers,
             data_options,
             search,
+            gates,
             adjusted,
             output,
             save_config=save_config,
@@ -110,6 +115,7 @@ def _quantize_by_data(
     layers: LayerOptions,
     data_options: DataOptions,
     search: SearchOptions,
+    gates: Gates,
     adjusted: Path | None,
     output: OutputOptions,
     *,
@@ -129,12 +135,16 @@ def _quantize_by_data(
         warn_of_files,
     )
     from pyncnnq.commands.targets import check_targets
+    from pyncnnq.evaluation.evaluate import evaluate
     from pyncnnq.files import write_files
+    from pyncnnq.inputs.data import find_fitting
     from pyncnnq.inputs.metadata import SIDECAR, sidecar_path
     from pyncnnq.model import load_model
     from pyncnnq.model.pair import MANIFEST
     from pyncnnq.model.text import encode
+    from pyncnnq.optimization.judge import split_samples
     from pyncnnq.optimization.quantize import quantize
+    from pyncnnq.optimization.recipes import recipe_named
     from pyncnnq.report.quantization import print_search, print_summary, summary_facts
 
     request = DataRequest.read(data, data_options, output)
@@ -145,11 +155,10 @@ def _quantize_by_data(
     budget, model = search.budget(), load_model(param, bin, custom_layers=custom_layers)
     warn_of_files(model, as_json=output.as_json)
     pool.wanted = request.workers or pool.wanted
-    request = replace(request, pool=pool)
+    chosen = find_fitting(model, [replace(request, pool=pool).for_targets(*outputs)], (), request.samples)
     result = quantize(
         model,
-        request.for_targets(*outputs),
-        samples=request.samples,
+        chosen,
         workers=pool,
         strict=request.strict,
         progress=progress_of(output),
@@ -173,15 +182,21 @@ def _quantize_by_data(
     if output.as_json:
         facts = {**summary_facts(result.int8, targets), "inputs": result.calibration.inputs}
         print_json({**facts, "made_from": result.int8.manifest.calibration, "warnings": warnings}, model)
-        return
-    warn(warnings, result.statistics.skipped)
-    if not output.quiet:
-        print_search(result)
-        print_summary(result.int8, targets)
+    else:
+        warn(warnings, result.statistics.skipped)
+        if not output.quiet:
+            print_search(result)
+            print_summary(result.int8, targets)
+    if gates.are_set:
+        held_out = replace(chosen, samples=split_samples(chosen.samples, recipe_named(search.recipe))[1])
+        int8_model = load_model(*targets, custom_layers=custom_layers)
+        gates.check(
+            evaluate(model, int8_model, held_out, metric=search.metric, task=search.task, workers=request.workers)
+        )
 
 
 def _refuse_options_for_data(context: click.Context, table: str) -> None:
-    for_data = {field.name for kind in (DataOptions, SearchOptions) for field in fields(kind)}
+    for_data = {field.name for kind in (DataOptions, SearchOptions, Gates) for field in fields(kind)}
     for_data |= {"adjusted", "save_config"}
     for parameter in context.command.params:
         name = parameter.name or ""

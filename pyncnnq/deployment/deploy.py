@@ -12,7 +12,8 @@ from typing import Any
 from pyncnnq.calibration.calibrate import calibrate, check_model
 from pyncnnq.calibration.provenance import record_inputs
 from pyncnnq.calibration.table import Table
-from pyncnnq.compare.tasks.class_labels import class_names, find_labels, label_files
+from pyncnnq.compare.tasks import find_task
+from pyncnnq.compare.tasks.class_labels import find_labels, label_files
 from pyncnnq.compare.tasks.detection import DETECTION
 from pyncnnq.conversion.convert import Converted, converting
 from pyncnnq.conversion.external import source_files
@@ -21,6 +22,7 @@ from pyncnnq.deployment.snippets import PythonLayers, cpp_snippet, python_snippe
 from pyncnnq.evaluation.analyze import MOST_SAMPLES, analyze
 from pyncnnq.evaluation.evaluate import Evaluation, evaluate
 from pyncnnq.evaluation.findings import Analysis
+from pyncnnq.evaluation.showing import ShownSample, names_of_classes, worst_samples
 from pyncnnq.inputs import InputOptions
 from pyncnnq.inputs.data import CalibrationData, Data, find_chosen, named_files
 from pyncnnq.inputs.metadata import sidecar_contents
@@ -140,6 +142,8 @@ def deploy(
     """
     files = [Path(source)] if isinstance(source, str | Path) else []
     folder = Folder.of(Path(output), files[0].stem if files else type(source).__name__)
+    if task is not None:
+        find_task(task)  # an unknown one is told before long work
     folder.check(
         [
             *source_files(source),
@@ -203,6 +207,7 @@ def _deploy(converted: Converted, data: CalibrationData, folder: Folder, setting
         int8,
         held_out,
         labels=settings.labels,
+        metric=settings.budget.metric if settings.budget else None,
         task=settings.task,
         workers=settings.workers,
         strict=settings.strict,
@@ -229,7 +234,10 @@ def _deploy(converted: Converted, data: CalibrationData, folder: Folder, setting
     )
     contents = _contents(deployed)
     if analysis is not None:
-        contents[folder.report] = _report(deployed, analysis, settings.labels, classes)
+        shown = worst_samples(
+            evaluation, model, int8, held_out, classes, workers=settings.workers, progress=settings.progress
+        )
+        contents[folder.report] = _report(deployed, analysis, settings.labels, classes, shown)
     folder.write(contents)
     return replace(
         deployed,
@@ -239,12 +247,12 @@ def _deploy(converted: Converted, data: CalibrationData, folder: Folder, setting
 
 def _classes(labels: str | None, held_out: CalibrationData) -> list[str]:
     if labels is None:
-        return []
+        return names_of_classes(None, held_out)
     held_out.check_labelled()
     paths = [sample[0] for sample in held_out.samples]
     read = DETECTION.read_labels if DETECTION.takes_labels(labels) else find_labels
     read(labels, paths)  # an error in them shall not come after minutes of work
-    return class_names(labels, paths)
+    return names_of_classes(labels, held_out)
 
 
 def _optimize(model: Model, data: CalibrationData, fused: Fused, settings: _Settings) -> Optimized:
@@ -302,7 +310,13 @@ def _python_layers(model: Model) -> PythonLayers | None:
     return PythonLayers(file, {kind: custom_classes(file)[kind].__name__ for kind in kinds})
 
 
-def _report(deployed: Deployed, analysis: Analysis, labels: str | None, classes: Sequence[str]) -> bytes:
+def _report(
+    deployed: Deployed,
+    analysis: Analysis,
+    labels: str | None,
+    classes: Sequence[str],
+    shown: Sequence[ShownSample],
+) -> bytes:
     from pyncnnq.report.page import page
 
     folder, model = deployed.folder, deployed.converted.model
@@ -313,4 +327,4 @@ def _report(deployed: Deployed, analysis: Analysis, labels: str | None, classes:
         **{f"input {name}": str(spec) for name, spec in zip(model.inputs, deployed.data.inputs, strict=True)},
         **({"labels": labels} if labels else {}),
     }
-    return page(deployed.evaluation, analysis, settings, classes).encode(errors="replace")
+    return page(deployed.evaluation, analysis, settings, classes, shown).encode(errors="replace")

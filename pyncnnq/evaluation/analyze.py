@@ -12,9 +12,10 @@ from pyncnnq.evaluation.blobs import BlobSums, BlobSumsJob, kind_of, sqnr, stora
 from pyncnnq.evaluation.diagnosis import Int8Layers
 from pyncnnq.evaluation.evaluate import files_of
 from pyncnnq.evaluation.findings import Analysis, BlobError, LayerDiagnosis
-from pyncnnq.evaluation.hybrids import Hybrids, unchained
+from pyncnnq.evaluation.hybrids import Hybrids, unchained, wrong_unchained
 from pyncnnq.evaluation.local import LocalErrorsJob
 from pyncnnq.evaluation.ranking import rank
+from pyncnnq.evaluation.tasks import compare_tasks
 from pyncnnq.inputs import InputOptions, pick
 from pyncnnq.inputs.data import CalibrationData, Data, find_fitting
 from pyncnnq.inputs.resolve import InputSpec
@@ -83,9 +84,9 @@ def analyze_on(
     inputs = list(zip(model.inputs, data.inputs, strict=True))
     with WorkerPool(workers, most=len(data.samples)) as pool, temporary_folder() as name:
         folder = Path(name)
-        model = _as_fused(model, int8, folder)
-        loose = unchained(int8).stored(folder, "unchained")
+        users, model = model, _as_fused(model, int8, folder)
         floats = dequantize(int8).stored(folder, "dequantized")
+        loose = unchained(int8, floats).stored(folder, "unchained")
         with progress("blobs") as update:
             job = BlobSumsJob(
                 inputs=inputs,
@@ -98,6 +99,8 @@ def analyze_on(
         totals = {blob: total([sample[place] for sample in parts]) for place, blob in enumerate(job.blobs)}
         sums = {blob: added for blob, added in totals.items() if added is not None}
         samples = [data.samples[number] for number in answers.numbers]
+        with progress("compare") as update:
+            task = compare_tasks(users, int8, replace(data, samples=samples), pool, update)
         storage = storage_of(int8, sums)
         layers = Int8Layers(model, int8, floats, sums, storage)
         diagnoses = _diagnoses(layers, model, loose, samples, inputs, folder, pool, progress)
@@ -117,10 +120,11 @@ def analyze_on(
         layers=ranked,
         blobs=_blob_errors(model, sums, storage),
         curve=curve,
+        task=task,
         inputs=data.facts,
         samples=(len(samples), len(judging.samples)),
         skipped=answers.skipped,
-        warnings=list(data.warnings),
+        warnings=[*data.warnings, *_judged_by_weights(wrong_unchained(int8))],
     )
 
 
@@ -150,6 +154,12 @@ def _diagnoses(
     with progress("layers") as update:
         errors = run_job(job, pool, progress=update).samples
     return [layers.diagnose(name, [sample[place] for sample in errors], statistics) for place, name in enumerate(lone)]
+
+
+def _judged_by_weights(layers: Sequence[str]) -> list[str]:
+    """Return a warning of layers that stand in float here (see `unchained`)."""
+    problem = "judged by the weights alone, since stock ncnn computes such a grouped convolution wrong on x86 by itself"
+    return [f"{', '.join(layers)}: {problem}"] * bool(layers)
 
 
 def _as_fused(model: Model, int8: Model, folder: Path) -> Model:

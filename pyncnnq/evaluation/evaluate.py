@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pyncnnq.compare.comparison import Compared, ComparisonJob, task_of
+from pyncnnq.compare.comparison import Compared, ComparisonJob
 from pyncnnq.compare.decibels import decibels
 from pyncnnq.compare.figures import Figure, mean_figure
 from pyncnnq.compare.metric import load_metric
 from pyncnnq.compare.outputs import OutputFigures, output_figures
 from pyncnnq.compare.parts import Part, parts_of
-from pyncnnq.compare.tasks import TASKS, Task, tasks_for
-from pyncnnq.errors import InputError, ModelError
+from pyncnnq.compare.tasks import Task
+from pyncnnq.errors import ModelError
 from pyncnnq.evaluation.profile import Profiled, ProfileJob, Speed
+from pyncnnq.evaluation.tasks import ModelTasks, TaskFigures, task_figures
 from pyncnnq.inputs import InputOptions
 from pyncnnq.inputs.data import CalibrationData, Data, find_fitting
 from pyncnnq.model import Model, ModelFiles
@@ -41,19 +42,6 @@ class EvaluatedSample:
     label: Any
     sqnr: float
     record: Any
-
-
-@dataclass(frozen=True, kw_only=True)
-class TaskFigures:
-    """What the users of a model look at.
-
-    Attributes:
-        name: of the task.
-        figures: over all samples.
-    """
-
-    name: str
-    figures: list[Figure]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,7 +155,7 @@ def evaluate_on(
     models = files_of(model, int8)
     if metric:
         load_metric(metric)  # an error now rather than in a worker, later
-    tasks = _Tasks(model, task, labels, data)
+    tasks = ModelTasks(model, data, task, labels)
     inputs = list(zip(model.inputs, data.inputs, strict=True))
     known = {top for layer in int8.layers for top in layer.tops}  # not what a fused Sigmoid reads
     parts = [part for part in parts_of(model) if known.issuperset(part.blobs)]
@@ -190,11 +178,7 @@ def evaluate_on(
     counts = macs(int8.layers, profiled.shapes)
     return Evaluation(
         outputs=[_figures(part, judged, compared) for part in parts],
-        task=TaskFigures(
-            name=chosen.name, figures=chosen.figures([sample.records[0] for sample in compared], truth, paths)
-        )
-        if chosen
-        else None,
+        task=task_figures(chosen, compared, truth, paths),
         score=mean_figure(metric, [(sample.scores[0], sample.scores[1]) for sample in compared]) if metric else None,
         speed=_speed(profiled, threads),
         bytes=(_size(models[0]), _size(models[1])),
@@ -232,57 +216,6 @@ def files_of(model: Model, int8: Model) -> tuple[ModelFiles, ModelFiles]:
 def _figures(part: Part, judged: Sequence[str], compared: Sequence[Compared]) -> OutputFigures:
     pairs = [sample.pairs[0][judged.index(blob)] for sample in compared for blob in part.blobs]
     return output_figures(part.output, pairs, None if part.name == part.output else part.name)
-
-
-class _Tasks:
-    """The tasks that a model may be of, and what the labels say of the samples.
-
-    Attributes:
-        tasks: in the order in which they are tried.
-    """
-
-    def __init__(self, model: Model, name: str | None, labels: str | None, data: CalibrationData) -> None:
-        """Take the task of that name, or all that fit the model; with labels, those that can read them.
-
-        Raises:
-            PyncnnqError: there is no task of that name, or none can read the labels.
-        """
-        self._name, self._labels, self._outputs = name, labels, model.outputs
-        self.tasks = tasks_for(model, data.inputs, name)
-        self._truth: dict[str, list[Any]] = {}
-        if labels is None:
-            return
-        data.check_labelled()
-        errors = []
-        for task in [task for task in self.tasks if task.takes_labels(labels)] or self.tasks:
-            try:
-                self._truth[task.name] = task.read_labels(labels, [paths[0] for paths in data.samples])
-            except InputError as error:
-                errors.append(error)
-        if not self._truth and errors:
-            raise errors[0]
-        self.tasks = [task for task in self.tasks if task.name in self._truth]
-
-    def choose(self, compared: Sequence[Compared], numbers: Sequence[int]) -> tuple[Task | None, Sequence[Any] | None]:
-        """Return the task that recorded all samples, and what the labels say of these.
-
-        Raises:
-            InputError: there is none, although a task or labels were given.
-        """
-        chosen = task_of(self.tasks, compared)
-        outputs = ", ".join(self._outputs)
-        if chosen is None and self._name is not None:
-            problem = f"{self._name} is not what the outputs ({outputs}) of these samples mean"
-            raise InputError(problem, option="task")
-        if chosen is None and self._labels is not None:
-            raise InputError(
-                f"no task ({', '.join(TASKS)}) knows what the outputs ({outputs}) mean: for classification, one must "
-                "be a vector of scores; give `metric=` instead",
-                option="labels",
-            )
-        if chosen is None or self._labels is None:
-            return chosen, None
-        return chosen, [self._truth[chosen.name][number] for number in numbers]
 
 
 def _profile(

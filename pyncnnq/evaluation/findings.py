@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from pyncnnq.evaluation.tasks import TaskFigures
 from pyncnnq.optimization.ranking import Step
 
 
@@ -116,6 +117,7 @@ class Analysis:
         blobs: in the order in which the network computes them.
         curve: from all layers in int8 on; the quality is the mean SQNR of the outputs in dB (where a Softmax or
             Sigmoid, or a layer that picks, writes an output, of what that reads), on the samples that rank layers.
+        task: figures of the model's task, of the whole int8 model; None where no task knows what the outputs mean.
         inputs: how each input of the models was filled, as plain data.
         samples: how many there were, and how many of them ranked the layers.
         skipped: the samples that could not be read, each with the reason.
@@ -125,6 +127,7 @@ class Analysis:
     layers: list[LayerDiagnosis]
     blobs: list[BlobError]
     curve: list[Step[float]]
+    task: TaskFigures | None
     inputs: list[dict[str, Any]]
     samples: tuple[int, int]
     skipped: list[str]

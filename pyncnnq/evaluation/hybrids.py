@@ -13,15 +13,32 @@ from pyncnnq.model import Layer, Model, ModelFiles
 from pyncnnq.model.ops import Convolution
 from pyncnnq.optimization.candidate import LARGEST_RATIO
 from pyncnnq.optimization.ranking import error_shares, measured
+from pyncnnq.quantization.faults import may_break_on_x86
 from pyncnnq.quantization.quantize_layer import set_weights
 from pyncnnq.quantization.storage import BlobStorage
 from pyncnnq.runtime.pool import WorkerPool
 from pyncnnq.runtime.progress import Update
 
 
-def unchained(int8: Model) -> Model:
-    """Return the int8 model with float blobs between all layers: convolutions hand nothing on as int8."""
+def wrong_unchained(int8: Model) -> list[str]:
+    """Return the names of layers that stock ncnn computes right as long as they hand their output on as int8."""
+    convolutions = [layer for layer in int8.layers if isinstance(layer.op, Convolution) and layer.op.is_chained]
+    return [layer.name for layer in convolutions if may_break_on_x86(layer)]
+
+
+def unchained(int8: Model, dequantized: Model) -> Model:
+    """Return the int8 model with float blobs between all layers: convolutions hand nothing on as int8.
+
+    What stock ncnn would compute wrong then is in float, with the weights that the int8 ones stand for.
+    """
     result = int8.copy()
+    exact = {layer.name: layer for layer in dequantized.layers}
+    wrong = wrong_unchained(int8)
+    for place, layer in enumerate(result.layers):
+        if layer.name in wrong:
+            other = exact[layer.name].copy()
+            other.bottoms, other.tops = layer.bottoms, layer.tops
+            result.layers[place] = other
     for layer in result.layers:
         op = layer.op
         if isinstance(op, Convolution) and op.is_chained:

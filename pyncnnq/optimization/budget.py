@@ -9,6 +9,11 @@ from pyncnnq.compare.metric import load_metric
 from pyncnnq.errors import InputError, PyncnnqError
 from pyncnnq.optimization.candidate import LARGEST_RATIO, Candidate
 
+_NO_RATIO = (
+    "has no SQNR: it has another shape than in the float model, or is not finite, which `min_sqnr=` cannot judge; "
+    "allow more layers in float, take its last layers off the model, or give `metric=` and `max_drop=`"
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
@@ -82,7 +87,8 @@ class Budget:
         missing = []
         output, ratio = min(candidate.sqnr.items(), key=lambda item: item[1])
         if self.min_sqnr is not None and ratio < self.min_sqnr:
-            missing.append(f"output {output} reaches {ratio:.2f} dB, not {self.min_sqnr:g}")
+            reached = f"reaches {ratio:.2f} dB, not {self.min_sqnr:g}" if ratio > -math.inf else _NO_RATIO
+            missing.append(f"output {output} {reached}")
         if self.max_drop is not None and not candidate.drop <= self.max_drop:
             missing.append(f"the drop is {candidate.drop:g}, not at most {self.max_drop:g}")
         return " and ".join(missing)

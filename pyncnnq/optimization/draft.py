@@ -14,6 +14,7 @@ from pyncnnq.calibration.winograd import forbid_where_sums_overflow
 from pyncnnq.model import Model
 from pyncnnq.optimization.source import Source
 from pyncnnq.quantization import QuantizedModel, quantize_with_options
+from pyncnnq.quantization.faults import WRONG_ON_X86, breaks_on_x86, may_break_on_x86
 from pyncnnq.quantization.manifest import Manifest
 from pyncnnq.quantization.options import QuantizeOptions
 from pyncnnq.quantization.quantizer import Quantizer
@@ -38,6 +39,7 @@ class Draft:
         adjusted: the float model with other weights and biases, which fit int8 better; None if they are the source's.
         in_float: the names of layers that the user keeps in float.
         spared: the names of layers that stay in float for the sake of accuracy.
+        wrong: the names of layers that stay in float since stock ncnn computes them wrong in int8.
         folds: whether blobs are to be stored with zero points.
         uncorrected: the same draft without adjusted weights and biases; None where there are none.
         untuned: the same draft with the thresholds of the calibration method; None where it has them itself.
@@ -51,6 +53,7 @@ class Draft:
     adjusted: Model | None = None
     in_float: frozenset[str] = frozenset()
     spared: tuple[str, ...] = ()
+    wrong: tuple[str, ...] = ()
     folds: bool = False
     uncorrected: Draft | None = None
     untuned: Draft | None = None
@@ -68,7 +71,8 @@ class Draft:
     @cached_property
     def table(self) -> Table:
         """The table without the rows of layers that stay in float."""
-        layers = [layer for layer in self.model.layers if layer.name in self.in_float or layer.name in self.spared]
+        in_float = self.in_float.union(self.spared, self.wrong)
+        layers = [layer for layer in self.model.layers if layer.name in in_float]
         keys = {weight_key(layer.name, index) for layer in layers for index in range(len(layer.op.scaled_weights()))}
         return self.calibration.table.without(keys.union(layer.name for layer in layers))
 
@@ -104,8 +108,19 @@ class Draft:
             self.model, self.table, self.source.extremes
         )
 
+    def sound(self, options: QuantizeOptions) -> Draft:
+        """Return the draft with those layers in float that stock ncnn would compute wrong in int8.
+
+        Which these are depends on the layers that read them: a chained layer is right.
+        """
+        if any(may_break_on_x86(layer) for layer in self.model.layers):
+            wrong = [layer.name for layer in self._made(options).int8.layers if breaks_on_x86(layer)]
+            if wrong:  # and what hands its output on as int8 to these no longer can
+                return replace(self, wrong=(*self.wrong, *wrong)).sound(options)
+        return self
+
     def finish(self, options: QuantizeOptions) -> Finished:
-        """Make the int8 model.
+        """Make the int8 model, layers in float that stock ncnn would compute wrong.
 
         Args:
             options: those of the user.
@@ -113,9 +128,12 @@ class Draft:
         Raises:
             PyncnnqError: see `pyncnnq.quantize`.
         """
-        model, table = self.model.copy(), self.table
-        if self.uncorrected is not None and self.spared:
-            _restore(model, self.uncorrected.model, self.spared)
+        return self.sound(options)._made(options)
+
+    def _made(self, options: QuantizeOptions) -> Finished:
+        model, table, left = self.model.copy(), self.table, (*self.spared, *self.wrong)
+        if self.uncorrected is not None and left:
+            _restore(model, self.uncorrected.model, left)
         folded: list[str] = []
         storage = self.source.storage
         if self.folds:
@@ -125,9 +143,10 @@ class Draft:
                 folded += result.changed
         no_winograd = forbid_where_sums_overflow(model, table)
         int8 = quantize_with_options(
-            model, table, options.excluding(self.spared), self.source.statistics.dimensions, as_ncnn2int8=False
+            model, table, options.excluding(left), self.source.statistics.dimensions, as_ncnn2int8=False
         )
-        int8.summary = int8.summary.with_reasons(dict.fromkeys(self.spared, "for the sake of accuracy"))
+        reasons = dict.fromkeys(self.spared, "for the sake of accuracy") | dict.fromkeys(self.wrong, WRONG_ON_X86)
+        int8.summary = int8.summary.with_reasons(reasons)
         int8.manifest = Manifest(techniques=self.techniques, blobs=storage, method=self.method)
         return Finished(int8, model, self.calibration.with_table(table), folded=folded, no_winograd=no_winograd)
 

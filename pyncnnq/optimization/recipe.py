@@ -84,15 +84,25 @@ class Optimized:
 
     @property
     def _not_told_apart(self) -> list[str]:
-        blobs = list(self.candidates[0].telling)
-        lost = [blob for blob in blobs if all(one.sqnr[blob] == -math.inf for one in self.candidates)]
-        if not lost:
-            return []
-        taken = "; so none was better than another, and the first was taken" if lost == blobs else ""
-        return [
-            f"{', '.join(lost)}: has another shape than in the float model, or is not finite, in each of the "
-            f"{len(self.candidates)} int8 models that were tried{taken}"
-        ]
+        blobs = list(self.chosen.telling)
+        lost = [blob for blob, ratio in self.chosen.sqnr.items() if ratio == -math.inf]
+        everywhere = [blob for blob in lost if all(one.sqnr[blob] == -math.inf for one in self.candidates)]
+        here = [blob for blob in lost if blob not in everywhere]
+        differs = "has another shape than in the float model, or is not finite, in"
+        warnings = []
+        if everywhere:
+            count = len(self.candidates)
+            tried = (
+                f"each of the {count} int8 models that were tried" if count > 1 else "the one int8 model that was tried"
+            )
+            taken = "; so their ratios tell none from another"
+            warnings.append(f"{', '.join(everywhere)}: {differs} {tried}{taken * (count > 1 and everywhere == blobs)}")
+        if here:
+            warnings.append(
+                f"{', '.join(here)}: {differs} the int8 model that was chosen: the others that were tried are worse in "
+                "other outputs"
+            )
+        return warnings
 
 
 def optimize_on(

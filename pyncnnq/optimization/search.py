@@ -123,7 +123,8 @@ class Search:
             calibration = calibrate(
                 source.model, source.statistics, method=method, weight_bits=self._recipe.weight_bits
             )
-            drafts = [Draft(source, method, calibration, in_float=self._in_float)]
+            draft = Draft(source, method, calibration, in_float=self._in_float)
+            drafts = [draft.sound(self._bench.options)]
             for technique in self._of(Stage.CORRECTING):
                 results = [self._result(technique, draft) for draft in drafts]
                 changed = [draft for draft in results if draft is not None]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from pyncnnq.calibration.table import Table
-from pyncnnq.model import Layer, Model, dimensions
+from pyncnnq.model import Model, dimensions
 from pyncnnq.model.checks import require_sound_float
-from pyncnnq.model.ops import ConvolutionDepthWise, Unknown
+from pyncnnq.model.ops import Unknown
 from pyncnnq.quantization.chaining import Chain, chain
+from pyncnnq.quantization.faults import breaks_on_x86
 from pyncnnq.quantization.options import QuantizeOptions
 from pyncnnq.quantization.quantize_layer import (
     as_inner_product,
@@ -76,7 +77,7 @@ def quantize_with_options(
         if not isinstance(layer.op, Unknown):  # whose Python and C++ would have to agree to other numbers
             (store_as_float32 if options.float32 else store_as_float16)(layer)
         clear_padding(layer)
-        if _breaks_on_x86(layer):
+        if breaks_on_x86(layer):
             warnings.append(
                 f"{layer}: ncnn 1.0.20261020 on x86 returns garbage for such grouped convolutions in int8; if the "
                 f"model has to run there, exclude {layer.name}"
@@ -136,16 +137,3 @@ def _summaries(
             )
         )
     return tuple(summaries)
-
-
-def _breaks_on_x86(layer: Layer) -> bool:
-    """Whether it is an int8 convolution whose output stock ncnn 1.0.20261020 leaves uninitialised on x86.
-
-    In src/layer/x86/convolutiondepthwise_x86.cpp, forward_int8_x86, the float output of a group with a multiple of 8
-    outputs is expected in packs of another size than the group's convolution writes.  Depthwise and chained
-    convolutions go other ways.
-    """
-    op = layer.op
-    if not isinstance(op, ConvolutionDepthWise) or op.int8_scale_term != op.int8_term:
-        return False
-    return not op.is_depthwise and op.num_output // op.groups % 8 == 0

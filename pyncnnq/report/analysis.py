@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pyncnnq.evaluation.findings import Analysis, LayerDiagnosis
+from pyncnnq.report.evaluation import print_figures
 from pyncnnq.report.tables import print_table
 from pyncnnq.report.terminal import say
 
@@ -20,6 +21,8 @@ def print_analysis(result: Analysis) -> None:
     for layer in result.layers:
         for line in (*layer.faults, *layer.advice):
             say(f"{layer.name}: {line}")
+    if result.task:
+        print_figures(result.task)
     say(
         f"{result.samples[0]} samples, {result.samples[1]} of them to rank layers; share: of the outputs' error; "
         "ratios in dB"

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pyncnnq.compare.figures import Figure, Interval
 from pyncnnq.evaluation.evaluate import Evaluation
+from pyncnnq.evaluation.tasks import TaskFigures
 from pyncnnq.report.calibration import passed_over
 from pyncnnq.report.tables import print_table
 from pyncnnq.report.terminal import say
+
+_FIGURES = ("", "float", "int8", "int8 against float")
 
 
 def print_evaluation(result: Evaluation) -> None:
@@ -17,6 +20,8 @@ def print_evaluation(result: Evaluation) -> None:
         for one in result.outputs
     ]
     print_table(columns, rows, numeric=columns[1:])
+    if result.task:
+        say(f"task: {result.task.name}")
     int8_share = 100 * result.int8_macs / result.macs if result.macs else 0.0
     scores = [_row(figure) for figure in result.figures]
     speed, sizes = result.speed, result.bytes
@@ -30,9 +35,15 @@ def print_evaluation(result: Evaluation) -> None:
     )
     scores.append(("size", f"{sizes[0]:,} bytes", f"{sizes[1]:,} bytes", f"{100 * sizes[1] / sizes[0]:.1f} %"))
     scores.append(("multiplications in int8", "", f"{int8_share:.1f} %", f"of {result.macs / 1e6:.1f} million"))
-    print_table(("", "float", "int8", "int8 against float"), scores, numeric=("float", "int8"))
+    print_table(_FIGURES, scores, numeric=_FIGURES[1:3])
     counts = f"{len(result.samples)} samples, {len(result.skipped)} unreadable{passed_over(result.ignored_files)}"
     say(f"{counts}; speed: median of {speed.runs} runs of each")
+
+
+def print_figures(task: TaskFigures) -> None:
+    """Print the figures of a task."""
+    say(f"task: {task.name}")
+    print_table(_FIGURES, [_row(figure) for figure in task.figures], numeric=_FIGURES[1:3])
 
 
 def _threads(count: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import math
 from collections.abc import Mapping, Sequence
 from importlib import metadata
@@ -13,9 +12,11 @@ from pyncnnq.compare.tasks.classification import Ranking
 from pyncnnq.errors import PyncnnqError
 from pyncnnq.evaluation.evaluate import EvaluatedSample, Evaluation
 from pyncnnq.evaluation.findings import Analysis
+from pyncnnq.evaluation.showing import ShownSample, lowest_sqnr
 from pyncnnq.files import Kind
 from pyncnnq.inputs.array_path import is_array
 from pyncnnq.report import svg
+from pyncnnq.report.samples import jpeg, laid_out
 from pyncnnq.report.terminal import visible
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ PAGE = Kind(
     "page", lambda head: head.lstrip().lower().startswith((b"<!doctype html", b"<html")), suffixes=(".html", ".htm")
 )
 
-_WORST = 12
 _THUMBNAIL = 144
 
 
@@ -43,19 +43,28 @@ def check_available() -> None:
         ) from None
 
 
-def page(evaluation: Evaluation, analysis: Analysis, settings: Mapping[str, str], classes: Sequence[str] = ()) -> str:
+def page(
+    evaluation: Evaluation,
+    analysis: Analysis,
+    settings: Mapping[str, str],
+    classes: Sequence[str] = (),
+    shown: Sequence[ShownSample] | None = None,
+) -> str:
     """Return the report as HTML.
 
     Args:
         evaluation, analysis: of the same pair of models.
         settings: what was given, to be shown as it is.
         classes: names of the places in a ranking output, if they are known.
+        shown: the samples to show (see `pyncnnq.evaluation.showing.worst_samples`); default: those of the lowest SQNR,
+            without drawings.
 
     Raises:
         PyncnnqError: Jinja2 is not installed.
     """
     check_available()
-    worst = sorted(evaluation.samples, key=lambda sample: sample.sqnr)[:_WORST]
+    shown = lowest_sqnr(evaluation) if shown is None else shown
+    undrawn = [one for one in shown if not one.drawing]
     along = [
         [
             (float(place), ratio, f"{blob.name} ({blob.layer}): {decibels(ratio)}")
@@ -77,7 +86,8 @@ def page(evaluation: Evaluation, analysis: Analysis, settings: Mapping[str, str]
             evaluation=evaluation,
             analysis=analysis,
             settings={**settings, "ncnn": metadata.version("ncnn")},
-            worst=[(sample, _thumbnail(sample.path), _ranking(sample, classes)) for sample in worst],
+            worst=[(one.sample, _thumbnail(one.sample.path), _ranking(one.sample, classes)) for one in undrawn],
+            drawn=[laid_out(one) for one in shown if one.drawing],
             label=lambda place: _label(place, classes),
             along=svg.chart(along, 900, 280, whole_x=True),
             pareto=svg.chart([steps], 900, 260, whole_x=False),
@@ -98,12 +108,14 @@ def decibels(ratio: float | None) -> str:
 
 def _environment() -> jinja2.Environment:
     import jinja2
+    from markupsafe import Markup
 
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
-        finalize=lambda value: type(value)(visible(value)) if isinstance(value, str) else visible(str(value)),
+        # What a macro returns has its own line breaks, and its values were made visible one by one.
+        finalize=lambda value: value if isinstance(value, Markup) else visible(str(value)),
     )
     environment.trim_blocks = environment.lstrip_blocks = True
     environment.filters["db"] = decibels
@@ -148,5 +160,4 @@ def _thumbnail(path: Path) -> str | None:
     small = cv2.resize(
         pixels, (max(1, round(width * scale)), max(1, round(height * scale))), interpolation=cv2.INTER_AREA
     )
-    encoded = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 80])[1]
-    return f"data:image/jpeg;base64,{base64.b64encode(encoded.tobytes()).decode()}"
+    return jpeg(small)

@@ -11,6 +11,7 @@ from pyncnnq.optimization.candidate import Candidate
 from pyncnnq.optimization.mixed_precision import MixedPrecision
 from pyncnnq.optimization.recipe import Optimized
 from pyncnnq.quantization import QuantizedModel
+from pyncnnq.quantization.faults import WRONG_ON_X86
 from pyncnnq.report.calibration import passed_over, print_fused
 from pyncnnq.report.tables import print_table
 from pyncnnq.report.terminal import say
@@ -60,6 +61,9 @@ def print_search(result: Optimized) -> None:
         say(f"{output} is judged at {', '.join(parts)}, of which it is made")
     if result.mixed:
         _print_steps(result.mixed)
+    wrong = [layer.name for layer in result.int8.summary.kept_in_float if layer.reason == WRONG_ON_X86]
+    if wrong:
+        say(f"left in float: {', '.join(wrong)}: {WRONG_ON_X86}")
     counts = f"{result.statistics.samples} samples calibrated, {result.held_out} held out to judge"
     say(f"{counts}{passed_over(result.ignored_files)}")
 
@@ -75,7 +79,7 @@ def _print_steps(mixed: MixedPrecision) -> None:
 def _drop(candidate: Candidate) -> str:
     """Return what users lose, where it is known."""
     known = candidate.task is not None and not math.isnan(candidate.drop)
-    return f"; {candidate.task} {-candidate.drop:+.4g} %" if known else ""
+    return f"; {candidate.task} {0 - candidate.drop:+.4g} %" if known else ""
 
 
 def _ratios(candidate: Candidate) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -155,7 +156,15 @@ def test_nothing_is_written_when_one_of_the_files_cannot_be(cli: Cli, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    "option", [["--recipe", "fast"], ["--mean", "1,2,3"], ["--samples", "5"], ["--strict"], ["--adjusted", "x"]]
+    "option",
+    [
+        ["--recipe", "fast"],
+        ["--mean", "1,2,3"],
+        ["--samples", "5"],
+        ["--strict"],
+        ["--adjusted", "x"],
+        ["--fail-drop", "1"],
+    ],
 )
 def test_options_for_data_beside_a_table_are_an_error(cli: Cli, tmp_path: Path, option: list[str]) -> None:
     table = tmp_path / "m.table"
@@ -196,6 +205,15 @@ def test_options_of_quantize_hold_for_data_too(cli: Cli, tmp_path: Path) -> None
 def test_quiet_prints_nothing(cli: Cli, tmp_path: Path) -> None:
     done = quantize(cli, tmp_path, "--recipe", "fast", "--quiet")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_gates_look_at_the_samples_held_out_after_the_files_are_written(cli: Cli, tmp_path: Path) -> None:
+    done = quantize(cli, tmp_path, "--recipe", "table", "--samples", "8", "--quiet", "--fail-under-sqnr", 90)
+    assert (done.returncode, done.stdout) == (1, "")
+    found = re.fullmatch(r"failed: SQNR of out0 is (\S+) dB, below 90", done.stderr.strip())
+    assert found, done.stderr
+    ratios = json.loads((tmp_path / "net.json").read_text())["calibration"]["chosen"]["sqnr_db"]
+    assert float(found[1]) == pytest.approx(ratios["out0"], abs=0.01)
 
 
 def test_unreadable_images_are_named_and_skipped(cli: Cli, tmp_path: Path) -> None:

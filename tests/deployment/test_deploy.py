@@ -148,9 +148,13 @@ def test_the_table_belongs_to_the_float_model_beside_it(lite0: Path, cli: Cli, t
 
 def test_the_table_makes_the_int8_model_when_scales_are_all(cli: Cli, tmp_path: Path) -> None:
     source, out = classifier(tmp_path / "my net.onnx"), tmp_path / "out"
-    done = cli("deploy", source, DEMO.images, *OPTIONS, "--recipe", "table", "-o", out, "--json")
-    assert (done.returncode, done.stderr) == (0, "")
+    done = cli(
+        "deploy", source, DEMO.images, *OPTIONS, "--recipe", "table", "-o", out, "--json", "--fail-under-sqnr", 200
+    )
     told = json.loads(done.stdout)
+    # All is written whatever the gates say of the evaluation.
+    (output,) = told["evaluation"]["outputs"]
+    assert (done.returncode, done.stderr) == (1, f"failed: SQNR of out0 is {output['sqnr']:.2f} dB, below 200\n")
     assert told == json.loads((out / "my_net.json").read_text())
     assert told["table"]["makes_int8"] is True
     assert (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -10,14 +11,15 @@ import numpy as np
 import pytest
 from detecting_model import SOME, detecting_model, samples
 from numpy.typing import NDArray
-from small_models import plain, run_ncnn, sqnr
+from small_models import convolution, model_of, plain, random_data, run_ncnn, sqnr, weighted
 
 from pyncnnq import Budget, analyze, evaluate, load_model, quantize
 from pyncnnq.compare.tasks.classification import CLASSIFICATION
 from pyncnnq.errors import InputError
-from pyncnnq.model import Model
+from pyncnnq.model import Model, Weight
 from pyncnnq.optimization.candidate import Candidate
 from pyncnnq.optimization.judge import Judged, choose, split_samples
+from pyncnnq.optimization.recipe import Optimized
 from pyncnnq.optimization.recipes import RECIPES
 
 
@@ -70,6 +72,7 @@ def test_models_are_told_apart_by_what_detections_are_picked_from(model: Model, 
     assert found.task is not None
     assert found.task.name == "detection"
     analysis = analyze(model, int8, data, workers=1)
+    assert analysis.task == found.task, "of the same samples"
     assert analysis.curve[0].quality > 20
     assert analysis.curve[-1].quality > analysis.curve[0].quality + 3
 
@@ -173,5 +176,59 @@ def test_outputs_that_cannot_be_compared_are_told(tmp_path: Path, data: Path) ->
     made = quantize(stored(model, tmp_path), data, workers=1, recipe="table")
     assert all(candidate.sqnr == {"positive": -math.inf} for candidate in made.candidates)
     (warning,) = made.warnings
-    assert warning.startswith("positive: has another shape than in the float model, or is not finite, in each of the")
-    assert warning.endswith("the first was taken")
+    limited = quantize(
+        load_model(tmp_path / "model.param", tmp_path / "model.bin"),
+        data,
+        workers=1,
+        recipe="fast",
+        budget=Budget(min_sqnr=20),
+    )
+    assert any("positive has no SQNR" in line and "`min_sqnr=` cannot judge" in line for line in limited.warnings)
+    assert warning.startswith("positive: has another shape than in the float model, or is not finite, in the one int8")
+
+
+@pytest.mark.parametrize(
+    ("ratios", "others", "told"),
+    [
+        ((-math.inf, 30), (-math.inf, 20), ["a: ... each of the 2 int8 models that were tried"]),
+        (
+            (-math.inf, -math.inf),
+            (-math.inf, -math.inf),
+            ["a, b: ... each of ...; so their ratios tell none from another"],
+        ),
+        ((-math.inf, 90), (10, 10), ["a: ... the int8 model that was chosen"]),
+        ((20, 30), (-math.inf, 20), []),
+    ],
+)
+def test_the_chosen_one_is_told_of(ratios: tuple[float, float], others: tuple[float, float], told: list[str]) -> None:
+    candidates = [
+        Candidate(method="kl", techniques=(), sqnr=dict(zip("ab", each, strict=True)), drop=0)
+        for each in (ratios, others)
+    ]
+    result = Mock(chosen=candidates[0], candidates=candidates, mixed=None)
+    result.calibration.warnings = []
+    result._not_told_apart = Optimized._not_told_apart.fget(result)  # type: ignore[attr-defined]
+    warnings = Optimized.warnings.fget(result)  # type: ignore[attr-defined]
+    assert len(warnings) == len(told)
+    for warning, pattern in zip(warnings, told, strict=True):
+        assert re.match(re.escape(pattern).replace(r"\.\.\.", ".*"), warning)
+
+
+def test_what_is_not_finite_in_int8_is_told_where_it_is_chosen(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    head = convolution(rng, "head", "small", 8, 4)
+    head.weights["bias_data"] = Weight.raw("bias_data", np.zeros(4))
+    layers = [
+        convolution(rng, "first", "in0", 3, 8, 3, text=" 9=4"),
+        plain("Power", "small", "first", text=" 0=14.0 1=1.0 2=0.0"),  # often below half a step of int8
+        weighted(head, np.abs(rng.normal(0, 1, 32)).astype(np.float32) + 0.1),
+        plain("UnaryOp", "log", "head", text=" 0=8"),  # of 0
+    ]
+    model, arrays = stored(model_of(*layers), tmp_path), random_data(tmp_path / "data")
+    made = quantize(model, arrays, workers=1, recipe="table")
+    assert made.chosen.sqnr == {"log": -math.inf}
+    (warning,) = made.warnings
+    assert "is not finite, in the one int8 model that was tried" in warning
+    limited = quantize(model, arrays, workers=1, recipe="table", budget=Budget(min_sqnr=20))
+    assert limited.mixed is not None
+    assert (limited.mixed.in_float, limited.warnings) == (("head",), [])

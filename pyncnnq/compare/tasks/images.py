@@ -6,13 +6,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pyncnnq.compare.figures import Figure, mean_of_ratios
+from pyncnnq.compare.tasks.drawing import Drawing, View, as_pixels
 from pyncnnq.compare.tasks.task import Outputs, Sample, Task
+from pyncnnq.inputs.preprocessing import Preprocessing
+from pyncnnq.inputs.resolve import InputSpec
+from pyncnnq.model import Model
 
 MOST_PSNR = 100.0
 """Decibels that equal images are given, so that means stay finite."""
@@ -22,6 +26,15 @@ _FACTORS = range(1, 9)
 
 _MOST_BORDER = 80
 """Pixels of the output that both sides lose together; in known networks up to 72."""
+
+_SHOWN = 320
+"""Pixels of a side of what reports show of larger pictures: pixel for pixel, since a smaller one hides errors."""
+
+_COMMON = 0.99
+"""The share of differences that are shown as they are; the others are white, and do not make the rest invisible."""
+
+_MOST_FACTOR = 8
+"""The power of two by which differences are multiplied at most: 256 shows less than half a step of 255."""
 
 _WINDOW, _SIGMA = 11, 1.5
 _K1, _K2 = 0.01, 0.03
@@ -46,6 +59,15 @@ class Images(Task):
     name = "image"
     summary = "pictures, as of super-resolution: PSNR and SSIM to float"
 
+    def __init__(self) -> None:
+        self._is_bgr = False
+
+    def prepared(self, model: Model, inputs: Sequence[InputSpec] = (), *, forced: bool = False) -> Self:
+        """Return the task that knows the order of colors."""
+        prepared = super().prepared(model, inputs, forced=forced)
+        prepared._is_bgr = any(isinstance(spec, Preprocessing) and spec.pixel.startswith("BGR") for spec in inputs)
+        return prepared
+
     def record(self, exact: Outputs, rough: Outputs, sample: Sample) -> Picture | None:
         (name, *others) = exact
         picture = exact[name]
@@ -68,8 +90,48 @@ class Images(Task):
             figures.append(mean_of_ratios("SSIM to float", similar, ones))
         return figures
 
+    def shown(self, records: Sequence[Picture], names: Sequence[str]) -> list[Drawing]:  # noqa: ARG002
+        return [Drawing(loss=-record.psnr, caption=_caption(record)) for record in records]
+
+    def views(self, exact: Outputs, rough: Outputs, _sample: Sample) -> list[View]:
+        """Return both pictures, and their difference, where they differ most."""
+        (picture,), (other,) = exact.values(), rough.values()
+        low, high = value_range(picture)
+        if other.shape != picture.shape:
+            return [View(title="float", pixels=self._pixels(picture, low, high))]
+        first, second = (np.nan_to_num(np.clip(values, low, high), nan=low) for values in (picture, other))
+        difference = np.abs(first - second)
+        part = (slice(None), *map(_around, _worst(difference), difference.shape[1:]))
+        common = float(np.quantile(difference[part], _COMMON)) / (high - low)
+        factor = 2 ** min(max(0, math.floor(-math.log2(common))), _MOST_FACTOR) if common else 2**_MOST_FACTOR
+        return [
+            View(title="float", pixels=self._pixels(first[part], low, high)),
+            View(title="int8", pixels=self._pixels(second[part], low, high)),
+            View(title=f"difference x {factor}", pixels=self._pixels(difference[part], 0.0, (high - low) / factor)),
+        ]
+
+    def _pixels(self, values: NDArray[np.float32], low: float, high: float) -> NDArray[np.uint8]:
+        return as_pixels(values[::-1] if self._is_bgr else values, low, high)
+
 
 IMAGES = Images()
+
+
+def _caption(record: Picture) -> str:
+    similar = f", SSIM {record.ssim:.3f}" if record.ssim is not None else ""
+    return f"PSNR {record.psnr:.1f} dB{similar}" if math.isfinite(record.psnr) else "of another shape in int8"
+
+
+def _worst(difference: NDArray[np.float32]) -> tuple[int, int]:
+    """Return row and column of the largest of differences (channels, height, width)."""
+    flat = int(difference.sum(axis=0).argmax())
+    return flat // difference.shape[2], flat % difference.shape[2]
+
+
+def _around(place: int, size: int) -> slice:
+    """Return a piece of an axis with a place in its middle, as far as the axis goes."""
+    start = min(max(place - _SHOWN // 2, 0), max(size - _SHOWN, 0))
+    return slice(start, start + _SHOWN)
 
 
 def value_range(picture: NDArray[np.float32]) -> tuple[float, float]:

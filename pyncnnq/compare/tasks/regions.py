@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from pyncnnq.compare.figures import Figure, bootstrapped, mean_of_ratios
 from pyncnnq.compare.source import source
-from pyncnnq.compare.tasks.detection.boxes import Floats, match
+from pyncnnq.compare.tasks.detection.boxes import Floats, Match, match
+from pyncnnq.compare.tasks.drawing import Drawing, DrawnBox
 from pyncnnq.compare.tasks.task import Outputs, Sample, Task
 from pyncnnq.model import Model
 
@@ -27,6 +28,10 @@ LEAST_IOU = 0.5
 MOST = 1000
 """Boxes of one map."""
 
+Box = tuple[int, int, int, int]
+Boxes = tuple[tuple[Box, ...], tuple[Box, ...]]
+"""Of the float and of the int8 model."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Regions:
@@ -38,12 +43,14 @@ class Regions:
         boxes: around each connected region, of the float and of the int8 model: left, upper, right and lower side in
             pixels of the map.
         same: how many boxes both have, overlapping by more than a half.
+        size: width and height of the map.
     """
 
     common: int
     either: int
-    boxes: tuple[tuple[tuple[int, int, int, int], ...], tuple[tuple[int, int, int, int], ...]]
+    boxes: Boxes
     same: int
+    size: tuple[int, int]
 
 
 class FindingRegions(Task):
@@ -68,12 +75,12 @@ class FindingRegions(Task):
             maps[1] = np.zeros_like(maps[0])
         binary = [values > THRESHOLD for values in maps if values is not None]
         boxes = _boxes(binary[0]), _boxes(binary[1])
-        matches = match(_of_one_class(boxes[0]), _of_one_class(boxes[1]), LEAST_IOU)
         return Regions(
             common=int((binary[0] & binary[1]).sum()),
             either=int((binary[0] | binary[1]).sum()),
             boxes=boxes,
-            same=len(matches),
+            same=len(_matches(boxes)),
+            size=(maps[0].shape[1], maps[0].shape[0]),
         )
 
     def figures(self, records: Sequence[Regions], labels: Sequence[Any] | None, _paths: Sequence[Path]) -> list[Figure]:
@@ -85,6 +92,9 @@ class FindingRegions(Task):
         if sum(either):
             figures.append(mean_of_ratios(f"IoU of maps above {THRESHOLD}", common, either))
         return figures
+
+    def shown(self, records: Sequence[Regions], names: Sequence[str]) -> list[Drawing]:  # noqa: ARG002
+        return [_drawing(record) for record in records]
 
 
 REGIONS = FindingRegions()
@@ -121,7 +131,7 @@ def _lies_over(shape: tuple[int, ...], sample: Sample) -> bool:
     return height % shape[0] == 0 and width % shape[1] == 0 and height // shape[0] == width // shape[1]
 
 
-def _boxes(binary: NDArray[np.bool_]) -> tuple[tuple[int, int, int, int], ...]:
+def _boxes(binary: NDArray[np.bool_]) -> tuple[Box, ...]:
     import cv2  # only here: it takes long to import
 
     _, _, found, _ = cv2.connectedComponentsWithStats(binary.astype(np.uint8), connectivity=8)
@@ -133,5 +143,30 @@ def _boxes(binary: NDArray[np.bool_]) -> tuple[tuple[int, int, int, int], ...]:
     return tuple(boxes[:MOST])
 
 
-def _of_one_class(boxes: tuple[tuple[int, int, int, int], ...]) -> tuple[NDArray[np.int64], Floats]:
+def _matches(boxes: Boxes) -> list[Match]:
+    return match(_of_one_class(boxes[0]), _of_one_class(boxes[1]), LEAST_IOU)
+
+
+def _drawing(record: Regions) -> Drawing:
+    """Return the boxes of both models; where they have the same ones, pixels of the maps that differ count."""
+    kept = _matches(record.boxes)
+    shared = {(0, pair.exact): pair.iou for pair in kept} | {(1, pair.rough): pair.iou for pair in kept}
+    width, height = record.size
+    boxes = []
+    for model in (0, 1):
+        for place, (x1, y1, x2, y2) in enumerate(record.boxes[model]):
+            sides = (x1 / width, y1 / height, x2 / width, y2 / height)
+            boxes.append(DrawnBox(model=model, sides=sides, title="", overlap=shared.get((model, place))))
+    lost, new = (len(each) - record.same for each in record.boxes)
+    overlap = record.common / record.either if record.either else 1.0
+    counts = f"{len(record.boxes[0])} in float, {len(record.boxes[1])} in int8: {lost} lost, {new} new"
+    return Drawing(
+        loss=lost + new + 1 - overlap,
+        caption=f"{counts}; IoU of maps {overlap:.2f}",
+        boxes=tuple(boxes),
+        empty=not boxes,
+    )
+
+
+def _of_one_class(boxes: tuple[Box, ...]) -> tuple[NDArray[np.int64], Floats]:
     return np.zeros(len(boxes), np.int64), np.array(boxes, np.float64).reshape(-1, 4)

@@ -11,10 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyncnnq.compare.figures import Figure, bootstrapped, mean_of_ratios
+from pyncnnq.compare.tasks.drawing import Drawing, View
 from pyncnnq.compare.tasks.task import Outputs, Sample, Task
 
 _LEAST_CLASSES = 5
 """Without a softmax: fewer channels may be colors, or the two of a displacement."""
+
+_GOLDEN = 0.618
+"""From the hue of one class to that of the next, around the circle: the golden ratio keeps all apart."""
 
 _SMOOTH = 0.8
 """The share of pixels that are of the class of their right neighbour, at least: areas are large, features are not."""
@@ -78,6 +82,21 @@ class Segmentation(Task):
             mean,
         ]
 
+    def shown(self, records: Sequence[Pixels], names: Sequence[str]) -> list[Drawing]:  # noqa: ARG002
+        parts = [record.agreeing / record.total for record in records]
+        return [Drawing(loss=1 - part, caption=f"{100 * part:.1f} % of pixels of the same class") for part in parts]
+
+    def views(self, exact: Outputs, rough: Outputs, _sample: Sample) -> list[View]:
+        """Return the classes of pixels in both models in colours, and the pixels whose classes differ in white."""
+        (scores,), (others,) = exact.values(), rough.values()
+        first = scores.argmax(axis=0)
+        shown = [View(title="float", pixels=_coloured(first))]
+        if others.shape == scores.shape:
+            second = np.nan_to_num(others, nan=-np.inf).argmax(axis=0)
+            differs = np.repeat(255 * (first != second).astype(np.uint8)[..., None], 3, axis=2)
+            shown += [View(title="int8", pixels=_coloured(second)), View(title="differ", pixels=differs)]
+        return shown
+
 
 SEGMENTATION = Segmentation()
 
@@ -87,6 +106,16 @@ def _mean_iou(table: NDArray[np.float64]) -> float:
     both, exact, rough = table.sum(axis=0).T
     seen = exact > 0
     return float(100 * (both[seen] / (exact + rough - both)[seen]).mean())
+
+
+def _coloured(classes: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """Return a colour for each class: the first is black, then hues far apart, every other one dark."""
+    labels = np.arange(int(classes.max()) + 1)
+    hues = labels[:, None] * _GOLDEN + np.array([0, 1 / 3, 2 / 3])
+    palette = (0.5 + 0.5 * np.cos(2 * np.pi * hues)) * np.where(labels % 2, 255, 150)[:, None]
+    palette[0] = 0
+    colours: NDArray[np.uint8] = palette.astype(np.uint8)[classes]
+    return colours
 
 
 def _are_scores(scores: NDArray[np.float32], sample: Sample) -> bool:

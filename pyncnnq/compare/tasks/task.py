@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyncnnq.compare.figures import Figure
+from pyncnnq.compare.tasks.drawing import Drawing, View
 from pyncnnq.errors import InputError
 from pyncnnq.inputs.resolve import InputSpec
 from pyncnnq.model import Model
@@ -127,3 +128,16 @@ class Task(ABC):
         most that a figure drops; NaN where none has a drop."""
         drops = [figure.drop for figure in self.figures(records, None, ()) if figure.drop is not None]
         return max(drops, default=math.nan)
+
+    def shown(self, records: Sequence[Any], names: Sequence[str]) -> list[Drawing]:  # noqa: ARG002
+        """Return how each sample is shown to people; none where outputs are nothing to look at.
+
+        Args:
+            records: of each sample.
+            names: of the classes, in their order, as far as they are known.
+        """
+        return []
+
+    def views(self, exact: Outputs, rough: Outputs, sample: Sample) -> list[View]:  # noqa: ARG002
+        """Return pictures of the outputs of both models on one of the samples that are shown; called in workers."""
+        return []

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyncnnq.compare.figures import Figure, mean_of_ratios, share
+from pyncnnq.compare.tasks.drawing import Drawing, Piece
 from pyncnnq.compare.tasks.task import Outputs, Sample, Task
 from pyncnnq.model import Model
 
@@ -77,6 +79,18 @@ class TextRecognition(Task):
             figures.append(mean_of_ratios("edits for each character in float", edits, counts, unit="%"))
         return figures
 
+    def shown(self, records: Sequence[Line], names: Sequence[str]) -> list[Drawing]:
+        """Return the texts of both models: characters, if the model's dictionary is known, else classes by number."""
+        blank = blank_of(records)
+        drawings = []
+        for record in records:
+            exact, rough = (text_of(steps, blank) for steps in record.steps)
+            edits = edit_distance(exact, rough)
+            text = tuple(_pieces(exact, rough, blank, names))
+            caption = f"{edits} edit{'s' * (edits != 1)} of {len(exact)} characters" if edits else "read alike"
+            drawings.append(Drawing(loss=edits, caption=caption, text=text, empty=not (exact or rough)))
+        return drawings
+
 
 TEXT_RECOGNITION = TextRecognition()
 
@@ -103,6 +117,23 @@ def edit_distance(text: Text, other: Text) -> int:
         for column, wanted in enumerate(other, start=1):
             corner, row[column] = row[column], min(row[column] + 1, row[column - 1] + 1, corner + (character != wanted))
     return row[-1]
+
+
+def _pieces(exact: Text, rough: Text, blank: int, names: Sequence[str]) -> Iterator[Piece]:
+    """Yield two texts piece by piece, those that are alike and those that differ in turn."""
+    for _, start, end, other_start, other_end in SequenceMatcher(None, exact, rough, autojunk=False).get_opcodes():
+        texts = (exact[start:end], rough[other_start:other_end])
+        told = ["".join(_character(label, blank, names) for label in text) for text in texts]
+        yield Piece(exact=told[0], rough=told[1])
+
+
+def _character(label: int, blank: int, names: Sequence[str]) -> str:
+    """Return the character of a class, or its number and a space; dictionaries (PaddleOCR's) do not list the blank, nor
+    a space at the end."""
+    place = label - (blank == 0)
+    if place < len(names):
+        return names[place]
+    return " " if names and place == len(names) else f"{label} "
 
 
 def _is_sequence(shape: tuple[int, ...], sample: Sample) -> bool:

@@ -16,6 +16,7 @@ from pyncnnq.compare.tasks.detection.grids import Grid, Size
 from pyncnnq.compare.tasks.detection.head import Form, between_0_and_1
 from pyncnnq.compare.tasks.detection.task import Detected, Detection, figures_of, rows_of
 from pyncnnq.compare.tasks.detection.yolo import Matrix, columns, in_pixels, is_decoded
+from pyncnnq.compare.tasks.drawing import FLOAT_ALONE, INT8_ALONE, View
 from pyncnnq.compare.tasks.task import Outputs, Sample
 
 
@@ -46,12 +47,8 @@ class InstanceSegmentation(Detection):
         named = _names(exact, sample.size)
         if named is None or sample.size is None:
             return None
-        matrix, prototypes = named
-        classes = columns({matrix: exact[matrix]}).shape[1] - 4 - len(exact[prototypes])
-        form = Form(decode=lambda outputs: _decode(outputs, matrix, classes))
-        sound = all(rough[name].shape == values.shape for name, values in exact.items())
-        found = [self.detect(form, outputs) for outputs in ((exact, rough) if sound else (exact,))]
-        rows = rows_of(found[0]), rows_of(found[1]) if sound else ()
+        found = self._found(exact, rough, named)
+        rows = rows_of(found[0]), rows_of(found[1]) if len(found) == 2 else ()
         boxes = Detected(size=sample.size, relative=False, rows=rows)
         overlaps = []
         for pair in boxes.matches():
@@ -72,6 +69,32 @@ class InstanceSegmentation(Detection):
         if sum(counts):
             figures.append(mean_of_ratios("IoU of masks of kept ones", [sum(each) for each in overlaps], counts))
         return figures
+
+    def views(self, exact: Outputs, rough: Outputs, sample: Sample) -> list[View]:
+        """Return where masks are: those of both models in white, of float alone in blue, of int8 alone in orange."""
+        named = _names(exact, sample.size)
+        if named is None or sample.size is None:
+            return []
+        covered = [np.zeros(exact[named[1]].shape[1:], bool) for _ in range(2)]
+        for mask, outputs, each in zip(covered, (exact, rough), self._found(exact, rough, named), strict=False):
+            for place in range(len(each.scores)):
+                mask |= _mask(outputs, named, each, place, sample.size)
+        pixels = np.zeros((*covered[0].shape, 3), np.uint8)
+        for where, colour in (
+            (covered[0] & covered[1], (255, 255, 255)),
+            (covered[0] & ~covered[1], FLOAT_ALONE),
+            (covered[1] & ~covered[0], INT8_ALONE),
+        ):
+            pixels[where] = colour
+        return [View(title="masks: white in both, blue in float alone, orange in int8 alone", pixels=pixels)]
+
+    def _found(self, exact: Outputs, rough: Outputs, named: tuple[str, str]) -> list[Candidates]:
+        """Return the detections of both models, or of the float model alone where the shapes differ."""
+        matrix, prototypes = named
+        classes = columns({matrix: exact[matrix]}).shape[1] - 4 - len(exact[prototypes])
+        form = Form(decode=lambda outputs: _decode(outputs, matrix, classes))
+        sound = all(rough[name].shape == values.shape for name, values in exact.items())
+        return [self.detect(form, outputs) for outputs in ((exact, rough) if sound else (exact,))]
 
 
 INSTANCE_SEGMENTATION = InstanceSegmentation()

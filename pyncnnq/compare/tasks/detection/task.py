@@ -25,6 +25,7 @@ from pyncnnq.compare.tasks.detection.precision import average_precision, check_a
 from pyncnnq.compare.tasks.detection.retinaface import retinaface
 from pyncnnq.compare.tasks.detection.scrfd import scrfd
 from pyncnnq.compare.tasks.detection.yolo import distributions, ultralytics, with_objectness, yolox
+from pyncnnq.compare.tasks.drawing import Drawing, DrawnBox
 from pyncnnq.compare.tasks.task import Outputs, Sample, Task
 from pyncnnq.errors import InputError
 from pyncnnq.inputs.preprocessing import Preprocessing
@@ -172,6 +173,9 @@ class Detection(Task):
     ) -> list[Figure]:
         return figures_of(records, labels)
 
+    def shown(self, records: Sequence[Detected], names: Sequence[str]) -> list[Drawing]:
+        return [_drawing(record, names) for record in records]
+
 
 DETECTION = Detection()
 
@@ -214,6 +218,28 @@ def _precisions(records: Sequence[Detected], labels: Sequence[Sequence[Box]]) ->
         Figure(name=name, unit="%", values=(pairs[0][place], pairs[1][place]), gated=place == 0)
         for place, name in enumerate(("mean AP at IoU 0.5 to 0.95", "mean AP at IoU 0.5"))
     ]
+
+
+def _drawing(record: Detected, names: Sequence[str]) -> Drawing:
+    """Return the boxes of both models: those of one alone weigh most, and of kept ones the change of the score."""
+    kept = record.matches()
+    partners = {(0, pair.exact): pair for pair in kept} | {(1, pair.rough): pair for pair in kept}
+    boxes = []
+    for model in (0, 1):
+        for place, row in enumerate(record.relative_rows(model)):
+            pair = partners.get((model, place))
+            name = names[row.label] if row.label < len(names) else f"class {row.label}"
+            sides = (row.x1, row.y1, row.x2, row.y2)
+            title = f"{name} {row.score:.2f}"
+            boxes.append(DrawnBox(model=model, sides=sides, title=title, overlap=pair.iou if pair else None))
+    lost, new = (len(rows) - len(kept) for rows in record.rows)
+    drift = math.fsum(abs(record.rows[1][pair.rough].score - record.rows[0][pair.exact].score) for pair in kept)
+    return Drawing(
+        loss=lost + new + drift,
+        caption=f"{len(record.rows[0])} in float, {len(record.rows[1])} in int8: {lost} lost, {new} new",
+        boxes=tuple(boxes),
+        empty=not boxes,
+    )
 
 
 def rows_of(found: Candidates) -> tuple[Row, ...]:

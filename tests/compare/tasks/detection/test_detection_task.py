@@ -182,13 +182,14 @@ def test_a_gate_looks_at_detections(cli: Callable[..., CompletedProcess[str]], t
     float_files, blind = ([tmp_path / f"{name}.{kind}" for kind in ("param", "bin")] for name in ("m", "blind"))
     done = cli("evaluate", *float_files, *float_files, data, "--fail-drop", 0)
     assert done.returncode == 0, done.stderr
+    assert "task: detection" in done.stdout
     assert "kept at IoU 0.5" in done.stdout
     done = cli("evaluate", *float_files, *blind, data, "--fail-drop", 50)
     assert done.returncode == 1
     assert "F1 to float at IoU 0.5 drops by 100, more than 50" in done.stderr
     done = cli("evaluate", *float_files, *blind, data, "--fail-drop", 50, "--task", "detection:0.999")
     assert done.returncode == 2
-    assert "there is nothing to drop" in done.stderr
+    assert "there is nothing to drop; give a metric, or labels or a task" in done.stderr
     told = json.loads(cli("evaluate", *float_files, *blind, data, "--json").stdout)
     assert told["task"]["name"] == "detection"
     assert told["samples"][0]["record"]["relative"] is True

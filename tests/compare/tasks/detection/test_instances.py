@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pyncnnq.compare.tasks.detection import DETECTION, INSTANCE_SEGMENTATION, POSE
+from pyncnnq.compare.tasks.drawing import FLOAT_ALONE, INT8_ALONE
 from pyncnnq.compare.tasks.task import Outputs, Sample
 
 Array = NDArray[np.float32]
@@ -71,6 +72,20 @@ def test_what_is_lost_has_no_mask() -> None:
     assert found is not None
     assert [len(rows) for rows in found.rows] == [2, 1]
     assert found.overlaps == (1.0,)
+
+
+def test_masks_are_shown_in_both_models_and_in_one_alone() -> None:
+    box = (8, 0, 40, 32)
+    exact = segmented((box, [1.0, 0, 0, 0]), ((40, 40, 64, 64), [0, 0, 0, 1.0]))
+    (view,) = INSTANCE_SEGMENTATION.views(exact, segmented((box, [3.0, 2.0, -2.0, -2.0])), SAMPLE)
+    assert view.pixels.shape == (16, 16, 3)
+    expected = np.zeros((16, 16, 3), int)
+    expected[0:8, 2:4] = 255
+    expected[0:8, 4:8] = INT8_ALONE
+    expected[10:16, 12:16] = FLOAT_ALONE
+    assert view.pixels.tolist() == expected.tolist()
+    (view,) = INSTANCE_SEGMENTATION.views(exact, {name: values[:1] for name, values in exact.items()}, SAMPLE)
+    assert {tuple(pixel) for pixel in view.pixels.reshape(-1, 3).tolist()} == {(0, 0, 0), FLOAT_ALONE}
 
 
 def posed(*found: tuple[tuple[int, int, int, int], list[tuple[float, float, float]]]) -> Outputs:
