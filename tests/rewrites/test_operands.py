@@ -1,0 +1,139 @@
+"""Operands of Gemm layers swapped, and outliers moved into weights: floats as before, int8 nearer to them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_models import Array, model_of, plain, run_model, run_ncnn, sqnr
+
+from pyncnnq import load_model, quantize
+from pyncnnq.calibration.table import Table
+from pyncnnq.model import Layer, Model, Params, Weight
+from pyncnnq.rewrites.operands import swap_operands
+from pyncnnq.rewrites.smoothing import smooth, smoothed_blobs
+from pyncnnq.statistics.ranges import ChannelRanges, channel_sums, merge_sums
+
+K, N, TOKENS = 24, 10, 6
+
+
+def gemm(
+    name: str, bottom: str, *, columns: int = K, outputs: int = N, turned: bool = True, more: str = " 10=-1"
+) -> Layer:
+    """A constant B whose rows (outputs) are of very different size."""
+    rng = np.random.default_rng(len(name))
+    weights = rng.normal(0, 1, (outputs, columns)) * np.geomspace(0.02, 1, outputs)[:, None]
+    text = f" 2=0 3={int(turned)} 4=0 5=1 6=1 8={outputs} 9={columns}{more}"
+    layer = Layer("Gemm", name, [bottom], [name], Params(text))
+    layer.weights["B_data"] = Weight.tagged_float32("B_data", (weights if turned else weights.T).ravel())
+    for expected in list(layer.expected_weights())[1:]:
+        layer.weights[expected.name] = Weight.tagged_float32(expected.name, rng.normal(0, 1, expected.size))
+    return layer
+
+
+def tokens(seed: int = 0, columns: int = K) -> Array:
+    return np.random.default_rng(seed).normal(0, 1, (TOKENS, columns)).astype(np.float32)
+
+
+C_TYPES = {"nothing": " 10=-1", "a number": " 10=0", "one for each output": " 10=4 0=0.5 1=2"}
+
+
+@pytest.mark.parametrize("more", C_TYPES.values(), ids=C_TYPES)
+@pytest.mark.parametrize("turned", [True, False], ids=["B turned", "B as it is"])
+def test_floats_stay_and_int8_weights_get_a_scale_for_each_output(more: str, turned: bool, tmp_path: Path) -> None:
+    model = model_of(gemm("out", "in0", turned=turned, more=more), shape=(TOKENS, K))
+    result = swap_operands(model)
+    assert result.changed == ("out",)
+    x = tokens()
+    before, after = (run_model(one, tmp_path, {"in0": x}, ["out"])["out"] for one in (model, result.model))
+    assert after.shape == before.shape
+    np.testing.assert_allclose(after, before, rtol=1e-5, atol=1e-5)
+    ratios = [sqnr(before, int8_output(one, tmp_path, x)) for one in (model, result.model)]
+    assert ratios[1] > ratios[0] + 3
+
+
+def int8_output(model: Model, folder: Path, x: Array) -> Array:
+    """By the table, which has no rows for such layers."""
+    int8 = quantize(saved(model, folder, "float"), Table())
+    int8.save(folder / "int8.param", folder / "int8.bin")
+    return run_ncnn(folder / "int8.param", folder / "int8.bin", {"in0": x}, ["out"])["out"]
+
+
+def saved(model: Model, folder: Path, name: str) -> Model:
+    model.save(folder / f"{name}.param", folder / f"{name}.bin")
+    return load_model(folder / f"{name}.param", folder / f"{name}.bin")
+
+
+LEFT_ALONE = {
+    "a C for each number": " 10=3",
+    "a C that is an input": " 10=4 6=0",
+    "an output of other axes": " 10=-1 11=1",
+    "an output that is turned": " 10=-1 14=1",
+}
+
+
+@pytest.mark.parametrize("more", LEFT_ALONE.values(), ids=LEFT_ALONE)
+def test_what_more_than_a_swap_would_be_needed_for_is_left_alone(more: str) -> None:
+    model = model_of(gemm("out", "in0", more=f" 7={TOKENS}{more}"), shape=(TOKENS, K))
+    result = swap_operands(model)
+    assert result.changed == ()
+    assert result.model.param_text() == model.param_text()
+
+
+def transformer(*, is_residual: bool) -> Model:
+    """A LayerNorm, attention, and two linear layers with a GELU between, as in BERT (after it, what is added reads the
+    LayerNorm too) or in GPT (before it)."""
+    rng = np.random.default_rng(7)
+    gamma = np.ones(K)
+    gamma[[3, 11]] = 40  # outliers
+    norm = plain("LayerNorm", "norm", "in0", text=f" 0={K} 1=1e-5 2=1")
+    norm.weights = {"gamma_data": Weight.raw("gamma_data", gamma), "beta_data": Weight.raw("beta_data", 0 * gamma)}
+    attention = plain("MultiHeadAttention", "attention", "norm", text=f" 0={K} 1=4 2={K * K}")
+    for expected in attention.expected_weights():
+        values = rng.normal(0, 0.05, expected.size)
+        kind = Weight.tagged_float32 if expected.storage == "tagged" else Weight.raw
+        attention.weights[expected.name] = kind(expected.name, values)
+    wide = gemm("wide", "norm" if is_residual else "attention", outputs=4 * K)
+    gelu = plain("GELU", "gelu", "wide", text=" 0=1")
+    narrow = gemm("narrow", "gelu", columns=4 * K, outputs=K)
+    values = narrow.weights["B_data"].data.reshape(K, 4 * K)
+    values[:, ::9] /= 30
+    wide.weights["B_data"].data.reshape(4 * K, K)[::9] *= 30
+    layers = [norm, attention, wide, gelu, narrow, plain("BinaryOp", "out", "narrow", "attention", text=" 0=0")]
+    return model_of(*layers, shape=(TOKENS, K))
+
+
+def columns_of(model: Model, folder: Path) -> dict[str, ChannelRanges]:
+    blobs = [blob.name for blob in smoothed_blobs(model)]
+    runs = [run_model(model, folder, {"in0": tokens(seed)}, blobs) for seed in range(4)]
+    found = {blob: merge_sums([channel_sums(run[blob].astype(np.float64)) for run in runs]) for blob in blobs}
+    return {blob: ranges for blob, ranges in found.items() if ranges is not None}
+
+
+@pytest.mark.parametrize("is_residual", [True, False])
+def test_outliers_go_into_the_weights(is_residual: bool, tmp_path: Path) -> None:
+    model = swap_operands(transformer(is_residual=is_residual)).model
+    columns = columns_of(model, tmp_path)
+    result = smooth(model, columns)
+    assert set(result.changed) >= {"attention", "narrow"}
+    kinds = [layer.type for layer in result.model.layers]
+    # A LayerNorm that attention alone reads does it itself; where more layers read it, each has a factor of its own.
+    assert ("norm" in result.storage) is not is_residual
+    assert kinds.count("MemoryData") == len(result.changed) - (not is_residual)
+    x = tokens(9)
+    before, after = (run_model(one, tmp_path, {"in0": x}) for one in (model, result.model))
+    for blob, storage in result.storage.items():
+        np.testing.assert_allclose(after[blob] * storage.gain, before[blob], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(after["out"], before["out"], rtol=1e-3, atol=1e-3)
+    rough, smoother = (sqnr(before["out"], int8_output(one, tmp_path, x)) for one in (model, result.model))
+    assert smoother > rough + 3
+
+
+def test_what_has_no_outliers_is_left_alone(tmp_path: Path) -> None:
+    layer = gemm("out", "clip")
+    values = np.random.default_rng(0).choice([-1, 1], N * K)
+    layer.weights["B_data"] = Weight.tagged_float32("B_data", values)
+    model = swap_operands(model_of(plain("Clip", "clip", "in0", text=" 0=-0.1 1=0.1"), layer, shape=(TOKENS, K))).model
+    assert smooth(model, columns_of(model, tmp_path)).changed == ()
+    assert smooth(model, {}).changed == ()
