@@ -23,10 +23,10 @@ IMPOSSIBLE = -1e9
 
 SOFTENINGS = (0.1, 0.13, 0.17, 0.22, 0.28, 0.35, 0.4, 0.45, 0.5, 0.6, 0.7)
 """Powers to which probabilities of classes may be raised before they are compared."""
-CLEAREST = 0.7
-"""The evidence that the clearest candidate is softened to.  A sure network says 1.00 and 0.00 under many candidates;
-softened, its answers differ by what it thinks of the other classes too, and tell more.  Softened further, they count
-for the size of its logits, which larger pixels make larger, more than for what it recognizes."""
+KEPT = 0.93
+"""The part of the clearest candidate's evidence that softening leaves.  A sure network says 1.00 and 0.00 under many
+candidates; softened, its answers differ by what it thinks of the other classes too, and tell more.  Softened further,
+they count for the size of its logits, which larger pixels make larger, more than for what it recognizes."""
 LEAST = 0.5
 """The evidence of a classifier that recognizes anything."""
 _FLOOR = 1e-5
@@ -91,15 +91,17 @@ def ranking(evidence: Sequence[Evidence]) -> list[int]:
 
 
 def softening_of(candidates: Sequence[Sequence[Look]]) -> float:
-    """Return the least power that makes the clearest candidate clear.
+    """Return the least power that leaves most of the evidence for the clearest candidate.
 
     Args:
         candidates: for each the answers under it.
     """
-    for softening in SOFTENINGS:
-        if any(evidence_of(looks, softening).mean >= CLEAREST for looks in candidates):
-            return softening
-    return SOFTENINGS[-1]
+    clearest = [max(evidence_of(looks, softening).mean for looks in candidates) for softening in SOFTENINGS]
+    return next(
+        softening
+        for softening, evidence in zip(SOFTENINGS, clearest, strict=True)
+        if evidence >= KEPT * max(clearest) or softening == SOFTENINGS[-1]
+    )
 
 
 def evidence_of(looks: Sequence[Look], softening: float) -> Evidence:

@@ -20,6 +20,7 @@ from pyncnnq.suggestion.evidence import (
     ranking,
     recognizes,
     recognizing,
+    softening_of,
 )
 from pyncnnq.suggestion.families import Family, answers_tell, family_of, is_line
 from pyncnnq.suggestion.looking import Looking
@@ -27,9 +28,9 @@ from pyncnnq.suggestion.probe import Look
 from pyncnnq.suggestion.sizes import OWN, sizes_to_try, usual_size
 
 MOST_IMAGES = 32
-_FIRST = 4
+_FIRST = 6
 """Images that are looked at under all candidates."""
-_ROUNDS = ((8, 8), (16, 4), (MOST_IMAGES, 3))
+_ROUNDS = ((12, 6), (MOST_IMAGES, 4))
 """How many images the best have been looked at after each further round, and how many candidates these are at most.
 The last round is held only to tell a first that suffices from its last rivals."""
 _FEWEST = 8
@@ -39,6 +40,8 @@ _LARGEST: Size = (320, 320)
 
 MARGIN = 0.03
 """The part of a classifier's evidence for the first by which it must exceed that for all others."""
+_FEW = 4.0
+"""The same of n up to 8 images: this / n squared, a ninth of 6.  More images often turn over what so few say."""
 _NO_CLASSIFIERS = "clip"
 """A preset of networks that name no classes.  It differs from that of most classifiers by a sixth of the contrast, and
 by less in what they answer than other presets: a classifier's first need only be better."""
@@ -175,10 +178,9 @@ class Search:
         if self._looking.remembered:
             margin = MARGIN_OF_MOMENTS
         else:
-            few = len(other.looks) <= _FEWEST
-            # Of few images the share of one: what it says another may unsay.
-            part = 1 / len(other.looks) if few else 0 if _NO_CLASSIFIERS in other.candidate.names else MARGIN
-            margin = part * evidence.mean
+            count = len(other.looks)
+            part = 0 if count > _FEWEST and _NO_CLASSIFIERS in other.candidate.names else MARGIN
+            margin = max(part, _FEW / count**2 if count <= _FEWEST else 0) * evidence.mean
         return exceeds(evidence.values, self._evidence(other).values, margin)
 
     def _recognizes(self, best: _Standing, size: Size) -> bool:

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from pyncnnq.suggestion.batch_norm import Remembered
 from pyncnnq.suggestion.decision import exceeds, is_better, pseudo_values, student
 from pyncnnq.suggestion.evidence import (
-    CLEAREST,
     IMPOSSIBLE,
+    KEPT,
     SOFTENINGS,
     Evidence,
     evidence_of,
@@ -73,14 +73,15 @@ def test_evidence_of_classes_is_what_its_definition_says() -> None:
         assert value == pytest.approx(likeness[place] - np.mean(np.delete(likeness, place)), abs=1e-6)
 
 
-def test_probabilities_are_softened_until_the_clearest_is_hardly_clear() -> None:
+def test_probabilities_are_softened_as_far_as_the_evidence_for_the_clearest_allows() -> None:
     def spread(logit: float) -> list[Look]:
         return [look(Kind.CLASSES, answer, answer) for answer in classes(0, 1, 2, 3, logit=logit)]
 
     softening = softening_of([spread(1.0), spread(12.0)])
-    assert evidence_of(spread(12.0), softening).mean >= CLEAREST
-    assert evidence_of(spread(12.0), SOFTENINGS[SOFTENINGS.index(softening) - 1]).mean < CLEAREST
-    assert softening_of([spread(0.1)]) == SOFTENINGS[-1]  # there is no evidence to be had
+    most = max(evidence_of(spread(12.0), power).mean for power in SOFTENINGS)
+    assert evidence_of(spread(12.0), softening).mean >= KEPT * most
+    assert evidence_of(spread(12.0), SOFTENINGS[SOFTENINGS.index(softening) - 1]).mean < KEPT * most
+    assert softening_of([spread(24.0)]) < softening  # the surer, the softer
 
 
 def test_what_saturates_a_classifier_is_no_evidence() -> None:
