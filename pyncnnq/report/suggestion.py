@@ -56,6 +56,8 @@ def suggestion_facts(suggestion: Suggestion) -> dict[str, Any]:
                 "resize": str(ranked.preprocessing.resize),
                 "evidence": ranked.evidence,
                 "usual_for": ranked.usual_for,
+                "given": ranked.given,
+                "contradicted": ranked.contradicted,
                 "images": ranked.images,
             }
             for ranked in suggestion.ranking
@@ -66,5 +68,6 @@ def suggestion_facts(suggestion: Suggestion) -> dict[str, Any]:
 def _others(ranked: Ranked) -> str:
     others = [name for name in ranked.names if name != ranked.options.preset]
     notes = [f"like {', '.join(others)}"] * bool(others and ranked.options.preset)
+    notes += ["given"] * ranked.given
     notes += [f"usual for {ranked.usual_for}"] * bool(ranked.usual_for)
     return f"  ({'; '.join(notes)})" if notes else ""

@@ -61,6 +61,18 @@ class Candidate:
         return self.is_like(replace(self, mean=mean, norm=norm, pixel=pixel))
 
 
+def says_all(said: InputOptions) -> bool:
+    """Return whether options leave nothing of how pixels become values to be found out."""
+    return said.preset is not None or None not in (said.mean, said.norm, said.pixel)
+
+
+def with_rivals(said: InputOptions, channels: int, size: Size) -> list[Candidate]:
+    """Return what options say wholly, first, and all that might be instead; arguments as of `find_candidates`."""
+    given = find_candidates(said, channels, size)[:1]
+    free = replace(said, preset=None, mean=None, norm=None, pixel=None)
+    return [*given, *(each for each in find_candidates(free, channels, size) if not any(map(each.is_like, given)))]
+
+
 def find_candidates(said: InputOptions, channels: int, size: Size) -> list[Candidate]:
     """Return all that may be, of what is said already nothing else.
 

@@ -10,7 +10,7 @@ from pyncnnq.inputs import InputOptions, Preprocessing, Resize, Samples, pair_sa
 from pyncnnq.inputs.preprocessing import Size
 from pyncnnq.model import Model
 from pyncnnq.model.input_size import stated_sizes
-from pyncnnq.suggestion.candidates import SMALL, Candidate, find_candidates
+from pyncnnq.suggestion.candidates import SMALL, Candidate, find_candidates, says_all, with_rivals
 from pyncnnq.suggestion.decision import exceeds, is_better
 from pyncnnq.suggestion.evidence import (
     BY_MOMENTS,
@@ -38,6 +38,11 @@ _FEWEST = 8
 _LARGEST: Size = (320, 320)
 """Images are looked at with no larger size where the model states none."""
 
+FAR_LESS = 0.5
+"""The part of the best evidence under which a classifier's candidate is contradicted."""
+FARTHEST = 2.0
+"""Nats from training beyond which moments contradict a candidate: 0.7 are those of a mean of one deviation more, or of
+three times the variance."""
 MARGIN = 0.03
 """The part of a classifier's evidence for the first by which it must exceed that for all others."""
 _FEW = 4.0
@@ -60,6 +65,8 @@ class Ranked:
         evidence: the mean over the images, larger for what is more likely.
         images: how many they were.
         usual_for: the networks of which this is usual, in words, if this seems to be one of them.
+        given: whether it is what the user says.
+        contradicted: whether the evidence speaks strongly against it.
     """
 
     options: InputOptions
@@ -68,6 +75,8 @@ class Ranked:
     evidence: float
     images: int
     usual_for: str = ""
+    given: bool = False
+    contradicted: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,6 +96,7 @@ class _Standing:
     candidate: Candidate
     looks: list[Look] = field(default_factory=list)
     usual_for: str = ""
+    given: bool = False
 
 
 class Search:
@@ -115,12 +125,15 @@ class Search:
         size, named, size_from, first = self._find_size()
         if size_from != OWN and recognizing([first]) and not is_line(size):
             self._resize = Resize("short-side", max(size) * 8 // 7)  # objects of their own shape are recognized better
-        order = self._rank([_Standing(candidate) for candidate in self._find_candidates(size)], size)
+        candidates = [_Standing(candidate) for candidate in self._find_candidates(size)]
+        candidates[0].given = says_all(self._looking.said)
+        order = self._rank(candidates, size)
         decisive = self._decides(order, size)
         if not decisive and (family := family_of(self._model, first, size, max(size) <= SMALL)):
             order = self._with_usual(order, family, answers_tell(first))
         basis = BY_MOMENTS if self._looking.remembered else basis_of(order[0].looks)
-        ranked = tuple(self._ranked(standing, named, size_from) for standing in order)
+        best = max(order, key=lambda each: (len(each.looks), self._evidence(each).mean))
+        ranked = tuple(self._ranked(standing, named, size_from, best) for standing in order)
         return Found(ranked, decisive, basis, size_from)
 
     def _rank(self, candidates: list[_Standing], size: Size) -> list[_Standing]:
@@ -133,7 +146,7 @@ class Search:
         order = self._sorted(candidates)
         for images, most in _ROUNDS:
             rivals = [other for other in order[1:] if not self._exceeds(order[0], other)]
-            if seen >= len(self._samples) or (images > _FEWEST and not rivals):
+            if seen >= len(self._samples) or (seen >= _FEWEST and not rivals) or not self._may_decide(order[0]):
                 break
             if images == MOST_IMAGES and not (self._suffices(order[0]) and len(rivals) < most):
                 break
@@ -165,12 +178,16 @@ class Search:
             and (self._looking.remembered is not None or self._recognizes(best, size))
         )
 
+    def _may_decide(self, best: _Standing) -> bool:
+        """Return whether answers of this kind, if there were more of them, might be enough."""
+        return self._looking.remembered is not None or recognizing(best.looks)
+
     def _suffices(self, best: _Standing) -> bool:
         """Return whether the evidence is of a kind and a size to go on with, if no other is as likely."""
         evidence = self._evidence(best).mean
         if self._looking.remembered:
             return evidence >= -CLOSEST
-        return recognizing(best.looks) and len(best.looks) >= _FEWEST and evidence >= LEAST
+        return self._may_decide(best) and len(best.looks) >= _FEWEST and evidence >= LEAST
 
     def _exceeds(self, best: _Standing, other: _Standing) -> bool:
         """Return whether a candidate is clearly better than another, on the images that both have seen."""
@@ -209,7 +226,8 @@ class Search:
 
     def _find_candidates(self, size: Size) -> list[Candidate]:
         layer = self._looking.layer
-        candidates = find_candidates(self._looking.said, layer.c, size)
+        find = with_rivals if says_all(self._looking.said) else find_candidates
+        candidates = find(self._looking.said, layer.c, size)
         if not candidates:
             raise InputError(
                 f"input {layer.name!r}: there is no preset of {layer.c} channels: give `mean=`, `norm=` and `pixel=`"
@@ -233,14 +251,30 @@ class Search:
             return min(named, _LARGEST), named, "a usual one, for the model states none", looks[0]
         raise InputError(f"input {layer.name!r}: the model does not run with the sizes that were tried: give `size=`")
 
-    def _ranked(self, standing: _Standing, size: Size, size_from: str) -> Ranked:
+    def _ranked(self, standing: _Standing, size: Size, size_from: str, best: _Standing) -> Ranked:
         candidate, said, evidence = standing.candidate, self._looking.said, self._evidence(standing)
         resize = said.resize or _fitting(candidate.resize, size, size_from)
         options = replace(candidate.options, size=size)
         if resize != candidate.resize or options.preset is None:
             options = replace(options, resize=resize)
         done = candidate.preprocessing(size, resize)
-        return Ranked(options, done, candidate.names, evidence.mean, len(evidence.values), standing.usual_for)
+        return Ranked(
+            options,
+            done,
+            candidate.names,
+            evidence.mean,
+            len(evidence.values),
+            standing.usual_for,
+            standing.given,
+            self._is_contradicted(standing, best),
+        )
+
+    def _is_contradicted(self, standing: _Standing, best: _Standing) -> bool:
+        """Return whether another candidate is clearly right where this one is hardly answered at all."""
+        if standing is best or not (self._suffices(best) and self._exceeds(best, standing)):
+            return False
+        evidence, most = (self._evidence(each).mean for each in (standing, best))
+        return evidence < -FARTHEST if self._looking.remembered else evidence < FAR_LESS * most
 
 
 def _spread(count: int) -> list[int]:

@@ -38,6 +38,11 @@ class Suggestion:
     size_from: str
 
     @property
+    def contradicted(self) -> Ranked | None:
+        """What the user says, if the evidence speaks strongly against it."""
+        return next((ranked for ranked in self.ranking if ranked.given and ranked.contradicted), None)
+
+    @property
     def best(self) -> Ranked:
         """The likeliest candidate."""
         return self.ranking[0]
@@ -54,7 +59,8 @@ def suggest(
     Args:
         model: the float model, as read from its files.
         data: for each model input a folder, a list file, a file, or several of them.
-        options: what is known of the preprocessing, for all inputs, or for each; it is not searched.
+        options: what is known of the preprocessing, for all inputs, or for each; it is not searched, unless it is all:
+            then it is ranked among all that might be instead.
         workers: the number of processes; default: one for each core that this process may use.
 
     Raises:

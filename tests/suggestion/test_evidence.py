@@ -172,6 +172,15 @@ def test_rows_that_add_up_to_one_are_steps() -> None:
     assert keep(rows, Kind.STEPS) == pytest.approx(rows)
 
 
+def test_many_classes_of_a_step_are_added_up() -> None:
+    rows = np.random.default_rng(0).uniform(size=(3, 1100)).astype(np.float32)
+    rows /= rows.sum(axis=1, keepdims=True)
+    kept = keep(rows, Kind.STEPS)
+    assert kept.shape == (3, 512)
+    assert kept[:, 7] == pytest.approx(rows[:, 7] + rows[:, 519] + rows[:, 1031])
+    assert kept.sum(axis=1) == pytest.approx(np.ones(3), abs=1e-5)
+
+
 @pytest.mark.parametrize(("height", "width"), [(16, 16), (17, 40), (5, 33), (64, 48)])
 def test_a_map_is_kept_as_means(height: int, width: int) -> None:
     maps = np.random.default_rng(0).normal(size=(2, height, width)).astype(np.float32)
