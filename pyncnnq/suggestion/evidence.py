@@ -118,7 +118,7 @@ def evidence_of(looks: Sequence[Look], softening: float) -> Evidence:
         return Evidence(_fidelity(looks, kinds.index(Kind.IMAGE)))
     if Kind.CLASSES in kinds or Kind.STEPS in kinds:
         parts = [_discrete(looks, place, kind, softening) for place, kind in enumerate(kinds) if kind in _DISCRETE]
-        return Evidence(np.mean(parts, axis=0))
+        return Evidence(np.mean([part.values for part in parts], axis=0), max(part.clarity for part in parts))
     scores = [_scores(_answers(looks, place), kind) for place, kind in enumerate(kinds)]
     if Kind.BOXES in kinds and any(answers is not None for answers in scores):
         return Evidence(np.sum([_telling(each) for each in scores if each is not None], axis=0))
@@ -161,17 +161,16 @@ def _answers(looks: Sequence[Look], place: int) -> Numbers:
     return np.stack([np.stack(view).astype(np.float64).reshape(len(looks), rows, -1) for view in views])
 
 
-def _discrete(looks: Sequence[Look], place: int, kind: Kind, softening: float) -> Numbers:
-    """Return the evidence of one output that names classes."""
-    answers = _answers(looks, place)
-    if kind is Kind.STEPS:
-        return _recognition(answers, _likeness).values
-    answers = np.maximum(answers[:2].reshape(2, len(looks), -1), 0)
+def _discrete(looks: Sequence[Look], place: int, kind: Kind, softening: float) -> Evidence:
+    """Return the evidence of one output that names classes; none at all where it is saturated."""
+    answers = np.maximum(_answers(looks, place), 0)
     flattened = _powers(answers[0], SOFTENINGS[0], order=1)
-    if np.square(flattened).sum(axis=1).mean() > SATURATED:
-        return np.zeros(len(looks))
-    plain, again = _powers(answers, softening, order=2)
-    return _contrast(plain @ again.T)
+    if np.square(flattened).sum(axis=-1).mean() > SATURATED:
+        return Evidence(np.zeros(len(looks)), 0.0)
+    if kind is Kind.STEPS:
+        return Evidence(_recognition(answers, _likeness).values)
+    plain, again = _powers(answers[:2, :, 0], softening, order=2)
+    return Evidence(_contrast(plain @ again.T))
 
 
 def _powers(answers: Numbers, power: float, order: int) -> Numbers:
