@@ -32,11 +32,13 @@ class Looking:
     def __init__(
         self, model: Model, known: Sequence[tuple[InputLayer, InputOptions]], place: int, pool: WorkerPool
     ) -> None:
-        """Args:
-        model: the float model.
-        known: for each of its inputs the layer, and what is said of it.
-        place: of the input in question among them.
-        pool: the processes to use.
+        """Find out what is observed.
+
+        Args:
+            model: the float model.
+            known: for each of its inputs the layer, and what is said of it.
+            place: of the input in question among them.
+            pool: the processes to use.
         """
         self._model, self._place, self._pool = model, place, pool
         self.layer, self.said = known[place]

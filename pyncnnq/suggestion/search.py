@@ -38,11 +38,6 @@ _FEWEST = 8
 _LARGEST: Size = (320, 320)
 """Images are looked at with no larger size where the model states none."""
 
-FAR_LESS = 0.5
-"""The part of the best evidence under which a classifier's candidate is contradicted."""
-FARTHEST = 2.0
-"""Nats from training beyond which moments contradict a candidate: 0.7 are those of a mean of one deviation more, or of
-three times the variance."""
 MARGIN = 0.03
 """The part of a classifier's evidence for the first by which it must exceed that for all others."""
 _FEW = 4.0
@@ -51,7 +46,12 @@ _NO_CLASSIFIERS = "clip"
 """A preset of networks that name no classes.  It differs from that of most classifiers by a sixth of the contrast, and
 by less in what they answer than other presets: a classifier's first need only be better."""
 CLOSEST, MARGIN_OF_MOMENTS = 0.5, 0.1
-"""The same of moments, in nats: how far the first may be from training, and how much further all others must be."""
+"""In nats, how far from training the moments of the first may be, and how much further those of all others must be."""
+
+FAR_LESS = 0.5
+"""The part of the best evidence under which a classifier's candidate is contradicted."""
+FARTHEST = 2.0
+"""Nats from training beyond which moments contradict a candidate: 0.5 are those of a mean of one deviation more."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,8 @@ class _Standing:
     """A candidate, and what is known of it."""
 
     candidate: Candidate
+    seen: int = 0
+    """Images that it has been tried on, among them those that cannot be read."""
     looks: list[Look] = field(default_factory=list)
     usual_for: str = ""
     given: bool = False
@@ -103,11 +105,13 @@ class Search:
     """The search for the preprocessing of one input."""
 
     def __init__(self, model: Model, looking: Looking, samples: Sequence[Samples], place: int) -> None:
-        """Args:
-        model: the float model.
-        looking: how it looks at the images of the input.
-        samples: of each of its inputs.
-        place: of the input in question among them.
+        """Choose the images.
+
+        Args:
+            model: the float model.
+            looking: how it looks at the images of the input.
+            samples: of each of its inputs.
+            place: of the input in question among them.
         """
         self._model, self._looking, self._place = model, looking, place
         chosen = pick(pair_samples(samples), MOST_IMAGES)
@@ -158,13 +162,14 @@ class Search:
 
     def _look_more(self, standing: Sequence[_Standing], size: Size, count: int) -> None:
         """Look at the first so many images under candidates that have not seen them all."""
-        for seen in sorted({len(each.looks) for each in standing}):
-            alike = [each for each in standing if len(each.looks) == seen]
+        for seen in sorted({each.seen for each in standing}):
+            alike = [each for each in standing if each.seen == seen]
             if samples := self._samples[seen:count]:
                 candidates = [each.candidate for each in alike]
                 found = self._looking.look(size, candidates, samples, resize=self._resize)
                 for each, looks in zip(alike, found, strict=True):
                     each.looks.extend(looks)
+                    each.seen = seen + len(samples)
 
     def _sorted(self, standing: Sequence[_Standing]) -> list[_Standing]:
         return [standing[place] for place in ranking([self._evidence(each) for each in standing])]
@@ -239,7 +244,7 @@ class Search:
         layer, said = self._looking.layer, self._looking.said
         stated = stated_sizes(self._model)[layer.name]
         sizes, size_from = sizes_to_try(said, stated, [sample[self._place] for sample in self._samples])
-        samples = self._samples[: _ROUNDS[0][0]]
+        samples = self._samples[:_FIRST]
         for size in sizes:
             candidates = self._find_candidates(size)[:1]
             (looks,) = self._looking.look(size, candidates, samples, views=("plain",), outputs=True)
