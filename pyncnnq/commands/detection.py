@@ -12,6 +12,7 @@ from pyncnnq.model import Model
 from pyncnnq.report.suggestion import told, typed
 from pyncnnq.report.terminal import say
 from pyncnnq.runtime.pool import WorkerPool, Workers
+from pyncnnq.suggestion.search import Ranked
 from pyncnnq.suggestion.suggest import suggest_for
 
 DETECTION = "detection"
@@ -43,7 +44,7 @@ def detect(
         raise InputError(f"{missing}; it cannot be found out: {error}") from None
     if not suggestion.decisive:
         lacking = missing.message.partition(";")[0]
-        likeliest = [f"{typed(ranked.options)} ({ranked.evidence:.3f})" for ranked in suggestion.ranking[:_SHOWN]]
+        likeliest = [f"{typed(ranked.options)} ({_said_for(ranked)})" for ranked in suggestion.ranking[:_SHOWN]]
         raise InputError(
             f"{lacking}, and the model's answers do not tell it; likeliest: {'; '.join(likeliest)}; if the first "
             f"is right, add {typed(suggestion.best.options)} (pyncnnq suggest prints the whole ranking)"
@@ -52,3 +53,9 @@ def detect(
     rows = [InputOptions()] * len(known)
     rows[suggestion.place] = suggestion.best.options
     return DETECTION, rows
+
+
+def _said_for(ranked: Ranked) -> str:
+    """Return what speaks for a candidate."""
+    usual = f", usual for {ranked.usual_for}" if ranked.usual_for else ""
+    return f"{ranked.evidence:.3f}{usual}"

@@ -38,11 +38,12 @@ def suggest_command(
     data_options: DataOptions,
     output: OutputOptions,
 ) -> None:
-    """Rank the presets by what the float model answers to up to 16 images of DATA under each.
+    """Rank the presets by what the float model answers to up to 32 images of DATA under each.
 
-    What is given of the preprocessing, here or beside the model, stays as it is; the rest is searched.  The evidence is
-    that a network which sees its images as in training answers an image and its mirror image alike, different images
-    differently, and their patches in disorder less surely (docs/preprocessing.md).
+    What is given of the preprocessing, here or beside the model, stays as it is; the rest is searched.  Where all is
+    given, it is ranked among the others, and a warning says if the answers contradict it.  The evidence is that a
+    network which sees its images as in training answers two views of an image alike and different images differently
+    (docs/preprocessing.md).
     """
     request = DataRequest.read(data, data_options, output)
     model = load_model(param, bin, custom_layers=custom_layers)
@@ -57,6 +58,9 @@ def suggest_command(
         return
     for line in ranking_lines(suggestion):
         say(line)
+    if (given := suggestion.contradicted) is not None:
+        likelier = typed(suggestion.best.options)
+        say(f"warning: the model's answers contradict {typed(given.options)}; likelier: {likelier}", err=True)
     if not output.quiet:
         verdict = "the first is right beyond doubt" if suggestion.decisive else "none is right beyond doubt"
         say(f"by {suggestion.basis}: {verdict}; size: {suggestion.size_from}")

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from pyncnnq.inputs import InputOptions
-from pyncnnq.suggestion.suggest import Ranked, Suggestion
+from pyncnnq.suggestion.search import Ranked
+from pyncnnq.suggestion.suggest import Suggestion
 
 
 def typed(options: InputOptions) -> str:
@@ -54,6 +55,9 @@ def suggestion_facts(suggestion: Suggestion) -> dict[str, Any]:
                 "norm": ranked.preprocessing.norm,
                 "resize": str(ranked.preprocessing.resize),
                 "evidence": ranked.evidence,
+                "usual_for": ranked.usual_for,
+                "given": ranked.given,
+                "contradicted": ranked.contradicted,
                 "images": ranked.images,
             }
             for ranked in suggestion.ranking
@@ -63,4 +67,7 @@ def suggestion_facts(suggestion: Suggestion) -> dict[str, Any]:
 
 def _others(ranked: Ranked) -> str:
     others = [name for name in ranked.names if name != ranked.options.preset]
-    return f"  (like {', '.join(others)})" if others and ranked.options.preset else ""
+    notes = [f"like {', '.join(others)}"] * bool(others and ranked.options.preset)
+    notes += ["given"] * ranked.given
+    notes += [f"usual for {ranked.usual_for}"] * bool(ranked.usual_for)
+    return f"  ({'; '.join(notes)})" if notes else ""

@@ -12,7 +12,7 @@ from pyncnnq.inputs.presets import PRESETS, Preset
 SAME = 0.01
 """Presets count as one where no pixel becomes values that differ by more than this part of their range."""
 
-_SMALL = 64
+SMALL = 64
 """Sides of images up to which only CIFAR's preset is tried, and above which only the others are, of those that answers
 do not tell apart: they differ by a little contrast."""
 _ONLY_SMALL, _ONLY_LARGE = ("cifar10",), ("imagenet-torch", "clip", "nanodet", "pp-ocr-det")
@@ -48,9 +48,29 @@ class Candidate:
             _is_close(*channel) for channel in zip(self.mean, self.norm, other.mean, other.norm, strict=True)
         )
 
+    def named(self, name: str) -> Candidate | None:
+        """Return this candidate by the name of a preset; None if it is not the same, in its order of the channels."""
+        preset = PRESETS[name]
+        if name not in self.names or self.options.preset is None or self.pixel not in (preset.pixel, "GRAY"):
+            return None
+        names = (name, *(other for other in self.names if other != name))
+        return replace(self, options=replace(self.options, preset=name), resize=preset.resize, names=names)
+
     def is_near(self, mean: Values, norm: Values, pixel: Pixel) -> bool:
         """Return whether numbers are those of this candidate, but for `SAME`."""
         return self.is_like(replace(self, mean=mean, norm=norm, pixel=pixel))
+
+
+def says_all(said: InputOptions) -> bool:
+    """Return whether options leave nothing of how pixels become values to be found out."""
+    return said.preset is not None or None not in (said.mean, said.norm, said.pixel)
+
+
+def with_rivals(said: InputOptions, channels: int, size: Size) -> list[Candidate]:
+    """Return what options say wholly, first, and all that might be instead; arguments as of `find_candidates`."""
+    given = find_candidates(said, channels, size)[:1]
+    free = replace(said, preset=None, mean=None, norm=None, pixel=None)
+    return [*given, *(each for each in find_candidates(free, channels, size) if not any(map(each.is_like, given)))]
 
 
 def find_candidates(said: InputOptions, channels: int, size: Size) -> list[Candidate]:
@@ -62,7 +82,7 @@ def find_candidates(said: InputOptions, channels: int, size: Size) -> list[Candi
         size: of its images.
     """
     found: list[Candidate] = []
-    for candidate in _all(said, channels, _ONLY_LARGE if max(size) <= _SMALL else _ONLY_SMALL):
+    for candidate in _all(said, channels, _ONLY_LARGE if max(size) <= SMALL else _ONLY_SMALL):
         for place, other in enumerate(found):
             if candidate.is_like(other):
                 names = (name for name in candidate.names if name not in other.names)

@@ -11,6 +11,8 @@ Array = NDArray[np.float32]
 
 _MOST = 4096
 """Numbers that are kept of one output."""
+_CLASSES_OF_STEP = 512
+"""Classes that are told apart at a step of a text; of networks with more, several are added up."""
 _GRID = 16
 """Cells along each side of a map, as far as it is kept."""
 
@@ -61,13 +63,22 @@ def keep(output: Array, kind: Kind) -> Array:
             return _probabilities(output.ravel())
         if kind is Kind.STEPS:
             steps = output.reshape([length for length in output.shape if length > 1])
-            return np.stack([_probabilities(step) for step in steps])
+            return _folded(np.stack([_probabilities(step) for step in steps]))
         if kind in (Kind.IMAGE, Kind.MAP):
             return _grid(output)
         matrix = output if output.ndim == 2 else output.reshape(output.shape[0], -1)
         boxes = int(matrix.shape[0] < matrix.shape[1])
         extremes: Array = np.stack([matrix.max(axis=boxes), matrix.min(axis=boxes)])
         return extremes[:, :_MOST]
+
+
+def _folded(steps: Array) -> Array:
+    """Return probabilities of at most so many classes, those a multiple apart added up."""
+    short = -steps.shape[1] % _CLASSES_OF_STEP
+    if steps.shape[1] <= _CLASSES_OF_STEP:
+        return steps
+    folded: Array = np.pad(steps, ((0, 0), (0, short))).reshape(len(steps), -1, _CLASSES_OF_STEP).sum(axis=1)
+    return folded
 
 
 def _is_distribution(matrix: Array) -> bool:

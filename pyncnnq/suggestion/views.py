@@ -1,4 +1,4 @@
-"""What is shown of one image: itself, its mirror image, the same a little further, and its patches in disorder.
+"""What is shown of one image: itself, its mirror image, the same narrower or a little further, its patches in disorder.
 
 All are arrays of the pixels as the network's input takes them, shape (channels, height, width).
 """
@@ -12,6 +12,8 @@ Pixels = NDArray[np.float32]
 
 _PATCHES = 16
 """Along the longer side of a scrambled image."""
+_MARGIN = 8
+"""A 1 / this of an image is cut off at either side."""
 _SHIFT = 32
 """A shifted image is moved by a part of 1 / this of its width: less than a step of what reads text."""
 
@@ -19,6 +21,17 @@ _SHIFT = 32
 def mirrored(pixels: Pixels) -> Pixels:
     """Return the mirror image, left and right changed."""
     return pixels[:, :, ::-1]
+
+
+def narrowed(pixels: Pixels) -> Pixels:
+    """Return the image without its left and right margin, as wide as before (bilinear)."""
+    width = pixels.shape[2]
+    cut = width // _MARGIN
+    places = np.clip(cut + (np.arange(width) + 0.5) * (width - 2 * cut) / width - 0.5, 0, width - 1)
+    left = np.minimum(places.astype(int), max(0, width - 2))
+    part = (places - left).astype(np.float32)
+    result: Pixels = pixels[:, :, left] * (1 - part) + pixels[:, :, np.minimum(left + 1, width - 1)] * part
+    return result
 
 
 def shifted(pixels: Pixels) -> Pixels:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pyncnnq.inputs import InputLayer, InputOptions, Preprocessing, Resize, Samples, resolve
-from pyncnnq.suggestion.candidates import find_candidates
+from pyncnnq.suggestion.candidates import find_candidates, says_all, with_rivals
 
 LARGE, SMALL = (224, 224), (32, 32)
 
@@ -70,3 +70,28 @@ def test_a_candidate_is_a_preprocessing() -> None:
     for candidate in find_candidates(InputOptions(), 4, LARGE):
         assert isinstance(candidate.preprocessing(LARGE, Resize()), Preprocessing)
         assert len(candidate.mean) == 4
+
+
+def test_what_is_given_wholly_stands_among_all_that_might_be_instead() -> None:
+    assert not says_all(InputOptions(mean=(0.0,), norm=(1.0,)))
+    caffe = InputOptions(preset="imagenet-caffe")
+    assert says_all(caffe)
+    first, *others = with_rivals(caffe, 3, LARGE)
+    assert (first.mean, first.norm, first.pixel) == ((104.0, 117.0, 123.0), (1.0,) * 3, "BGR")
+    assert not any(first.is_like(other) for other in others)
+    assert {"yolo", "none", "tf"} <= {name for other in others for name in other.names}
+    own = InputOptions(mean=(9.0, 8.0, 7.0), norm=(0.5,) * 3, pixel="RGB")
+    assert with_rivals(own, 3, LARGE)[0].mean == own.mean
+
+
+def test_a_candidate_goes_by_the_name_of_each_preset_that_is_the_same() -> None:
+    (ocr,) = (each for each in find_candidates(InputOptions(), 3, LARGE) if each.named("pp-ocr-rec"))
+    renamed = ocr.named("pp-ocr-rec")
+    assert renamed is not None
+    assert (renamed.options.preset, renamed.pixel, renamed.mean) == ("pp-ocr-rec", "BGR", (127.5,) * 3)
+    assert ocr.named("tf") is None  # the same numbers, but R, G, B
+    (unit,) = (each for each in find_candidates(InputOptions(), 3, LARGE) if each.named("zero-one"))
+    assert str(unit.resize) == "letterbox"  # as `yolo`, which is listed first
+    named = unit.named("zero-one")
+    assert named is not None
+    assert str(named.resize) == "stretch"

@@ -135,6 +135,17 @@ def test_suggest_ranks_all_that_was_not_said(tmp_path: Path, cli: Cli) -> None:
     assert len([line for line in printed.splitlines() if "evidence" in line]) > 5
 
 
+def test_suggest_warns_of_what_the_evidence_contradicts(tmp_path: Path, cli: Cli) -> None:
+    images = _photographs(tmp_path / "images")
+    files = _saved(_remembering("tf", images), tmp_path)
+    done = cli("suggest", *files, tmp_path / "images", "--preset", "none")
+    assert re.search(r"warning: the model's answers contradict --preset none .*; likelier: --preset tf", done.stderr)
+    assert re.search(r"--preset none .*given", done.stdout)
+    agreed = cli("suggest", *files, tmp_path / "images", "--preset", "tf")
+    assert "warning" not in agreed.stderr
+    assert re.search(r"1\. .*--preset tf .*given", agreed.stdout)
+
+
 def test_the_number_of_workers_changes_nothing(tmp_path: Path) -> None:
     images = _photographs(tmp_path / "images")
     model = pyncnnq.load_model(*_saved(_remembering("nanodet", images), tmp_path))
@@ -200,5 +211,6 @@ def test_a_model_of_any_size_gets_that_of_its_images_or_a_usual_one(tmp_path: Pa
 def test_classifiers_are_recognized(shared: Path, model: str, images: str, preset: str) -> None:
     files = (shared / "models" / f"{model}.{suffix}" for suffix in ("param", "bin"))
     found = pyncnnq.suggest(pyncnnq.load_model(*files), shared / "data" / images / "calib")
+    assert found.decisive
     assert preset in found.best.names
     assert found.best.preprocessing.pixel == PRESETS[preset].pixel
