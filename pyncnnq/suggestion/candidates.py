@@ -122,9 +122,15 @@ def _of(name: str, preset: Preset, pixel: Pixel, said: InputOptions, channels: i
     if said.pixel not in (None, pixel) or (channels and CHANNELS[pixel] != channels):
         return None
     repeat = CHANNELS[pixel] if preset.uniform else 1
-    mean, norm = said.mean or preset.mean * repeat, said.norm or preset.norm * repeat
+    mean = _for_all(said.mean, pixel) or preset.mean * repeat
+    norm = _for_all(said.norm, pixel) or preset.norm * repeat
     resize = said.resize or preset.resize
     return Candidate(_options(name, pixel, mean, norm, said), pixel, mean, norm, resize, (name,))
+
+
+def _for_all(values: Values | None, pixel: Pixel) -> Values | None:
+    """Return a number for each channel of what may be one for all."""
+    return values * CHANNELS[pixel] if values is not None and len(values) == 1 else values
 
 
 def _options(name: str, pixel: Pixel, mean: Values, norm: Values, said: InputOptions) -> InputOptions:

@@ -95,3 +95,10 @@ def test_a_candidate_goes_by_the_name_of_each_preset_that_is_the_same() -> None:
     named = unit.named("zero-one")
     assert named is not None
     assert str(named.resize) == "stretch"
+
+
+def test_one_number_stands_for_all_channels() -> None:
+    said = InputOptions(mean=(127.5,), norm=(1 / 127.5,), pixel="BGR")
+    (found,) = find_candidates(said, 3, (320, 48))
+    assert found.preprocessing((320, 48), Resize()).mean == (127.5,) * 3
+    assert found.norm == (1 / 127.5,) * 3
