@@ -23,6 +23,7 @@ NAMES = (
     "quantize_speed",
     "sweep",
     "synthetic",
+    "transformers",
 )
 
 

@@ -52,6 +52,14 @@ def stored_ranges(ranges: Mapping[str, ChannelRanges], storage: Mapping[str, Blo
     return {name: _stored(before, storage[name]) if name in storage else before for name, before in ranges.items()}
 
 
+def unused(name: str, taken: set[str]) -> str:
+    """Return the name, lengthened until it is not taken yet, and take it."""
+    while name in taken:
+        name += "_"
+    taken.add(name)
+    return name
+
+
 def _stored(ranges: ChannelRanges, storage: BlobStorage) -> ChannelRanges:
     """Return the ranges of (x - offset) / gain; where there is an offset, no value is taken to be 0 any more."""
     gain, offset = storage.gain, storage.offset

@@ -20,7 +20,7 @@ from pyncnnq.model import Layer, Model, dimensions
 from pyncnnq.model.ops import Calibrated
 from pyncnnq.rewrites.channel_flow import channels_from
 from pyncnnq.rewrites.linear import outputs_of, turn_into_scale
-from pyncnnq.rewrites.rewritten import Rewritten
+from pyncnnq.rewrites.rewritten import Rewritten, unused
 
 
 def insert_scales(model: Model) -> Rewritten:
@@ -43,7 +43,7 @@ def insert_scales(model: Model) -> Rewritten:
         layers.append(layer)
         writer = channels_from(layer, graph) if _is_non_linear(layer) and dims.get(layer.tops[0]) in (1, 3) else None
         if writer is not None and graph.consumers(layer.tops[0]):
-            name, bottom = _unused(f"{layer.name}_scale", taken), _unused(f"{layer.tops[0]}_bent", taken)
+            name, bottom = unused(f"{layer.name}_scale", taken), unused(f"{layer.tops[0]}_bent", taken)
             scale = Layer("Scale", name, [bottom], list(layer.tops))
             turn_into_scale(scale, np.ones(outputs_of(writer)), np.zeros(outputs_of(writer)))
             layer.tops = list(scale.bottoms)
@@ -80,14 +80,6 @@ def _does_nothing(scale: Layer) -> bool:
     """Return whether a Scale with a bias writes what it reads."""
     factors, offsets = (scale.weights[name].float32() for name in ("scale_data", "bias_data"))
     return bool((factors == 1).all() and (offsets == 0).all())
-
-
-def _unused(name: str, taken: set[str]) -> str:
-    """Return the name, lengthened until it is not taken yet, and take it."""
-    while name in taken:
-        name += "_"
-    taken.add(name)
-    return name
 
 
 def _is_non_linear(layer: Layer) -> bool:

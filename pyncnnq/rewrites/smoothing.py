@@ -22,7 +22,7 @@ from pyncnnq.model import Layer, Model, Params, Weight
 from pyncnnq.model.checks import require_float
 from pyncnnq.model.ops import BinaryOp, Gemm, LayerNorm, MultiHeadAttention, Operation, RMSNorm
 from pyncnnq.quantization.storage import BlobStorage
-from pyncnnq.rewrites.rewritten import Rewritten
+from pyncnnq.rewrites.rewritten import Rewritten, unused
 from pyncnnq.statistics.observed import ObservedBlob, Reader
 from pyncnnq.statistics.ranges import ChannelRanges
 
@@ -95,7 +95,7 @@ def smooth(model: Model, columns: Mapping[str, ChannelRanges]) -> Rewritten:
             if _divide(graph.producer(blob), factors):
                 storage[blob] = BlobStorage(factors, np.zeros(1))
             else:
-                divided = _unused(f"{blob}_smoothed", taken)
+                divided = unused(f"{blob}_smoothed", taken)
                 layers += _division(blob, divided, factors, taken)
                 layer.bottoms[reading.place] = divided
             changed.append(layer.name)
@@ -181,17 +181,9 @@ def _divide(writer: Layer | None, factors: Floats) -> bool:
 
 def _division(blob: str, divided: str, factors: Floats, taken: set[str]) -> Sequence[Layer]:
     """Return a constant, and the layer that multiplies a blob by it."""
-    name = _unused(f"{divided}_by", taken)
+    name = unused(f"{divided}_by", taken)
     inverse = Weight.raw("data", 1 / factors)
     constant = Layer("MemoryData", name, [], [name], Params(f" 0={len(factors)} 1=1"), {"data": inverse})
     multiply = Layer("BinaryOp", divided, [blob, name], [divided])
     multiply.as_op(BinaryOp).op_type = Operation.MUL
     return constant, multiply
-
-
-def _unused(name: str, taken: set[str]) -> str:
-    """Return the name, lengthened until it is not taken yet, and take it."""
-    while name in taken:
-        name += "_"
-    taken.add(name)
-    return name
