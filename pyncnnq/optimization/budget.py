@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pyncnnq.compare.metric import load_metric
 from pyncnnq.errors import InputError, PyncnnqError
-from pyncnnq.optimization.candidate import LARGEST_RATIO, Candidate
+from pyncnnq.optimization.candidate import LARGEST_RATIO, Candidate, joined
 
 _NO_RATIO = (
     "has no SQNR: it has another shape than in the float model, or is not finite, which `min_sqnr=` cannot judge; "
@@ -77,10 +77,11 @@ class Budget:
         return self.has_goal and not self.shortfall(candidate)
 
     def score(self, candidate: Candidate) -> float:
-        """Return the mean ratio of a model's outputs in dB, in which no output counts more than the goal asks for."""
+        """Return the ratios of a model's outputs as one, in dB, in which no output counts more than the goal asks
+        for."""
         largest = LARGEST_RATIO if self.min_sqnr is None or self.max_drop is not None else self.min_sqnr
         ratios = (candidate.telling if self.min_sqnr is None else candidate.sqnr).values()
-        return math.fsum(min(max(ratio, -LARGEST_RATIO), largest) for ratio in ratios) / len(ratios)
+        return joined([min(ratio, largest) for ratio in ratios])
 
     def shortfall(self, candidate: Candidate) -> str:
         """Return what a model lacks, in words; empty if the goal is reached."""

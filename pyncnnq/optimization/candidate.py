@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,9 @@ from pyncnnq.compare.parts import Part
 LARGEST_RATIO = 100.0
 """In dB: a better ratio is as good as equal, and one below its negative is as bad as can be."""
 
+
+_LOST = 10.0
+"""The most noise that a part counts with, as a share of its signal: more is as bad, and would hide the other parts."""
 
 _LEAST_SAMPLES, _SURE = 8, 2.58
 """With fewer samples nothing is sure; and how many standard errors a difference must be from 0."""
@@ -57,8 +61,8 @@ class Candidate:
 
     @property
     def score(self) -> float:
-        """The mean of the telling ratios, in dB."""
-        return math.fsum(map(_bounded, self.telling.values())) / len(self.telling)
+        """The telling ratios as one, in dB (see `joined`)."""
+        return joined(self.telling.values())
 
 
 def loses_less(one: Candidate, other: Candidate) -> bool:
@@ -72,6 +76,12 @@ def loses_less(one: Candidate, other: Candidate) -> bool:
 
 def _bounded(ratio: float) -> float:
     return min(max(ratio, -LARGEST_RATIO), LARGEST_RATIO)
+
+
+def joined(ratios: Collection[float]) -> float:
+    """Return the ratio in dB of the mean noise of several parts, each as a share of its own signal: the worst part
+    counts most, and what makes good parts better still hardly at all."""
+    return -10 * math.log10(math.fsum(min(noise(ratio), _LOST) for ratio in ratios) / len(ratios))
 
 
 def noise(ratio: float) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
 from pyncnnq.compare.parts import Part
@@ -44,14 +45,22 @@ def test_without_a_goal_a_budget_is_never_met() -> None:
 
 def test_outputs_beyond_the_goal_do_not_make_up_for_others() -> None:
     budget = Budget(min_sqnr=30)
-    assert budget.score(candidate(a=20, b=90)) == budget.score(candidate(a=20, b=30)) == 25
-    assert Budget(max_drop=1).score(candidate(a=20, b=90)) == 55
+    mean = -10 * np.log10((0.01 + 0.001) / 2)  # of the noises
+    assert budget.score(candidate(a=20, b=90)) == budget.score(candidate(a=20, b=30)) == pytest.approx(mean)
+    assert Budget(max_drop=1).score(candidate(a=20, b=90)) == pytest.approx(-10 * np.log10(0.01 / 2))
 
 
 def test_saturated_outputs_count_only_for_a_ratio() -> None:
     """Each output must reach a ratio, but what a Softmax makes of few samples tells little else."""
-    assert Budget(min_sqnr=40).score(candidate(logits=40, softmax=20)) == 30
-    assert Budget(max_drop=1).score(candidate(logits=40, softmax=20)) == 40
+    assert Budget(min_sqnr=40).score(candidate(logits=40, softmax=20)) == pytest.approx(-10 * np.log10(0.0101 / 2))
+    assert Budget(max_drop=1).score(candidate(logits=40, softmax=20)) == pytest.approx(40)
+
+
+def test_the_worst_part_counts_most_and_a_lost_one_hides_no_other() -> None:
+    assert candidate(a=22, b=30).score > candidate(a=20, b=40).score
+    lost = [candidate(a=-math.inf, b=ratio).score for ratio in (20, 30, 40)]
+    assert lost == sorted(set(lost))
+    assert lost[-1] < candidate(a=0, b=0).score
 
 
 def test_a_drop_that_cannot_be_measured_is_an_error() -> None:
