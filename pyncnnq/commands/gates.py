@@ -66,7 +66,7 @@ gate_options = together(
             "--fail-drop",
             type=float,
             metavar="POINTS",
-            help="Exit with code 1 if top-1, detections kept, lines read alike (in percentage points), or a metric of "
+            help="Exit with code 1 if top-1, detections (F1), lines read alike (in percentage points), or a metric of "
             "your own, drops more; docs/evaluate.md lists them.",
         ),
     ],

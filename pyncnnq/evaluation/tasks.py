@@ -9,7 +9,7 @@ from typing import Any
 
 from pyncnnq.compare.comparison import Compared, ComparisonJob, task_of
 from pyncnnq.compare.figures import Figure
-from pyncnnq.compare.tasks import TASKS, Task, tasks_for
+from pyncnnq.compare.tasks import TASKS, Task, not_meant, tasks_for
 from pyncnnq.errors import InputError
 from pyncnnq.inputs.data import CalibrationData
 from pyncnnq.model import Model
@@ -67,14 +67,12 @@ class ModelTasks:
             InputError: there is none, although a task or labels were given.
         """
         chosen = task_of(self.tasks, compared)
-        outputs = ", ".join(self._outputs)
         if chosen is None and self._name is not None:
-            problem = f"{self._name} is not what the outputs ({outputs}) of these samples mean"
-            raise InputError(problem, option="task")
+            raise not_meant(self._name, self._outputs)
         if chosen is None and self._labels is not None:
             raise InputError(
-                f"no task ({', '.join(TASKS)}) knows what the outputs ({outputs}) mean: for classification, one must "
-                "be a vector of scores; give `metric=` instead",
+                f"no task ({', '.join(TASKS)}) knows what the outputs ({', '.join(self._outputs)}) mean: for "
+                "classification, one must be a vector of scores; give `metric=` instead",
                 option="labels",
             )
         if chosen is None or self._labels is None:

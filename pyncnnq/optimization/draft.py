@@ -113,11 +113,9 @@ class Draft:
 
         Which these are depends on the layers that read them: a chained layer is right.
         """
-        if any(may_break_on_x86(layer) for layer in self.model.layers):
-            wrong = [layer.name for layer in self._made(options).int8.layers if breaks_on_x86(layer)]
-            if wrong:  # and what hands its output on as int8 to these no longer can
-                return replace(self, wrong=(*self.wrong, *wrong)).sound(options)
-        return self
+        if not any(may_break_on_x86(layer) for layer in self.model.layers):
+            return self  # without making an int8 model
+        return self._sound(options)[0]
 
     def finish(self, options: QuantizeOptions) -> Finished:
         """Make the int8 model, layers in float that stock ncnn would compute wrong.
@@ -128,7 +126,16 @@ class Draft:
         Raises:
             PyncnnqError: see `pyncnnq.quantize`.
         """
-        return self.sound(options)._made(options)
+        return self._sound(options)[1]
+
+    def _sound(self, options: QuantizeOptions) -> tuple[Draft, Finished]:
+        """Return the sound draft, and the int8 model of it."""
+        made = self._made(options)
+        wrong = [layer.name for layer in made.int8.layers if breaks_on_x86(layer)]
+        if not wrong:
+            return self, made
+        # What hands its output on as int8 to these no longer can.
+        return replace(self, wrong=(*self.wrong, *wrong))._sound(options)
 
     def _made(self, options: QuantizeOptions) -> Finished:
         model, table, left = self.model.copy(), self.table, (*self.spared, *self.wrong)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pyncnnq.compare.likeness import compare_outputs
 from pyncnnq.compare.parts import parts_of
-from pyncnnq.compare.tasks import tasks_for
+from pyncnnq.compare.tasks import not_meant, tasks_for
 from pyncnnq.disk.temporary import temporary_folder
 from pyncnnq.errors import InputError
 from pyncnnq.inputs import InputSpec, pick
@@ -92,8 +92,14 @@ class Judge:
         return other
 
     def some(self, count: int) -> Judge:
-        """Return a judge by a few of the samples, evenly spread; see `on`."""
-        return self.on(pick(self._samples, count))
+        """Return a judge by a few of the samples, evenly spread."""
+        other = copy.copy(self)
+        other._samples, other._judged, other.skipped = pick(self._samples, count), {}, []
+        return other
+
+    def by_ratios(self, count: int | None = None) -> Judge:
+        """Return a judge by all samples or a few; see `on`."""
+        return self.on(self._samples if count is None else pick(self._samples, count))
 
     def judge(self, drafts: Sequence[Draft]) -> list[Judged]:
         """Make and run the int8 models, each draft's once; the best first, of equals the first of those given.
@@ -142,9 +148,8 @@ class Judge:
                 strict=self._settings.strict,
                 progress=update,
             )
-        if self._task is not None and likeness.task is None:
-            outputs = ", ".join(self._outputs)
-            raise InputError(f"{self._task} is not what the outputs ({outputs}) of these samples mean", option="task")
+        if self._task is not None and self._metric is None and likeness.task is None:
+            raise not_meant(self._task, self._outputs)
         self.skipped += likeness.skipped  # and tried no more
         self._samples = [self._samples[number] for number in likeness.numbers]
         names = [part.name for part in self._parts]

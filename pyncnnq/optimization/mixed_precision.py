@@ -114,12 +114,13 @@ class LeavingInFloat(Technique[Draft]):
     rescue: Budget = RESCUE
 
     def apply(self, subject: Draft, bench: Bench) -> Draft | None:
-        start = bench.judge.of(subject)
+        judge = bench.judge.by_ratios()  # of many models
+        start = judge.of(subject)
         with bench.progress("leave layers in float") as update:
-            bench.mixed = leave_in_float(start, bench.work, bench.judge, self.budget, update)
+            bench.mixed = leave_in_float(start, bench.work, judge, self.budget, update)
         if is_bad(bench.mixed.best.candidate):
             with bench.progress("leave more layers in float") as update:
-                bench.mixed = leave_in_float(start, bench.work, bench.judge, self.rescue, update, before=bench.mixed)
+                bench.mixed = leave_in_float(start, bench.work, judge, self.rescue, update, before=bench.mixed)
         return bench.mixed.best.draft if bench.mixed.in_float else None
 
 
@@ -165,7 +166,8 @@ def leave_in_float(
         if update is not None:
             update(done, len(layers) + most)
 
-    shares = _shares(start, quantized, layers, work, judge, report)
+    known = {share.layer: share.sqnr for share in before.shares} if before else {}
+    shares = _shares(start, quantized, layers, work, judge, report, known)
     only_counts = not budget.has_goal and budget.max_float_macs is None
     costs = {share.layer: 1.0 if only_counts else share.macs + 1 / len(quantized) for share in shares}
     ranked = [share.layer for share in sorted(shares, key=lambda share: -share.error / costs[share.layer])]
@@ -195,19 +197,19 @@ def _shares(
     work: Mapping[str, float],
     judge: Judge,
     report: Callable[[int], None],
+    known: Mapping[str, Mapping[str, float]],
 ) -> tuple[LayerShare, ...]:
-    """Return the shares of some of the layers that are int8, the largest first."""
+    """Return the shares of some of the layers that are int8, the largest first; of some the ratios are known."""
 
     def measure(choices: Sequence[Collection[str]]) -> list[Candidate]:  # and no models, of which there are many
         return [model.candidate for model in judge.run_some([start.draft.with_float(*choice) for choice in choices])]
 
-    others = [[other for other in quantized if other != layer] for layer in layers]
-    alone = list(measured(others, measure, lambda done, _: report(done)))
-    errors = error_shares([[candidate.sqnr[blob] for blob in start.candidate.telling] for candidate in alone])
-    shares = [
-        LayerShare(layer, work[layer], error, candidate.sqnr)
-        for layer, error, candidate in zip(layers, errors, alone, strict=True)
-    ]
+    new = [layer for layer in layers if layer not in known]
+    others = [[other for other in quantized if other != layer] for layer in new]
+    alone = measured(others, measure, lambda done, _: report(len(known) + done))
+    ratios = {**known, **{layer: candidate.sqnr for layer, candidate in zip(new, alone, strict=True)}}
+    errors = error_shares([[ratios[layer][blob] for blob in start.candidate.telling] for layer in layers])
+    shares = [LayerShare(layer, work[layer], error, ratios[layer]) for layer, error in zip(layers, errors, strict=True)]
     return tuple(sorted(shares, key=lambda share: -share.error))
 
 

@@ -41,7 +41,7 @@ class NoisyLayers(Technique[Draft]):
     def apply(self, subject: Draft, bench: Bench) -> Draft | None:
         if not is_bad(bench.judge.of(subject).candidate):
             return None
-        few = bench.judge.some(SAMPLES)
+        few = bench.judge.by_ratios(SAMPLES)
         noise = local_noise(subject)
         most = (self.budget.max_float_macs or 1.0) * math.fsum(bench.work[layer] for layer in noise)
         allowed = [layer for layer in noise if bench.work[layer] <= most]

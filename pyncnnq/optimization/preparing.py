@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pyncnnq.errors import PyncnnqError
 from pyncnnq.inputs import pick
 from pyncnnq.inputs.data import CalibrationData
 from pyncnnq.model import Model
@@ -14,7 +15,7 @@ from pyncnnq.optimization.settings import Settings
 from pyncnnq.optimization.source import Need, Source
 from pyncnnq.optimization.technique import Rewriting, Stage, Technique
 from pyncnnq.rewrites.smoothing import smoothed_blobs
-from pyncnnq.statistics.ranges import channel_ranges
+from pyncnnq.statistics.ranges import ChannelRanges, channel_ranges
 
 SAMPLES = 32
 """How many samples tell the ranges of columns: the largest of a few hundred tokens each."""
@@ -37,16 +38,17 @@ def prepare(
     """
     source = Source(model)
     for technique in techniques:
-        if isinstance(technique, Rewriting) and technique.stage is Stage.PREPARING:
-            seen = {need: _measured(source, need, data, folder, settings) for need in technique.needs}
-            result = technique.rewrite(source.model, **{need.value: found for need, found in seen.items()})
+        if technique.stage is Stage.PREPARING:
+            if not isinstance(technique, Rewriting) or not {Need.COLUMNS}.issuperset(technique.needs):
+                raise PyncnnqError(f"technique {technique.name!r} is none of its stage: {technique.stage.value}")
+            seen = {need.value: _columns(source, data, folder, settings) for need in technique.needs}
+            result = technique.rewrite(source.model, **seen)
             source = source.rewritten(technique.name, result) if result.changed else source
     return replace(source, model=source.model.stored(folder, "prepared"), seen={}) if source.changed else source
 
 
-def _measured(source: Source, need: Need, data: CalibrationData, folder: Path, settings: Settings) -> Any:
-    """Return what a technique needs to know of the blobs."""
-    assert need is Need.COLUMNS  # all else is known later
+def _columns(source: Source, data: CalibrationData, folder: Path, settings: Settings) -> Mapping[str, ChannelRanges]:
+    """Return the ranges of columns of what layers read that quantize as they run; no run where there are none."""
     blobs = smoothed_blobs(source.model)
     if not blobs:
         return {}

@@ -35,7 +35,7 @@ class Stage(Enum):
     Within a stage, techniques go in the order of the registry.
     """
 
-    PREPARING = "the float model is rewritten, by all techniques; no model without is judged"
+    PREPARING = "the float model is rewritten, by what needs at most COLUMNS; no model without is judged"
     REWRITING = "the float model is rewritten, by all techniques one after another; models with and without are judged"
     CORRECTING = "drafts are changed, by each technique alone and by all together; all of them are judged"
     THRESHOLDS = "the best draft so far gets other thresholds"

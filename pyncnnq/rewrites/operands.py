@@ -1,8 +1,9 @@
 """Operands of Gemm layers swapped, so that int8 weights have a scale for each output.
 
 Stock ncnn gives a constant B one scale for all of it, and a constant A one for each row (src/layer/gemm.cpp).  A * B is
-the transpose of (transposed B) * (transposed A), and a Gemm can write its output transposed: so the weights become A,
-and no number of them moves.  What is lost is a scale of activations for each token: all share one.
+the transpose of (transposed B) * (transposed A), and a Gemm can write its output transposed: so the weights become A.
+No number of them moves where B is stored transposed, as pnnx does.  What is lost is a scale of activations for each
+token: all share one.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ def _swap(layer: Layer) -> bool:
         return False
     if not op.constant_c and op.broadcast_c != -1:
         return False
+    op.straighten()
     op.constant_a, op.constant_b = True, False
     op.transpose_a, op.transpose_b = not op.transpose_b, not op.transpose_a
     op.m, op.n = op.n, op.m

@@ -57,7 +57,7 @@ def smoothed_blobs(model: Model) -> list[ObservedBlob]:
     for layer in model.layers:
         for reading in _readings(layer):
             name = graph.split_root(layer.bottoms[reading.place])
-            readers.setdefault(name, []).append(Reader(str(layer), reading.size, flattened=False))
+            readers.setdefault(name, []).append(Reader(str(layer), reading.size, flattened=False, of_columns=True))
     return [ObservedBlob(top, tuple(readers[top])) for layer in model.layers for top in layer.tops if top in readers]
 
 
@@ -110,11 +110,14 @@ def _readings(layer: Layer) -> list[_Reading]:
     if isinstance(op, Gemm):
         is_plain = op.constant_a and not op.constant_b and len(layer.bottoms) == 1 and not op.transpose_a
         return [_Reading(0, ("A_data",), op.k)] if is_plain and op.transpose_b else []
-    if isinstance(op, MultiHeadAttention) and not op.kv_cache and len(layer.bottoms) in (1, 3):
+    if isinstance(op, MultiHeadAttention) and not op.kv_cache:
+        # Which parts read each input but a mask: ncnn's src/layer/multiheadattention.cpp.
+        parts = {1: ("qkv",), 2: ("q", "kv"), 3: ("q", "k", "v")}.get(len(layer.bottoms) - op.attn_mask, ())
         sizes = {"q": op.qdim, "k": op.kdim, "v": op.vdim}
-        if len(layer.bottoms) == 3:
-            return [_Reading(place, (f"{part}_weight_data",), size) for place, (part, size) in enumerate(sizes.items())]
-        return [_Reading(0, tuple(f"{part}_weight_data" for part in sizes), op.qdim)]
+        return [
+            _Reading(place, tuple(f"{part}_weight_data" for part in read), sizes[read[0]])
+            for place, read in enumerate(parts)
+        ]
     return []
 
 

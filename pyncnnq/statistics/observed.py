@@ -22,11 +22,13 @@ class Reader:
         layer: the layer, for messages.
         channels: how many channels it takes: of a 3-D blob its channels, of a flat one its elements.
         flattened: it takes a 3-D blob as one vector, so that all its elements count.
+        of_columns: it takes any blob as a matrix, of which the columns count.
     """
 
     layer: str
     channels: int
     flattened: bool
+    of_columns: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,8 @@ def check_readers(blob: ObservedBlob, mat: Any) -> None:
         # ncnn itself checks no shape: a reader would compute garbage from whatever lies behind its input.
         if dims == 1:
             channels = w * elempack
+        elif reader.of_columns:
+            channels = w
         elif dims == 2:
             # InnerProduct takes each row of a matrix as a vector, unless only the matrix as a whole is as long as it
             # needs.

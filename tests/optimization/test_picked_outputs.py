@@ -152,6 +152,9 @@ def test_what_no_task_knows_cannot_drop(tmp_path: Path, data: Path) -> None:
         quantize(model, data, workers=1, recipe="fast", budget=Budget(max_drop=1))
     with pytest.raises(InputError, match="classification is not what the outputs"):
         quantize(model, data, workers=1, recipe="fast", task="classification")
+    (tmp_path / "mine.py").write_text("def same(outputs, files):\n    return 1.0\n")
+    mine = Budget(max_drop=1, metric=f"{tmp_path / 'mine.py'}:same")  # counts, whatever the task
+    assert quantize(model, data, workers=1, recipe="fast", task="classification", budget=mine).chosen.drop == 0
 
 
 def judged(score: float, *drops: float) -> Judged:

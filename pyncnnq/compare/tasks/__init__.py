@@ -10,6 +10,7 @@ from pyncnnq.compare.tasks.regions import REGIONS
 from pyncnnq.compare.tasks.segmentation import SEGMENTATION
 from pyncnnq.compare.tasks.task import Task
 from pyncnnq.compare.tasks.text_recognition import TEXT_RECOGNITION
+from pyncnnq.errors import InputError
 from pyncnnq.extensions.registry import Registry
 from pyncnnq.inputs.resolve import InputSpec
 from pyncnnq.model import Model
@@ -58,4 +59,10 @@ def tasks_for(model: Model, inputs: Sequence[InputSpec], name: str | None = None
     return [task.prepared(model, inputs) for task in TASKS.values() if task.fits(model)]
 
 
-__all__ = ["TASKS", "Task", "find_task", "tasks_for"]
+def not_meant(name: str, outputs: Sequence[str]) -> InputError:
+    """Return the error where outputs are not those of the task that a user names."""
+    problem = f"{name} is not what the outputs ({', '.join(outputs)}) of these samples mean"
+    return InputError(problem, option="task")
+
+
+__all__ = ["TASKS", "Task", "find_task", "not_meant", "tasks_for"]

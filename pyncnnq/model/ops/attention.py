@@ -21,6 +21,8 @@ class MultiHeadAttention(Int8Op):
     """The number of weights of q."""
     kdim = Int(3, "embed_dim")
     vdim = Int(4, "embed_dim")
+    attn_mask = Flag(5)
+    """Whether a mask is one more input, behind queries, keys and values."""
     kv_cache = Flag(7)
     """Whether keys and values of earlier calls are two more inputs, and two more outputs."""
     int8_scale_term = Int(18)
