@@ -28,11 +28,13 @@ from pyncnnq.suggestion.probe import Look
 from pyncnnq.suggestion.sizes import OWN, sizes_to_try, usual_size
 
 MOST_IMAGES = 32
-_FIRST = 6
+_GLANCE = 3
 """Images that are looked at under all candidates."""
-_ROUNDS = ((12, 6), (MOST_IMAGES, 4))
+_FIRST = 6
+"""Images that are looked at under those that these few do not contradict."""
+_ROUNDS = ((12, 6), (20, 4), (MOST_IMAGES, 4))
 """How many images the best have been looked at after each further round, and how many candidates these are at most.
-The last round is held only to tell a first that suffices from its last rivals."""
+But for the first, a round is held only to tell a first that suffices from its last rivals."""
 _FEWEST = 8
 """Images that a classifier's evidence needs; as few are looked at in one round."""
 _LARGEST: Size = (320, 320)
@@ -144,21 +146,35 @@ class Search:
         """Return the candidates, the likeliest first, after all rounds; in each those that the first does not yet
         exceed."""
         seen = _FIRST if len(self._samples) > _FEWEST else _FEWEST
-        self._look_more(candidates, size, seen)
+        order, hopeless = candidates, []
+        if seen == _FIRST and self._looking.remembered is None:
+            order, hopeless = self._glance(candidates, size)
+        self._look_more(order, size, seen)
         if self._looking.remembered is None:
-            self._softening = softening_of([each.looks for each in candidates])
-        order = self._sorted(candidates)
+            self._softening = softening_of([each.looks for each in order])
+        order = [*self._sorted(order), *hopeless]
         for images, most in _ROUNDS:
             rivals = [other for other in order[1:] if not self._exceeds(order[0], other)]
             if seen >= len(self._samples) or (seen >= _FEWEST and not rivals) or not self._may_decide(order[0]):
                 break
-            if images == MOST_IMAGES and not (self._suffices(order[0]) and len(rivals) < most):
+            if images > _ROUNDS[0][0] and not (self._suffices(order[0]) and len(rivals) < most):
                 break
             ahead = [order[0], *rivals][:most]
             self._look_more(ahead, size, images)
             seen = images
             order = [*self._sorted(ahead), *(each for each in order if each not in ahead)]
         return order
+
+    def _glance(self, candidates: list[_Standing], size: Size) -> tuple[list[_Standing], list[_Standing]]:
+        """Return the candidates of which more is to be seen, and those that the first clearly exceeds at a glance, the
+        likeliest first."""
+        self._look_more(candidates, size, _GLANCE)
+        self._softening = softening_of([each.looks for each in candidates])
+        first, *others = self._sorted(candidates)
+        if not recognizing(first.looks):
+            return candidates, []
+        hopeless = [each for each in others if self._exceeds(first, each)]
+        return [each for each in candidates if each not in hopeless], hopeless
 
     def _look_more(self, standing: Sequence[_Standing], size: Size, count: int) -> None:
         """Look at the first so many images under candidates that have not seen them all."""
