@@ -59,11 +59,20 @@ def _make() -> Path:
     _sweep()
     try:
         while True:
-            folder = Path(tempfile.mkdtemp(prefix="pyncnnq-", suffix=".run"))
+            folder = Path(tempfile.mkdtemp(prefix="pyncnnq-", suffix=".run", dir=_place()))
             if _mark(folder):
                 return folder
     except OSError as error:
         raise _failure(error) from error
+
+
+def _place() -> str:
+    """Return where temporary folders are made: as tempfile chooses, but without the file that it writes there to try,
+    which a kill would leave."""
+    for path in (tempfile.tempdir, *map(os.environ.get, ("TMPDIR", "TEMP", "TMP")), "/tmp"):
+        if path and Path(path).is_dir() and os.access(path, os.W_OK | os.X_OK):
+            return str(Path(path).absolute())
+    return tempfile.gettempdir()
 
 
 def _mark(folder: Path) -> bool:
@@ -112,7 +121,7 @@ def _empty(folder: Path) -> None:
 
 def _sweep() -> None:
     """Remove the folders of this user's dead processes: those that nobody holds locked."""
-    with suppress(OSError), os.scandir(tempfile.gettempdir()) as entries:
+    with suppress(OSError), os.scandir(_place()) as entries:
         for path in [Path(entry.path) for entry in entries if _NAME.fullmatch(entry.name)]:
             if path not in _ours:
                 with suppress(OSError):
@@ -154,7 +163,7 @@ def _trouble(folder: Path, error: Exception) -> PyncnnqError | None:
 
 
 def _failure(error: OSError) -> PyncnnqError:
-    place = os.environ.get("TMPDIR") or tempfile.tempdir or "/tmp"
+    place = os.environ.get("TMPDIR") or _place()
     reason = (error.strerror or "").lower()
     if error.errno in _FULL:
         return PyncnnqError(f"{place}: {reason} for temporary files; free some, or set TMPDIR to another folder")

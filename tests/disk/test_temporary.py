@@ -170,8 +170,20 @@ def test_a_folder_that_cannot_be_made(place: Path, monkeypatch: pytest.MonkeyPat
         temporary_folder().__enter__()
 
 
+def test_no_file_is_written_to_try_the_place(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As tempfile does: a process that is killed just then would leave it for ever."""
+
+    def fail() -> str:
+        raise AssertionError("tempfile tries")
+
+    monkeypatch.setattr(tempfile, "gettempdir", fail)
+    with temporary_folder() as folder:
+        assert folder.parent == place
+
+
 def test_no_temporary_folder_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where neither TMPDIR nor /tmp nor the current folder takes a file."""
+    monkeypatch.setattr(os, "access", lambda *_: False)
     monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/none"])
     with pytest.raises(PyncnnqError, match="no usable temporary directory"):
         temporary_folder().__enter__()
