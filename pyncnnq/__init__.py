@@ -30,20 +30,23 @@ if TYPE_CHECKING:
     from pyncnnq.model import Model, load_model
     from pyncnnq.optimization.budget import Budget
     from pyncnnq.optimization.calibrate import calibrate
+    from pyncnnq.optimization.collect import collect
     from pyncnnq.optimization.quantize import quantize
     from pyncnnq.optimization.recipe import Optimized
     from pyncnnq.qdq.importing import ImportedQdq, import_qdq
     from pyncnnq.quantization import Manifest, QuantizedModel, dequantize
     from pyncnnq.report.inspection import Inspection, inspect
     from pyncnnq.rewrites.fusing import Fused, fuse
-    from pyncnnq.statistics.collect import collect
+    from pyncnnq.statistics.collected import Collected, merge_statistics
     from pyncnnq.statistics.observe import Statistics
+    from pyncnnq.statistics.stats_file import load_statistics
     from pyncnnq.suggestion.suggest import Suggestion, suggest
 
 _HOMES = {
     "Analysis": "evaluation.findings",
     "Budget": "optimization.budget",
     "Calibration": "calibration.calibrate",
+    "Collected": "statistics.collected",
     "Converted": "conversion.convert",
     "Deployed": "deployment.deploy",
     "Evaluation": "evaluation.evaluate",
@@ -66,7 +69,7 @@ _HOMES = {
     "active_target": "kernel_targets",
     "analyze": "evaluation.analyze",
     "calibrate": "optimization.calibrate",
-    "collect": "statistics.collect",
+    "collect": "optimization.collect",
     "convert": "conversion.convert",
     "deploy": "deployment.deploy",
     "dequantize": "quantization",
@@ -75,6 +78,8 @@ _HOMES = {
     "import_qdq": "qdq.importing",
     "inspect": "report.inspection",
     "load_model": "model",
+    "load_statistics": "statistics.stats_file",
+    "merge_statistics": "statistics.collected",
     "quantize": "optimization.quantize",
     "suggest": "suggestion.suggest",
     "targets": "kernel_targets",
@@ -84,6 +89,7 @@ __all__ = [
     "Analysis",
     "Budget",
     "Calibration",
+    "Collected",
     "Converted",
     "Deployed",
     "Evaluation",
@@ -115,6 +121,8 @@ __all__ = [
     "import_qdq",
     "inspect",
     "load_model",
+    "load_statistics",
+    "merge_statistics",
     "quantize",
     "suggest",
     "targets",

@@ -10,8 +10,15 @@ from pyncnnq.inputs.synthetic import WARNING
 
 def record_inputs(table: Table, data: CalibrationData) -> None:
     """Note in a table, in place, how images became the inputs of the model."""
-    for name, spec in zip(data.names, data.inputs, strict=True):
-        if isinstance(spec, Preprocessing):
-            table.comment(f"input {name}: {spec}")
-    if data.is_synthetic:
-        table.comment(WARNING)
+    for comment in comments_of(data):
+        table.comment(comment)
+
+
+def comments_of(data: CalibrationData) -> list[str]:
+    """Return what a table says of how images became the inputs of the model."""
+    comments = [
+        f"input {name}: {spec}"
+        for name, spec in zip(data.names, data.inputs, strict=True)
+        if isinstance(spec, Preprocessing)
+    ]
+    return [*comments, WARNING] if data.is_synthetic else comments

@@ -11,6 +11,7 @@ import click
 from pyncnnq.commands.listing import ListingOption
 from pyncnnq.commands.options import (
     OUTPUT_PATH,
+    PATH,
     DataOptions,
     OutputOptions,
     custom_layers_option,
@@ -18,8 +19,10 @@ from pyncnnq.commands.options import (
     fuse_option,
     model_arguments,
     output_options,
+    resume_option,
     save_config_option,
 )
+from pyncnnq.errors import PyncnnqError
 from pyncnnq.runtime.pool import WorkerPool, available_cores
 
 
@@ -49,8 +52,12 @@ def _list_weight_bits() -> tuple[str, Iterable[tuple[str, str]]]:
 @save_config_option
 @click.option("--method", cls=ListingOption, listing=_list_methods, metavar="NAME")
 @click.option("--weight-bits", cls=ListingOption, listing=_list_weight_bits, metavar="NAME")
+@click.option(
+    "--statistics", type=PATH, help="Take the statistics that `pyncnnq collect` wrote; no DATA is needed then."
+)
 @fuse_option
 @custom_layers_option
+@resume_option
 @output_options
 def calibrate_command(
     param: Path,
@@ -61,8 +68,10 @@ def calibrate_command(
     save_config: bool,
     method: str | None,
     weight_bits: str | None,
+    statistics: Path | None,
     no_fuse: bool,
     custom_layers: Path | None,
+    resume: Path | None,
     output: OutputOptions,
 ) -> None:
     """Write the int8 calibration table of a model.
@@ -93,6 +102,7 @@ def calibrate_command(
         from pyncnnq.model.text import encode
         from pyncnnq.optimization.calibrate import calibrate
         from pyncnnq.report.calibration import calibration_facts, print_calibration
+        from pyncnnq.statistics.stats_file import load_statistics
 
         request = DataRequest.read(data, data_options, output, method=method, weight_bits=weight_bits)
         target = table or param.with_suffix(".table")
@@ -102,9 +112,15 @@ def calibrate_command(
         warn_of_files(model, as_json=output.as_json)
         pool.wanted = request.workers or pool.wanted
         request = replace(request, pool=pool)
+        data_given = request.for_targets(target).given
+        if statistics is not None and (data_given or no_fuse or resume):
+            raise PyncnnqError(
+                "holds what the model was run on and how: leave out DATA, `fuse=False` and `resume=`",
+                option="statistics",
+            )
         result = calibrate(
             model,
-            *request.for_targets(target).given,
+            *(data_given if statistics is None else [load_statistics(statistics)]),
             samples=request.samples,
             workers=pool,
             strict=request.strict,
@@ -112,6 +128,7 @@ def calibrate_command(
             method=request.method or DEFAULT,
             weight_bits=request.weight_bits,
             fuse=not no_fuse,
+            resume=resume,
         )
     contents = {target: encode(result.table.text())}
     write_files(contents | preprocessing_file(param, result.inputs) if save_config else contents)

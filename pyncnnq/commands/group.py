@@ -19,6 +19,8 @@ _MODULES = {
     "analyze": "analyze",
     "inspect": "inspect",
     "suggest": "suggest",
+    "collect": "collect",
+    "merge": "merge",
     "dequantize": "dequantize",
     "import-qdq": "import_qdq",
     "demo": "demo",

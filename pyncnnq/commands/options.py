@@ -110,6 +110,15 @@ def fuse_option(command: Command) -> Command:
     return click.option("--no-fuse", is_flag=True, help=help_text)(command)
 
 
+def resume_option(command: Command) -> Command:
+    """Add where work is kept as it is done."""
+    help_text = (
+        "Keep what is done in a folder, block by block: the same command goes on from there after it was cut off, with "
+        "the same result."
+    )
+    return click.option("--resume", type=OUTPUT_PATH, metavar="FOLDER", help=help_text)(command)
+
+
 def save_config_option(command: Command) -> Command:
     """Add whether the preprocessing is written beside the model."""
     help_text = "Write the preprocessing beside the model, as PARAM with the suffix .toml, where all commands read it."

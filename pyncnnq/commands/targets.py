@@ -68,7 +68,7 @@ def _named_files() -> Iterator[Path]:
         if not value:
             continue
         if parameter.type is PATH:
-            yield value
+            yield from value if isinstance(value, tuple) else (value,)
         if parameter.name == "labels":
             yield from label_files(value)
         if parameter.name == "metric":

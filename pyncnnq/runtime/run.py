@@ -12,6 +12,18 @@ from pyncnnq.runtime.progress import Update
 from pyncnnq.runtime.protocol import Failed, Fatal, Job, Misfit, Unreadable
 
 
+class NoneReadError(InputError):
+    """No sample could be read.
+
+    Attributes:
+        reasons: for each sample why.
+    """
+
+    def __init__(self, count: int, reasons: list[str]) -> None:
+        super().__init__(f"none of the {count} samples could be read; the first one: {reasons[0]}")
+        self.reasons = reasons
+
+
 @dataclass(kw_only=True)
 class Answers:
     """The answers of workers to the samples that could be read, in the order of the samples, and their results.
@@ -100,8 +112,7 @@ class _Received:
     def in_order(self) -> Answers:
         """Return all answers in the order of the samples; InputError if there are none."""
         if not self.answers:
-            first = self.skipped[min(self.skipped)]
-            raise InputError(f"none of the {self.count} samples could be read; the first one: {first}")
+            raise NoneReadError(self.count, [self.skipped[index] for index in sorted(self.skipped)])
         numbers = sorted(self.answers)
         return Answers(
             numbers=numbers,

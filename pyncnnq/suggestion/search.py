@@ -146,7 +146,7 @@ class Search:
         """Return the candidates, the likeliest first, after all rounds; in each those that the first does not yet
         exceed."""
         seen = _FIRST if len(self._samples) > _FEWEST else _FEWEST
-        order, hopeless = candidates, []
+        order, hopeless = candidates, list[_Standing]()
         if seen == _FIRST and self._looking.remembered is None:
             order, hopeless = self._glance(candidates, size)
         self._look_more(order, size, seen)
