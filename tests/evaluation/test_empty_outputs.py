@@ -12,10 +12,10 @@ from small_models import inner_product, plain
 from pyncnnq import analyze, calibrate, evaluate, load_model, quantize
 from pyncnnq.errors import PyncnnqError
 from pyncnnq.model import Layer, Model
+from pyncnnq.optimization.collect import collect
 from pyncnnq.runtime.network import array_of, shape_of
 from pyncnnq.runtime.protocol import FailureError
 from pyncnnq.statistics.channels import channel_rows
-from pyncnnq.statistics.collect import collect
 
 
 def stored(model: Model, folder: Path) -> Model:

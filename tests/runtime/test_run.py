@@ -15,10 +15,10 @@ from pyncnnq import load_model
 from pyncnnq.errors import InputError, PyncnnqError
 from pyncnnq.inputs.arrays import ArraySpec
 from pyncnnq.inputs.data import find_data
+from pyncnnq.optimization.collect import collect
 from pyncnnq.runtime.pool import WorkerPool
 from pyncnnq.runtime.protocol import Failed
 from pyncnnq.runtime.run import run_job
-from pyncnnq.statistics.collect import collect
 from pyncnnq.statistics.observe import observe_samples
 from pyncnnq.statistics.shapes import ShapesJob, blob_shapes
 
