@@ -151,13 +151,15 @@ def leave_in_float(
     Raises:
         InputError, PyncnnqError: see `Judge.run`.
     """
-    quantized = [layer.name for layer in start.made.int8.summary.quantized]
-    total = math.fsum(macs[layer] for layer in quantized) or 1.0
-    work = {layer: macs[layer] / total for layer in quantized}
+    quantized, spared = [layer.name for layer in start.made.int8.summary.quantized], start.draft.spared
+    total = math.fsum(macs[layer] for layer in (*quantized, *spared)) or 1.0
+    work = {layer: macs[layer] / total for layer in (*quantized, *spared)}
     allowed = 1.0 if budget.max_float_macs is None else budget.max_float_macs
     layers = [layer for layer in quantized if work[layer] <= allowed and (tried is None or layer in tried)]
     most = len(layers) if budget.max_float_layers is None else min(budget.max_float_layers, len(layers))
-    steps = [*before.steps] if before else [Step((), 1.0, start.candidate)]
+    steps = (
+        [*before.steps] if before else [Step(spared, 1 - math.fsum(work[layer] for layer in spared), start.candidate)]
+    )
     best = before.best if before else start
     if not most:
         return before or MixedPrecision(budget=budget, best=best, steps=tuple(steps))

@@ -24,7 +24,7 @@ def left_out(model: Model, options: QuantizeOptions) -> dict[str, str]:
         PyncnnqError: a pattern that matches no candidate.
     """
     layers = candidates(model)
-    reasons = _first_and_last(model, layers) if options.keep_first_last else {}
+    reasons = first_and_last(model, layers) if options.keep_first_last else {}
     if options.only:
         wanted = _matches("only", options.only, layers)
         reasons |= {layer.name: "not among the only ones to quantize" for layer in layers if layer.name not in wanted}
@@ -76,7 +76,7 @@ def _match(pattern: str, layer: Layer) -> bool:
     return pattern == layer.name or fnmatchcase(layer.name, pattern)
 
 
-def _first_and_last(model: Model, layers: Sequence[Layer]) -> dict[str, str]:
+def first_and_last(model: Model, layers: Sequence[Layer]) -> dict[str, str]:
     """Return the layers with weights that have no other such layer between them and a model input or output."""
     weighted = {layer.name for layer in layers if layer.type != "SDPA"}
     graph = model.graph()
