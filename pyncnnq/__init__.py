@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from pyncnnq.evaluation.findings import Analysis
     from pyncnnq.inputs import InputOptions, Synthetic
     from pyncnnq.kernel_targets import active_target, targets
+    from pyncnnq.latency.measure import profile
+    from pyncnnq.latency.profile import Profile
+    from pyncnnq.latency.profile_file import load_profile, save_profile
     from pyncnnq.model import Model, load_model
     from pyncnnq.optimization.budget import Budget
     from pyncnnq.optimization.calibrate import calibrate
@@ -56,6 +59,7 @@ _HOMES = {
     "Model": "model",
     "ModelError": "errors",
     "Optimized": "optimization.recipe",
+    "Profile": "latency.profile",
     "PyncnnqError": "errors",
     "QuantizedModel": "quantization",
     "Statistics": "statistics.observe",
@@ -75,7 +79,10 @@ _HOMES = {
     "import_qdq": "qdq.importing",
     "inspect": "report.inspection",
     "load_model": "model",
+    "load_profile": "latency.profile_file",
+    "profile": "latency.measure",
     "quantize": "optimization.quantize",
+    "save_profile": "latency.profile_file",
     "suggest": "suggestion.suggest",
     "targets": "kernel_targets",
 }
@@ -96,6 +103,7 @@ __all__ = [
     "Model",
     "ModelError",
     "Optimized",
+    "Profile",
     "PyncnnqError",
     "QuantizedModel",
     "Statistics",
@@ -115,7 +123,10 @@ __all__ = [
     "import_qdq",
     "inspect",
     "load_model",
+    "load_profile",
+    "profile",
     "quantize",
+    "save_profile",
     "suggest",
     "targets",
 ]
