@@ -40,7 +40,7 @@ from pyncnnq.report.terminal import say
     "device",
     type=OUTPUT_PATH,
     metavar="DEVICE.json",
-    help="Write it, for `pyncnnq quantize --device`.",
+    help="What is found, for `pyncnnq quantize --device`.",
 )
 @fuse_option
 @custom_layers_option

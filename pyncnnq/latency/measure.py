@@ -86,7 +86,15 @@ def profile_prepared(
     with progress("time layers") as update:
         seconds = time_models(list(map(TimedModel.of, timed)), inputs, threads, LAYERS, by_layer=True, update=update)
     layers = _layer_times(model, made, seen.shapes, seconds)
-    found = Profile(cpu=cpu_name(), threads=threads, ncnn=seen.ncnn, options=seen.options, inputs=inputs, layers=layers)
+    found = Profile(
+        cpu=cpu_name(),
+        threads=threads,
+        ncnn=seen.ncnn,
+        options=seen.options,
+        inputs=inputs,
+        layers=layers,
+        explained={"float": seconds[0].explained, "int8": seconds[-1].explained},
+    )
     return _with_wholes(found, model, dims, folder, kept, progress)
 
 
@@ -153,8 +161,8 @@ def _with_wholes(
         plain, *others = time_models(timed, found.inputs, found.threads, WHOLES, by_layer=False, update=update)
     medians = {one: 1000 * seconds.least for one, seconds in zip(contenders, others, strict=True)}
     everything = frozenset(found.costs)
-    wholes = [_whole("float", everything, 1000 * plain.least, found)]
-    wholes += [_whole(_name(one, kept), one.in_float, ms, found) for one, ms in medians.items()]
+    wholes = [_whole("float", None, everything, 1000 * plain.least, found)]
+    wholes += [_whole(_name(one, kept), one.margin, one.in_float, ms, found) for one, ms in medians.items()]
     enough = min(medians.values(), default=0.0) * (1 + AS_FAST)
     fast = [one for one in contenders if medians[one] <= enough]
     best = min(fast, key=lambda one: len(one.in_float), default=None)
@@ -179,8 +187,8 @@ def _name(one: _Contender, kept: Collection[str]) -> str:
     return "int8" if one.in_float <= set(kept) else "mixed"
 
 
-def _whole(name: str, in_float: Collection[str], ms: float, found: Profile) -> WholeTime:
-    return WholeTime(name=name, in_float=len(in_float), ms=ms, predicted_ms=found.predicted(in_float))
+def _whole(name: str, margin: float | None, in_float: Collection[str], ms: float, found: Profile) -> WholeTime:
+    return WholeTime(name=name, margin=margin, in_float=len(in_float), ms=ms, predicted_ms=found.predicted(in_float))
 
 
 def cpu_name() -> str:

@@ -52,12 +52,14 @@ class WholeTime:
 
     Attributes:
         name: "float", "int8" (all layers that can be), or "mixed".
+        margin: by which layers were chosen (see `Profile.in_float`); None for the float model itself.
         in_float: how many of the layers that can be int8 are in float.
         ms: the fastest of the inferences, in milliseconds.
         predicted_ms: the sum of the layers' times.
     """
 
     name: str
+    margin: float | None
     in_float: int
     ms: float
     predicted_ms: float
@@ -79,6 +81,8 @@ class Profile:
         options: those of ncnn's options that time depends on.
         inputs: the shapes of the model's inputs, in NumPy's order.
         layers: those that compute anything, in the order of the model, which is fused.
+        explained: the sum of the layers' times as a share of the time of the whole model, measured in turns with them:
+            of the float model and of the one with all layers in int8.
         wholes: float first, then all int8, then the others that were measured beside them.
         margin: a layer is left in float if its time in int8, times this, is longer (see `in_float`): of the numbers
             that were tried, that which made the fastest whole model.
@@ -91,6 +95,7 @@ class Profile:
     options: Mapping[str, bool]
     inputs: Mapping[str, Shape]
     layers: tuple[LayerTime, ...]
+    explained: Mapping[str, float]
     wholes: tuple[WholeTime, ...] = ()
     margin: float = 1.0
     runs: int = 0
@@ -154,11 +159,16 @@ class Profile:
     def warnings(self) -> list[str]:
         """Where the layers' times do not explain the whole model's."""
         return [
-            f"the layers of the {whole.name} model take {whole.predicted_ms:.2f} ms together, the model {whole.ms:.2f} "
-            "ms: is the machine busy? measure again when it is not"
-            for whole in self.wholes
-            if not abs(whole.share - 1) <= EXPLAINED
+            f"the layers of the {name} model take {100 * share:.0f} % of its time together: is the machine busy? "
+            "measure again when it is not"
+            for name, share in self.explained.items()
+            if not abs(share - 1) <= EXPLAINED
         ]
+
+    @property
+    def chosen(self) -> WholeTime | None:
+        """The fastest way to share out the layers; None where no whole model was measured."""
+        return next((whole for whole in self.wholes if whole.margin == self.margin), None)
 
     def require_fits(self, model: Model) -> None:
         """Make sure that the profile is one of a model.

@@ -62,6 +62,11 @@ class Seconds:
     whole: Sequence[float]
 
     @property
+    def explained(self) -> float:
+        """The sum of the layers' times as a share of the fastest whole inference."""
+        return sum(self.layers.values()) / self.least if self.least else 1.0
+
+    @property
     def least(self) -> float:
         """The fastest whole inference."""
         return min(self.whole)
@@ -108,8 +113,8 @@ def time_models(
                 raise PyncnnqError(answer.reason)
             found.append(answer)
             if update is not None:
-                spent = (time.perf_counter() - start) / effort.seconds
-                update(max(len(found), int(spent * effort.most)), effort.most)
+                spent = int((time.perf_counter() - start) / effort.seconds * effort.most)
+                update(min(max(len(found), spent), effort.most), effort.most)
     turns = [[answer[place] for answer in found] for place in range(len(models))]
     return [
         Seconds(

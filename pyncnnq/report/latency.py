@@ -15,30 +15,48 @@ _SHOWN = 12
 
 def print_profile(profile: Profile) -> None:
     """Print where the time goes by layer type, the layers that int8 makes slower, and whole models side by side."""
+    _print_types(profile)
+    _print_slower(profile.slower)
+    _print_wholes(profile)
+    shares = ", ".join(f"{100 * share:.0f} % of the {name} model" for name, share in profile.explained.items())
+    say(f"{profile}, ncnn {profile.ncnn}; the layers' times explain {shares}")
+    if profile.chosen is not None:
+        count = profile.chosen.in_float
+        say(f"of {len(profile.costs)} layers that can be int8, {count} make the model faster in float")
+
+
+def _print_types(profile: Profile) -> None:
     columns = ("layer type", "layers", "float ms", "int8 ms", "chained ms", "slower in int8")
     rows = [_of_type(kind, [layer for layer in profile.layers if layer.type == kind]) for kind in _types(profile)]
     print_table(columns, rows, numeric=columns[1:])
-    if profile.slower:
-        columns = ("slower in int8", "type", "writes", "float ms", "int8 ms", "chained ms")
-        rows = [
-            (layer.name, layer.type, spell(layer.shape), *map(_ms, (layer.float_ms, layer.int8_ms, layer.chained_ms)))
-            for layer in profile.slower[:_SHOWN]
-        ]
-        print_table(columns, rows, numeric=columns[3:])
-        if len(profile.slower) > _SHOWN:
-            say(f"and {len(profile.slower) - _SHOWN} more")
-    columns = ("whole model", "in float", "ms", "against float", "sum of layers")
-    first = profile.wholes[0].ms if profile.wholes else 0.0
-    chosen = len(profile.in_float())
-    for_speed = [whole for whole in profile.wholes if whole.name == "mixed" and whole.in_float == chosen]
+
+
+def _print_slower(slower: Sequence[LayerTime]) -> None:
+    columns = ("slower in int8", "type", "writes", "float ms", "int8 ms", "chained ms")
     rows = [
-        (whole.name, str(whole.in_float), _ms(whole.ms), f"{first / whole.ms:.2f}x", f"{100 * whole.share:.0f} %")
-        for whole in (*(whole for whole in profile.wholes if whole.name != "mixed"), *for_speed)
+        (layer.name, layer.type, spell(layer.shape), *map(_ms, (layer.float_ms, layer.int8_ms, layer.chained_ms)))
+        for layer in slower[:_SHOWN]
+    ]
+    if rows:
+        print_table(columns, rows, numeric=columns[3:])
+    if len(slower) > _SHOWN:
+        say(f"and {len(slower) - _SHOWN} more")
+
+
+def _print_wholes(profile: Profile) -> None:
+    columns = ("whole model", "in float", "ms", "against float", "predicted ms")
+    shown = [whole for whole in profile.wholes if whole.name != "mixed" or whole is profile.chosen]
+    rows = [
+        (
+            f"{whole.name}{', the fastest' * (whole is profile.chosen)}",
+            str(whole.in_float),
+            _ms(whole.ms),
+            f"{profile.wholes[0].ms / whole.ms:.2f}x",
+            _ms(whole.predicted_ms),
+        )
+        for whole in shown
     ]
     print_table(columns, rows, numeric=columns[1:])
-    say(
-        f"{profile}, ncnn {profile.ncnn}: of {len(profile.costs)} layers that can be int8, {chosen} are faster in float"
-    )
 
 
 def _types(profile: Profile) -> list[str]:
