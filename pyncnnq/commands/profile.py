@@ -37,7 +37,7 @@ from pyncnnq.report.terminal import say
 @click.option(
     "--output",
     "-o",
-    "device",
+    "target",
     type=OUTPUT_PATH,
     metavar="DEVICE.json",
     help="What is found, for `pyncnnq quantize --device`.",
@@ -50,7 +50,7 @@ def profile_command(
     bin: Path,
     size: tuple[str, ...],
     threads: int,
-    device: Path | None,
+    target: Path | None,
     no_fuse: bool,
     custom_layers: Path | None,
     output: OutputOptions,
@@ -61,19 +61,19 @@ def profile_command(
     quantize --device`: no layer is int8 there that would be slower than in float.  The model and int8 models of it run
     in stock ncnn, on random numbers; layers are timed where they stand, and whole models side by side.
     """
-    if device is not None:
-        check_targets([device], kinds={device: PROFILE})
+    if target is not None:
+        check_targets([target], kinds={target: PROFILE})
     model = load_model(param, bin, custom_layers=custom_layers)
     warn_of_files(model, as_json=output.as_json)
     sizes = [parse_size(text) for text in size]
-    found = profile(model, sizes=sizes, threads=threads, fuse=not no_fuse, progress=progress_of(output))
-    if device is not None:
-        write_files({device: profile_bytes(found)})
+    found = profile(model, size=sizes, threads=threads, fuse=not no_fuse, progress=progress_of(output))
+    if target is not None:
+        write_files({target: profile_bytes(found)})
     if output.as_json:
         print_json({**profile_facts(found), "in_float": sorted(found.in_float()), "warnings": found.warnings}, model)
         return
     warn(found.warnings)
     if not output.quiet:
         print_profile(found)
-        if device is not None:
-            say(f"{device}: written")
+        if target is not None:
+            say(f"{target}: written")

@@ -15,6 +15,7 @@ from pyncnnq.commands.options import (
     LayerOptions,
     OutputOptions,
     SearchOptions,
+    SpeedOptions,
     custom_layers_option,
     data_options,
     fuse_option,
@@ -23,6 +24,7 @@ from pyncnnq.commands.options import (
     output_options,
     save_config_option,
     search_options,
+    speed_options,
 )
 from pyncnnq.commands.source import is_table
 from pyncnnq.errors import PyncnnqError
@@ -42,6 +44,7 @@ from pyncnnq.runtime.pool import WorkerPool, available_cores
 @data_options
 @save_config_option
 @search_options
+@speed_options
 @gate_options
 @click.option(
     "--adjusted",
@@ -65,6 +68,7 @@ def quantize_command(
     data_options: DataOptions,
     save_config: bool,
     search: SearchOptions,
+    speed: SpeedOptions,
     gates: Gates,
     adjusted: Path | None,
     no_fuse: bool,
@@ -97,6 +101,7 @@ def quantize_command(
             layers,
             data_options,
             search,
+            speed,
             gates,
             adjusted,
             output,
@@ -115,6 +120,7 @@ def _quantize_by_data(
     layers: LayerOptions,
     data_options: DataOptions,
     search: SearchOptions,
+    speed: SpeedOptions,
     gates: Gates,
     adjusted: Path | None,
     output: OutputOptions,
@@ -139,6 +145,7 @@ def _quantize_by_data(
     from pyncnnq.files import write_files
     from pyncnnq.inputs.data import find_fitting
     from pyncnnq.inputs.metadata import SIDECAR, sidecar_path
+    from pyncnnq.latency.profile_file import load_profile
     from pyncnnq.model import load_model
     from pyncnnq.model.pair import MANIFEST
     from pyncnnq.model.text import encode
@@ -153,6 +160,7 @@ def _quantize_by_data(
     targets, outputs = files[:2], (*files, *floats, *sidecar)
     check_targets(outputs, request, kinds={files[2]: MANIFEST, **dict.fromkeys(sidecar, SIDECAR)})
     budget, model = search.budget(), load_model(param, bin, custom_layers=custom_layers)
+    device = load_profile(speed.device) if speed.device is not None else None
     warn_of_files(model, as_json=output.as_json)
     pool.wanted = request.workers or pool.wanted
     chosen = find_fitting(model, [replace(request, pool=pool).for_targets(*outputs)], (), request.samples)
@@ -166,6 +174,8 @@ def _quantize_by_data(
         without=search.without,
         budget=budget,
         task=search.task,
+        goal=speed.goal,
+        device=device,
         fuse=fuse,
         exclude=layers.exclude,
         only=layers.only,
@@ -196,7 +206,7 @@ def _quantize_by_data(
 
 
 def _refuse_options_for_data(context: click.Context, table: str) -> None:
-    for_data = {field.name for kind in (DataOptions, SearchOptions, Gates) for field in fields(kind)}
+    for_data = {field.name for kind in (DataOptions, SearchOptions, SpeedOptions, Gates) for field in fields(kind)}
     for_data |= {"adjusted", "save_config"}
     for parameter in context.command.params:
         name = parameter.name or ""

@@ -33,7 +33,7 @@ WHOLES = Effort(least=9, most=45, seconds=4.0)
 def profile(
     model: Model,
     *,
-    sizes: Sequence[Size] = (),
+    size: Sequence[Size] = (),
     threads: int = 1,
     fuse: bool = True,
     progress: Progress = silent,
@@ -42,7 +42,7 @@ def profile(
 
     Args:
         model: the float model, as read from its files.
-        sizes: width and height of the images of its inputs, where the model does not state them.
+        size: width and height of the images of its inputs, where the model does not state them.
         threads: of one inference.
         fuse: fuse the layers of the model first, as `pyncnnq.quantize` does (see `pyncnnq.fuse`).
         progress: called with the name of each pass.
@@ -51,7 +51,7 @@ def profile(
         InputError: the shape of an input is not known, or does not fit.
         PyncnnqError: a model that is int8 already, or ncnn cannot run it.
     """
-    shapes = input_shapes(model, sizes)
+    shapes = input_shapes(model, size)
     with temporary_folder() as folder:
         prepared = swap_operands(fuse_layers(model).model if fuse else model).model
         return profile_prepared(prepared.stored(Path(folder), "float"), shapes, Path(folder), threads, progress)
