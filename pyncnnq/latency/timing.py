@@ -113,7 +113,7 @@ def time_models(
                 raise PyncnnqError(answer.reason)
             found.append(answer)
             if update is not None:
-                spent = int((time.perf_counter() - start) / effort.seconds * effort.most)
+                spent = int((time.perf_counter() - start) / max(effort.seconds, 1e-3) * effort.most)
                 update(min(max(len(found), spent), effort.most), effort.most)
     turns = [[answer[place] for answer in found] for place in range(len(models))]
     return [
