@@ -13,7 +13,6 @@ import click
 
 from pyncnnq.commands.listing import ListingOption
 from pyncnnq.errors import PyncnnqError
-from pyncnnq.optimization.goals import GOALS
 from pyncnnq.optimization.recipes import RECIPES
 
 if TYPE_CHECKING:
@@ -176,14 +175,6 @@ class LayerOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SpeedOptions:
-    """What the int8 model is for, and on which device."""
-
-    goal: str | None
-    device: Path | None
-
-
-@dataclass(frozen=True, kw_only=True)
 class SearchOptions:
     """How much is tried to find the best int8 model, and what it shall reach."""
 
@@ -309,27 +300,6 @@ def _list_techniques() -> tuple[str, Iterable[tuple[str, str]]]:
 
     return "Leave a technique of the recipe out.  There are:", ((name, "") for name in TECHNIQUES)
 
-
-speed_options = together(
-    "speed",
-    SpeedOptions,
-    [
-        click.option(
-            "--for",
-            "goal",
-            type=click.Choice(list(GOALS)),
-            help="; ".join(f"{goal.name}, {goal.help}" for goal in GOALS.values())
-            + ".  [default: accuracy; balanced with --device]",
-        ),
-        click.option(
-            "--device",
-            type=PATH,
-            metavar="DEVICE.json",
-            help="What `pyncnnq profile` measured on the device that the model is for.  [default: where speed counts, "
-            "this machine is measured]",
-        ),
-    ],
-)
 
 search_options = together(
     "search",

@@ -15,7 +15,6 @@ from pyncnnq.commands.options import (
     LayerOptions,
     OutputOptions,
     SearchOptions,
-    SpeedOptions,
     custom_layers_option,
     data_options,
     fuse_option,
@@ -24,9 +23,9 @@ from pyncnnq.commands.options import (
     output_options,
     save_config_option,
     search_options,
-    speed_options,
 )
 from pyncnnq.commands.source import is_table
+from pyncnnq.commands.speed_options import SpeedOptions, speed_options
 from pyncnnq.errors import PyncnnqError
 from pyncnnq.runtime.pool import WorkerPool, available_cores
 
@@ -145,7 +144,7 @@ def _quantize_by_data(
     from pyncnnq.files import write_files
     from pyncnnq.inputs.data import find_fitting
     from pyncnnq.inputs.metadata import SIDECAR, sidecar_path
-    from pyncnnq.latency.profile_file import load_profile
+    from pyncnnq.latency.profile_file import profile_of
     from pyncnnq.model import load_model
     from pyncnnq.model.pair import MANIFEST
     from pyncnnq.model.text import encode
@@ -160,7 +159,7 @@ def _quantize_by_data(
     targets, outputs = files[:2], (*files, *floats, *sidecar)
     check_targets(outputs, request, kinds={files[2]: MANIFEST, **dict.fromkeys(sidecar, SIDECAR)})
     budget, model = search.budget(), load_model(param, bin, custom_layers=custom_layers)
-    device = load_profile(speed.device) if speed.device is not None else None
+    device = profile_of(speed.device)
     warn_of_files(model, as_json=output.as_json)
     pool.wanted = request.workers or pool.wanted
     chosen = find_fitting(model, [replace(request, pool=pool).for_targets(*outputs)], (), request.samples)

@@ -43,6 +43,15 @@ def save_profile(profile: Profile, path: StrPath) -> None:
     write_files({Path(path): profile_bytes(profile)})
 
 
+def profile_of(device: Profile | StrPath | None) -> Profile | None:
+    """Return the profile that a user gives, or that a file holds which the user names.
+
+    Raises:
+        PyncnnqError: see `load_profile`.
+    """
+    return device if device is None or isinstance(device, Profile) else load_profile(device)
+
+
 def load_profile(path: StrPath) -> Profile:
     """Read a profile.
 

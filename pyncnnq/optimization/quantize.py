@@ -13,7 +13,7 @@ from pyncnnq.errors import PyncnnqError
 from pyncnnq.inputs import InputOptions
 from pyncnnq.inputs.data import Data, find_fitting
 from pyncnnq.latency.profile import Profile
-from pyncnnq.latency.profile_file import load_profile
+from pyncnnq.latency.profile_file import profile_of
 from pyncnnq.model import Model
 from pyncnnq.model.model import StrPath
 from pyncnnq.optimization.budget import Budget
@@ -113,7 +113,6 @@ def quantize(
                 raise PyncnnqError("is for calibration data, not for a table; leave it out", option=name)
         return _quantize_by_table(model, data[0], layers, fuse=fuse)
     chosen = find_fitting(model, data, options, samples)  # type: ignore[arg-type]
-    profile = device if isinstance(device, Profile) or device is None else load_profile(device)
     search = partial(
         optimize_on,
         recipe=recipe,
@@ -121,7 +120,7 @@ def quantize(
         budget=budget,
         task=task,
         goal=goal,
-        device=profile,
+        device=profile_of(device),
         fuse=fuse,
         options=layers,
     )

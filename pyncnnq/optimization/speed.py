@@ -12,6 +12,7 @@ from pyncnnq.latency.profile import Profile
 from pyncnnq.latency.timing import TimedModel, time_models
 from pyncnnq.model import Model
 from pyncnnq.model.ops import Shape
+from pyncnnq.model.ops.shape import spell
 from pyncnnq.optimization.settings import Settings
 from pyncnnq.quantization.faults import may_break_on_x86
 from pyncnnq.quantization.options import QuantizeOptions
@@ -27,6 +28,7 @@ class Speed:
         profile: of the device.
         is_given: it came from a file; else it was measured here.
         in_float: the layers that stay in float for the sake of speed, in model order.
+        other_sizes: the profile's inputs have other shapes than the data.
         float_ms, int8_ms: milliseconds of the float and the int8 model on this machine, in turns; None where the
             profile came from a file, which may be another machine's.
     """
@@ -34,6 +36,7 @@ class Speed:
     profile: Profile
     is_given: bool
     in_float: tuple[str, ...]
+    other_sizes: bool = False
     float_ms: float | None = None
     int8_ms: float | None = None
 
@@ -41,6 +44,9 @@ class Speed:
     def warnings(self) -> list[str]:
         """What a user should look at."""
         lines = [] if self.is_given else list(self.profile.warnings)
+        if self.other_sizes:
+            sizes = ", ".join(f"{name}: {spell(shape)}" for name, shape in self.profile.inputs.items())
+            lines.append(f"the profile is of inputs of other sizes ({sizes}): other layers may be slower on these")
         if self.float_ms is not None and self.int8_ms is not None and self.int8_ms > self.float_ms * (1 + 5 * AS_FAST):
             lines.append(
                 f"the int8 model takes {self.int8_ms:.2f} ms, the float model {self.float_ms:.2f} ms: was the machine "
@@ -65,18 +71,24 @@ def leave_slower(
         PyncnnqError: the profile is of another model, or ncnn cannot run this one.
     """
     kept = left_out(model, settings.options)
+    shapes = input_shapes(model, data, settings)
     if device is not None:
         device.require_fits(model)
         profile = device
     else:
-        shapes = input_shapes(model, data, settings)
         profile = profile_prepared(model, shapes, folder, progress=settings.progress, kept=kept)
     slower = profile.in_float(kept)
     broken = {layer.name for layer in candidates(model) if may_break_on_x86(layer)}  # whose time is not known
     names = [layer.name for layer in candidates(model) if layer.name in slower | broken and layer.name not in kept]
     reasons = dict.fromkeys(names, f"for the sake of speed: int8 is no faster there on {profile}")
     options = replace(settings.options, in_float={**settings.options.in_float, **reasons})
-    return Speed(profile=profile, is_given=device is not None, in_float=tuple(names)), options
+    speed = Speed(
+        profile=profile,
+        is_given=device is not None,
+        in_float=tuple(names),
+        other_sizes=dict(profile.inputs) != shapes,
+    )
+    return speed, options
 
 
 def proven(speed: Speed, model: Model, int8: Model, folder: Path, inputs: Mapping[str, Shape]) -> Speed:

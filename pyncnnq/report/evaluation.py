@@ -57,7 +57,7 @@ def _print_time(speed: Speed) -> None:
         more = ", ..." * (len(speed.slower) > _NAMED)
         say(
             f"{len(speed.slower)} int8 layers are slower than in float, by {loss:.2f} ms together: {names}{more}; "
-            "`pyncnnq quantize --for speed` leaves in float what that pays for"
+            "a model made for speed has those in float with which it is faster"
         )
 
 

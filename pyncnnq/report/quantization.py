@@ -72,7 +72,7 @@ def print_search(result: Optimized) -> None:
 
 
 def _print_speed(speed: Speed) -> None:
-    where = f"{speed.profile}" if speed.is_given else f"this machine ({speed.profile}; give --device for another one)"
+    where = f"{speed.profile}" if speed.is_given else f"this machine, since no device was given ({speed.profile})"
     say(f"for speed on {where}: {len(speed.in_float)} layers in float, which int8 makes no faster")
     if speed.float_ms is not None and speed.int8_ms is not None:
         ratio = speed.float_ms / speed.int8_ms

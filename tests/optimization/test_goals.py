@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,13 @@ def test_each_goal_leaves_its_layers_in_float(model: Model, data: Path, device: 
     assert in_float(made(device=device)) == ["uneven", "evened"]
     assert in_float(made()) == ["evened"]
     assert in_float(made(goal="size")) == []
+    assert not fast.speed.warnings
+
+
+def test_a_profile_of_other_sizes_is_told(model: Model, data: Path, device: Profile) -> None:
+    other = replace(device, inputs={"in0": (3, 24, 24)})
+    result = quantize(model, data, recipe="table", workers=1, device=other)
+    assert "the profile is of inputs of other sizes (in0: 3 x 24 x 24 = 1728)" in result.warnings[-1]
 
 
 def test_what_the_user_excludes_is_out_of_the_chains(model: Model, data: Path, tmp_path: Path, device: Profile) -> None:
