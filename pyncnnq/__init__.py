@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from pyncnnq.evaluation.findings import Analysis
     from pyncnnq.inputs import InputOptions, Synthetic
     from pyncnnq.kernel_targets import active_target, targets
+    from pyncnnq.latency.measure import profile
+    from pyncnnq.latency.profile import Profile
+    from pyncnnq.latency.profile_file import load_profile, save_profile
     from pyncnnq.model import Model, load_model
     from pyncnnq.optimization.budget import Budget
     from pyncnnq.optimization.calibrate import calibrate
@@ -59,6 +62,7 @@ _HOMES = {
     "Model": "model",
     "ModelError": "errors",
     "Optimized": "optimization.recipe",
+    "Profile": "latency.profile",
     "PyncnnqError": "errors",
     "QuantizedModel": "quantization",
     "Statistics": "statistics.observe",
@@ -78,9 +82,12 @@ _HOMES = {
     "import_qdq": "qdq.importing",
     "inspect": "report.inspection",
     "load_model": "model",
+    "load_profile": "latency.profile_file",
     "load_statistics": "statistics.stats_file",
     "merge_statistics": "statistics.collected",
+    "profile": "latency.measure",
     "quantize": "optimization.quantize",
+    "save_profile": "latency.profile_file",
     "suggest": "suggestion.suggest",
     "targets": "kernel_targets",
 }
@@ -102,6 +109,7 @@ __all__ = [
     "Model",
     "ModelError",
     "Optimized",
+    "Profile",
     "PyncnnqError",
     "QuantizedModel",
     "Statistics",
@@ -121,9 +129,12 @@ __all__ = [
     "import_qdq",
     "inspect",
     "load_model",
+    "load_profile",
     "load_statistics",
     "merge_statistics",
+    "profile",
     "quantize",
+    "save_profile",
     "suggest",
     "targets",
 ]

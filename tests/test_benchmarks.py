@@ -17,6 +17,7 @@ NAMES = (
     "evaluate_speed",
     "histogram_fidelity",
     "kernels",
+    "latency",
     "portability",
     "preprocessing",
     "qdq_accuracy",

@@ -26,6 +26,7 @@ from pyncnnq.commands.options import (
     shape_option,
 )
 from pyncnnq.commands.output import print_json, progress_of, warn
+from pyncnnq.commands.speed_options import SpeedOptions, speed_options
 from pyncnnq.commands.targets import command_inputs
 from pyncnnq.conversion.external import external_files
 from pyncnnq.deployment.deploy import Deployed, deploy
@@ -49,6 +50,7 @@ from pyncnnq.report.terminal import say
 @shape_option
 @data_options
 @search_options
+@speed_options
 @layer_options
 @fuse_option
 @labels_option
@@ -62,6 +64,7 @@ def deploy_command(
     shape: tuple[str, ...],
     data_options: DataOptions,
     search: SearchOptions,
+    speed: SpeedOptions,
     layers: LayerOptions,
     no_fuse: bool,
     labels: str | None,
@@ -92,6 +95,8 @@ def deploy_command(
         without=search.without,
         budget=search.budget(),
         task=search.task,
+        goal=speed.goal,
+        device=speed.device,
         fuse=not no_fuse,
         exclude=layers.exclude,
         only=layers.only,

@@ -18,6 +18,7 @@ _MODULES = {
     "evaluate": "evaluate",
     "analyze": "analyze",
     "inspect": "inspect",
+    "profile": "profile",
     "suggest": "suggest",
     "collect": "collect",
     "merge": "merge",

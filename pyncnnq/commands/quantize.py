@@ -25,6 +25,7 @@ from pyncnnq.commands.options import (
     search_options,
 )
 from pyncnnq.commands.source import is_table
+from pyncnnq.commands.speed_options import SpeedOptions, speed_options
 from pyncnnq.errors import PyncnnqError
 from pyncnnq.runtime.pool import WorkerPool, available_cores
 
@@ -42,6 +43,7 @@ from pyncnnq.runtime.pool import WorkerPool, available_cores
 @data_options
 @save_config_option
 @search_options
+@speed_options
 @gate_options
 @click.option(
     "--adjusted",
@@ -65,6 +67,7 @@ def quantize_command(
     data_options: DataOptions,
     save_config: bool,
     search: SearchOptions,
+    speed: SpeedOptions,
     gates: Gates,
     adjusted: Path | None,
     no_fuse: bool,
@@ -97,6 +100,7 @@ def quantize_command(
             layers,
             data_options,
             search,
+            speed,
             gates,
             adjusted,
             output,
@@ -115,6 +119,7 @@ def _quantize_by_data(
     layers: LayerOptions,
     data_options: DataOptions,
     search: SearchOptions,
+    speed: SpeedOptions,
     gates: Gates,
     adjusted: Path | None,
     output: OutputOptions,
@@ -139,6 +144,7 @@ def _quantize_by_data(
     from pyncnnq.files import write_files
     from pyncnnq.inputs.data import find_fitting
     from pyncnnq.inputs.metadata import SIDECAR, sidecar_path
+    from pyncnnq.latency.profile_file import profile_of
     from pyncnnq.model import load_model
     from pyncnnq.model.pair import MANIFEST
     from pyncnnq.model.text import encode
@@ -153,6 +159,7 @@ def _quantize_by_data(
     targets, outputs = files[:2], (*files, *floats, *sidecar)
     check_targets(outputs, request, kinds={files[2]: MANIFEST, **dict.fromkeys(sidecar, SIDECAR)})
     budget, model = search.budget(), load_model(param, bin, custom_layers=custom_layers)
+    device = profile_of(speed.device)
     warn_of_files(model, as_json=output.as_json)
     pool.wanted = request.workers or pool.wanted
     chosen = find_fitting(model, [replace(request, pool=pool).for_targets(*outputs)], (), request.samples)
@@ -166,6 +173,8 @@ def _quantize_by_data(
         without=search.without,
         budget=budget,
         task=search.task,
+        goal=speed.goal,
+        device=device,
         fuse=fuse,
         exclude=layers.exclude,
         only=layers.only,
@@ -196,7 +205,7 @@ def _quantize_by_data(
 
 
 def _refuse_options_for_data(context: click.Context, table: str) -> None:
-    for_data = {field.name for kind in (DataOptions, SearchOptions, Gates) for field in fields(kind)}
+    for_data = {field.name for kind in (DataOptions, SearchOptions, SpeedOptions, Gates) for field in fields(kind)}
     for_data |= {"adjusted", "save_config"}
     for parameter in context.command.params:
         name = parameter.name or ""

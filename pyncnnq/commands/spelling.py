@@ -6,6 +6,9 @@ import re
 
 from pyncnnq.errors import PyncnnqError
 
+_OTHERWISE = {"goal": "for"}
+"""Options that Python cannot name as the command line does."""
+
 _KEYWORD = re.compile(r"`([a-z]\w*)=([^`]*)`")
 
 
@@ -27,7 +30,7 @@ def spell_option(name: str, value: str = "") -> str:
         name: of the keyword argument.
         value: in Python; True and False are those of a flag.
     """
-    name = name.replace("_", "-")
+    name = _OTHERWISE.get(name, name).replace("_", "-")
     if value in ("True", "False"):
         return f"--{name}" if value == "True" else f"--no-{name}"
     words = value.strip("()[]").replace(", ", ",").replace('"', "").replace("'", "")

@@ -26,11 +26,14 @@ from pyncnnq.evaluation.showing import ShownSample, names_of_classes, worst_samp
 from pyncnnq.inputs import InputOptions
 from pyncnnq.inputs.data import CalibrationData, Data, find_chosen, named_files
 from pyncnnq.inputs.metadata import sidecar_contents
+from pyncnnq.latency.profile import Profile
+from pyncnnq.latency.profile_file import profile_of
 from pyncnnq.model import Model, load_model
 from pyncnnq.model.custom_layers import OWN, count_custom, custom_classes, listed
 from pyncnnq.model.model import StrPath
 from pyncnnq.model.text import encode
 from pyncnnq.optimization.budget import Budget
+from pyncnnq.optimization.goals import goal_named
 from pyncnnq.optimization.judge import split_samples
 from pyncnnq.optimization.recipe import Optimized, optimize_on
 from pyncnnq.optimization.recipes import recipe_named
@@ -117,6 +120,8 @@ def deploy(
     without: Collection[str] = (),
     budget: Budget | None = None,
     task: str | None = None,
+    goal: str | None = None,
+    device: Profile | StrPath | None = None,
     fuse: bool = True,
     exclude: Sequence[str] = (),
     only: Sequence[str] = (),
@@ -131,8 +136,8 @@ def deploy(
         source, shape: see `pyncnnq.convert`.
         output: the folder to write into; it is made where it is missing, and files of the same names are replaced.
         data, options, samples, workers, strict, progress: see `pyncnnq.quantize`.
-        recipe, without, budget, task, fuse, exclude, only, keep_first_last, float32: see `pyncnnq.quantize`; the float
-            model is written as it is after fusing.
+        recipe, without, budget, task, goal, device, fuse, exclude, only, keep_first_last, float32: see
+            `pyncnnq.quantize`; the float model is written as it is after fusing.
         labels: which class each sample is of (see `pyncnnq.evaluate`).
         custom_layers: see `pyncnnq.load_model`.
 
@@ -160,6 +165,8 @@ def deploy(
         without=without,
         budget=budget,
         task=task,
+        goal=goal_named(goal, has_device=device is not None).name,
+        device=profile_of(device),
         fuse=fuse,
         layers=QuantizeOptions(exclude=exclude, only=only, keep_first_last=keep_first_last, float32=float32),
         labels=labels,
@@ -182,6 +189,8 @@ class _Settings:
     without: Collection[str]
     budget: Budget | None
     task: str | None
+    goal: str
+    device: Profile | None
     fuse: bool
     layers: QuantizeOptions
     labels: str | None
@@ -268,6 +277,8 @@ def _optimize(model: Model, data: CalibrationData, fused: Fused, settings: _Sett
             without=settings.without,
             budget=settings.budget,
             task=settings.task,
+            goal=settings.goal,
+            device=settings.device,
             fuse=False,
             options=settings.layers,
         )

@@ -16,10 +16,11 @@ from pyncnnq.compare.outputs import OutputFigures, output_figures
 from pyncnnq.compare.parts import Part, parts_of
 from pyncnnq.compare.tasks import Task
 from pyncnnq.errors import ModelError
-from pyncnnq.evaluation.profile import Profiled, ProfileJob, Speed
+from pyncnnq.evaluation.profile import Profiled, ProfileJob, Speed, speed_of
 from pyncnnq.evaluation.tasks import ModelTasks, TaskFigures, task_figures
 from pyncnnq.inputs import InputOptions
 from pyncnnq.inputs.data import CalibrationData, Data, find_fitting
+from pyncnnq.latency.timing import timed_blobs
 from pyncnnq.model import Model, ModelFiles
 from pyncnnq.model.macs import macs
 from pyncnnq.runtime.pool import WorkerPool
@@ -180,7 +181,7 @@ def evaluate_on(
         outputs=[_figures(part, judged, compared) for part in parts],
         task=task_figures(chosen, compared, truth, paths),
         score=mean_figure(metric, [(sample.scores[0], sample.scores[1]) for sample in compared]) if metric else None,
-        speed=_speed(profiled, threads),
+        speed=speed_of(profiled, model, int8, threads),
         bytes=(_size(models[0]), _size(models[1])),
         macs=sum(counts.values()),
         int8_macs=sum(counts.get(layer.name, 0) for layer in int8.layers if layer.op.is_int8),
@@ -226,17 +227,13 @@ def _profile(
         samples=[sample],
         models=(model.files, int8.files),
         blobs=[top for layer in int8.layers for top in layer.tops],
+        timed=(timed_blobs(model), timed_blobs(int8)),
         outputs=model.outputs,
         threads=threads,
     )
     with WorkerPool(1) as pool:
         profiled: Profiled = run_job(job, pool).samples[0]
     return profiled
-
-
-def _speed(profiled: Profiled, threads: int) -> Speed:
-    float_ms, int8_ms = (1000 * seconds for seconds in profiled.seconds)
-    return Speed(threads=threads, runs=profiled.runs, float_ms=float_ms, int8_ms=int8_ms)
 
 
 def _sample(

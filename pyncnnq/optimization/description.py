@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pyncnnq.optimization.candidate import Candidate
 from pyncnnq.optimization.mixed_precision import MixedPrecision
 from pyncnnq.optimization.ranking import Step
+from pyncnnq.optimization.speed import Speed
 
 if TYPE_CHECKING:
     from pyncnnq.optimization.recipe import Optimized
@@ -28,9 +29,16 @@ def description(result: Optimized) -> dict[str, Any]:
         "no_winograd": result.no_winograd,
         "tried": [_candidate(candidate) for candidate in result.candidates],
         "layers": [asdict(layer) for layer in result.calibration.layers],
+        **({"speed": _speed(result.speed)} if result.speed else {}),
         **({"mixed_precision": _mixed_precision(mixed)} if mixed else {}),
         "warnings": [*result.warnings, *result.int8.summary.warnings],
     }
+
+
+def _speed(speed: Speed) -> dict[str, Any]:
+    profile = speed.profile
+    device = {"cpu": profile.cpu, "threads": profile.threads, "ncnn": profile.ncnn, "margin": profile.margin}
+    return {"device": device, "in_float": list(speed.in_float), "float_ms": speed.float_ms, "int8_ms": speed.int8_ms}
 
 
 def _mixed_precision(mixed: MixedPrecision) -> dict[str, Any]:

@@ -12,7 +12,10 @@ from pyncnnq.calibration.table import Table
 from pyncnnq.errors import PyncnnqError
 from pyncnnq.inputs import InputOptions
 from pyncnnq.inputs.data import Data, find_fitting
+from pyncnnq.latency.profile import Profile
+from pyncnnq.latency.profile_file import profile_of
 from pyncnnq.model import Model
+from pyncnnq.model.model import StrPath
 from pyncnnq.optimization.budget import Budget
 from pyncnnq.optimization.recipe import Optimized, optimize_on
 from pyncnnq.quantization import QuantizedModel, QuantizeOptions, quantize_with_options
@@ -49,6 +52,8 @@ def quantize(
     without: Collection[str] = (),
     budget: Budget | None = None,
     task: str | None = None,
+    goal: str | None = None,
+    device: Profile | StrPath | None = None,
     fuse: bool = True,
     exclude: Sequence[str] = (),
     only: Sequence[str] = (),
@@ -70,6 +75,8 @@ def quantize(
     without: Collection[str] = (),
     budget: Budget | None = None,
     task: str | None = None,
+    goal: str | None = None,
+    device: Profile | StrPath | None = None,
     fuse: bool = True,
     exclude: Sequence[str] = (),
     only: Sequence[str] = (),
@@ -85,26 +92,38 @@ def quantize(
         model: the float model, as read from its files; it is left as it is.
         data: the calibration table; or for each model input a folder, a list file, a file, or several of them.
         options, samples, workers, strict, progress: see `pyncnnq.calibrate`.
-        recipe, without, budget, task: see `pyncnnq.optimization.recipe.optimize_on`.
+        recipe, without, budget, task, goal: see `pyncnnq.optimization.recipe.optimize_on`.
+        device: the profile of the device that the model is for, or its file (see `pyncnnq.profile`).
         fuse: fuse the layers of the model first (see `pyncnnq.fuse`); with a table: if it was made for the fused model.
         exclude, only, keep_first_last, float32: see `pyncnnq.quantization.QuantizeOptions`.
 
     Raises:
         PyncnnqError: a model that is int8 already, weights that are not finite, a pattern that matches no layer, an
-            unknown recipe, technique or task, or ncnn cannot run the model on this data.
+            unknown recipe, technique, task or goal, a profile that cannot be read or is of another model, or ncnn
+            cannot run the model on this data.
         TableError: a table that does not fit the model, or was made for the fused model where `fuse` is False.
         InputError: fewer than 4 samples, data that does not fit the model, or preprocessing that is missing.
     """
     layers = QuantizeOptions(exclude=exclude, only=only, keep_first_last=keep_first_last, float32=float32)
     if data and isinstance(data[0], Table):
         for_data: dict[str, object] = {"samples": samples, "workers": workers, "strict": strict, "without": without}
-        for_data |= {"budget": budget, "task": task}
+        for_data |= {"budget": budget, "task": task, "goal": goal, "device": device}
         for name, value in (*for_data.items(), ("options", options), ("recipe", recipe != "best")):
             if value:
                 raise PyncnnqError("is for calibration data, not for a table; leave it out", option=name)
         return _quantize_by_table(model, data[0], layers, fuse=fuse)
     chosen = find_fitting(model, data, options, samples)  # type: ignore[arg-type]
-    search = partial(optimize_on, recipe=recipe, without=without, budget=budget, task=task, fuse=fuse, options=layers)
+    search = partial(
+        optimize_on,
+        recipe=recipe,
+        without=without,
+        budget=budget,
+        task=task,
+        goal=goal,
+        device=profile_of(device),
+        fuse=fuse,
+        options=layers,
+    )
     check_model(model)
     with pool_of(workers, len(chosen.samples)) as pool:
         return search(model, chosen, pool, strict=strict, progress=progress)

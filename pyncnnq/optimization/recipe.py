@@ -12,18 +12,22 @@ from pyncnnq.calibration.calibrate import Calibration
 from pyncnnq.calibration.provenance import record_inputs
 from pyncnnq.disk.temporary import temporary_folder
 from pyncnnq.inputs.data import CalibrationData
+from pyncnnq.latency.profile import Profile
 from pyncnnq.model import Model
 from pyncnnq.model.model import StrPath
 from pyncnnq.optimization.bench import Bench
 from pyncnnq.optimization.budget import Budget
 from pyncnnq.optimization.candidate import Candidate
 from pyncnnq.optimization.description import description
+from pyncnnq.optimization.goals import goal_named
 from pyncnnq.optimization.judge import Judge, split_samples
 from pyncnnq.optimization.mixed_precision import MixedPrecision
 from pyncnnq.optimization.preparing import prepare
 from pyncnnq.optimization.recipes import recipe_named
 from pyncnnq.optimization.search import Search
 from pyncnnq.optimization.settings import Settings
+from pyncnnq.optimization.speed import Speed, input_shapes, leave_slower, proven
+from pyncnnq.optimization.technique import Stage
 from pyncnnq.optimization.techniques import chosen_techniques
 from pyncnnq.quantization import QuantizedModel
 from pyncnnq.quantization.options import QuantizeOptions
@@ -52,6 +56,7 @@ class Optimized:
         statistics: of the calibration samples; the held-out samples that were skipped are named there too.
         held_out: how many samples judged.
         mixed: the layers that were left in float; None if there were to be none.
+        speed: which layers stay in float for the sake of speed; None if nobody asked.
         ignored_files: how many files of other types and hidden ones lay in the folders of data, by suffix.
     """
 
@@ -66,6 +71,7 @@ class Optimized:
     statistics: Statistics
     held_out: int
     mixed: MixedPrecision | None
+    speed: Speed | None = None
     ignored_files: Mapping[str, int] = field(default_factory=dict)
 
     def save(self, param_path: StrPath, bin_path: StrPath) -> None:
@@ -80,7 +86,8 @@ class Optimized:
     def warnings(self) -> list[str]:
         """What a user should look at: of data and calibration, outputs that could not choose, and a budget that is
         not met."""
-        return [*self.calibration.warnings, *self._not_told_apart, *(self.mixed.warnings if self.mixed else ())]
+        parts = [part.warnings for part in (self.mixed, self.speed) if part is not None]
+        return [*self.calibration.warnings, *self._not_told_apart, *(line for lines in parts for line in lines)]
 
     @property
     def _not_told_apart(self) -> list[str]:
@@ -116,6 +123,8 @@ def optimize_on(
     without: Collection[str] = (),
     budget: Budget | None = None,
     task: str | None = None,
+    goal: str | None = None,
+    device: Profile | None = None,
     fuse: bool = True,
     options: QuantizeOptions | None = None,
 ) -> Optimized:
@@ -137,16 +146,22 @@ def optimize_on(
             layer but those that the recipe leaves in float unasked.
         task: the name of what the outputs mean, or `NAME:SETTING` (see `pyncnnq.evaluate`); default: the first task
             that knows.
+        goal: what the model is for, a name in `pyncnnq.optimization.goals.GOALS`; default: `accuracy`, with a device
+            `balanced`.
+        device: the profile of the device that the model is for (see `pyncnnq.profile`); default: where the goal asks
+            for speed, this machine is measured on one thread.
         fuse: fuse the layers of the model first (see `pyncnnq.fuse`).
         options: which layers stay in float anyway, and how their weights are stored.
 
     Raises:
         InputError: fewer than 4 samples, or data that does not fit the model.
-        PyncnnqError: ncnn cannot run the model on this data, an unknown recipe, technique or task, or a pattern that
-            matches no layer.
+        PyncnnqError: ncnn cannot run the model on this data, an unknown recipe, technique, task or goal, a pattern that
+            matches no layer, or a profile of another model.
     """
-    tried = recipe_named(recipe)
+    tried, aim = recipe_named(recipe), goal_named(goal, has_device=device is not None)
     techniques = chosen_techniques(tried, without)
+    if not aim.is_accurate:
+        techniques = [technique for technique in techniques if technique.stage is not Stage.MIXED_PRECISION]
     options, budget = options or QuantizeOptions(), None if budget == Budget() else budget
     samples, held_out = split_samples(data.samples, tried)
     metric = budget.metric if budget is not None else None
@@ -154,14 +169,22 @@ def optimize_on(
     with temporary_folder() as folder:
         fused = fuse_for(model, data, Path(folder)) if fuse else Fused(model)
         prepared = prepare(fused.model, techniques, replace(data, samples=samples), Path(folder), settings)
+        speed = None
+        if aim.is_fast:
+            speed, options = leave_slower(prepared.model, data, Path(folder), settings, device)
+            settings = replace(settings, options=options)
         judge = Judge(model.files, prepared.model, held_out, data.inputs, settings, metric=metric, task=task)
         few = tried.first if budget is None else None  # a goal is looked at on all samples
         first = judge.some(few) if few is not None and few < judge.count else judge
         bench = Bench(prepared, replace(data, samples=samples), first, Path(folder), settings)
         search = Search(tried, techniques, bench, judge)
         search.run(budget)
+        if speed is not None and device is None:
+            made = search.judged[0].made.int8
+            shapes = input_shapes(prepared.model, data, settings)
+            speed = proven(speed, prepared.model, made, Path(folder), shapes)
     bench.source.statistics.skipped += dict.fromkeys([*first.skipped, *judge.skipped])
-    result = replace(_optimized(search, bench, fused.changes), ignored_files=data.ignored)
+    result = replace(_optimized(search, bench, fused.changes), ignored_files=data.ignored, speed=speed)
     result.calibration = replace(result.calibration, inputs=data.facts)
     result.calibration.warnings[:0] = data.warnings
     record_inputs(result.calibration.table, data)

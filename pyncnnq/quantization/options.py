@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from pyncnnq.errors import PyncnnqError
 
@@ -19,6 +19,7 @@ class QuantizeOptions:
         only: keep all others in float; patterns as in `exclude`, which wins.
         keep_first_last: keep the layers next to the model's inputs and outputs in float.
         float32: store the weights that stay in float as float32 instead of float16.
+        in_float: more layers that stay in float, by name, each with the reason: no choice of the user's.
 
     Raises:
         PyncnnqError: a pattern that is no text.
@@ -28,6 +29,7 @@ class QuantizeOptions:
     only: Sequence[str] = ()
     keep_first_last: bool = False
     float32: bool = False
+    in_float: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("exclude", "only"):

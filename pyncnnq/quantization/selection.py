@@ -18,13 +18,14 @@ def candidates(model: Model) -> list[Layer]:
 
 
 def left_out(model: Model, options: QuantizeOptions) -> dict[str, str]:
-    """Return the candidates that shall stay in float by a user's choice, by name, each with the reason.
+    """Return the candidates that shall stay in float by the options, by name, each with the reason.
 
     Raises:
         PyncnnqError: a pattern that matches no candidate.
     """
     layers = candidates(model)
-    reasons = first_and_last(model, layers) if options.keep_first_last else {}
+    reasons = {layer.name: options.in_float[layer.name] for layer in layers if layer.name in options.in_float}
+    reasons |= first_and_last(model, layers) if options.keep_first_last else {}
     if options.only:
         wanted = _matches("only", options.only, layers)
         reasons |= {layer.name: "not among the only ones to quantize" for layer in layers if layer.name not in wanted}

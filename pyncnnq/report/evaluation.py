@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from pyncnnq.compare.figures import Figure, Interval
 from pyncnnq.evaluation.evaluate import Evaluation
+from pyncnnq.evaluation.profile import Speed
 from pyncnnq.evaluation.tasks import TaskFigures
 from pyncnnq.report.calibration import passed_over
 from pyncnnq.report.tables import print_table
 from pyncnnq.report.terminal import say
+
+_LEAST_MS, _NAMED = 0.01, 4
+"""Milliseconds that a layer type must take to be shown, and the layers that are named at most."""
 
 _FIGURES = ("", "float", "int8", "int8 against float")
 
@@ -36,8 +40,25 @@ def print_evaluation(result: Evaluation) -> None:
     scores.append(("size", f"{sizes[0]:,} bytes", f"{sizes[1]:,} bytes", f"{100 * sizes[1] / sizes[0]:.1f} %"))
     scores.append(("multiplications in int8", "", f"{int8_share:.1f} %", f"of {result.macs / 1e6:.1f} million"))
     print_table(_FIGURES, scores, numeric=_FIGURES[1:3])
+    _print_time(speed)
     counts = f"{len(result.samples)} samples, {len(result.skipped)} unreadable{passed_over(result.ignored_files)}"
     say(f"{counts}; speed: median of {speed.runs} runs of each")
+
+
+def _print_time(speed: Speed) -> None:
+    """Print where the time goes."""
+    columns = ("time by layer type", "float", "int8")
+    shown = [kind for kind in speed.types if max(kind.float_ms, kind.int8_ms) >= _LEAST_MS]
+    rows = [(kind.type, f"{kind.float_ms:.2f} ms", f"{kind.int8_ms:.2f} ms") for kind in shown]
+    print_table(columns, rows, numeric=columns[1:])
+    if speed.slower:
+        loss = sum(layer.int8_ms - layer.float_ms for layer in speed.slower)
+        names = ", ".join(layer.name for layer in speed.slower[:_NAMED])
+        more = ", ..." * (len(speed.slower) > _NAMED)
+        say(
+            f"{len(speed.slower)} int8 layers are slower than in float, by {loss:.2f} ms together: {names}{more}; "
+            "a model made for speed has those in float with which it is faster"
+        )
 
 
 def print_figures(task: TaskFigures) -> None:

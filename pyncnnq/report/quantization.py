@@ -10,6 +10,7 @@ from typing import Any
 from pyncnnq.optimization.candidate import Candidate
 from pyncnnq.optimization.mixed_precision import MixedPrecision
 from pyncnnq.optimization.recipe import Optimized
+from pyncnnq.optimization.speed import Speed
 from pyncnnq.quantization import QuantizedModel
 from pyncnnq.quantization.faults import WRONG_ON_X86
 from pyncnnq.report.calibration import passed_over, print_fused
@@ -59,6 +60,8 @@ def print_search(result: Optimized) -> None:
         say(f"{mark}{', '.join((candidate.method, *candidate.techniques))}: {_ratios(candidate)}{_drop(candidate)}")
     for output, parts in result.chosen.apart.items():
         say(f"{output} is judged at {', '.join(parts)}, of which it is made")
+    if result.speed:
+        _print_speed(result.speed)
     if result.mixed:
         _print_steps(result.mixed)
     wrong = [layer.name for layer in result.int8.summary.kept_in_float if layer.reason == WRONG_ON_X86]
@@ -66,6 +69,14 @@ def print_search(result: Optimized) -> None:
         say(f"left in float: {', '.join(wrong)}: {WRONG_ON_X86}")
     counts = f"{result.statistics.samples} samples calibrated, {result.held_out} held out to judge"
     say(f"{counts}{passed_over(result.ignored_files)}")
+
+
+def _print_speed(speed: Speed) -> None:
+    where = f"{speed.profile}" if speed.is_given else f"this machine, since no device was given ({speed.profile})"
+    say(f"for speed on {where}: {len(speed.in_float)} layers in float, which int8 makes no faster")
+    if speed.float_ms is not None and speed.int8_ms is not None:
+        ratio = speed.float_ms / speed.int8_ms
+        say(f"float {speed.float_ms:.2f} ms, int8 {speed.int8_ms:.2f} ms: {ratio:.2f}x as fast")
 
 
 def _print_steps(mixed: MixedPrecision) -> None:

@@ -101,7 +101,7 @@ def test_options_for_data_are_of_no_use_with_a_table(twin: pyncnnq.Model) -> Non
 PRINTING = {"as_json", "quiet", "help", "report", "fail_under_sqnr", "fail_drop", "targets"}
 """What says how results are shown; a Python user has the results themselves."""
 FILES = {"param", "bin", "int8_param", "int8_bin", "source", "data", "model", "int8", "table", "name", "float_model"}
-FILES |= {"folder", "adjusted", "config", "output", "models", "save_config"}
+FILES |= {"folder", "adjusted", "target", "config", "output", "models", "save_config"}
 OF_DATA = {"synthetic"}
 """What `pyncnnq.Synthetic` is in place of data."""
 OF_THE_MODEL = {"custom_layers"}
@@ -109,7 +109,19 @@ OF_THE_MODEL = {"custom_layers"}
 
 
 @pytest.mark.parametrize(
-    "name", ["calibrate", "quantize", "convert", "deploy", "evaluate", "analyze", "import-qdq", "dequantize", "inspect"]
+    "name",
+    [
+        "calibrate",
+        "quantize",
+        "convert",
+        "deploy",
+        "evaluate",
+        "analyze",
+        "import-qdq",
+        "dequantize",
+        "inspect",
+        "profile",
+    ],
 )
 def test_options_are_keyword_arguments_of_the_same_name_and_default(name: str) -> None:
     command = commands.get_command(click.Context(commands), name)

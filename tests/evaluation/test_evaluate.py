@@ -133,6 +133,11 @@ def test_figures_of_real_classifiers_are_those_of_an_own_run(
     assert result.int8_macs == result.macs > 3e8
     assert result.speed.float_ms > 0.1
     assert result.speed.int8_ms > 0.1
+    assert {kind.type for kind in result.speed.types} >= {"Convolution", "Pooling"}
+    for whole, name in ((result.speed.float_ms, "float_ms"), (result.speed.int8_ms, "int8_ms")):
+        assert 0 < sum(getattr(kind, name) for kind in result.speed.types) < 3 * whole  # leasts beside a median
+    for layer in result.speed.slower:
+        assert layer.int8_ms > layer.float_ms
 
 
 @pytest.fixture(scope="module")

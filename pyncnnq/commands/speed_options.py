@@ -1,0 +1,41 @@
+"""What an int8 model is for: the options of commands that make one from data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from pyncnnq.commands.options import PATH, together
+from pyncnnq.optimization.goals import GOALS
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeedOptions:
+    """What the int8 model is for, and on which device."""
+
+    goal: str | None
+    device: Path | None
+
+
+speed_options = together(
+    "speed",
+    SpeedOptions,
+    [
+        click.option(
+            "--for",
+            "goal",
+            type=click.Choice(list(GOALS)),
+            help="; ".join(f"{goal.name}, {goal.help}" for goal in GOALS.values())
+            + ".  [default: accuracy; balanced with --device]",
+        ),
+        click.option(
+            "--device",
+            type=PATH,
+            metavar="DEVICE.json",
+            help="What `pyncnnq profile` measured on the device that the model is for.  [default: where speed counts, "
+            "this machine is measured]",
+        ),
+    ],
+)
