@@ -18,6 +18,7 @@ from pyncnnq.optimization.technique import Rewriting, Stage, Technique
 from pyncnnq.optimization.threshold_search import ThresholdSearch
 from pyncnnq.rewrites.centring import centre
 from pyncnnq.rewrites.equalization import equalize
+from pyncnnq.rewrites.levelling import level_outputs, scale_tokens
 from pyncnnq.rewrites.operands import swap_operands
 from pyncnnq.rewrites.scalar_folding import fold_scalars
 from pyncnnq.rewrites.scale_layers import insert_scales, remove_idle
@@ -26,12 +27,27 @@ from pyncnnq.rewrites.smoothing import smooth
 _BUILT_IN: tuple[Technique[Any], ...] = (
     Rewriting(name="swapped operands", stage=Stage.PREPARING, rewrite=swap_operands, recipes=("table", "fast", "best")),
     Rewriting(
+        name="token scales",
+        stage=Stage.PREPARING,
+        rewrite=scale_tokens,
+        recipes=("fast", "best"),
+        needs=(Need.COLUMNS,),
+        requires=("swapped operands", "levelled outputs"),
+    ),
+    Rewriting(
         name="smoothing",
         stage=Stage.PREPARING,
         rewrite=smooth,
         recipes=("fast", "best"),
         needs=(Need.COLUMNS,),
         requires=("swapped operands",),
+    ),
+    Rewriting(
+        name="levelled outputs",
+        stage=Stage.PREPARING,
+        rewrite=level_outputs,
+        recipes=("fast", "best"),
+        requires=("token scales",),
     ),
     Rewriting(name="scalar folding", rewrite=fold_scalars),
     Rewriting(name="scale layers", rewrite=insert_scales, remove_idle=remove_idle),

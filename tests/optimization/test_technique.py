@@ -128,7 +128,8 @@ def test_techniques_of_another_package_can_be_left_out(network: tuple[Model, Pat
 
 def test_recipes_have_the_techniques_that_say_so() -> None:
     fast = [technique.name for technique in chosen_techniques(RECIPES["fast"])]
-    assert fast == ["swapped operands", "smoothing", "bias correction", "zero points", "noisy layers"]
+    prepared = ["swapped operands", "token scales", "smoothing", "levelled outputs"]
+    assert fast == [*prepared, "bias correction", "zero points", "noisy layers"]
     table = [technique.name for technique in chosen_techniques(RECIPES["table"])]
     assert table == ["swapped operands", "thresholds"]
     assert [technique.name for technique in chosen_techniques(RECIPES["best"])] == [
