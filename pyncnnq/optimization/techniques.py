@@ -16,6 +16,7 @@ from pyncnnq.optimization.rounding import Rounding
 from pyncnnq.optimization.source import Need
 from pyncnnq.optimization.technique import Rewriting, Stage, Technique
 from pyncnnq.optimization.threshold_search import ThresholdSearch
+from pyncnnq.rewrites.attention import take_attention_apart
 from pyncnnq.rewrites.centring import centre
 from pyncnnq.rewrites.equalization import equalize
 from pyncnnq.rewrites.levelling import level_outputs, scale_tokens
@@ -25,6 +26,7 @@ from pyncnnq.rewrites.scale_layers import insert_scales, remove_idle
 from pyncnnq.rewrites.smoothing import smooth
 
 _BUILT_IN: tuple[Technique[Any], ...] = (
+    Rewriting(name="attention apart", stage=Stage.PREPARING, rewrite=take_attention_apart, for_budgets=True),
     Rewriting(name="swapped operands", stage=Stage.PREPARING, rewrite=swap_operands, recipes=("table", "fast", "best")),
     Rewriting(
         name="token scales",

@@ -146,5 +146,5 @@ def test_what_requires_a_technique_that_is_left_out_goes_too() -> None:
 def test_unknown_names_are_errors_that_list_all() -> None:
     with pytest.raises(PyncnnqError, match="unknown recipe 'slow'; there are: table, fast, best"):
         recipe_named("slow")
-    with pytest.raises(PyncnnqError, match=r"unknown technique 'gptq'; there are: swapped operands, .*, refitting"):
+    with pytest.raises(PyncnnqError, match=r"unknown technique 'gptq'; there are: attention apart, .*, refitting"):
         chosen_techniques(RECIPES["best"], ["gptq"])
