@@ -39,6 +39,10 @@ MEMORY = 2**31
 """How many bytes of blobs workers may hold together; more samples would hardly make weights better."""
 
 
+UNSEEN = 128
+"""How many samples of blobs of unknown size: a few hundred tokens each, of some thousand features, fill as much."""
+
+
 def round_weights(
     model: Model,
     table: Table,
@@ -108,7 +112,10 @@ def round_weights(
 
 
 def samples_in_memory(statistics: Statistics) -> int:
-    """Return how many samples to give `round_weights`, so that their blobs fill no more than about MEMORY bytes."""
+    """Return how many samples to give `round_weights`, so that their blobs fill no more than about MEMORY bytes; UNSEEN
+    where no blob was observed, as in transformers without convolutions."""
+    if not statistics.blobs:
+        return UNSEEN
     largest = max((seen.count for seen in statistics.blobs.values()), default=0) / max(1, statistics.samples)
     # The largest blob, and another of half its size, in two branches of float32.
     return max(4, int(MEMORY / (1.5 * 2 * 4 * max(1.0, largest))))

@@ -286,6 +286,7 @@ def test_memory_bounds_the_samples(
     largest = 16 * 10 * 10 * 4  # bytes of the largest blob
     monkeypatch.setattr(rounding, "MEMORY", 30 * largest)
     assert samples_in_memory(statistics) == 10
+    assert samples_in_memory(Statistics()) == rounding.UNSEEN
 
 
 def test_several_inputs(tmp_path: Path) -> None:
