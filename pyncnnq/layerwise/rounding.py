@@ -4,19 +4,19 @@ the samples."""
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pyncnnq._core import gptq_round, quantize_rows
+from pyncnnq._core import quantize_rows
 from pyncnnq.calibration.table import Table, weight_key
-from pyncnnq.calibration.weight_scales import scales_of, weight_rows
+from pyncnnq.calibration.weight_scales import weight_rows
 from pyncnnq.disk.temporary import temporary_folder
-from pyncnnq.errors import InputError
 from pyncnnq.inputs import InputSpec
-from pyncnnq.layerwise.refitting import covariance, refit_weights
+from pyncnnq.layerwise.codes import LARGEST_SIZE, choose_codes
+from pyncnnq.layerwise.dynamic_rounding import CAUTION, DynamicRounding
 from pyncnnq.layerwise.walk.contrast import UNITS
 from pyncnnq.layerwise.walk.layer_walk import LayerWalk, segments
 from pyncnnq.layerwise.walk.look import Moments, Window
@@ -24,6 +24,7 @@ from pyncnnq.model import Layer, Model
 from pyncnnq.model.ops import NONE, Calibrated
 from pyncnnq.quantization.quantizer import Quantizer
 from pyncnnq.quantization.selection import prevented
+from pyncnnq.rewrites.dynamic import readings
 from pyncnnq.rewrites.linear import bias, set_bias, set_weights_and_bias
 from pyncnnq.runtime.pool import WorkerPool
 from pyncnnq.runtime.progress import Update
@@ -37,24 +38,9 @@ OUTPUTS = 8192
 MEMORY = 2**31
 """How many bytes of blobs workers may hold together; more samples would hardly make weights better."""
 
-LARGEST_SIZE = 6144
-"""Layers whose outputs see more inputs than this are rounded to the nearest: their moments would fill gigabytes."""
 
-DAMPING = 0.01
-"""The share of the mean variance that is added to each variance: without it, inputs that hardly vary would take any
-error (as in GPTQ's own code)."""
-
-LARGEST_RATIO, LEAST_RATIO = 1.15, 0.8
-"""Scales are tried by which 127 stands for these shares of the largest weight, at most and at least."""
-
-CAUTION = 50
-"""How many values of an output halve the trust in their mean."""
-
-MOST_CANDIDATES = 24
-"""How many scales of a row are tried where it takes little time."""
-
-OPERATIONS = 2e10
-"""About how many multiplications rounding a layer may take, some ten seconds: large layers get fewer candidates."""
+UNSEEN = 128
+"""How many samples of blobs of unknown size: a few hundred tokens each, of some thousand features, fill as much."""
 
 
 def round_weights(
@@ -65,6 +51,7 @@ def round_weights(
     inputs: Sequence[InputSpec],
     pool: WorkerPool,
     *,
+    in_float: Collection[str] = (),
     refits: bool = False,
     progress: Update | None = None,
 ) -> tuple[Model, Table]:
@@ -83,6 +70,7 @@ def round_weights(
         samples: for each sample one file for each model input.
         inputs: for each model input how a file becomes its blob.
         pool: the processes to use.
+        in_float: the names of layers that stay in float though the table does not tell, such as Gemm layers.
         refits: whether weights change before, to make up for errors of the layers before them (see
             `pyncnnq.layerwise.refitting`).
         progress: called with (layers done, layers in all).
@@ -98,16 +86,20 @@ def round_weights(
     4.2.
     """
     rounded, table = model.copy(), table.copy()
-    graph, floats = model.graph(), prevented(model, table)
+    graph, floats = model.graph(), prevented(model, table).keys() | set(in_float)
     names = {layer.name for layer in model.layers if layer.name in table and layer.name not in floats}
+    dynamic = {layer.name for layer in model.layers if readings(layer) and layer.name not in floats}
+    outputs = -(-OUTPUTS // len(samples))
     done = 0
     with temporary_folder() as folder:
         walk = LayerWalk(model, samples, inputs, pool, Path(folder))
-        for layers in segments(model.layers, names):
-            if layers[0].name in names:
+        for layers in segments(model.layers, names | dynamic):
+            if layers[0].name in dynamic:
+                DynamicRounding(walk, layers[0], rounded.layer(layers[0].name), table, outputs, refits=refits).run()
+            elif layers[0].name in names:
                 (layer,) = layers
                 quantizer = quantizers.get(layer.bottoms[0], Quantizer(float(table[layer.name][0]), 0.0))
-                seen = _Seen(walk, layer, quantizer, -(-OUTPUTS // len(samples)))
+                seen = _Seen(walk, layer, quantizer, outputs)
                 _round_layer(rounded.layer(layer.name), table, seen, refits=refits)
                 _run_rounded(rounded.layer(layer.name), seen, graph.consumers(layer.tops[0]))
             else:
@@ -120,7 +112,10 @@ def round_weights(
 
 
 def samples_in_memory(statistics: Statistics) -> int:
-    """Return how many samples to give `round_weights`, so that their blobs fill no more than about MEMORY bytes."""
+    """Return how many samples to give `round_weights`, so that their blobs fill no more than about MEMORY bytes; UNSEEN
+    where no blob was observed, as in transformers without convolutions."""
+    if not statistics.blobs:
+        return UNSEEN
     largest = max((seen.count for seen in statistics.blobs.values()), default=0) / max(1, statistics.samples)
     # The largest blob, and another of half its size, in two branches of float32.
     return max(4, int(MEMORY / (1.5 * 2 * 4 * max(1.0, largest))))
@@ -149,20 +144,11 @@ def _round_layer(layer: Layer, table: Table, seen: _Seen, *, refits: bool) -> No
         set_weights_and_bias(layer, quantize_rows(rows, scales) / scales[:, None].astype(np.float64), bias(layer))
         return
     weights = rows.reshape(seen.window.groups, -1, seen.size).astype(np.float64)
-    moments, changes = refit_weights(weights, seen.moments) if refits else (seen.moments(), None)
-    if moments is None:
-        raise InputError("none of the samples could be read")
-    candidates = _candidates(absmax, weights.shape)
-    fitted = weights if changes is None else weights + changes
-    codes, chosen, _ = gptq_round(
-        fitted, damped(moments), np.repeat(candidates, layer.as_op(Calibrated).num_output // scaled.rows, axis=1)
-    )
-    best = candidates[chosen.reshape(scaled.rows, -1)[:, 0], np.arange(scaled.rows)]
-    table[key] = best
-    numbers = codes.reshape(scaled.rows, -1) / best[:, None].astype(np.float64)
+    codes = choose_codes(weights, absmax, seen.moments, refits=refits)
+    table[key], moments = codes.scales, codes.moments
     means = seen.quantizer.zero_point + moments.codes / (moments.count * seen.quantizer.scale)
-    moved = np.einsum("gri,gi->gr", weights - numbers.reshape(weights.shape), means)
-    set_weights_and_bias(layer, numbers, bias(layer) + moved.ravel())
+    moved = np.einsum("gri,gi->gr", weights - codes.numbers, means)
+    set_weights_and_bias(layer, codes.numbers, bias(layer) + moved.ravel())
 
 
 def _run_rounded(layer: Layer, seen: _Seen, readers: Sequence[Layer]) -> None:
@@ -191,25 +177,3 @@ def _without_activation(layer: Layer) -> Layer:
     linear = layer.copy()
     linear.as_op(Calibrated).activation = NONE
     return linear
-
-
-def damped(moments: Moments) -> Floats:
-    """Return the covariance of codes with DAMPING of their mean variance, more where there are few inputs for their
-    size."""
-    result = covariance(moments)
-    size = result.shape[1]
-    diagonal = np.einsum("gii->gi", result)
-    spread = diagonal.mean(axis=1)
-    damping = DAMPING * (max(1.0, 10 * size / moments.count) if len(result) == 1 else 1.0)
-    diagonal += damping * np.where(spread > 0, spread, 1.0)[:, None]
-    return result
-
-
-def _candidates(absmax: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Return scales to try, shape (candidates, rows)."""
-    count, outputs, size = shape
-    if count > 1 and outputs > 1:  # they share one scale, which each would choose for itself
-        return scales_of(absmax, 8)[0][None]
-    tried = int(np.clip(OPERATIONS / (count * outputs * size**2), 1, MOST_CANDIDATES))
-    ratios = np.linspace(LARGEST_RATIO, LEAST_RATIO, tried, dtype=np.float32) if tried > 1 else [np.float32(1)]
-    return np.stack([scales_of(absmax * ratio, 8)[0] for ratio in ratios])

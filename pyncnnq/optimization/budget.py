@@ -58,6 +58,11 @@ class Budget:
         """Whether there is something to reach; else the number of layers alone is limited, and all of them are used."""
         return self.min_sqnr is not None or self.max_drop is not None
 
+    @property
+    def lets_float(self) -> bool:
+        """Whether layers may stay in float."""
+        return self.max_float_layers != 0 and self.max_float_macs != 0
+
     def check(self, candidate: Candidate) -> None:
         """Make sure that the goal can be measured at all.
 

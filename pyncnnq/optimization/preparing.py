@@ -14,8 +14,8 @@ from pyncnnq.model import Model
 from pyncnnq.optimization.settings import Settings
 from pyncnnq.optimization.source import Need, Source
 from pyncnnq.optimization.technique import Rewriting, Stage, Technique
-from pyncnnq.rewrites.smoothing import smoothed_blobs
-from pyncnnq.statistics.ranges import ChannelRanges, channel_ranges
+from pyncnnq.rewrites.dynamic import dynamic_blobs
+from pyncnnq.statistics.columns import Columns, observe_columns
 
 SAMPLES = 32
 """How many samples tell the ranges of columns: the largest of a few hundred tokens each."""
@@ -37,22 +37,25 @@ def prepare(
         ModelError, InputError, PyncnnqError: see `pyncnnq.statistics.observe.observe_samples`.
     """
     source = Source(model)
+    columns: Mapping[str, Columns] | None = None
     for technique in techniques:
         if technique.stage is Stage.PREPARING:
             if not isinstance(technique, Rewriting) or not {Need.COLUMNS}.issuperset(technique.needs):
                 raise PyncnnqError(f"technique {technique.name!r} is none of its stage: {technique.stage.value}")
-            seen = {need.value: _columns(source, data, folder, settings) for need in technique.needs}
-            result = technique.rewrite(source.model, **seen)
+            if technique.needs and columns is None:
+                columns = _columns(source, data, folder, settings)
+            result = technique.rewrite(source.model, **{need.value: columns for need in technique.needs})
+            columns = None if result.storage else columns
             source = source.rewritten(technique.name, result) if result.changed else source
     return replace(source, model=source.model.stored(folder, "prepared"), seen={}) if source.changed else source
 
 
-def _columns(source: Source, data: CalibrationData, folder: Path, settings: Settings) -> Mapping[str, ChannelRanges]:
-    """Return the ranges of columns of what layers read that quantize as they run; no run where there are none."""
-    blobs = smoothed_blobs(source.model)
+def _columns(source: Source, data: CalibrationData, folder: Path, settings: Settings) -> Mapping[str, Columns]:
+    """Return the columns of what layers read that quantize as they run; no run where there are none."""
+    blobs = dynamic_blobs(source.model)
     if not blobs:
         return {}
-    model = source.model.stored(folder, "before-smoothing") if source.changed else source.model
+    model = source.model.stored(folder, "before-preparing") if source.changed else source.model
     with settings.progress("measure columns") as update:
         samples = pick(data.samples, SAMPLES)
-        return channel_ranges(model, samples, data.inputs, settings.pool, progress=update, blobs=blobs)
+        return observe_columns(model, samples, data.inputs, settings.pool, blobs, progress=update)

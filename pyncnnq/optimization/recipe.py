@@ -163,6 +163,8 @@ def optimize_on(
     if not aim.is_accurate:
         techniques = [technique for technique in techniques if technique.stage is not Stage.MIXED_PRECISION]
     options, budget = options or QuantizeOptions(), None if budget == Budget() else budget
+    if budget is None or not budget.lets_float or options.names_layers:  # which would not be found any more
+        techniques = [technique for technique in techniques if not technique.for_budgets]
     samples, held_out = split_samples(data.samples, tried)
     metric = budget.metric if budget is not None else None
     settings = Settings(pool, options, strict=strict, progress=progress)

@@ -9,6 +9,7 @@ from pyncnnq.layerwise.rounding import round_weights, samples_in_memory
 from pyncnnq.optimization.bench import Bench
 from pyncnnq.optimization.draft import Draft
 from pyncnnq.optimization.technique import Stage, Technique
+from pyncnnq.rewrites.dynamic import dynamic_blobs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +24,7 @@ class Rounding(Technique[Draft]):
     refits: bool = False
 
     def apply(self, subject: Draft, bench: Bench) -> Draft | None:
-        if not bench.source.statistics.blobs:
+        if not bench.source.statistics.blobs and not dynamic_blobs(subject.model):
             return None
         samples = pick(bench.data.samples, samples_in_memory(bench.source.statistics))
         with bench.progress("round") as update:
@@ -34,6 +35,7 @@ class Rounding(Technique[Draft]):
                 samples,
                 bench.data.inputs,
                 bench.pool,
+                in_float=subject.in_float.union(subject.spared, subject.wrong),
                 refits=self.refits,
                 progress=update,
             )

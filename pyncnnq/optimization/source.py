@@ -22,7 +22,7 @@ class Need(Enum):
     CHANNELS = "ranges"
     """By blob, `ChannelRanges`: the range, mean and variance of each channel."""
     COLUMNS = "columns"
-    """The same of blobs that layers read which quantize as they run (see `pyncnnq.rewrites.smoothing`)."""
+    """By blob, `Columns`, of those that layers quantize while they run (see `pyncnnq.rewrites.dynamic`)."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -56,6 +56,7 @@ class Technique(ABC, Generic[Subject]):
         needs: the facts about the model's blobs that `Source.seen` must hold.  One pass over the samples collects them
             for all techniques of a stage.
         requires: the names of techniques without which this technique is not tried.
+        for_budgets: whether the technique is of use only where a budget lets layers stay in float, any of them.
         most: how many drafts, the best first, a technique of stage ROUNDING is applied to.
     """
 
@@ -64,6 +65,7 @@ class Technique(ABC, Generic[Subject]):
     recipes: Collection[str] = ("best",)
     needs: Collection[Need] = ()
     requires: Collection[str] = ()
+    for_budgets: bool = False
     most: int = 1
 
     @abstractmethod

@@ -16,15 +16,26 @@ from pyncnnq.optimization.rounding import Rounding
 from pyncnnq.optimization.source import Need
 from pyncnnq.optimization.technique import Rewriting, Stage, Technique
 from pyncnnq.optimization.threshold_search import ThresholdSearch
+from pyncnnq.rewrites.attention import take_attention_apart
 from pyncnnq.rewrites.centring import centre
 from pyncnnq.rewrites.equalization import equalize
+from pyncnnq.rewrites.levelling import level_outputs, scale_tokens
 from pyncnnq.rewrites.operands import swap_operands
 from pyncnnq.rewrites.scalar_folding import fold_scalars
 from pyncnnq.rewrites.scale_layers import insert_scales, remove_idle
 from pyncnnq.rewrites.smoothing import smooth
 
 _BUILT_IN: tuple[Technique[Any], ...] = (
+    Rewriting(name="attention apart", stage=Stage.PREPARING, rewrite=take_attention_apart, for_budgets=True),
     Rewriting(name="swapped operands", stage=Stage.PREPARING, rewrite=swap_operands, recipes=("table", "fast", "best")),
+    Rewriting(
+        name="token scales",
+        stage=Stage.PREPARING,
+        rewrite=scale_tokens,
+        recipes=("fast", "best"),
+        needs=(Need.COLUMNS,),
+        requires=("swapped operands", "levelled outputs"),
+    ),
     Rewriting(
         name="smoothing",
         stage=Stage.PREPARING,
@@ -32,6 +43,13 @@ _BUILT_IN: tuple[Technique[Any], ...] = (
         recipes=("fast", "best"),
         needs=(Need.COLUMNS,),
         requires=("swapped operands",),
+    ),
+    Rewriting(
+        name="levelled outputs",
+        stage=Stage.PREPARING,
+        rewrite=level_outputs,
+        recipes=("fast", "best"),
+        requires=("token scales",),
     ),
     Rewriting(name="scalar folding", rewrite=fold_scalars),
     Rewriting(name="scale layers", rewrite=insert_scales, remove_idle=remove_idle),

@@ -35,6 +35,11 @@ class QuantizeOptions:
         for name in ("exclude", "only"):
             object.__setattr__(self, name, _patterns(name, getattr(self, name)))
 
+    @property
+    def names_layers(self) -> bool:
+        """Whether there are patterns, which have to match layers of the model."""
+        return bool(self.exclude or self.only)
+
     def excluding(self, layers: Iterable[str]) -> QuantizeOptions:
         """Return options that keep these layers in float too, named exactly."""
         return replace(self, exclude=(*self.exclude, *map(glob.escape, layers)))

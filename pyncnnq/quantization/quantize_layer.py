@@ -25,7 +25,8 @@ def quantize_layer(layer: Layer, table: Table, *, as_ncnn2int8: bool = True) -> 
     Args:
         layer: of a type that ncnn runs in int8, with sound weights.
         table: a sound table with the layer's rows.
-        as_ncnn2int8: take the scale of a Gemm's B where ncnn2int8 takes it from, even if that clips weights.
+        as_ncnn2int8: take the scales of a Gemm where ncnn2int8 takes them from, even if that clips weights; otherwise
+            its rows in the table count, if there are any.
 
     Returns:
         Warnings.
@@ -40,7 +41,8 @@ def quantize_layer(layer: Layer, table: Table, *, as_ncnn2int8: bool = True) -> 
     arrays: dict[str, Weight] = {}
     warnings = []
     for index, weight in enumerate(op.int8_weights()):
-        given = table[weight_key(layer.name, index)] if rows else None
+        key = weight_key(layer.name, index)
+        given = table[key] if rows or (not as_ncnn2int8 and key in table) else None
         if first_row_only and weight.weight == "B_data":
             given, clipped = _scale_of_first_row(layer)
             if clipped:

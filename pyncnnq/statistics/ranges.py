@@ -72,7 +72,6 @@ def channel_ranges(
     *,
     strict: bool = False,
     progress: Update | None = None,
-    blobs: Sequence[ObservedBlob] | None = None,
 ) -> dict[str, ChannelRanges]:
     """Run the model over all samples in stock ncnn and measure each channel of the blobs that feed quantizable layers.
 
@@ -80,7 +79,6 @@ def channel_ranges(
 
     Args:
         model, samples, inputs, pool, strict, progress: see `observe_samples`.
-        blobs: others to measure, in the order in which the network computes them.
 
     Returns:
         For each observed blob, by name, its ranges; copies behind a Split go by the name of the blob that the Split
@@ -89,7 +87,7 @@ def channel_ranges(
     Raises:
         ModelError, InputError, PyncnnqError: see `observe_samples`.
     """
-    blobs = observed_blobs(model) if blobs is None else blobs
+    blobs = observed_blobs(model)
     job = RangesJob.of(model, samples, inputs, blobs)
     answers = run_job(job, pool, strict=strict, progress=progress)
     measured = {

@@ -15,7 +15,7 @@ from pyncnnq._core import quantize_rows, refit
 from pyncnnq.errors import InputError, PyncnnqError
 from pyncnnq.inputs import InputOptions
 from pyncnnq.inputs.data import CalibrationData, find_chosen
-from pyncnnq.layerwise import rounding
+from pyncnnq.layerwise import codes, rounding
 from pyncnnq.layerwise.bias_correction import correct_biases
 from pyncnnq.layerwise.refitting import refit_weights
 from pyncnnq.layerwise.rounding import round_weights, samples_in_memory
@@ -235,7 +235,8 @@ def test_layers_without_rows_stay_as_they_are(prepared: tuple[Model, Calibration
 def test_layers_that_see_too_much_are_rounded_to_the_nearest(
     prepared: tuple[Model, CalibrationData, Statistics], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rounding, "LARGEST_SIZE", 20)  # the stem sees 27, the depthwise layer 9
+    for module in (codes, rounding):
+        monkeypatch.setattr(module, "LARGEST_SIZE", 20)  # the stem sees 27, the depthwise layer 9
     model, _, statistics = prepared
     table = calibrate(model, statistics, method="minmax", weight_bits="8").table
     draft = rounded_draft(prepared, folds=False)
@@ -285,6 +286,7 @@ def test_memory_bounds_the_samples(
     largest = 16 * 10 * 10 * 4  # bytes of the largest blob
     monkeypatch.setattr(rounding, "MEMORY", 30 * largest)
     assert samples_in_memory(statistics) == 10
+    assert samples_in_memory(Statistics()) == rounding.UNSEEN
 
 
 def test_several_inputs(tmp_path: Path) -> None:

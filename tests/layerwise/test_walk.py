@@ -95,7 +95,12 @@ def walker_of(folder: Path, arrays: list[Array]) -> Walker:
 
 
 def look(
-    window: Window, quantizer: Quantizer, *, outputs: int = EVERYTHING, crosses: bool = True, part: bool | None = None
+    window: Window,
+    quantizer: Quantizer | None,
+    *,
+    outputs: int = EVERYTHING,
+    crosses: bool = True,
+    part: bool | None = None,
 ) -> Look:
     return Look(blob="in0", window=window, quantizer=quantizer, outputs=outputs, seed=5, crosses=crosses, part=part)
 
@@ -120,6 +125,20 @@ def test_moments_are_those_of_what_outputs_see(kind: str, tmp_path: Path) -> Non
     assert found.crosses is not None
     np.testing.assert_allclose(found.differences, missed.sum(axis=1), atol=codes.shape[1])
     np.testing.assert_allclose(found.crosses, np.einsum("gni,gnj->gij", missed, codes), atol=100 * codes.shape[1])
+
+
+@pytest.mark.parametrize("shape", [(6, 9), (6, 1, 9), (9,)])
+def test_rows_are_seen_by_their_own_largest_magnitude(shape: tuple[int, ...], tmp_path: Path) -> None:
+    arrays = [np.random.default_rng(seed).normal(0, 1, shape).astype(np.float32) for seed in range(3)]
+    arrays[0].reshape(-1, 9)[0] = 0
+    window = Window(groups=1, channels=9, flattened=False, of_rows=True)
+    found = walker_of(tmp_path, arrays).answer(look(window, None))
+    assert isinstance(found, Moments)
+    rows = np.concatenate([x.reshape(-1, 9) for x in arrays]).astype(np.float64)
+    codes = np.rint(rows * (127 / np.maximum(np.abs(rows).max(axis=1, keepdims=True), 1e-9)))
+    assert found.count == len(rows)
+    np.testing.assert_array_equal(found.codes[0], codes.sum(axis=0))
+    np.testing.assert_array_equal(found.products[0], codes.T @ codes)
 
 
 def test_of_many_outputs_some_are_seen_the_same_in_both_branches(tmp_path: Path) -> None:

@@ -11,9 +11,11 @@ from small_models import Array, model_of, plain, run_model, run_ncnn, sqnr
 from pyncnnq import load_model, quantize
 from pyncnnq.calibration.table import Table
 from pyncnnq.model import Layer, Model, Params, Weight
+from pyncnnq.rewrites.dynamic import dynamic_blobs
+from pyncnnq.rewrites.levelling import level_outputs, scale_tokens
 from pyncnnq.rewrites.operands import swap_operands
-from pyncnnq.rewrites.smoothing import smooth, smoothed_blobs
-from pyncnnq.statistics.ranges import ChannelRanges, channel_sums, merge_sums
+from pyncnnq.rewrites.smoothing import smooth
+from pyncnnq.statistics.columns import Columns, columns_of, joined_columns
 
 K, N, TOKENS = 24, 10, 6
 
@@ -110,17 +112,19 @@ def transformer(*, is_residual: bool) -> Model:
     return model_of(*layers, shape=(TOKENS, K))
 
 
-def columns_of(model: Model, folder: Path) -> dict[str, ChannelRanges]:
-    blobs = [blob.name for blob in smoothed_blobs(model)]
-    runs = [run_model(model, folder, {"in0": tokens(seed)}, blobs) for seed in range(4)]
-    found = {blob: merge_sums([channel_sums(run[blob].astype(np.float64)) for run in runs]) for blob in blobs}
-    return {blob: ranges for blob, ranges in found.items() if ranges is not None}
+def seen(model: Model, folder: Path, inputs: list[Array]) -> dict[str, Columns]:
+    blobs = [blob.name for blob in dynamic_blobs(model)]
+    runs = [run_model(model, folder, {"in0": x}, blobs) for x in inputs]
+    return {blob: joined_columns([columns_of(run[blob]) for run in runs]) for blob in blobs}
+
+
+FOUR = [tokens(seed) for seed in range(4)]
 
 
 @pytest.mark.parametrize("is_residual", [True, False])
 def test_outliers_go_into_the_weights(is_residual: bool, tmp_path: Path) -> None:
     model = swap_operands(transformer(is_residual=is_residual)).model
-    columns = columns_of(model, tmp_path)
+    columns = seen(model, tmp_path, FOUR)
     result = smooth(model, columns)
     assert set(result.changed) >= {"attention", "narrow"}
     kinds = [layer.type for layer in result.model.layers]
@@ -161,10 +165,9 @@ def test_attention_stays_whatever_its_inputs_are(inputs: int, mask: str, tmp_pat
         attention.weights[expected.name] = kind(expected.name, rng.normal(0, 0.2, expected.size))
     model = model_of(*blobs, attention, shape=(TOKENS, K))
     columns = {
-        blob.name: merge_sums([channel_sums(rng.normal(0, np.geomspace(0.1, 30, K), (TOKENS, K)))])
-        for blob in smoothed_blobs(model)
+        blob.name: columns_of(rng.normal(0, np.geomspace(0.1, 30, K), (TOKENS, K))) for blob in dynamic_blobs(model)
     }
-    result = smooth(model, {name: ranges for name, ranges in columns.items() if ranges is not None})
+    result = smooth(model, columns)
     smoothed = [blob for layer in result.model.layers if layer.name == "out" for blob in layer.bottoms]
     assert [blob.endswith("_smoothed") for blob in smoothed] == [True] * inputs + [False] * bool(mask)
     x = tokens()
@@ -191,5 +194,63 @@ def test_what_has_no_outliers_is_left_alone(tmp_path: Path) -> None:
     values = np.random.default_rng(0).choice([-1, 1], N * K)
     layer.weights["B_data"] = Weight.tagged_float32("B_data", values)
     model = swap_operands(model_of(plain("Clip", "clip", "in0", text=" 0=-0.1 1=0.1"), layer, shape=(TOKENS, K))).model
-    assert smooth(model, columns_of(model, tmp_path)).changed == ()
+    assert smooth(model, seen(model, tmp_path, FOUR)).changed == ()
     assert smooth(model, {}).changed == ()
+
+
+def with_an_outlier(seed: int, size: float = 50) -> Array:
+    x = tokens(seed)
+    x[2] *= size
+    return x
+
+
+@pytest.mark.parametrize("more", [" 10=-1", " 10=4 0=0.5 1=2"], ids=["without C", "with C"])
+def test_tokens_of_different_size_get_scales_of_their_own_and_weights_keep_theirs(more: str, tmp_path: Path) -> None:
+    swapped = swap_operands(model_of(gemm("out", "in0", more=more), shape=(TOKENS, K))).model
+    columns = seen(swapped, tmp_path, [with_an_outlier(seed) for seed in range(4)])
+    taken_apart = scale_tokens(swapped, columns)
+    assert taken_apart.changed == ("out",)
+    result = level_outputs(taken_apart.model)
+    assert result.changed == ("out",)
+    rows = np.abs(result.model.layer("out").weights["B_data"].float32().reshape(N, K)).max(axis=1)
+    np.testing.assert_allclose(rows, rows[0], rtol=1e-5)
+    x = with_an_outlier(9)
+    before, after = (run_model(one, tmp_path, {"in0": x}, ["out"])["out"] for one in (swapped, result.model))
+    np.testing.assert_allclose(after, before, rtol=1e-5, atol=1e-5 * np.abs(before).max())
+    small = np.arange(TOKENS) != 2
+    ratios = [
+        sqnr(before[small], int8_output(one, tmp_path, x)[small]) for one in (swapped, taken_apart.model, result.model)
+    ]
+    assert ratios[2] > max(ratios[:2]) + 8
+    assert level_outputs(result.model).changed == ()
+
+
+def test_tokens_of_like_size_share_a_scale(tmp_path: Path) -> None:
+    swapped = swap_operands(model_of(gemm("out", "in0"), shape=(TOKENS, K))).model
+    assert scale_tokens(swapped, seen(swapped, tmp_path, FOUR)).changed == ()
+    assert scale_tokens(swapped, {}).changed == ()
+
+
+def test_rows_of_next_to_nothing_and_of_nothing_stay_finite(tmp_path: Path) -> None:
+    layer = gemm("out", "in0", more=" 10=4")
+    layer.weights["B_data"].data.reshape(N, K)[[0, 3]] *= np.array([[0], [1e-30]], np.float32)
+    model = model_of(layer, shape=(TOKENS, K))
+    result = level_outputs(model).model
+    assert all(np.abs(weight.float32()).max() < 100 for one in result.layers for weight in one.weights.values())
+    before, after = (run_model(one, tmp_path, {"in0": FOUR[0]}, ["out"])["out"] for one in (model, result))
+    np.testing.assert_allclose(after, before, rtol=1e-5, atol=1e-5)
+
+
+def test_columns_are_those_of_matrices_and_vectors() -> None:
+    """A vector is one token; some rows of a long blob stand for all, first and last among them."""
+    x = np.random.default_rng(1).normal(0, 1, (100, K)).astype(np.float32)
+    found = columns_of(x)
+    np.testing.assert_array_equal(found.largest, np.abs(x).max(axis=0, keepdims=True))
+    np.testing.assert_allclose(found.powers, np.square(x.astype(np.float64)).mean(axis=0))
+    assert found.rows.shape == (16, K)
+    np.testing.assert_array_equal(found.rows[[0, -1]], np.abs(x[[0, -1]]))
+    vector = columns_of(x[0])
+    np.testing.assert_array_equal(vector.rows, vector.largest)
+    joined = joined_columns([found, vector])
+    assert (joined.largest.shape, joined.rows.shape) == ((2, K), (17, K))
+    np.testing.assert_allclose(joined.powers, (found.powers + vector.powers) / 2)

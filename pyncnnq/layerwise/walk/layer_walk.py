@@ -79,9 +79,10 @@ class LayerWalk:
         self,
         layer: Layer,
         window: Window,
-        quantizer: Quantizer,
+        quantizer: Quantizer | None,
         outputs: int,
         *,
+        blob: str | None = None,
         crosses: bool = False,
         part: bool | None = None,
     ) -> Moments | None:
@@ -89,13 +90,14 @@ class LayerWalk:
 
         Args:
             layer: the next layer.
+            blob: what it sees; default: its first input.
             window, quantizer, outputs, crosses, part: see `Look`.
 
         Raises:
             PyncnnqError: its input has another shape than it takes, or no sample could be read.
         """
         request = Look(
-            blob=self._root(layer),
+            blob=self._root(layer) if blob is None else self._graph.split_root(blob),
             window=window,
             quantizer=quantizer,
             outputs=outputs,
@@ -113,20 +115,23 @@ class LayerWalk:
         """
         self._run(layers, self._write(layers), None, {})
 
-    def run_quantized(self, layer: Layer, quantized: Layer, quantizer: Quantizer, *, again: bool = False) -> None:
+    def run_quantized(
+        self, layer: Layer, quantized: Layer, quantizer: Quantizer | None, *, again: bool = False
+    ) -> None:
         """Run a layer that is another one in the quantized branch.
 
         Args:
             layer: as it is in float.
-            quantized: as it is in the quantized branch: with weights that int8 numbers stand for.
-            quantizer: how its input becomes int8 there.
+            quantized: as it is in the quantized branch: with weights that int8 numbers stand for, or in int8.
+            quantizer: how its input becomes int8 there; None if the layer does that itself.
             again: the float branch has been through.
 
         Raises:
             PyncnnqError: ncnn cannot run it.
         """
         files = None if again else self._write([layer])
-        self._run([layer], files, self._write([quantized]), {self._root(layer): quantizer})
+        quantizers = {} if quantizer is None else {self._root(layer): quantizer}
+        self._run([layer], files, self._write([quantized]), quantizers)
 
     def contrast(self, layer: Layer, low: float, high: float) -> Differences:
         """Return how far the branches differ in what a layer writes, where that is between two bounds in float.
@@ -147,6 +152,11 @@ class LayerWalk:
         self._ask(Forget(sorted(gone)), layers[0])
         self._held -= gone
 
+    def forget(self, blob: str) -> None:
+        """Drop a blob that is none of the model's."""
+        self._pool.ask(Forget([blob]))
+        self._held.discard(blob)
+
     def end(self) -> None:
         """Let the workers drop everything and be free for other jobs."""
         self._pool.tell([None] * self._pool.size)
@@ -166,7 +176,7 @@ class LayerWalk:
         read_later = (
             top for top in dict.fromkeys(map(self._graph.split_root, produced)) if self._last_reader.get(top, -1) > end
         )
-        tops = produced if quantizers else [top for top in read_later if top in produced]
+        tops = [top for top in read_later if top in produced] if quantized is None else produced
         bottoms = [(bottom, self._graph.split_root(bottom)) for bottom in _bottoms(layers)]
         self._ask(Run(exact=files, rough=quantized, bottoms=bottoms, quantizers=quantizers, tops=tops), layers[0])
         self._held.update(tops)

@@ -41,6 +41,7 @@ class Window:
         groups: how many groups of channels are seen apart.
         channels: how many channels the input has, all groups together.
         flattened: whether a 3-D blob is taken as one vector, as an InnerProduct does.
+        of_rows: whether each row of a blob, whatever its dimensions, is an input, as for a Gemm.
         kernel, dilation, stride: (height, width).
         padding: (left, right, top, bottom), or ncnn's -233 or -234 in all four for a border that makes the output as
             large as the input.
@@ -50,6 +51,7 @@ class Window:
     groups: int
     channels: int
     flattened: bool
+    of_rows: bool = False
     kernel: tuple[int, int] = (1, 1)
     dilation: tuple[int, int] = (1, 1)
     stride: tuple[int, int] = (1, 1)
@@ -116,7 +118,7 @@ class Look(Request):
     Attributes:
         blob: the layer's input.
         window: what of it each output sees.
-        quantizer: how the input becomes int8.
+        quantizer: how the input becomes int8; None: what each output sees, by its own largest magnitude.
         outputs: how many outputs to take of each sample, at random, all if there are no more.
         seed: of that choice, together with the number of the sample.
         crosses: whether to compare with the float branch.
@@ -125,7 +127,7 @@ class Look(Request):
 
     blob: str
     window: Window
-    quantizer: Quantizer
+    quantizer: Quantizer | None
     outputs: int
     seed: int
     crosses: bool
@@ -157,7 +159,10 @@ class Look(Request):
 
 def _columns(blob: Floats, window: Window, outputs: int, random: np.random.Generator) -> Floats:
     """Return what some outputs of a layer see of its input, (groups, channels of a group times kernel, outputs)."""
-    if blob.ndim != 3 or window.flattened:
+    if window.of_rows and blob.shape[-1] == window.channels:
+        rows = blob.reshape(-1, window.channels)
+        return np.ascontiguousarray(rows[_some(len(rows), outputs, random)].T)[None]
+    if blob.ndim != 3 or window.flattened or window.of_rows:
         if blob.ndim == 2 and blob.shape[1] == window.channels:  # each row is an input of its own
             return np.ascontiguousarray(blob[_some(blob.shape[0], outputs, random)].T)[None]
         if blob.size != window.channels:
@@ -203,12 +208,16 @@ def _padding(window: Window, height: int, width: int) -> tuple[int, int, int, in
     return smaller[1], needed[1] - smaller[1], smaller[0], needed[0] - smaller[0]
 
 
-def _moments(columns: list[list[Floats]], quantizer: Quantizer) -> Moments:
+def _moments(columns: list[list[Floats]], quantizer: Quantizer | None) -> Moments:
     """Return the moments of columns in the quantized branch, and in the float one if they are there too."""
     kernels = active_kernels()
+    blocks: list[Floats] = [np.concatenate(parts, axis=2) for parts in zip(*columns, strict=True)]
+    if quantizer is None:
+        largest = np.abs(blocks[0]).max(axis=1, keepdims=True)
+        steps = (127 / np.where(largest == 0, 127, largest)).astype(np.float32)
+        blocks, quantizer = [block * steps for block in blocks], Quantizer(1.0, 0.0)
     shift = np.float32(quantizer.zero_point)
-    blocks: list[Floats] = [np.concatenate(parts, axis=2) - shift for parts in zip(*columns, strict=True)]
-    rough, exact = blocks[0], blocks[1:]
+    rough, *exact = (block - shift for block in blocks)
     codes: NDArray[np.int8] = kernels.quantize_f32_s8(rough.ravel(), quantizer.scale).reshape(rough.shape)
     if len(codes) == 1:
         products = kernels.gemm_s8_s32(codes[0], codes[0]).astype(np.int64)[None]

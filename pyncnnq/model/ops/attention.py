@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 from pyncnnq.model.ops.base import Expected, Int8Op, ScaledWeight, layer_types, raw, tagged
 from pyncnnq.model.ops.blocks import blocks_of
-from pyncnnq.model.ops.fields import Flag, Int
+from pyncnnq.model.ops.fields import Flag, Float, Int
 from pyncnnq.model.ops.shape import Shape
 
 
@@ -17,12 +18,15 @@ class MultiHeadAttention(Int8Op):
     __slots__ = ()
 
     embed_dim = Int(0)
+    num_heads = Int(1, 1)
     weight_data_size = Int(2)
     """The number of weights of q."""
     kdim = Int(3, "embed_dim")
     vdim = Int(4, "embed_dim")
     attn_mask = Flag(5)
     """Whether a mask is one more input, behind queries, keys and values."""
+    scale = Float(6, "inverse_root")
+    """Of the product of queries and keys."""
     kv_cache = Flag(7)
     """Whether keys and values of earlier calls are two more inputs, and two more outputs."""
     int8_scale_term = Int(18)
@@ -32,6 +36,11 @@ class MultiHeadAttention(Int8Op):
     @property
     def least_tops(self) -> int:
         return 3 if self.kv_cache else 1
+
+    @property
+    def inverse_root(self) -> float:
+        """One over the square root of the length of a query in a head."""
+        return 1 / math.sqrt(self.embed_dim // self.num_heads)
 
     @property
     def qdim(self) -> int:
@@ -88,6 +97,8 @@ class SDPA(Int8Op):
     __slots__ = ()
 
     attn_mask = Flag(5)
+    scale = Float(6)
+    """0: the inverse root of the length of a query."""
     kv_cache = Flag(7)
     """Whether keys and values of earlier calls are two more inputs, and two more outputs."""
     int8_scale_term = Int(18)

@@ -90,15 +90,16 @@ class Flag(Field[bool]):
 
 
 class Float(Field[float]):
-    """A float32."""
+    """A float32; its default may be the value of a property, given by name."""
 
-    __slots__ = ()
+    __slots__ = ("same_as",)
 
-    def __init__(self, key: int, default: float = 0.0) -> None:
-        super().__init__(key, default)
+    def __init__(self, key: int, default: float | str = 0.0) -> None:
+        super().__init__(key, 0.0 if isinstance(default, str) else default)
+        self.same_as = default if isinstance(default, str) else None
 
     def _read(self, op: HasParams) -> float:
-        return op.params.get_float(self.key, self.default)
+        return op.params.get_float(self.key, getattr(op, self.same_as) if self.same_as else self.default)
 
     def _write(self, params: Params, value: float) -> None:
         params.set(self.key, float(value))
