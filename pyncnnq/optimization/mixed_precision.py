@@ -17,7 +17,8 @@ from pyncnnq.optimization.budget import ALLOWANCE, RESCUE, Budget, is_bad
 from pyncnnq.optimization.candidate import Candidate
 from pyncnnq.optimization.draft import Draft
 from pyncnnq.optimization.judge import Judge, Judged
-from pyncnnq.optimization.ranking import Step, batches, error_shares, measured
+from pyncnnq.optimization.local_noise import noisiest
+from pyncnnq.optimization.ranking import Step, batches, error_shares
 from pyncnnq.optimization.technique import Stage, Technique
 from pyncnnq.runtime.progress import Update
 
@@ -167,7 +168,7 @@ def leave_in_float(
             update(done, len(layers) + most)
 
     known = {share.layer: share.sqnr for share in before.shares} if before else {}
-    shares = _shares(start, quantized, layers, work, judge, report, known)
+    shares = _shares(start, layers, work, judge, report, known)
     only_counts = not budget.has_goal and budget.max_float_macs is None
     costs = {share.layer: 1.0 if only_counts else share.macs + 1 / len(quantized) for share in shares}
     ranked = [share.layer for share in sorted(shares, key=lambda share: -share.error / costs[share.layer])]
@@ -192,24 +193,23 @@ def _affordable(layers: Sequence[str], taken: Collection[str], work: Mapping[str
 
 def _shares(
     start: Judged,
-    quantized: Sequence[str],
     layers: Sequence[str],
     work: Mapping[str, float],
     judge: Judge,
     report: Callable[[int], None],
     known: Mapping[str, Mapping[str, float]],
 ) -> tuple[LayerShare, ...]:
-    """Return the shares of some of the layers that are int8, the largest first; of some the ratios are known."""
-
-    def measure(choices: Sequence[Collection[str]]) -> list[Candidate]:  # and no models, of which there are many
-        return [model.candidate for model in judge.run_some([start.draft.with_float(*choice) for choice in choices])]
-
-    new = [layer for layer in layers if layer not in known]
-    others = [[other for other in quantized if other != layer] for layer in new]
-    alone = measured(others, measure, lambda done, _: report(len(known) + done))
-    ratios = {**known, **{layer: candidate.sqnr for layer, candidate in zip(new, alone, strict=True)}}
-    errors = error_shares([[ratios[layer][blob] for blob in start.candidate.telling] for layer in layers])
-    shares = [LayerShare(layer, work[layer], error, ratios[layer]) for layer, error in zip(layers, errors, strict=True)]
+    """Return the shares of the layers that int8 rounds most, the largest first; of some the ratios are known."""
+    measured = [layer for (layer,) in noisiest(start.draft, [[layer] for layer in layers])]
+    new = [layer for layer in measured if layer not in known]
+    lone = judge.alone(start.draft)
+    trials = [lone.trial(layer) for layer in new]
+    alone = lone.ratios(trials, lambda done, samples: report(len(known) + len(new) * done // samples))
+    ratios = {**known, **dict(zip(new, alone, strict=True))}
+    errors = error_shares([[ratios[layer][blob] for blob in start.candidate.telling] for layer in measured])
+    shares = [
+        LayerShare(layer, work[layer], error, ratios[layer]) for layer, error in zip(measured, errors, strict=True)
+    ]
     return tuple(sorted(shares, key=lambda share: -share.error))
 
 
