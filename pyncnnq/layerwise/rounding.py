@@ -98,6 +98,7 @@ def round_weights(
     4.2.
     """
     rounded, table = model.copy(), table.copy()
+    by_name = {layer.name: layer for layer in rounded.layers}
     graph, floats = model.graph(), prevented(model, table)
     names = {layer.name for layer in model.layers if layer.name in table and layer.name not in floats}
     done = 0
@@ -108,8 +109,8 @@ def round_weights(
                 (layer,) = layers
                 quantizer = quantizers.get(layer.bottoms[0], Quantizer(float(table[layer.name][0]), 0.0))
                 seen = _Seen(walk, layer, quantizer, -(-OUTPUTS // len(samples)))
-                _round_layer(rounded.layer(layer.name), table, seen, refits=refits)
-                _run_rounded(rounded.layer(layer.name), seen, graph.consumers(layer.tops[0]))
+                _round_layer(by_name[layer.name], table, seen, refits=refits)
+                _run_rounded(by_name[layer.name], seen, graph.consumers(layer.tops[0]))
             else:
                 walk.run(layers)
             walk.leave(layers)

@@ -158,6 +158,7 @@ class Search:
             rounded
             for technique in self._of(Stage.ROUNDING)
             for base in list(bases.values())[: technique.most]
+            if not (spared and self._results.get((technique.name, base)))  # rounded to choose these layers
             if (rounded := self._round(technique, base.with_float(*spared))) is not None
         ]
 
