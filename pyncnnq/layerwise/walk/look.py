@@ -235,7 +235,8 @@ def _moments(columns: list[list[Floats]], quantizer: Quantizer) -> Moments:
 def _crosses(differences: NDArray[np.float64], codes: NDArray[np.int8]) -> NDArray[np.int64]:
     """Return the products of whole numbers of at most _LARGEST with codes, summed over columns, exactly."""
     if len(codes) != 1:
-        return np.matmul(differences, codes.transpose(0, 2, 1).astype(np.float64)).astype(np.int64)
+        exact: NDArray[np.int64] = np.matmul(differences, codes.transpose(0, 2, 1).astype(np.float64)).astype(np.int64)
+        return exact
     products = np.zeros((1, codes.shape[1], codes.shape[1]), np.int64)
     left, unit = differences[0].astype(np.int32), 1
     while left.any():  # digit by digit, as int8 multiplies many times as fast; most differences have two
