@@ -238,8 +238,8 @@ class _Gains:
         return self._expected(layer, reached) / self._costs[layer]
 
     def note(self, layer: str, reached: float, score: float) -> None:
-        """Take in that a layer raised the score of a model."""
-        self._noise[layer] = noise(reached) - noise(score)
+        """Take in that a layer raised the score of a model; where it did not, it may when others are in float."""
+        self._noise[layer] = max(noise(reached) - noise(score), self._noise[layer] / 2)
 
     def _expected(self, layer: str, reached: float) -> float:
         left = noise(reached)
