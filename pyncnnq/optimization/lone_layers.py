@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pyncnnq.runtime.network import Network
 
 MEMORY = 2**28
-"""How many bytes the weights of layers may have that a worker holds beside the float model."""
+"""How many bytes a worker may hold beside the float model: the weights of layers, and what they read."""
 
 Trial = Mapping[str, Quantizer | None]
 """The names of layers that are int8 together, with how their inputs become int8; None: the layer sees to that.
@@ -112,8 +112,11 @@ class LoneLayers:
             yield trials[first:]
 
     def _size(self, name: str) -> int:
-        """Return how many bytes the weights of a layer have in float32."""
-        return sum(4 * weight.data.size for weight in self._layers[name].weights.values())
+        """Return how many bytes the weights of a layer have in float32, and what it reads of a sample."""
+        layer, statistics = self._layers[name], self._draft.source.statistics
+        read = statistics.blobs.get(self._graph.split_root(layer.bottoms[0]))
+        elements = read.count // max(1, statistics.samples) if read is not None else 0
+        return 4 * (elements + sum(weight.data.size for weight in layer.weights.values()))
 
     def _measured(self, trials: Sequence[Trial], update: Update | None) -> list[dict[str, float]]:
         with temporary_folder() as folder:

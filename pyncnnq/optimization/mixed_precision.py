@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 LEAST_GAIN = 0.1
 """In dB: a layer that gains less is not worth being in float, unless the goal is reached with it."""
 
+_LEAST_TO_A_GOAL = 0.01
+"""In dB: a layer that is expected to gain less is not tried, even where that may reach a goal."""
+
 _AT_ONCE = 4
 """How many layers are tried in one pass over the samples."""
 
@@ -140,9 +143,9 @@ def leave_in_float(
     """Take layers out of int8, one after another, until a budget is met or used up.
 
     Each time it is the layer that gains most for what it costs, of those that are expected to.  A layer that gains less
-    than LEAST_GAIN is not taken, unless the goal is reached with it, and one that is expected to gain less than half of
-    that is not even tried.  A layer costs its share of the MACs and its share of the layers; where only their number is
-    limited, all cost the same.
+    than LEAST_GAIN is not taken, unless the goal is reached with it, and one that is expected to gain much less is not
+    even tried.  A layer costs its share of the MACs and its share of the layers; where only their number is limited,
+    all cost the same.
 
     Args:
         start: the int8 model, which does not meet the budget.
@@ -175,7 +178,8 @@ def leave_in_float(
     shares = _shares(start, layers, work, judge, report, known)
     only_counts = not budget.has_goal and budget.max_float_macs is None
     costs = {share.layer: 1.0 if only_counts else share.macs + 1 / len(quantized) for share in shares}
-    gains = _Gains(shares, costs, budget.score(start.candidate))
+    least = _LEAST_TO_A_GOAL if budget.has_goal else LEAST_GAIN / 2
+    gains = _Gains(shares, costs, budget.score(start.candidate), least)
     ranked = [share.layer for share in shares]
     remaining = _affordable(ranked, best.draft.spared, work, allowed)
     while len(steps) <= most and not budget.is_met(best.candidate):
@@ -222,15 +226,16 @@ class _Gains:
     """What layers are expected to gain in float: by their shares of the error, or by what they gained when they were
     last measured, as if errors of different layers were independent."""
 
-    def __init__(self, shares: Sequence[LayerShare], costs: Mapping[str, float], score: float) -> None:
-        """Take the shares, what each layer costs, and the score of the model without any in float, in dB."""
-        self._costs = costs
+    def __init__(self, shares: Sequence[LayerShare], costs: Mapping[str, float], score: float, least: float) -> None:
+        """Take the shares, what each layer costs, the score of the model without any in float, in dB, and the least
+        expected gain with which a layer is tried."""
+        self._costs, self._least = costs, least
         self._noise = {share.layer: share.error * noise(score) for share in shares}
 
     def promising(self, layers: Sequence[str], reached: float) -> list[str]:
         """Return those layers that may be worth it in a model of this score, the one first that is expected to gain
         most for its cost."""
-        some = [layer for layer in layers if self._expected(layer, reached) >= LEAST_GAIN / 2]
+        some = [layer for layer in layers if self._expected(layer, reached) >= self._least]
         return sorted(some, key=lambda layer: -self.worth(layer, reached))
 
     def worth(self, layer: str, reached: float) -> float:
