@@ -15,6 +15,7 @@ NAMES = (
     "accuracy",
     "calibrate_speed",
     "evaluate_speed",
+    "growth",
     "histogram_fidelity",
     "kernels",
     "latency",

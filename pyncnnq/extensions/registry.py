@@ -55,6 +55,8 @@ class Registry(Mapping[str, T], Generic[T]):
 
     def get(self, name: str, default: T | None = None) -> T | None:  # type: ignore[override]
         """Return the thing of that name, or the default."""
+        if name in self._known:  # first, as every look at a layer asks
+            return self._known[name]
         return self._known[name] if name in self else default
 
     def __iter__(self) -> Iterator[str]:

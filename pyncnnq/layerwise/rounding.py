@@ -86,6 +86,7 @@ def round_weights(
     4.2.
     """
     rounded, table = model.copy(), table.copy()
+    by_name = {layer.name: layer for layer in rounded.layers}
     graph, floats = model.graph(), prevented(model, table).keys() | set(in_float)
     names = {layer.name for layer in model.layers if layer.name in table and layer.name not in floats}
     dynamic = {layer.name for layer in model.layers if readings(layer) and layer.name not in floats}
@@ -95,13 +96,13 @@ def round_weights(
         walk = LayerWalk(model, samples, inputs, pool, Path(folder))
         for layers in segments(model.layers, names | dynamic):
             if layers[0].name in dynamic:
-                DynamicRounding(walk, layers[0], rounded.layer(layers[0].name), table, outputs, refits=refits).run()
+                DynamicRounding(walk, layers[0], by_name[layers[0].name], table, outputs, refits=refits).run()
             elif layers[0].name in names:
                 (layer,) = layers
                 quantizer = quantizers.get(layer.bottoms[0], Quantizer(float(table[layer.name][0]), 0.0))
                 seen = _Seen(walk, layer, quantizer, outputs)
-                _round_layer(rounded.layer(layer.name), table, seen, refits=refits)
-                _run_rounded(rounded.layer(layer.name), seen, graph.consumers(layer.tops[0]))
+                _round_layer(by_name[layer.name], table, seen, refits=refits)
+                _run_rounded(by_name[layer.name], seen, graph.consumers(layer.tops[0]))
             else:
                 walk.run(layers)
             walk.leave(layers)

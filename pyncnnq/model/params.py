@@ -107,7 +107,7 @@ class Params:
 
     def copy(self) -> Params:
         """Return a copy that can be changed on its own."""
-        copy = Params()
+        copy = Params.__new__(Params)  # nothing is parsed again
         copy._text, copy._values = self._text, self._values
         return copy
 

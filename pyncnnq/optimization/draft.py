@@ -181,7 +181,8 @@ class Finished:
 def _restore(model: Model, other: Model, layers: tuple[str, ...]) -> None:
     """Give some layers of a model the weights and parameters that they have in another model."""
     originals = {layer.name: layer for layer in other.layers}
+    restored = set(layers)
     for layer in model.layers:
-        if layer.name in layers:
+        if layer.name in restored:
             layer.weights = dict(originals[layer.name].weights)
             layer.params = originals[layer.name].params.copy()

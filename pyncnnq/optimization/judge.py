@@ -17,6 +17,7 @@ from pyncnnq.inputs import InputSpec, pick
 from pyncnnq.model import Model, ModelFiles
 from pyncnnq.optimization.candidate import Candidate, loses_less
 from pyncnnq.optimization.draft import Draft, Finished
+from pyncnnq.optimization.lone_layers import LoneLayers
 from pyncnnq.optimization.recipes import Recipe
 from pyncnnq.optimization.settings import Settings
 from pyncnnq.runtime.progress import Update
@@ -100,6 +101,10 @@ class Judge:
     def by_ratios(self, count: int | None = None) -> Judge:
         """Return a judge by all samples or a few; see `on`."""
         return self.on(self._samples if count is None else pick(self._samples, count))
+
+    def alone(self, draft: Draft) -> LoneLayers:
+        """Return what measures layers of a draft that alone are int8, on the samples of this judge."""
+        return LoneLayers(draft, self._samples, self._inputs, self._parts, self._settings.pool)
 
     def judge(self, drafts: Sequence[Draft]) -> list[Judged]:
         """Make and run the int8 models, each draft's once; the best first, of equals the first of those given.

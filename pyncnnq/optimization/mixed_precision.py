@@ -14,10 +14,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pyncnnq.optimization.budget import ALLOWANCE, RESCUE, Budget, is_bad
-from pyncnnq.optimization.candidate import Candidate
+from pyncnnq.optimization.candidate import Candidate, noise
 from pyncnnq.optimization.draft import Draft
 from pyncnnq.optimization.judge import Judge, Judged
-from pyncnnq.optimization.ranking import Step, batches, error_shares, measured
+from pyncnnq.optimization.local_noise import noisiest
+from pyncnnq.optimization.ranking import Step, batches, error_shares
 from pyncnnq.optimization.technique import Stage, Technique
 from pyncnnq.runtime.progress import Update
 
@@ -26,6 +27,12 @@ if TYPE_CHECKING:
 
 LEAST_GAIN = 0.1
 """In dB: a layer that gains less is not worth being in float, unless the goal is reached with it."""
+
+_LEAST_TO_A_GOAL = 0.01
+"""In dB: a layer that is expected to gain less is not tried, even where that may reach a goal."""
+
+_AT_ONCE = 4
+"""How many layers are tried in one pass over the samples."""
 
 
 @dataclass(frozen=True)
@@ -135,9 +142,10 @@ def leave_in_float(
 ) -> MixedPrecision:
     """Take layers out of int8, one after another, until a budget is met or used up.
 
-    Each time it is the layer that gains most for what it costs, of a few with the largest shares of the error for
-    that.  A layer that gains less than LEAST_GAIN is not taken, unless the goal is reached with it.  A layer costs its
-    share of the MACs and its share of the layers; where only their number is limited, all cost the same.
+    Each time it is the layer that gains most for what it costs, of those that are expected to.  A layer that gains less
+    than LEAST_GAIN is not taken, unless the goal is reached with it, and one that is expected to gain much less is not
+    even tried.  A layer costs its share of the MACs and its share of the layers; where only their number is limited,
+    all cost the same.
 
     Args:
         start: the int8 model, which does not meet the budget.
@@ -169,13 +177,15 @@ def leave_in_float(
             update(done, len(layers) + most)
 
     known = {share.layer: share.sqnr for share in before.shares} if before else {}
-    shares = _shares(start, quantized, layers, work, judge, report, known)
+    shares = _shares(start, layers, work, judge, report, known)
     only_counts = not budget.has_goal and budget.max_float_macs is None
     costs = {share.layer: 1.0 if only_counts else share.macs + 1 / len(quantized) for share in shares}
-    ranked = [share.layer for share in sorted(shares, key=lambda share: -share.error / costs[share.layer])]
+    least = _LEAST_TO_A_GOAL if budget.has_goal else LEAST_GAIN / 2
+    gains = _Gains(shares, costs, budget.score(start.candidate), least)
+    ranked = [share.layer for share in shares]
     remaining = _affordable(ranked, best.draft.spared, work, allowed)
     while len(steps) <= most and not budget.is_met(best.candidate):
-        better = _next(best, remaining, costs, judge, budget)
+        better = _next(best, remaining, costs, judge, budget, gains)
         if better is None:
             break
         best = better
@@ -194,40 +204,72 @@ def _affordable(layers: Sequence[str], taken: Collection[str], work: Mapping[str
 
 def _shares(
     start: Judged,
-    quantized: Sequence[str],
     layers: Sequence[str],
     work: Mapping[str, float],
     judge: Judge,
     report: Callable[[int], None],
     known: Mapping[str, Mapping[str, float]],
 ) -> tuple[LayerShare, ...]:
-    """Return the shares of some of the layers that are int8, the largest first; of some the ratios are known."""
-
-    def measure(choices: Sequence[Collection[str]]) -> list[Candidate]:  # and no models, of which there are many
-        return [model.candidate for model in judge.run_some([start.draft.with_float(*choice) for choice in choices])]
-
-    new = [layer for layer in layers if layer not in known]
-    others = [[other for other in quantized if other != layer] for layer in new]
-    alone = measured(others, measure, lambda done, _: report(len(known) + done))
-    ratios = {**known, **{layer: candidate.sqnr for layer, candidate in zip(new, alone, strict=True)}}
-    errors = error_shares([[ratios[layer][blob] for blob in start.candidate.telling] for layer in layers])
-    shares = [LayerShare(layer, work[layer], error, ratios[layer]) for layer, error in zip(layers, errors, strict=True)]
+    """Return the shares of the layers that int8 rounds most, the largest first; of some the ratios are known."""
+    measured = [layer for (layer,) in noisiest(start.draft, [[layer] for layer in layers])]
+    new = [layer for layer in measured if layer not in known]
+    lone = judge.alone(start.draft)
+    trials = [lone.trial(layer) for layer in new]
+    alone = lone.ratios(trials, lambda done, samples: report(len(known) + len(new) * done // samples))
+    ratios = {**known, **dict(zip(new, alone, strict=True))}
+    errors = error_shares([[ratios[layer][blob] for blob in start.candidate.telling] for layer in measured])
+    shares = [
+        LayerShare(layer, work[layer], error, ratios[layer]) for layer, error in zip(measured, errors, strict=True)
+    ]
     return tuple(sorted(shares, key=lambda share: -share.error))
 
 
+class _Gains:
+    """What layers are expected to gain in float: by their shares of the error, or by what they gained when they were
+    last measured, as if errors of different layers were independent."""
+
+    def __init__(self, shares: Sequence[LayerShare], costs: Mapping[str, float], score: float, least: float) -> None:
+        """Take the shares, what each layer costs, the score of the model without any in float, in dB, and the least
+        expected gain with which a layer is tried."""
+        self._costs, self._least = costs, least
+        self._noise = {share.layer: share.error * noise(score) for share in shares}
+
+    def promising(self, layers: Sequence[str], reached: float) -> list[str]:
+        """Return those layers that may be worth it in a model of this score, the one first that is expected to gain
+        most for its cost."""
+        some = [layer for layer in layers if self._expected(layer, reached) >= self._least]
+        return sorted(some, key=lambda layer: -self.worth(layer, reached))
+
+    def worth(self, layer: str, reached: float) -> float:
+        """Return what a layer is expected to gain for its cost."""
+        return self._expected(layer, reached) / self._costs[layer]
+
+    def note(self, layer: str, reached: float, score: float) -> None:
+        """Take in that a layer raised the score of a model; where it did not, it may when others are in float."""
+        self._noise[layer] = max(noise(reached) - noise(score), self._noise[layer] / 2)
+
+    def _expected(self, layer: str, reached: float) -> float:
+        left = noise(reached)
+        return 10 * math.log10(left / max(left - self._noise[layer], left / 1000))
+
+
 def _next(
-    best: Judged, remaining: Sequence[str], costs: Mapping[str, float], judge: Judge, budget: Budget
+    best: Judged, remaining: Sequence[str], costs: Mapping[str, float], judge: Judge, budget: Budget, gains: _Gains
 ) -> Judged | None:
-    """Return the model with one layer more in float; None if none gains anything."""
+    """Return the model with one layer more in float; None if none gains anything.
+
+    Layers are measured as long as one that was not is expected to be worth more than the best that was.
+    """
     reached = budget.score(best.candidate)
-    for some in batches(remaining):
-        tried = list(judge.run_some([best.draft.with_float(layer) for layer in some]))
-        gains = [budget.score(model.candidate) - reached for model in tried]
-        worth = [
-            (gain / costs[model.draft.spared[-1]], model)
-            for gain, model in zip(gains, tried, strict=True)
-            if gain >= LEAST_GAIN or budget.is_met(model.candidate)
-        ]
-        if worth:
-            return max(worth, key=lambda pair: pair[0])[1]
-    return None
+    chosen, most = None, 0.0
+    for some in batches(gains.promising(remaining, reached), _AT_ONCE):
+        if chosen is not None and gains.worth(some[0], reached) <= most:
+            break
+        for layer, model in zip(some, judge.run_some([best.draft.with_float(layer) for layer in some]), strict=True):
+            score = budget.score(model.candidate)
+            gains.note(layer, reached, score)
+            worth = (score - reached) / costs[layer]
+            is_worth_it = score - reached >= LEAST_GAIN or budget.is_met(model.candidate)
+            if is_worth_it and (chosen is None or worth > most):
+                chosen, most = model, worth
+    return chosen

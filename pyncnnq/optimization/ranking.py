@@ -56,9 +56,9 @@ def measured(
             update(done, len(choices))
 
 
-def batches(choices: Sequence[Choice]) -> list[Sequence[Choice]]:
-    """Return the choices in their order, AT_ONCE at a time."""
-    return [choices[first : first + AT_ONCE] for first in range(0, len(choices), AT_ONCE)]
+def batches(choices: Sequence[Choice], at_once: int = AT_ONCE) -> list[Sequence[Choice]]:
+    """Return the choices in their order, so many at a time."""
+    return [choices[first : first + at_once] for first in range(0, len(choices), at_once)]
 
 
 def error_shares(ratios: Sequence[Sequence[float]]) -> list[float]:

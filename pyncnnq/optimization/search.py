@@ -149,15 +149,20 @@ class Search:
         """Return the best drafts with weights chosen by what their layers see, some layers in float.
 
         What would be rounded alike counts once: drafts that differ in corrected biases or searched thresholds alone.
+        Those that are beaten by then are not rounded: it takes longer than all else.
         """
         bases: dict[Draft, Draft] = {}
+        least = self.judged[0].candidate.score - CLOSE
         for model in self.judged:
+            if model.candidate.score < least:
+                break
             base = model.draft.uncorrected or model.draft
             bases.setdefault(base.untuned or base, base)
         return [
             rounded
             for technique in self._of(Stage.ROUNDING)
             for base in list(bases.values())[: technique.most]
+            if not (spared and self._results.get((technique.name, base)))  # rounded to choose these layers
             if (rounded := self._round(technique, base.with_float(*spared))) is not None
         ]
 

@@ -20,6 +20,8 @@ from pyncnnq.inputs import pick
 from pyncnnq.optimization.candidate import noise
 from pyncnnq.optimization.draft import Draft
 from pyncnnq.optimization.judge import Judge
+from pyncnnq.optimization.local_noise import noisiest
+from pyncnnq.optimization.lone_layers import LoneLayers, Trial
 from pyncnnq.optimization.technique import Stage, Technique
 from pyncnnq.runtime.progress import Update
 
@@ -79,10 +81,10 @@ def search_thresholds(
     Raises:
         InputError, PyncnnqError: see `Judge.run`.
     """
-    groups = _groups(start, quantized)
+    groups = noisiest(start, _groups(start, quantized))
     if not groups:
         return {}
-    search = _Search(start, groups, quantized, judge, update)
+    search = _Search(start, groups, judge, update)
     search.measure([(number, 0) for number in range(len(groups))])
     totals = [math.fsum(column) or 1.0 for column in zip(*search.noises.values(), strict=True)]
     searched = _loudest([search.error((number, 0), totals) for number in range(len(groups))])
@@ -103,25 +105,40 @@ class _Search:
         noises: for each choice that was measured the noise of each telling output, as a share of the signal.
     """
 
-    def __init__(
-        self,
-        start: Draft,
-        groups: Sequence[Sequence[str]],
-        quantized: Collection[str],
-        judge: Judge,
-        update: Update | None,
-    ) -> None:
+    def __init__(self, start: Draft, groups: Sequence[Sequence[str]], judge: Judge, update: Update | None) -> None:
         self._start, self._groups, self._judge, self._update = start, groups, judge, update
-        self._alone = [start.with_float(*(layer for layer in quantized if layer not in group)) for group in groups]
+        self._alone = judge.alone(start)
+        self._changed: dict[int, LoneLayers] = {}
         self.noises: dict[_Choice, list[float]] = {}
 
     def measure(self, choices: Sequence[_Choice]) -> None:
-        """Run the models in which a group of layers alone is int8, with the scales of a choice each."""
-        drafts = [self._alone[choice[0]].with_scales(self.scales(choice)) for choice in choices]
-        for choice, model in zip(choices, self._judge.run_some(drafts), strict=True):
-            self.noises[choice] = list(map(noise, model.candidate.telling.values()))
+        """Run the model with a group of layers alone in int8, with the scales of a choice each."""
+
+        def report(samples: int, of: int) -> None:
             if self._update is not None:
-                self._update(len(self.noises), max(len(self.noises), 3 * len(self._groups)))
+                before = len(self.noises)
+                most = max(before + len(choices), 3 * len(self._groups))
+                self._update(before + len(choices) * samples // of, most)
+
+        ratios = self._alone.ratios([self._trial(choice) for choice in choices], report)
+        self.noises |= {
+            choice: [noise(found[name]) for name in self._alone.telling]
+            for choice, found in zip(choices, ratios, strict=True)
+        }
+
+    def _trial(self, choice: _Choice) -> Trial:
+        """Return the group of a choice as it is with its scales; where blobs share a zero point, with all of them
+        changed alike."""
+        number, steps = choice
+        if steps not in self._changed:
+            everywhere = {
+                layer: scale
+                for other in range(len(self._groups))
+                if self.is_possible((other, steps))
+                for layer, scale in self.scales((other, steps)).items()
+            }
+            self._changed[steps] = self._judge.alone(self._start.with_scales(everywhere))
+        return self._changed[steps].trial(*self._groups[number])
 
     def scales(self, choice: _Choice) -> dict[str, np.float32]:
         """Return the scale of each layer of a group."""

@@ -24,7 +24,6 @@ efficient integer-arithmetic-only inference", CVPR 2018, section 2.3.
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -82,7 +81,7 @@ def fold_shifts(model: Model, table: Table, shifts: Mapping[str, Shift], floats:
         The new model, to be quantized, and its table, with the activation rows of readers changed; `changed` names the
         blobs of `shifts`.
     """
-    model, table = model.copy(), copy.deepcopy(table)
+    model, table = model.copy(), table.copy()
     for layer in model.layers:
         if isinstance(layer.op, Calibrated) and layer.bottoms[0] in shifts:
             _fold_into_reader(layer, shifts[layer.bottoms[0]], table, floats)

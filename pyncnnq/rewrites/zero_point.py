@@ -108,9 +108,15 @@ def _shifts(
     sums = _rectified_sums(model)
     graph = model.graph()
     shifts: dict[str, Shift] = {}
+    totals = {total.blob for total in sums}
+    rectified = {total.rectified for total in sums}
+    places: dict[str, list[int]] = {}
+    for place, layer in enumerate(model.layers):
+        for blob in {*layer.bottoms, *layer.tops}:
+            places.setdefault(blob, []).append(place)
     for group in _connected([{top} for layer in model.layers for top in layer.tops], map(_tied_blobs, model.layers)):
-        touching = [layer for layer in model.layers if not group.isdisjoint(layer.bottoms + layer.tops)]
-        shift = _group_shift(group, touching, graph, table, sums, floats, barred)
+        touching = [model.layers[place] for place in sorted({place for blob in group for place in places[blob]})]
+        shift = _group_shift(group, touching, graph, table, (totals, rectified), floats, barred)
         shifts |= dict.fromkeys(group, shift) if shift is not None else {}
     for rectified_sum in sums:
         shifts |= rectified_sum.term_shifts(shifts)
@@ -122,7 +128,7 @@ def _group_shift(
     touching: Sequence[Layer],
     graph: Graph,
     table: Table,
-    sums: Sequence[_RectifiedSum],
+    sums: tuple[Collection[str], Collection[str]],
     floats: Collection[str],
     barred: Collection[str],
 ) -> Shift | None:
@@ -133,14 +139,15 @@ def _group_shift(
         touching: the layers that read or write one of these blobs, in model order.
         graph: the model's connections.
         table: the model's table.
-        sums: all sums that are rectified.
+        sums: the blobs of all sums that are rectified, and the rectified ones.
         floats: the names of the layers that stay in float.
         barred: the names of the layers that may not read shifted blobs.
     """
     between = [layer for layer in touching if _is_between(layer)]
     ends = [layer for layer in touching if not _is_between(layer)]
-    writers = [layer for layer in ends if blobs.intersection(layer.tops) - {total.rectified for total in sums}]
-    readers = [layer for layer in ends if blobs.intersection(layer.bottoms) and not _adds_up(layer, sums)]
+    totals, rectified = sums
+    writers = [layer for layer in ends if any(top in blobs and top not in rectified for top in layer.tops)]
+    readers = [layer for layer in ends if blobs.intersection(layer.bottoms) and not _adds_up(layer, totals)]
     if not (
         all(map(ends_at_zero, writers))
         and all(layer.name not in barred and can_read_shifted(layer) for layer in readers)
@@ -174,17 +181,19 @@ def _is_free(blob: str, graph: Graph) -> bool:
     return writer is not None and is_linear(writer) and len(graph.consumers(blob)) == 1
 
 
-def _adds_up(layer: Layer, sums: Sequence[_RectifiedSum]) -> bool:
-    """Return whether a layer is an addition whose sum is rectified."""
-    return is_sum(layer) and layer.tops[0] in {total.blob for total in sums}
+def _adds_up(layer: Layer, totals: Collection[str]) -> bool:
+    """Return whether a layer is an addition whose sum is one of those that are rectified."""
+    return is_sum(layer) and layer.tops[0] in totals
 
 
 def _connected(sets: Iterable[set[str]], links: Iterable[set[str]]) -> list[set[str]]:
     """Return disjoint sets, those merged that have elements in one link."""
     set_of = {element: elements for elements in sets for element in elements}
-    for link in links:
-        merged = set().union(*(set_of[element] for element in link))
-        set_of.update(dict.fromkeys(merged, merged))
+    for link in filter(None, links):
+        *others, largest = sorted({id(set_of[element]): set_of[element] for element in link}.values(), key=len)
+        for smaller in others:  # into the largest, so that no element moves more than log2(n) times
+            largest |= smaller
+            set_of.update(dict.fromkeys(smaller, largest))
     return list({id(elements): elements for elements in set_of.values()}.values())
 
 

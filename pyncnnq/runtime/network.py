@@ -109,6 +109,21 @@ class Network:
             FailureError: ncnn does not take an input, or cannot compute a blob.
         """
         self._fitting.require({name: shape_of(mat) for name, mat in inputs}, partial(self._shapes, inputs))
+        yield from self._extracted(inputs, wanted, packed=packed)
+
+    def resumed(self, blobs: Inputs, wanted: Sequence[str]) -> Iterator[tuple[str, Any]]:
+        """Go on from blobs of a sample, whatever of the network they are, and yield others as they are computed.
+
+        Args:
+            blobs: they are not changed; no layer is run of which all that it writes is among them.
+            wanted: see `blobs`; as plain floats.
+
+        Raises:
+            FailureError: ncnn does not take a blob, or cannot compute one.
+        """
+        yield from self._extracted(blobs, wanted, packed=False)
+
+    def _extracted(self, inputs: Inputs, wanted: Sequence[str], *, packed: bool) -> Iterator[tuple[str, Any]]:
         extract = self._run(inputs)
         for name in wanted:
             mat = extract(name, packed)

@@ -14,7 +14,7 @@ from pyncnnq.inputs.loading import owning_mat
 from pyncnnq.layerwise.walk.contrast import UNITS, Contrast, Differences
 from pyncnnq.layerwise.walk.conversation import Walk, Walker
 from pyncnnq.layerwise.walk.layer_walk import segments
-from pyncnnq.layerwise.walk.look import DIFFERENCE, Look, Moments, Window
+from pyncnnq.layerwise.walk.look import DIFFERENCE, Look, Moments, Window, _crosses
 from pyncnnq.model import Layer
 from pyncnnq.quantization.quantizer import Quantizer
 
@@ -179,3 +179,14 @@ def test_layers_are_cut_around_those_that_stand_alone() -> None:
     layers = [Layer("Input", "in", [], ["in"]), *(plain("ReLU", name, "in") for name in "abcde")]
     cut = [[layer.name for layer in part] for part in segments(layers, {"c", "d"})]
     assert cut == [["a", "b"], ["c"], ["d"], ["e"]]
+
+
+def test_products_of_large_differences_are_exact() -> None:
+    rng = np.random.default_rng(4)
+    size, columns = 9, 400
+    small, large = (rng.integers(-most, most + 1, (size, columns)) for most in (5, 2**20))
+    differences = np.where(rng.random((size, columns)) < 0.9, small, large)
+    differences[0, :2] = 2**20, -(2**20)
+    codes = rng.integers(-127, 128, (size, columns))
+    found = _crosses(differences[None].astype(np.float64), codes[None].astype(np.int8))
+    np.testing.assert_array_equal(found[0], differences @ codes.T)

@@ -55,5 +55,16 @@ class Contrast(Request):
         for number, mat in walker.exact[self.blob].items():
             exact, rough = array_of(mat), array_of(walker.rough[self.blob][number])
             inside = (exact > self.low) & (exact < self.high)
-            differences = np.where(inside, np.rint((exact.astype(np.float64) - rough) * UNITS), 0).astype(np.int64)
-            yield Differences(channel_rows(inside).sum(axis=1), channel_rows(differences).sum(axis=1))
+            differences = np.subtract(exact, rough, dtype=np.float64)
+            differences *= UNITS
+            np.rint(differences, out=differences)
+            np.copyto(differences, 0, where=~inside)
+            yield Differences(channel_rows(inside).sum(axis=1), _sums(channel_rows(differences)))
+
+
+def _sums(rows: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the sums of rows of whole numbers, exactly."""
+    largest = max(float(rows.max(initial=0)), -float(rows.min(initial=0)))
+    is_small = largest * rows.shape[1] < 2**53  # so that float64 holds every sum
+    sums: NDArray[np.int64] = (rows if is_small else rows.astype(np.int64)).sum(axis=1).astype(np.int64)
+    return sums

@@ -237,5 +237,19 @@ def _moments(columns: list[list[Floats]], quantizer: Quantizer | None) -> Moment
         .clip(-_LARGEST, _LARGEST)
         .astype(np.float64)
     )
-    crosses = np.matmul(differences, codes.transpose(0, 2, 1).astype(np.float64)).astype(np.int64)
+    crosses = _crosses(differences, codes)
     return Moments(codes.shape[2], products, sums, differences.sum(axis=2).astype(np.int64), crosses)
+
+
+def _crosses(differences: NDArray[np.float64], codes: NDArray[np.int8]) -> NDArray[np.int64]:
+    """Return the products of whole numbers of at most _LARGEST with codes, summed over columns, exactly."""
+    if len(codes) != 1:
+        exact: NDArray[np.int64] = np.matmul(differences, codes.transpose(0, 2, 1).astype(np.float64)).astype(np.int64)
+        return exact
+    products = np.zeros((1, codes.shape[1], codes.shape[1]), np.int64)
+    left, unit = differences[0].astype(np.int32), 1
+    while left.any():  # digit by digit, as int8 multiplies many times as fast; most differences have two
+        digits = ((left + 64) & 127) - 64
+        products += active_kernels().gemm_s8_s32(digits.astype(np.int8), codes[0]).astype(np.int64) * unit
+        left, unit = (left - digits) >> 7, unit << 7
+    return products

@@ -62,14 +62,14 @@ class Run(Request):
             for name, blob in self.bottoms:
                 mat = blobs[blob][number]
                 if blob in quantizers:
-                    mat = owning_mat(_quantized_and_back(array_of(mat), quantizers[blob]))
+                    mat = owning_mat(quantized_and_back(array_of(mat), quantizers[blob]))
                 inputs.append((name, mat))
             for top, mat in network.blobs(inputs, self.tops, packed=False):
                 results[top][number] = mat
         return results
 
 
-def _quantized_and_back(values: Floats, quantizer: Quantizer) -> Floats:
+def quantized_and_back(values: Floats, quantizer: Quantizer) -> Floats:
     """Return the values that the int8 numbers of a blob stand for."""
     shift = np.float32(quantizer.zero_point)
     flat = np.ascontiguousarray(values).ravel()
