@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
+import sys
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, fields, is_dataclass
@@ -20,6 +20,9 @@ MARK = "pyncnnq_profile"
 
 FORMAT = 1
 _MOST_BYTES = 1 << 26
+_LONGEST = 24 * 3600 * 1000.0
+"""Milliseconds that a layer may take: a day."""
+_LARGEST_MARGIN = 1000
 
 PROFILE = Kind("profile of a device", lambda head: f'"{MARK}"'.encode() in head)
 
@@ -88,12 +91,14 @@ def _check(profile: Profile) -> None:
     runs_int8 = {layer.name for layer in profile.layers if layer.int8_ms is not None}
     for layer in profile.layers:
         times = (layer.float_ms, layer.int8_ms or 0.0, layer.quantize_ms, layer.dequantize_ms)
-        if min(times) < 0:
-            raise ValueError(f"layer {layer.name!r} has a time below 0")
+        if not 0 <= min(times) <= max(times) <= _LONGEST:
+            raise ValueError(f"layer {layer.name!r} has a time below 0 or above a day")
         if layer.chained_to and not runs_int8.issuperset((layer.name, *layer.chained_to)):
             raise ValueError(f"layer {layer.name!r} is chained to {', '.join(layer.chained_to)}, not all of them int8")
-    if profile.margin < 0 or profile.threads < 1:
-        raise ValueError(f"margin {profile.margin} and {profile.threads} threads; expected 0 or more, and 1 or more")
+    if not 0 <= profile.margin <= _LARGEST_MARGIN or profile.threads < 1:
+        raise ValueError(
+            f"margin {profile.margin:g} and {profile.threads} threads; expected 0 to {_LARGEST_MARGIN}, and 1 or more"
+        )
 
 
 def _read(value: Any, kind: Any, place: str) -> Any:
@@ -110,8 +115,8 @@ def _read(value: Any, kind: Any, place: str) -> Any:
         entries = _expect(value, dict, "an object", place)
         return {name: _read(entry, parts[1], f"{place}.{name}") for name, entry in entries.items()}
     if kind is float:
-        number = float(_expect(value, (int, float), "a number", place))
-        return number if math.isfinite(number) else _fail(value, "a number", place)
+        number = _expect(value, (int, float), "a number", place)
+        return float(number) if abs(number) <= sys.float_info.max else _fail(value, "a number", place)
     return _expect(value, kind, {int: "a whole number", bool: "true or false", str: "a text"}[kind], place)
 
 
