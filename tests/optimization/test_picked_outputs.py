@@ -208,7 +208,7 @@ def test_the_chosen_one_is_told_of(ratios: tuple[float, float], others: tuple[fl
         Candidate(method="kl", techniques=(), sqnr=dict(zip("ab", each, strict=True)), drop=0)
         for each in (ratios, others)
     ]
-    result = Mock(chosen=candidates[0], candidates=candidates, mixed=None)
+    result = Mock(chosen=candidates[0], candidates=candidates, mixed=None, speed=None)
     result.calibration.warnings = []
     result._not_told_apart = Optimized._not_told_apart.fget(result)  # type: ignore[attr-defined]
     warnings = Optimized.warnings.fget(result)  # type: ignore[attr-defined]

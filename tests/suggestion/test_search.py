@@ -88,7 +88,7 @@ def test_the_best_alone_is_looked_at_on_more_images(unreadable: tuple[int, ...])
     assert found.decisive
     assert "tf" in found.ranking[0].names
     for_all = [names for candidates, names in scripted.shown if candidates > 6]
-    assert [len(names) for names in for_all] == [6]
+    assert sum(len(names) for names in for_all) in (3, 6)  # three rule out what is hopeless; where they cannot, six
     images = [name for candidates, names in scripted.shown[1:-1] for name in names if candidates > 0]
     assert len(images) == len(set(images)) >= 12  # none twice; the last look is at patches in disorder
 
