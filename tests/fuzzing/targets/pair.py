@@ -25,6 +25,10 @@ _LINES = (
 )
 
 
+_MOST_WEIGHTS = 2**16
+"""Of a layer: an input is judged by its own size, which is that of the `.param` file alone."""
+
+
 def seeds() -> list[bytes]:
     """Return small models of the kinds that are rewritten, quantized and chained."""
     models = []
@@ -39,7 +43,7 @@ def read(data: bytes, folder: Path) -> None:
     param = folder / "fuzzed.param"
     param.write_bytes(data)
     with suppress(PyncnnqError):
-        model = with_random_weights(param, folder / "fuzzed.bin")
+        model = with_random_weights(param, folder / "fuzzed.bin", limit=_MOST_WEIGHTS)
         dimensions(model.layers)
         graph = model.graph()
         for layer in model.layers:
