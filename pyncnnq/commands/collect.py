@@ -28,6 +28,8 @@ class _Shard(click.ParamType[tuple[int, int]]):
     name = "shard"
 
     def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
+        if isinstance(value, tuple):  # the default
+            return value
         place, slash, shards = str(value).partition("/")
         if not (slash and place.isdecimal() and shards.isdecimal() and 1 <= int(place) <= int(shards)):
             self.fail(f"{value!r} is not I/N with I from 1 to N, such as 3/20", parameter, context)
@@ -40,7 +42,7 @@ class _Shard(click.ParamType[tuple[int, int]]):
     "--output", "-o", "target", type=OUTPUT_PATH, help="File to write.  [default: PARAM with the suffix .stats]"
 )
 @click.option(
-    "--shard", type=_Shard(), metavar="I/N", default="1/1", help="Take every Nth sample only, from the Ith on."
+    "--shard", type=_Shard(), metavar="I/N", default=(1, 1), help="Take every Nth sample only, from the Ith on."
 )
 @data_options
 @fuse_option

@@ -102,8 +102,8 @@ PRINTING = {"as_json", "quiet", "help", "report", "fail_under_sqnr", "fail_drop"
 """What says how results are shown; a Python user has the results themselves."""
 FILES = {"param", "bin", "int8_param", "int8_bin", "source", "data", "model", "int8", "table", "name", "float_model"}
 FILES |= {"folder", "adjusted", "target", "config", "output", "models", "save_config"}
-OF_DATA = {"synthetic"}
-"""What `pyncnnq.Synthetic` is in place of data."""
+OF_DATA = {"synthetic", "statistics"}
+"""What `pyncnnq.Synthetic` and `pyncnnq.load_statistics` are in place of data."""
 OF_THE_MODEL = {"custom_layers"}
 """What `pyncnnq.load_model` takes."""
 
@@ -112,6 +112,7 @@ OF_THE_MODEL = {"custom_layers"}
     "name",
     [
         "calibrate",
+        "collect",
         "quantize",
         "convert",
         "deploy",
