@@ -55,10 +55,9 @@ def test_it_writes_the_model_and_how_it_was_made(made: Path) -> None:
     assert len(ways) == len(told["tried"])
     techniques = [(), ("bias correction",), ("zero points",), ("bias correction", "zero points")]
     assert ways >= {(method, *more) for method in ("auto", "minmax") for more in techniques}
-    rounded = [
-        way for way in ways if way[-1] == "rounding"
-    ]  # and one more in which layers went to float after it, if any did
-    assert len(rounded) == 3
+    # The best two and one refitted; one of them went on to the choice of layers in float, and one may be beaten.
+    rounded = [way for way in ways if way[-1] == "rounding"]
+    assert 1 <= len(rounded) <= 3
     assert sum("refitting" in way for way in rounded) == 1
     assert not any("bias correction" in way for way in rounded)  # rounding corrects them itself
     assert {name for way in ways for name in way[1:]} <= set(TECHNIQUES)

@@ -21,6 +21,8 @@ COMMANDS = {
     "dequantize int8.param int8.bin": ["int8"],
     "suggest net.param net.bin images --workers 1": ["net"],
     f"calibrate net.param net.bin {DATA}": ["net"],
+    f"collect net.param net.bin {DATA}": ["net"],
+    "profile net.param net.bin": ["net"],
     "quantize net.param net.bin net.table -o new": ["net"],
     f"quantize net.param net.bin {DATA} --recipe table -o new": ["net"],
     f"evaluate net.param net.bin int8.param int8.bin {DATA}": ["net", "int8"],
@@ -29,8 +31,9 @@ COMMANDS = {
 }
 """Commands, and the models whose oddities each tells."""
 
-OF_OTHER_FILES = {"convert", "deploy", "import-qdq", "demo"}
-"""Commands whose models come from ONNX, TorchScript or this package: pyncnnq writes their files itself."""
+OF_OTHER_FILES = {"convert", "deploy", "import-qdq", "demo", "merge"}
+"""Commands whose models come from ONNX, TorchScript or this package, so that pyncnnq writes their files itself; and
+what reads no model."""
 
 
 @pytest.fixture(scope="module")
