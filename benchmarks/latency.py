@@ -39,7 +39,8 @@ def networks(shared: Path, detector: Path | None) -> Iterator[tuple[str, Describ
             yield name, described(shared, name, about)
     if detector is not None:
         options = InputOptions(mean=(0,), norm=(1 / 255,), pixel="RGB", resize=Resize("letterbox"))
-        yield detector.stem, Described(load_model(detector), shared / "data/imagenet", options)
+        model = load_model(detector, detector.with_suffix(".bin"))
+        yield detector.stem, Described(model, shared / "data/imagenet", options)
 
 
 def stored(result: Optimized, folder: Path, name: str) -> Model:
