@@ -69,10 +69,10 @@ def write_onnx(convolutions: int, path: Path) -> None:
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
-    nodes, blob = [], "in0"
+    nodes, blob, skipped = [], "in0", "in0"
     all_weights = kernels(convolutions)
     for index, _ in enumerate(all_weights):
-        skipped = blob if index % 2 else locals().get("skipped", blob)
+        skipped = blob if index % 2 else skipped
         nodes.append(helper.make_node("Conv", [blob, f"w{index}"], [f"c{index}"], pads=[1, 1, 1, 1]))
         blob = f"c{index}"
         if index % 2 or not index:

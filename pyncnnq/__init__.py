@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from pyncnnq.rewrites.fusing import Fused, fuse
     from pyncnnq.statistics.collected import Collected, merge_statistics
     from pyncnnq.statistics.observe import Statistics
-    from pyncnnq.statistics.stats_file import load_statistics
+    from pyncnnq.statistics.stats_file import load_statistics, save_statistics
     from pyncnnq.suggestion.suggest import Suggestion, suggest
 
 _HOMES = {
@@ -88,6 +88,7 @@ _HOMES = {
     "profile": "latency.measure",
     "quantize": "optimization.quantize",
     "save_profile": "latency.profile_file",
+    "save_statistics": "statistics.stats_file",
     "suggest": "suggestion.suggest",
     "targets": "kernel_targets",
 }
@@ -135,6 +136,7 @@ __all__ = [
     "profile",
     "quantize",
     "save_profile",
+    "save_statistics",
     "suggest",
     "targets",
 ]

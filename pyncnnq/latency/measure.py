@@ -132,7 +132,7 @@ def _conversions(made: Variants, layer: str, saved: Sequence[float]) -> tuple[fl
         layer: its name.
         saved: what it saved in each of the alternate models, and in the chained one.
     """
-    before, behind = made.color_before(layer), made.color.get(layer)
+    before, behind = made.color.get(made.writers.get(layer, "")), made.color.get(layer)
     if before is not None and behind is not None:
         # Least squares: reading saves a, writing saves b, and both together save c, which is not quite a + b.
         share = (saved[-1] - saved[before] - saved[behind]) / 3
@@ -159,12 +159,12 @@ def _with_wholes(
     timed = [TimedModel.of(model), *(TimedModel.of(one.model) for one in contenders)]
     with progress("time whole models") as update:
         plain, *others = time_models(timed, found.inputs, found.threads, WHOLES, by_layer=False, update=update)
-    medians = {one: 1000 * seconds.least for one, seconds in zip(contenders, others, strict=True)}
+    least = {one: 1000 * seconds.least for one, seconds in zip(contenders, others, strict=True)}
     everything = frozenset(found.costs)
     wholes = [_whole("float", None, everything, 1000 * plain.least, found)]
-    wholes += [_whole(_name(one, kept), one.margin, one.in_float, ms, found) for one, ms in medians.items()]
-    enough = min(medians.values(), default=0.0) * (1 + AS_FAST)
-    fast = [one for one in contenders if medians[one] <= enough]
+    wholes += [_whole(_name(one, kept), one.margin, one.in_float, ms, found) for one, ms in least.items()]
+    enough = min(least.values(), default=0.0) * (1 + AS_FAST)
+    fast = [one for one in contenders if least[one] <= enough]
     best = min(fast, key=lambda one: len(one.in_float), default=None)
     margin = found.margin if best is None else best.margin
     return replace(found, wholes=tuple(wholes), margin=margin, runs=len(plain.whole))

@@ -159,8 +159,8 @@ class Profile:
     def warnings(self) -> list[str]:
         """Where the layers' times do not explain the whole model's."""
         return [
-            f"the layers of the {name} model take {100 * share:.0f} % of its time together: is the machine busy? "
-            "measure again when it is not"
+            f"the layers of the {name} model take {100 * share:.0f} % of its time together, so that what single "
+            "layers take is known only so far; if the machine is busy, measure again when it is not"
             for name, share in self.explained.items()
             if not abs(share - 1) <= EXPLAINED
         ]

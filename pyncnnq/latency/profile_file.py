@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
-import types
-from collections.abc import Mapping
-from dataclasses import MISSING, asdict, fields, is_dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any
 
+from pyncnnq.disk.plain_data import read_plain
 from pyncnnq.errors import PyncnnqError
 from pyncnnq.files import Kind, read_file, write_files
 from pyncnnq.latency.profile import Profile
@@ -76,7 +74,7 @@ def load_profile(path: StrPath) -> Profile:
             "model again with this version"
         )
     try:
-        profile: Profile = _read(content, Profile, "")
+        profile: Profile = read_plain(content, Profile)
         _check(profile)
     except ValueError as error:
         raise PyncnnqError(f"{place}: is a damaged profile: {error}; profile the model again") from None
@@ -99,46 +97,6 @@ def _check(profile: Profile) -> None:
         raise ValueError(
             f"margin {profile.margin:g} and {profile.threads} threads; expected 0 to {_LARGEST_MARGIN}, and 1 or more"
         )
-
-
-def _read(value: Any, kind: Any, place: str) -> Any:
-    """Return plain data as what a type says; ValueError names the place of what is not."""
-    origin, parts = get_origin(kind), get_args(kind)
-    if origin in (Union, types.UnionType):
-        return None if value is None else _read(value, parts[0], place)
-    if is_dataclass(kind):
-        return _read_fields(_expect(value, dict, "an object", place), kind, place)
-    if origin is tuple:
-        entries = _expect(value, list, "a list", place)
-        return tuple(_read(entry, parts[0], f"{place}[{number}]") for number, entry in enumerate(entries))
-    if origin is Mapping:
-        entries = _expect(value, dict, "an object", place)
-        return {name: _read(entry, parts[1], f"{place}.{name}") for name, entry in entries.items()}
-    if kind is float:
-        number = _expect(value, (int, float), "a number", place)
-        return float(number) if abs(number) <= sys.float_info.max else _fail(value, "a number", place)
-    return _expect(value, kind, {int: "a whole number", bool: "true or false", str: "a text"}[kind], place)
-
-
-def _read_fields(value: Mapping[str, Any], kind: Any, place: str) -> Any:
-    hints, taken = get_type_hints(kind), {}
-    for field in fields(kind):
-        where = f"{place}.{field.name}".removeprefix(".")
-        if field.name in value:
-            taken[field.name] = _read(value[field.name], hints[field.name], where)
-        elif field.default is MISSING:
-            raise ValueError(f"{where} is missing")
-    return kind(**taken)
-
-
-def _expect(value: Any, kind: Any, words: str, place: str) -> Any:
-    is_other_bool = isinstance(value, bool) and kind is not bool
-    return _fail(value, words, place) if is_other_bool or not isinstance(value, kind) else value
-
-
-def _fail(value: Any, words: str, place: str) -> Any:
-    text = repr(value)
-    raise ValueError(f"{place or 'it'} is {text if len(text) <= 60 else f'{text[:60]}...'}, expected {words}")
 
 
 def _refuse(word: str) -> Any:

@@ -28,6 +28,7 @@ class Variants:
         alternate: two models with every other link: a layer that is chained at both ends is chained at one end in the
             first, and at the other end in the second; none where nothing is chained.
         links: the readers of each layer that writes int8 in `chained`, by its name.
+        writers: the layer that writes int8 for a layer, by the reader's name.
         color: which of `alternate` has the link behind a layer, by its name.
     """
 
@@ -35,17 +36,13 @@ class Variants:
     unchained: Model
     alternate: tuple[Model, ...]
     links: Mapping[str, tuple[str, ...]]
+    writers: Mapping[str, str]
     color: Mapping[str, int]
 
     @property
     def chains(self) -> list[Model]:
         """The models with links: the alternate ones, then the chained one; none where nothing is chained."""
         return [*self.alternate, self.chained] if self.links else []
-
-    def color_before(self, layer: str) -> int | None:
-        """Return which of `alternate` has the link before a layer; None where none is."""
-        writers = (writer for writer, readers in self.links.items() if layer in readers)
-        return next((self.color[writer] for writer in writers), None)
 
 
 def int8_model(model: Model, dims: Mapping[str, int], in_float: Collection[str] = ()) -> QuantizedModel:
@@ -74,15 +71,15 @@ def variants(model: Model, dims: Mapping[str, int]) -> Variants:
     """Return the int8 models that tell what layers take; see `int8_model`."""
     chained = int8_model(model, dims, never_int8(model))
     links = {layer.name: layer.chained_to for layer in chained.summary.layers if layer.chained_to}
-    before = {reader: writer for writer, readers in links.items() for reader in readers}
+    writers = {reader: writer for writer, readers in links.items() for reader in readers}
     color: dict[str, int] = {}
     for writer in links:  # writers stand above readers
-        color[writer] = 1 - color[before[writer]] if writer in before else 0
+        color[writer] = 1 - color[writers[writer]] if writer in writers else 0
     unchained = _with_links(chained, ())
     alternate = tuple(
         _with_links(chained, [name for name in links if color[name] == which]) for which in range(2 * bool(links))
     )
-    return Variants(chained, unchained, alternate, links, color)
+    return Variants(chained, unchained, alternate, links, writers, color)
 
 
 def _with_links(chained: Model, kept: Collection[str]) -> Model:

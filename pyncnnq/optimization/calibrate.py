@@ -111,7 +111,9 @@ def _calibrate_collected(model: Model, statistics: Collected, method: str, weigh
     for comment in origin.comments:
         result.table.comment(comment)
     _note_fused(result, fused)
-    inputs = [{**facts, "from": statistics.place} if facts["kind"] == "image" else facts for facts in origin.inputs]
+    inputs = [
+        {**facts, "from": statistics.place} if facts["kind"] == "image" else dict(facts) for facts in origin.inputs
+    ]
     return replace(result, statistics=statistics, fused=fused.changes, inputs=inputs)
 
 

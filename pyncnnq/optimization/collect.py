@@ -37,6 +37,7 @@ _SECONDS = 5.0
 """What is lost at most, and far longer than to write a block takes."""
 
 SUFFIX = ".stats"
+_BLOCK = "block-"
 
 
 def collect(
@@ -149,7 +150,7 @@ class Run:
             before = count - len(block) - len(remaining)
             start = time.monotonic()
             part = self._block(block, before, count, update)
-            write_files({folder / f"{block[0].number}{SUFFIX}": encode_statistics(part)})
+            write_files({folder / f"{_BLOCK}{block[0].number}{SUFFIX}": encode_statistics(part)})
             parts.append(part)
             length = max(1, int(len(block) * min(4.0, _SECONDS / (time.monotonic() - start))))
         if not any(part.taken for part in parts):
@@ -173,7 +174,7 @@ class Run:
         except OSError as error:
             raise InputError(f"{folder}: cannot be made: {error.strerror}", option="resume") from None
         wanted = set(ids)
-        parts = [load_statistics(path) for path in sorted(folder.glob(f"*{SUFFIX}"))]
+        parts = [load_statistics(path) for path in sorted(folder.glob(f"{_BLOCK}*{SUFFIX}"))]
         for part in parts:
             check_origin(part, self.origin, "this run")
             if foreign := [id for id in (*part.taken, *(id for id, _ in part.missed)) if id not in wanted]:

@@ -26,7 +26,7 @@ from pyncnnq.optimization.preparing import prepare
 from pyncnnq.optimization.recipes import recipe_named
 from pyncnnq.optimization.search import Search
 from pyncnnq.optimization.settings import Settings
-from pyncnnq.optimization.speed import Speed, input_shapes, leave_slower, proven
+from pyncnnq.optimization.speed import Speed, leave_slower, proven
 from pyncnnq.optimization.technique import Stage
 from pyncnnq.optimization.techniques import chosen_techniques
 from pyncnnq.quantization import QuantizedModel
@@ -182,9 +182,7 @@ def optimize_on(
         search = Search(tried, techniques, bench, judge)
         search.run(budget)
         if speed is not None and device is None:
-            made = search.judged[0].made.int8
-            shapes = input_shapes(prepared.model, data, settings)
-            speed = proven(speed, prepared.model, made, Path(folder), shapes)
+            speed = proven(speed, prepared.model, search.judged[0].made.int8, Path(folder))
     bench.source.statistics.skipped += dict.fromkeys([*first.skipped, *judge.skipped])
     result = replace(_optimized(search, bench, fused.changes), ignored_files=data.ignored, speed=speed)
     result.calibration = replace(result.calibration, inputs=data.facts)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,13 +10,15 @@ from pyncnnq.latency.measure import AS_FAST, WHOLES, profile_prepared
 from pyncnnq.latency.profile import Profile
 from pyncnnq.latency.timing import TimedModel, time_models
 from pyncnnq.model import Model
-from pyncnnq.model.ops import Shape
 from pyncnnq.model.ops.shape import spell
 from pyncnnq.optimization.settings import Settings
 from pyncnnq.quantization.faults import may_break_on_x86
 from pyncnnq.quantization.options import QuantizeOptions
 from pyncnnq.quantization.selection import candidates, left_out
 from pyncnnq.statistics.shapes import blob_shapes
+
+_MOST_UNREADABLE = 8
+"""Samples that are looked at for the sizes of inputs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +72,8 @@ def leave_slower(
         PyncnnqError: the profile is of another model, or ncnn cannot run this one.
     """
     kept = left_out(model, settings.options)
-    shapes = input_shapes(model, data, settings)
+    # As the first sample has them that can be read.
+    shapes = blob_shapes(model, data.samples[:_MOST_UNREADABLE], data.inputs, model.inputs, settings.pool)[0]
     if device is not None:
         device.require_fits(model)
         profile = device
@@ -91,7 +93,7 @@ def leave_slower(
     return speed, options
 
 
-def proven(speed: Speed, model: Model, int8: Model, folder: Path, inputs: Mapping[str, Shape]) -> Speed:
+def proven(speed: Speed, model: Model, int8: Model, folder: Path) -> Speed:
     """Return what is known with the times of both models, on this machine.
 
     Args:
@@ -99,16 +101,10 @@ def proven(speed: Speed, model: Model, int8: Model, folder: Path, inputs: Mappin
         model: the float model, in files.
         int8: the int8 model.
         folder: for its files.
-        inputs: the shapes of the inputs.
 
     Raises:
         PyncnnqError: ncnn cannot run a model.
     """
     timed = [TimedModel.of(model), TimedModel.of(int8.stored(folder, "int8-timed"))]
-    before, after = time_models(timed, inputs, speed.profile.threads, WHOLES, by_layer=False)
+    before, after = time_models(timed, speed.profile.inputs, speed.profile.threads, WHOLES, by_layer=False)
     return replace(speed, float_ms=1000 * before.least, int8_ms=1000 * after.least)
-
-
-def input_shapes(model: Model, data: CalibrationData, settings: Settings) -> dict[str, Shape]:
-    """Return the shape of each input, as the first sample has it that can be read."""
-    return blob_shapes(model, data.samples[:8], data.inputs, model.inputs, settings.pool)[0]

@@ -17,9 +17,6 @@ from pyncnnq.model.checks import require_float
 from pyncnnq.model.ops import SDPA, Gemm, MultiHeadAttention, Permute, Reshape, Slice
 from pyncnnq.rewrites.rewritten import Rewritten, unused
 
-_PARTS = {1: ("qkv",), 2: ("q", "kv"), 3: ("q", "k", "v")}
-"""Which parts read each input but a mask: ncnn's src/layer/multiheadattention.cpp."""
-
 _ROWS_AND_CHANNELS = 2
 """The order of a Permute that swaps them."""
 
@@ -57,7 +54,7 @@ def _can_be_taken_apart(layer: Layer) -> bool:
     op = layer.op
     if not isinstance(op, MultiHeadAttention) or op.kv_cache or op.forbids_int8 or len(layer.tops) != 1:
         return False
-    return op.embed_dim % op.num_heads == 0 and len(layer.bottoms) - op.attn_mask in _PARTS
+    return op.embed_dim % op.num_heads == 0 and bool(op.parts_of_inputs)
 
 
 class _Parts:
@@ -72,13 +69,13 @@ class _Parts:
         op, (top,) = self._op, self._layer.tops
         result: list[Layer] = []
         heads: list[str] = []
-        inputs = self._layer.bottoms[: len(self._layer.bottoms) - op.attn_mask]
-        for bottom, parts in zip(inputs, _PARTS[len(inputs)], strict=True):
+        parts_read = op.parts_of_inputs
+        for bottom, parts in zip(self._layer.bottoms, parts_read, strict=False):  # behind them may be a mask
             made = [self._projection(f"{self._layer.name}_{parts}", parts, bottom)]
             made += self._into_heads(made[-1].tops[0], len(parts))
             heads += made[-1].tops
             result += made
-        product = self._new("SDPA", f"{self._layer.name}_product", [*heads, *self._layer.bottoms[len(inputs) :]])
+        product = self._new("SDPA", f"{self._layer.name}_product", [*heads, *self._layer.bottoms[len(parts_read) :]])
         sdpa = product.as_op(SDPA)
         sdpa.attn_mask = op.attn_mask
         sdpa.scale = op.scale

@@ -52,12 +52,10 @@ def readings(layer: Layer) -> list[Reading]:
         if op.constant_b and not op.constant_a:
             return [Reading(0, ("B_data",), op.k, by_token=True)]
     if isinstance(op, MultiHeadAttention) and not op.kv_cache:
-        # Which parts read each input but a mask: ncnn's src/layer/multiheadattention.cpp.
-        parts = {1: ("qkv",), 2: ("q", "kv"), 3: ("q", "k", "v")}.get(len(layer.bottoms) - op.attn_mask, ())
         sizes = {"q": op.qdim, "k": op.kdim, "v": op.vdim}
         return [
             Reading(place, tuple(f"{part}_weight_data" for part in read), sizes[read[0]])
-            for place, read in enumerate(parts)
+            for place, read in enumerate(op.parts_of_inputs)
         ]
     return []
 

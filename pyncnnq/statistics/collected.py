@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from pyncnnq.errors import InputError
@@ -30,7 +29,7 @@ class Origin:
     model: Digests
     network: str
     fused: bool
-    inputs: tuple[dict[str, Any], ...]
+    inputs: tuple[Mapping[str, Any], ...]
     comments: tuple[str, ...]
     warnings: tuple[str, ...]
     ncnn: str
@@ -51,17 +50,6 @@ class Collected(Statistics):
     taken: list[SampleId] = field(default_factory=list)
     missed: list[tuple[SampleId, str]] = field(default_factory=list)
     place: str = "these statistics"
-
-    def save(self, path: str | Path) -> None:
-        """Write a file of statistics (docs/statistics.md).
-
-        Raises:
-            PyncnnqError: it cannot be written.
-        """
-        from pyncnnq.files import write_files
-        from pyncnnq.statistics.stats_file import encode_statistics
-
-        write_files({Path(path): encode_statistics(self)})
 
 
 def merge_statistics(parts: Iterable[Collected]) -> Collected:
@@ -121,7 +109,7 @@ def check_origin(part: Collected, origin: Origin, of: str) -> None:
         raise InputError(f"{place}: ncnn {found.ncnn} ran the model, but {origin.ncnn} in {of}")
 
 
-def _told(facts: dict[str, Any], other: dict[str, Any]) -> str:
+def _told(facts: Mapping[str, Any], other: Mapping[str, Any]) -> str:
     """Return in words what differs from other facts."""
     return ", ".join(f"{key} {value}" for key, value in facts.items() if other.get(key) != value) or "nothing"
 

@@ -9,24 +9,22 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pyncnnq._core import BlobStatistics
+from pyncnnq.disk.plain_data import read_plain
 from pyncnnq.errors import InputError, UnreadableError
-from pyncnnq.files import Kind, check_regular
+from pyncnnq.files import Kind, check_regular, write_files
 from pyncnnq.inputs.npy_format import read_header
 from pyncnnq.inputs.npz import readable
-from pyncnnq.model.pair import Digests
 from pyncnnq.statistics.collected import Collected, Origin
 from pyncnnq.statistics.sample_id import SampleId
-
-T = TypeVar("T")
 
 FORMAT = 1
 """The version of the format; larger numbers are refused."""
@@ -34,23 +32,58 @@ FORMAT = 1
 _HEADER = "pyncnnq_statistics"
 STATISTICS = Kind("file of statistics", lambda head: f"{_HEADER}.npy".encode() in head[:200])
 
-_SCALARS = ("count", "zeros", "min", "max", "channels_vary", "binned", "octave")
-_ARRAYS = ("limbs", "channel_absmax", "counts", "values")
+_ARRAYS = {"limbs": ("<i8",), "channel_absmax": ("<f4",), "counts": ("<u4", "<u8"), "values": ("<f4",)}
+"""The arrays of each blob, and their types as NumPy names them."""
 _STATE = (
-    "count",
-    "zeros",
-    "min",
-    "max",
-    "channels_vary",
-    "limbs",
-    "channel_absmax",
-    "binned",
-    "octave",
-    "counts",
-    "values",
+    *("count", "zeros", "min", "max", "channels_vary", "limbs"),
+    *("channel_absmax", "binned", "octave", "counts", "values"),
 )
 """The fields of the state of a `BlobStatistics`, in its order."""
 _DIGEST = 32
+_LONGEST_REASON = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Blob:
+    """What the header says of a blob: its number of dimensions, if it has one, and fields of its state."""
+
+    name: str
+    dimensions: int | None
+    count: int
+    zeros: int
+    min: float
+    max: float
+    channels_vary: bool
+    binned: bool
+    octave: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Missed:
+    """A sample that could not be read."""
+
+    id: SampleId
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Header:
+    """All but the arrays."""
+
+    format: int
+    origin: Origin
+    listings: tuple[str, ...]
+    missed: tuple[_Missed, ...]
+    blobs: tuple[_Blob, ...]
+
+
+def save_statistics(statistics: Collected, path: str | Path) -> None:
+    """Write a file of statistics.
+
+    Raises:
+        PyncnnqError: it cannot be written.
+    """
+    write_files({Path(path): encode_statistics(statistics)})
 
 
 def encode_statistics(statistics: Collected) -> bytes:
@@ -60,23 +93,22 @@ def encode_statistics(statistics: Collected) -> bytes:
     blobs = []
     for number, (name, blob) in enumerate(statistics.blobs.items()):
         state = dict(zip(_STATE, blob.__getstate__(), strict=True))
-        blobs.append(
-            {"name": name, "dimensions": statistics.dimensions.get(name), **{key: state[key] for key in _SCALARS}}
-        )
-        arrays |= {f"{number}_{key}": state[key] for key in _ARRAYS}
-    header = {
-        "format": FORMAT,
-        "origin": asdict(statistics.origin),
-        "listings": listings,
-        "missed": [[*asdict(id).values(), reason] for id, reason in statistics.missed],
-        "blobs": blobs,
-    }
+        arrays |= {f"{number}_{key}": state.pop(key) for key in _ARRAYS}
+        blobs.append(_Blob(name=name, dimensions=statistics.dimensions.get(name), **state))
+    header = _Header(
+        format=FORMAT,
+        origin=statistics.origin,
+        listings=tuple(listings),
+        missed=tuple(_Missed(id=id, reason=reason) for id, reason in statistics.missed),
+        blobs=tuple(blobs),
+    )
+    places = {listing: place for place, listing in enumerate(listings)}
     samples = {
-        "sample_listings": np.array([listings.index(id.listing) for id in statistics.taken], np.int32),
+        "sample_listings": np.array([places[id.listing] for id in statistics.taken], np.int32),
         "sample_numbers": np.array([id.number for id in statistics.taken], np.int64),
         "sample_digests": np.frombuffer(bytes.fromhex("".join(id.digest for id in statistics.taken)), np.uint8),
     }
-    text = json.dumps(header, separators=(",", ":")).encode()
+    text = json.dumps(asdict(header), separators=(",", ":")).encode()
     file = io.BytesIO()
     np.savez(file, **{_HEADER: np.frombuffer(text, np.uint8)}, **samples, **arrays)  # type: ignore[arg-type]
     return file.getvalue()
@@ -134,69 +166,38 @@ class _Reader:
 def _decoded(reader: _Reader) -> Collected:
     text = reader.array(_HEADER, "|u1").tobytes()
     try:
-        header = json.loads(text)
-        version = header["format"]
+        content = json.loads(text)
+        version = content["format"]
         if isinstance(version, int) and version > FORMAT:
             raise InputError(
                 f"{reader.path}: was written by a newer pyncnnq (format {version}, this one reads {FORMAT}); "
                 "pip install --upgrade pyncnnq"
             )
-        origin = _origin(header["origin"])
-        listings = [_typed(entry, str) for entry in _typed(header["listings"], list)]
-        missed = [
-            (SampleId(_typed(listing, str), _typed(number, int), _typed(digest, str)), _typed(reason, str))
-            for listing, number, digest, reason in _typed(header["missed"], list)
-        ]
-        blobs = [_typed(blob, dict) for blob in _typed(header["blobs"], list)]
-        taken = _taken(reader, listings)
-        statistics = {_typed(blob["name"], str): _statistics(reader, place, blob) for place, blob in enumerate(blobs)}
-        dimensions = {blob["name"]: _typed(blob["dimensions"], int) for blob in blobs if blob["dimensions"] is not None}
+        header: _Header = read_plain(content, _Header)
+        if not all(facts.keys() >= {"name", "kind"} for facts in header.origin.inputs):
+            raise ValueError("origin.inputs has an input without name or kind")
+        taken = _taken(reader, header.listings)
+        blobs = {blob.name: _statistics(reader, place, blob) for place, blob in enumerate(header.blobs)}
     except (KeyError, TypeError, ValueError, IndexError, RecursionError) as error:
-        raise reader.error(f"its header or its numbers are not as they are written ({type(error).__name__})") from None
+        raise reader.error(" ".join(str(error).split())[:_LONGEST_REASON]) from None
     return Collected(
-        blobs=statistics,
-        dimensions=dimensions,
+        blobs=blobs,
+        dimensions={blob.name: blob.dimensions for blob in header.blobs if blob.dimensions is not None},
         samples=len(taken),
         numbers=[id.number for id in taken],
-        skipped=[reason for _, reason in missed],
-        origin=origin,
+        skipped=[missed.reason for missed in header.missed],
+        origin=header.origin,
         taken=taken,
-        missed=missed,
+        missed=[(missed.id, missed.reason) for missed in header.missed],
         place=str(reader.path),
     )
 
 
-def _typed(value: object, kind: type[T]) -> T:
-    if type(value) is not kind:
-        raise TypeError(f"expected {kind.__name__}")
-    return value
-
-
-def _texts(value: object) -> tuple[str, ...]:
-    return tuple(_typed(entry, str) for entry in _typed(value, list))
-
-
-def _origin(stored: Mapping[str, Any]) -> Origin:
-    inputs = tuple(_typed(entry, dict) for entry in _typed(stored["inputs"], list))
-    if not all("name" in entry for entry in inputs):
-        raise KeyError("name")
-    model = stored["model"]
-    return Origin(
-        model=Digests(_typed(model["param"], str), _typed(model["bin"], str)),
-        network=_typed(stored["network"], str),
-        fused=_typed(stored["fused"], bool),
-        inputs=inputs,
-        comments=_texts(stored["comments"]),
-        warnings=_texts(stored["warnings"]),
-        ncnn=_typed(stored["ncnn"], str),
-    )
-
-
-def _taken(reader: _Reader, listings: list[str]) -> list[SampleId]:
+def _taken(reader: _Reader, listings: Sequence[str]) -> list[SampleId]:
     places, numbers = reader.array("sample_listings", "<i4"), reader.array("sample_numbers", "<i8")
     digests = reader.array("sample_digests", "|u1")
     if places.size != numbers.size or digests.size != _DIGEST * numbers.size or (places.size and places.min() < 0):
-        raise ValueError("samples")
+        raise ValueError("the arrays of its samples do not fit together")
     rows = digests.reshape(-1, _DIGEST)
     return [
         SampleId(listings[place], number, row.tobytes().hex())
@@ -204,10 +205,8 @@ def _taken(reader: _Reader, listings: list[str]) -> list[SampleId]:
     ]
 
 
-def _statistics(reader: _Reader, place: int, blob: Mapping[str, Any]) -> BlobStatistics:
-    types = {"limbs": ("<i8",), "channel_absmax": ("<f4",), "counts": ("<u4", "<u8"), "values": ("<f4",)}
-    state = {key: blob[key] for key in _SCALARS}
-    state |= {key: reader.array(f"{place}_{key}", *types[key]) for key in _ARRAYS}
+def _statistics(reader: _Reader, place: int, blob: _Blob) -> BlobStatistics:
+    state = asdict(blob) | {key: reader.array(f"{place}_{key}", *types) for key, types in _ARRAYS.items()}
     made = BlobStatistics.__new__(BlobStatistics)
     made.__setstate__(tuple(state[key] for key in _STATE))
     return made

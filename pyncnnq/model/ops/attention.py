@@ -38,6 +38,14 @@ class MultiHeadAttention(Int8Op):
         return 3 if self.kv_cache else 1
 
     @property
+    def parts_of_inputs(self) -> tuple[str, ...]:
+        """Which projections read each input but a mask, by their letters: `("qkv",)` where all read one.
+
+        ncnn's src/layer/multiheadattention.cpp; empty for a number of inputs that it does not take.
+        """
+        return {1: ("qkv",), 2: ("q", "kv"), 3: ("q", "k", "v")}.get(len(self.layer.bottoms) - self.attn_mask, ())
+
+    @property
     def inverse_root(self) -> float:
         """One over the square root of the length of a query in a head."""
         return 1 / math.sqrt(self.embed_dim // self.num_heads)
