@@ -56,10 +56,6 @@ class Candidate:
         names = (name, *(other for other in self.names if other != name))
         return replace(self, options=replace(self.options, preset=name), resize=preset.resize, names=names)
 
-    def is_near(self, mean: Values, norm: Values, pixel: Pixel) -> bool:
-        """Return whether numbers are those of this candidate, but for `SAME`."""
-        return self.is_like(replace(self, mean=mean, norm=norm, pixel=pixel))
-
 
 def says_all(said: InputOptions) -> bool:
     """Return whether options leave nothing of how pixels become values to be found out."""
