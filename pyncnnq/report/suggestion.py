@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pyncnnq.inputs import InputOptions
+from pyncnnq.suggestion.candidates import STANDS_FOR
 from pyncnnq.suggestion.search import Ranked
 from pyncnnq.suggestion.suggest import Suggestion
 
@@ -26,9 +27,12 @@ def typed(options: InputOptions) -> str:
 def told(suggestion: Suggestion) -> str:
     """Return in a line what is gone on with, why, and how to say it."""
     best = suggestion.best
+    other = STANDS_FOR.get(best.options.preset or "")
     return (
         f"preprocessing found out: {best.preprocessing} (by {suggestion.basis}; the size is {suggestion.size_from}); "
         f"to fix it, add {typed(best.options)}"
+        + f" (or --preset {other}, if it was trained so: answers do not tell these two apart)"
+        * bool(other)
     )
 
 

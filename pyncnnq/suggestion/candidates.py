@@ -16,6 +16,8 @@ SMALL = 64
 """Sides of images up to which only CIFAR's preset is tried, and above which only the others are, of those that answers
 do not tell apart: they differ by a little contrast."""
 _ONLY_SMALL, _ONLY_LARGE = ("cifar10",), ("imagenet-torch", "clip", "nanodet", "pp-ocr-det")
+STANDS_FOR = {"cifar10": "imagenet-torch"}
+"""What was not tried, since answers do not tell it from another preset, but networks of its kind may want."""
 
 _SWAPPED: dict[Pixel, Pixel] = {"RGB": "BGR", "BGR": "RGB", "RGBA": "BGRA", "BGRA": "RGBA", "GRAY": "GRAY"}
 

@@ -22,6 +22,7 @@ from pyncnnq.commands.options import DataOptions, OutputOptions
 from pyncnnq.demo import DEMO
 from pyncnnq.inputs import PRESETS
 from pyncnnq.model import Layer, Model, Params, Weight
+from pyncnnq.report.suggestion import told
 
 SIZE = 64
 
@@ -214,3 +215,5 @@ def test_classifiers_are_recognized(shared: Path, model: str, images: str, prese
     assert found.decisive
     assert preset in found.best.names
     assert found.best.preprocessing.pixel == PRESETS[preset].pixel
+    # ImageNet's numbers answer as CIFAR's do on small images, so the line names both.
+    assert ("--preset imagenet-torch" in told(found)) == (preset == "cifar10")
