@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pyncnnq.compare.tasks.drawing import DrawnBox, Piece, View
+from pyncnnq.compare.tasks.drawing import DrawnBox, DrawnPoint, Piece, View
 from pyncnnq.evaluation.evaluate import EvaluatedSample
 from pyncnnq.evaluation.showing import LONGEST, ShownSample
 
@@ -15,6 +15,9 @@ MODELS = ("float", "int8")
 
 _MOST_BOXES = 200
 """Of a sample: text detectors find up to a thousand, and a page with all of them would be slow."""
+
+_MOST_POINTS = 2000
+"""The same of keypoints: 17 of 100 people."""
 
 _MOST_TAGS = 8
 """Of a sample: where more is lost or new, words would cover it."""
@@ -49,6 +52,22 @@ class LaidBox:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LaidPoint:
+    """A keypoint in a drawing.
+
+    Attributes:
+        model: "float" or "int8".
+        x, y: in the drawing.
+        title: what it says when pointed at.
+    """
+
+    model: str
+    x: float
+    y: float
+    title: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class LaidView:
     """A picture as a data URL, and what it is."""
 
@@ -66,6 +85,7 @@ class LaidSample:
         width, height: of the drawing; the longer one is LONGEST, whatever the size of the image.
         image: what the network sees, as a data URL; None where that is no image.
         boxes: over the image, those that one model lacks last.
+        points: over the image.
         texts: "float" and "int8" with the pieces of their texts, and whether these differ; none without texts.
         views: pictures of the outputs.
     """
@@ -76,6 +96,7 @@ class LaidSample:
     height: int
     image: str | None
     boxes: list[LaidBox]
+    points: list[LaidPoint]
     texts: list[tuple[str, list[tuple[str, bool]]]]
     views: list[LaidView]
 
@@ -96,6 +117,7 @@ def laid_out(shown: ShownSample) -> LaidSample:
         height=size[1],
         image=_url(shown.seen),
         boxes=_apart([_laid(box, size, has_tag=has_tags and box.overlap is None) for box in boxes]),
+        points=[_laid_point(point, size) for point in drawing.points[:_MOST_POINTS]],
         texts=_texts(drawing.text),
         views=[LaidView(title=view.title, image=image) for view in shown.views if (image := _url(view))],
     )
@@ -115,8 +137,7 @@ def _url(view: View | None) -> str | None:
 
 def _laid(box: DrawnBox, size: tuple[int, int], *, has_tag: bool) -> LaidBox:
     width, height = size
-    # Boxes of an int8 model may lie anywhere; a side far outside is as good as one just outside.
-    x1, y1, x2, y2 = (min(max(side, -0.5), 1.5) for side in box.sides)
+    x1, y1, x2, y2 = map(_near, box.sides)
     left, top = round(x1 * width, 1), round(y1 * height, 1)
     fate = f"IoU {box.overlap:.2f}" if box.overlap is not None else "new" if box.model else "lost"
     tag = f"{fate} {box.title}".strip() if has_tag else ""
@@ -132,6 +153,18 @@ def _laid(box: DrawnBox, size: tuple[int, int], *, has_tag: bool) -> LaidBox:
         tag_x=round(max(min(left, width - _LETTER * len(tag)), 2.0), 1),
         tag_y=round(top - 3 if top > _TAG_HEIGHT else max(top, 0.0) + _TAG_HEIGHT, 1),
     )
+
+
+def _laid_point(point: DrawnPoint, size: tuple[int, int]) -> LaidPoint:
+    model, (width, height) = MODELS[point.model], size
+    x, y = round(_near(point.x) * width, 1), round(_near(point.y) * height, 1)
+    return LaidPoint(model=model, x=x, y=y, title=f"{model}: {point.title}")
+
+
+def _near(place: float) -> float:
+    """Return a place in the image: what an int8 model sees may lie anywhere, and far outside is as good as just
+    outside."""
+    return min(max(place, -0.5), 1.5)
 
 
 def _apart(boxes: Sequence[LaidBox]) -> list[LaidBox]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pyncnnq.compare.tasks.drawing import Drawing, DrawnBox, Piece, View
+from pyncnnq.compare.tasks.drawing import Drawing, DrawnBox, DrawnPoint, Piece, View
 from pyncnnq.evaluation.evaluate import EvaluatedSample
 from pyncnnq.evaluation.showing import ShownSample
 from pyncnnq.report.page import _environment
@@ -46,6 +46,16 @@ def test_boxes_lie_where_they_are_in_the_image() -> None:
     assert (lost.title, lost.alone, lost.tag) == ("float: thing, lost", True, "lost thing")
     assert (wild.x, wild.width) == (-160, 640)
     assert wild.title == "int8: thing, new"
+
+
+def test_keypoints_lie_where_they_are_in_the_image() -> None:
+    points = (DrawnPoint(model=0, x=0.5, y=0.25, title="keypoint 3"), DrawnPoint(model=1, x=1e30, y=0, title="nose"))
+    drawn = shown(np.zeros((20, 80, 3), np.uint8), points=points)
+    first, wild = laid_out(drawn).points
+    assert (first.x, first.y, first.title) == (160, 20, "float: keypoint 3")
+    assert wild.x == 480
+    html = page_of(drawn)
+    assert '<circle class="float" r="2.5" cx="160.0" cy="20.0"><title>float: keypoint 3</title></circle>' in html
 
 
 def test_tags_do_not_cover_each_other_and_many_are_left_out() -> None:

@@ -32,6 +32,22 @@ class DrawnBox:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DrawnPoint:
+    """Where a model sees a keypoint.
+
+    Attributes:
+        model: 0 for float, 1 for int8.
+        x, y: in parts of the network's input, from 0 to 1.
+        title: what it is, in a few words.
+    """
+
+    model: int
+    x: float
+    y: float
+    title: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Piece:
     """A piece of a text in both models; empty in the one that lacks it."""
 
@@ -46,7 +62,7 @@ class Drawing:
     Attributes:
         loss: how much they differ: samples with the largest are shown.
         caption: what differs, in a few words.
-        boxes: lie over the network's input.
+        boxes, points: lie over the network's input.
         text: the whole text, piece by piece.
         empty: there is nothing to look at in either model.
     """
@@ -54,6 +70,7 @@ class Drawing:
     loss: float
     caption: str
     boxes: tuple[DrawnBox, ...] = ()
+    points: tuple[DrawnPoint, ...] = ()
     text: tuple[Piece, ...] = ()
     empty: bool = False
 

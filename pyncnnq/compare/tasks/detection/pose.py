@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,13 @@ from pyncnnq.compare.tasks.detection.grids import Grid, Size
 from pyncnnq.compare.tasks.detection.head import Form, between_0_and_1
 from pyncnnq.compare.tasks.detection.task import Detected, Detection, Row, figures_of, rows_of
 from pyncnnq.compare.tasks.detection.yolo import columns, in_pixels, is_decoded, only_matrix
+from pyncnnq.compare.tasks.drawing import Drawing, DrawnPoint
 from pyncnnq.compare.tasks.task import Outputs, Sample
 
 _SEEN = 0.5
 """Of a keypoint's own score: ones that the float model is less sure of do not count."""
+
+Keypoints = tuple[tuple[int, float, float], ...]
 
 _OBJECT = 4
 """Where the only class has its score; keypoints come next, as x, y and score."""
@@ -32,9 +35,11 @@ class Posed(Detected):
     Attributes:
         distances: of each detection that both models have, in the order of `matches`: how far its keypoints are apart
             in the mean, in parts of the square root of the float model's box; None where the float model sees none.
+        seen: of each row of both models the keypoints that it is sure of: number, x and y in pixels.
     """
 
     distances: tuple[float | None, ...]
+    seen: tuple[tuple[Keypoints, ...], tuple[Keypoints, ...]]
 
 
 class Pose(Detection):
@@ -51,19 +56,19 @@ class Pose(Detection):
             return None
         form = Form(decode=_decode)
         sound = all(rough[name].shape == values.shape for name, values in exact.items())
-        first = self.detect(form, exact)
-        rows: tuple[tuple[Row, ...], tuple[Row, ...]] = (rows_of(first), ())
-        distances: list[float | None] = []
-        if sound:
-            second = self.detect(form, rough)
-            rows = rows[0], rows_of(second)
-            for pair in Detected(size=sample.size, relative=False, rows=rows).matches():
-                points = [
-                    _keypoints(outputs, found, place)
-                    for outputs, found, place in ((exact, first, pair.exact), (rough, second, pair.rough))
-                ]
-                distances.append(_distance(points[0], points[1], rows[0][pair.exact]))
-        return Posed(size=sample.size, relative=False, rows=rows, distances=tuple(distances))
+        models = (exact, rough) if sound else (exact,)
+        found = [self.detect(form, outputs) for outputs in models]
+        points = [
+            [_keypoints(outputs, each, place) for place in range(len(each.scores))]
+            for outputs, each in zip(models, found, strict=True)
+        ]
+        rows = rows_of(found[0]), rows_of(found[1]) if sound else ()
+        distances = [
+            _distance(points[0][pair.exact], points[1][pair.rough], rows[0][pair.exact])
+            for pair in Detected(size=sample.size, relative=False, rows=rows).matches()
+        ]
+        seen = tuple(map(_sure, points[0])), tuple(map(_sure, points[1])) if sound else ()
+        return Posed(size=sample.size, relative=False, rows=rows, distances=tuple(distances), seen=seen)
 
     def figures(
         self, records: Sequence[Detected], labels: Sequence[Any] | None, _paths: Sequence[Path]
@@ -79,6 +84,15 @@ class Pose(Detection):
             sums = [math.fsum(each) for each in distances]
             figures.append(mean_of_ratios("distance of keypoints, of the box's size", sums, counts, unit="%"))
         return figures
+
+    def shown(self, records: Sequence[Detected], names: Sequence[str]) -> list[Drawing]:
+        """Return boxes with keypoints; the farther these move, the more it weighs."""
+        return [
+            replace(drawing, loss=drawing.loss + math.fsum(filter(None, record.distances)), points=_drawn(record))
+            if isinstance(record, Posed)
+            else drawing
+            for record, drawing in zip(records, super().shown(records, names), strict=True)
+        ]
 
 
 POSE = Pose()
@@ -104,6 +118,26 @@ def _decode(outputs: Outputs) -> Candidates:
 def _keypoints(outputs: Outputs, found: Candidates, index: int) -> Floats:
     row = columns(outputs)[found.places[index], _OBJECT + 1 :]
     return row.astype(np.float64).reshape(-1, 3)
+
+
+def _sure(points: Floats) -> Keypoints:
+    return tuple(
+        (number, float(x), float(y))
+        for number, (x, y, score) in enumerate(points)
+        if score > _SEEN and math.isfinite(x + y)
+    )
+
+
+def _drawn(record: Posed) -> tuple[DrawnPoint, ...]:
+    if record.size is None:
+        return ()
+    width, height = record.size
+    return tuple(
+        DrawnPoint(model=model, x=x / width, y=y / height, title=f"keypoint {number}")
+        for model, detections in enumerate(record.seen)
+        for points in detections
+        for number, x, y in points
+    )
 
 
 def _distance(exact: Floats, rough: Floats, row: Row) -> float | None:

@@ -109,6 +109,22 @@ def test_distances_of_keypoints_are_of_the_box() -> None:
     assert names["distance of keypoints, of the box's size"] == (None, pytest.approx(100 * 2.5 / 40))
 
 
+def test_keypoints_are_drawn_where_each_model_sees_them() -> None:
+    box, gone = (10, 10, 50, 50), (float("inf"), 5, 0.9)
+    still = posed((box, [(20, 20, 0.9), (30, 30, 0.9), (0, 0, 0.1)]))
+    moved = posed((box, [(23, 24, 0.9), (30, 30, 0.2), gone]))
+    found = [POSE.record(still, rough, SAMPLE) for rough in (still, moved, {"out0": np.zeros((3, 3), np.float32)})]
+    same, other, broken = POSE.shown([each for each in found if each], [])
+    places = [(point.model, point.title, point.x * SIZE, point.y * SIZE) for point in other.points]
+    assert places == [
+        (0, "keypoint 0", pytest.approx(20), pytest.approx(20)),
+        (0, "keypoint 1", pytest.approx(30), pytest.approx(30)),
+        (1, "keypoint 0", pytest.approx(23), pytest.approx(24)),
+    ]
+    assert same.loss == 0 < other.loss
+    assert {point.model for point in broken.points} == {0}
+
+
 def test_a_detection_of_which_no_keypoint_is_seen_says_nothing() -> None:
     exact = posed(((10, 10, 50, 50), [(20, 20, 0.1)] * KEYPOINTS))
     found = POSE.record(exact, exact, SAMPLE)
