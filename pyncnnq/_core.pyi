@@ -48,6 +48,77 @@ def kernels(target: str) -> Kernels:
         ValueError: the target is unknown, or this CPU does not run it; the message names the valid ones.
     """
 
+DIFFERENCE_UNITS: int
+"""`add_input_moments` counts differences in 1 / DIFFERENCE_UNITS of a quantization step."""
+CONTRAST_UNITS: int
+"""`add_differences` counts in 1 / CONTRAST_UNITS of the blobs' own unit."""
+
+def gather_inputs(
+    blob: NDArray[np.float32],
+    places: NDArray[np.int64],
+    outside: float,
+    columns: NDArray[np.float32],
+    first: int,
+) -> None:
+    """Write what outputs of a layer see of a blob, each as a column.
+
+    Args:
+        blob: shape (channels, numbers); channels may lie apart.
+        places: shape (taps, outputs), each a number of a channel; negative where the layer sees its border.
+        outside: what it sees there.
+        columns: changed, shape (groups, channels of a group times taps, room).
+        first: where in `columns` the first output goes.
+
+    Raises:
+        ValueError: shapes do not fit, a place is beyond the blob, or an array cannot be written.
+    """
+
+def add_input_moments(
+    rough: NDArray[np.float32],
+    exact: NDArray[np.float32] | None,
+    places: int,
+    scale: float,
+    shift: float,
+    products: NDArray[np.int64],
+    codes: NDArray[np.int64],
+    differences: NDArray[np.int64] | None,
+    crosses: NDArray[np.int64] | None,
+) -> None:
+    """Add to sums over the inputs of a layer; csrc/core/input_moments.hpp says of what.
+
+    Args:
+        rough: what the layer sees in the quantized branch, shape (groups, inputs, room).
+        exact: the same in the float branch; None together with `differences` and `crosses`.
+        places: how many there are in `rough` and `exact`, from the first on.
+        scale, shift: finite; a value is the code (value - shift) * scale.
+        products: changed, sums of codes with each other, shape (groups, inputs, inputs).
+        codes: changed, sums of codes, shape (groups, inputs).
+        differences, crosses: changed, sums of exact minus rough in 1 / DIFFERENCE_UNITS of a step, and of that with
+            the codes; shapes of codes and products.
+
+    Raises:
+        ValueError: shapes do not fit, scale or shift is not finite, or an array cannot be written.
+    """
+
+def add_differences(
+    exact: NDArray[np.float32],
+    rough: NDArray[np.float32],
+    low: float,
+    high: float,
+    counts: NDArray[np.int64],
+    sums: NDArray[np.int64],
+) -> None:
+    """Add by how much blobs differ where the exact one is between two bounds, these not included.
+
+    Args:
+        exact, rough: shape (channels, numbers); channels may lie apart.
+        counts: changed, how many numbers lie between the bounds, shape (channels,).
+        sums: changed, the sum of exact minus rough in 1 / CONTRAST_UNITS, shape (channels,).
+
+    Raises:
+        ValueError: shapes do not fit, the numbers of a channel are not dense, or an array cannot be written.
+    """
+
 def absmax_rows(weights: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the largest magnitude of each row, shape (rows,), of weights (rows, columns).
 

@@ -81,6 +81,7 @@ auto without_gil(const Work& work) {
 }
 
 void bind_kernels(pybind11::module_& module);
+void bind_layerwise(pybind11::module_& module);
 void bind_statistics(pybind11::module_& module);
 void bind_thresholds(pybind11::module_& module);
 void bind_weights(pybind11::module_& module);

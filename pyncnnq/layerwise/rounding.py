@@ -3,7 +3,6 @@ the samples."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from pyncnnq.layerwise.dynamic_rounding import CAUTION, DynamicRounding
 from pyncnnq.layerwise.walk.contrast import UNITS
 from pyncnnq.layerwise.walk.layer_walk import LayerWalk, segments
 from pyncnnq.layerwise.walk.look import Moments, Window
+from pyncnnq.layerwise.walk.run import PIECEWISE
 from pyncnnq.model import Layer, Model
 from pyncnnq.model.ops import NONE, Calibrated
 from pyncnnq.quantization.quantizer import Quantizer
@@ -129,7 +129,6 @@ class _Seen:
         self.walk, self.layer, self._outputs = walk, layer, outputs
         self.quantizer = quantizer
         self.window = Window.of(layer)
-        self.size = self.window.channels // self.window.groups * math.prod(self.window.kernel)
 
     def moments(self, *, part: bool | None = None, crosses: bool = False) -> Moments | None:
         return self.walk.look(self.layer, self.window, self.quantizer, self._outputs, crosses=crosses, part=part)
@@ -140,11 +139,11 @@ def _round_layer(layer: Layer, table: Table, seen: _Seen, *, refits: bool) -> No
     (scaled,) = layer.op.scaled_weights()
     rows, absmax = weight_rows(layer, scaled)
     key = weight_key(layer.name)
-    if seen.size > LARGEST_SIZE:
+    if seen.window.size > LARGEST_SIZE:
         scales = np.where(absmax == 0, np.float32(1), table[key])
         set_weights_and_bias(layer, quantize_rows(rows, scales) / scales[:, None].astype(np.float64), bias(layer))
         return
-    weights = rows.reshape(seen.window.groups, -1, seen.size).astype(np.float64)
+    weights = rows.reshape(seen.window.groups, -1, seen.window.size).astype(np.float64)
     codes = choose_codes(weights, absmax, seen.moments, refits=refits)
     table[key], moments = codes.scales, codes.moments
     means = seen.quantizer.zero_point + moments.codes / (moments.count * seen.quantizer.scale)
@@ -160,17 +159,20 @@ def _run_rounded(layer: Layer, seen: _Seen, readers: Sequence[Layer]) -> None:
         seen: by the layer as it is in float.
         readers: the layers that read what it writes.
     """
-    activation = seen.layer.op.activation
-    has_own = activation != NONE
-    linear, rounded = (_without_activation(full) if has_own else full for full in (seen.layer, layer))
+    own = seen.layer.op.activation
+    linear, rounded = (_without_activation(full) if own != NONE else full for full in (seen.layer, layer))
     seen.walk.run_quantized(linear, rounded, seen.quantizer)
-    if not has_own and len(readers) == 1:  # an activation may be a layer of its own
-        activation = readers[0].op.as_activation() or NONE
-    differences = seen.walk.contrast(linear, *activation.rises_between)  # where a change comes through
+    behind = own
+    if own == NONE and len(readers) == 1:  # an activation may be a layer of its own
+        behind = readers[0].op.as_activation() or NONE
+    differences = seen.walk.contrast(linear, *behind.rises_between)  # where a change comes through
     means = differences.sums / (np.maximum(differences.counts, 1) * float(UNITS))
-    sure = differences.counts / (differences.counts + CAUTION)
-    set_bias(layer, bias(layer) + sure * means)
-    seen.walk.run_quantized(seen.layer, layer, seen.quantizer, again=not has_own)
+    change = differences.counts / (differences.counts + CAUTION) * means
+    set_bias(layer, bias(layer) + change)
+    if own.kind in PIECEWISE:
+        seen.walk.finish(linear, change, own)
+    else:
+        seen.walk.run_quantized(seen.layer, layer, seen.quantizer)
 
 
 def _without_activation(layer: Layer) -> Layer:

@@ -195,7 +195,9 @@ def test_fused_activations_make_no_difference(tmp_path: Path, activation: tuple[
         drafts.append(rounded_draft(prepare(model, tmp_path / name, exact=False), folds=False))
     assert [len(draft.model.layers) for draft in drafts] == [4, 3]
     assert drafts[0].table.text() == drafts[1].table.text()
-    assert drafts[0].model.bin_bytes() == drafts[1].model.bin_bytes()
+    # The last bits of a bias are those of where ncnn adds it, if an activation is not piecewise linear.
+    numbers = [np.frombuffer(draft.model.bin_bytes(), np.float32) for draft in drafts]
+    np.testing.assert_allclose(*numbers, rtol=0, atol=1e-5)
 
 
 def test_weights_are_int8_numbers_divided_by_their_scales(prepared: tuple[Model, CalibrationData, Statistics]) -> None:

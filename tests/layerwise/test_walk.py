@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,13 @@ from pyncnnq.inputs.loading import owning_mat
 from pyncnnq.layerwise.walk.contrast import UNITS, Contrast, Differences
 from pyncnnq.layerwise.walk.conversation import Walk, Walker
 from pyncnnq.layerwise.walk.layer_walk import segments
-from pyncnnq.layerwise.walk.look import DIFFERENCE, Look, Moments, Window, _crosses
-from pyncnnq.model import Layer
+from pyncnnq.layerwise.walk.look import DIFFERENCE, Look, Moments, Window
+from pyncnnq.layerwise.walk.run import Finish, Run
+from pyncnnq.model import Layer, Model
+from pyncnnq.model.ops import NONE, RELU, Activation, Calibrated
 from pyncnnq.quantization.quantizer import Quantizer
+from pyncnnq.rewrites.linear import bias, set_bias
+from pyncnnq.runtime.network import array_of
 
 Floats = NDArray[np.float64]
 EVERYTHING = 10**6
@@ -181,12 +186,28 @@ def test_layers_are_cut_around_those_that_stand_alone() -> None:
     assert cut == [["a", "b"], ["c"], ["d"], ["e"]]
 
 
-def test_products_of_large_differences_are_exact() -> None:
-    rng = np.random.default_rng(4)
-    size, columns = 9, 400
-    small, large = (rng.integers(-most, most + 1, (size, columns)) for most in (5, 2**20))
-    differences = np.where(rng.random((size, columns)) < 0.9, small, large)
-    differences[0, :2] = 2**20, -(2**20)
-    codes = rng.integers(-127, 128, (size, columns))
-    found = _crosses(differences[None].astype(np.float64), codes[None].astype(np.int8))
-    np.testing.assert_array_equal(found[0], differences @ codes.T)
+@pytest.mark.parametrize(
+    "activation", [NONE, RELU, Activation("leaky_relu", (0.1,)), Activation("clip", (-1.0, 0.5))], ids=lambda a: a.kind
+)
+def test_finishing_a_layer_is_running_it_again(activation: Activation, tmp_path: Path) -> None:
+    """The layer with its activation and its new bias, by ncnn, is the oracle."""
+    layer, shape = layer_named("padded")
+    walker = walker_of(
+        tmp_path, [np.random.default_rng(seed).normal(0, 1, shape).astype(np.float32) for seed in (1, 2)]
+    )
+    change = np.array([0.3, -0.2, 0.0, 1.5])
+    full, changed = layer.copy(), layer.copy()
+    for each in (full, changed):
+        each.as_op(Calibrated).activation = activation
+    set_bias(changed, bias(changed) + change)
+    files = [
+        Model([Layer("Input", "in", [], ["in0"]), each]).stored(tmp_path, name).files
+        for name, each in (("linear", layer), ("full", full), ("changed", changed))
+    ]
+    run = partial(Run, bottoms=[("in0", "in0")], quantizers={}, tops=layer.tops)
+    walker.answer(run(exact=files[0], rough=files[0]))
+    walker.answer(Finish(blob=layer.tops[0], change=change, activation=activation))
+    finished = [[array_of(mat).copy() for mat in each[layer.tops[0]].values()] for each in (walker.exact, walker.rough)]
+    walker.answer(run(exact=files[1], rough=files[2]))
+    expected = [[array_of(mat) for mat in each[layer.tops[0]].values()] for each in (walker.exact, walker.rough)]
+    np.testing.assert_allclose(finished, expected, atol=2e-6)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pyncnnq.layerwise.walk.conversation import Request, Walker, joined
+from pyncnnq._core import CONTRAST_UNITS, add_differences
+from pyncnnq.layerwise.walk.conversation import Request, Walker
 from pyncnnq.statistics.channels import channel_rows
 
-UNITS = 2**24
+UNITS = CONTRAST_UNITS
 """Differences are counted in 1 / UNITS of the blob's own unit: as fine as float32 is at 1."""
 
 
@@ -47,24 +47,18 @@ class Contrast(Request):
     high: float
 
     def answer(self, walker: Walker) -> Differences | None:
-        return joined(self._parts(walker))
-
-    def _parts(self, walker: Walker) -> Iterator[Differences]:
         from pyncnnq.runtime.network import array_of  # which imports ncnn: in workers only
 
+        found: Differences | None = None
         for number, mat in walker.exact[self.blob].items():
-            exact, rough = array_of(mat), array_of(walker.rough[self.blob][number])
-            inside = (exact > self.low) & (exact < self.high)
-            differences = np.subtract(exact, rough, dtype=np.float64)
-            differences *= UNITS
-            np.rint(differences, out=differences)
-            np.copyto(differences, 0, where=~inside)
-            yield Differences(channel_rows(inside).sum(axis=1), _sums(channel_rows(differences)))
+            exact, rough = (channel_rows(array_of(each)) for each in (mat, walker.rough[self.blob][number]))
+            if not exact.size:
+                continue
+            found = found or Differences(np.zeros(len(exact), np.int64), np.zeros(len(exact), np.int64))
+            add_differences(_dense(exact), _dense(rough), self.low, self.high, found.counts, found.sums)
+        return found
 
 
-def _sums(rows: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return the sums of rows of whole numbers, exactly."""
-    largest = max(float(rows.max(initial=0)), -float(rows.min(initial=0)))
-    is_small = largest * rows.shape[1] < 2**53  # so that float64 holds every sum
-    sums: NDArray[np.int64] = (rows if is_small else rows.astype(np.int64)).sum(axis=1).astype(np.int64)
-    return sums
+def _dense(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return rows whose numbers follow each other; rows of a blob of three dimensions lie apart, and stay so."""
+    return rows if rows.strides[1] == rows.itemsize else np.ascontiguousarray(rows)

@@ -8,13 +8,17 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pyncnnq.errors import InputError, PyncnnqError
 from pyncnnq.inputs import InputSpec
 from pyncnnq.layerwise.walk.contrast import Contrast, Differences
 from pyncnnq.layerwise.walk.conversation import Request, Walk, joined
 from pyncnnq.layerwise.walk.look import Look, Moments, Window
-from pyncnnq.layerwise.walk.run import Forget, Run
+from pyncnnq.layerwise.walk.run import Finish, Forget, Run
 from pyncnnq.model import Layer, Model, ModelFiles
+from pyncnnq.model.ops import Activation
 from pyncnnq.quantization.quantizer import Quantizer
 from pyncnnq.runtime.pool import WorkerPool
 from pyncnnq.runtime.protocol import Failed
@@ -143,6 +147,16 @@ class LayerWalk:
         if differences is None:
             raise InputError("none of the samples could be read")
         return differences
+
+    def finish(self, layer: Layer, change: NDArray[np.float64], activation: Activation) -> None:
+        """Add to what a layer has written in the quantized branch, and apply an activation in both.
+
+        Args:
+            layer: the last that ran, without its activation.
+            change: what to add, of each channel.
+            activation: of a kind in `pyncnnq.layerwise.walk.run.PIECEWISE`.
+        """
+        self._ask(Finish(blob=layer.tops[0], change=change, activation=activation), layer)
 
     def leave(self, layers: Sequence[Layer]) -> None:
         """Drop the blobs around these layers that no layer after them reads."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pyncnnq._core import active_kernels
-from pyncnnq.layerwise.walk.conversation import Request, Walker, joined
+from pyncnnq._core import DIFFERENCE_UNITS, add_input_moments, gather_inputs
+from pyncnnq.layerwise.walk.conversation import Request, Walker
 from pyncnnq.model import Layer
 from pyncnnq.model.ops import Calibrated, Convolution
 from pyncnnq.quantization.quantizer import Quantizer
@@ -17,17 +18,14 @@ from pyncnnq.runtime.protocol import FailureError
 
 Floats = NDArray[np.float32]
 
-DIFFERENCE = 64
+DIFFERENCE = DIFFERENCE_UNITS
 """Differences between the branches are counted in 1 / DIFFERENCE of a quantization step."""
 
 VALIDATES = 4
 """One sample in so many validates."""
 
 _AT_ONCE = 1024
-"""Columns whose products are summed in float32: 127 * 127 * 1024 is below 2^24, so that all sums are exact."""
-
-_LARGEST = 2.0**20
-"""In 1 / DIFFERENCE of a step: larger differences count as so large, so that float64 holds all sums exactly."""
+"""Columns, about, that are added at once: sums of large layers are matrices of millions of numbers."""
 
 _SAME_SIZE = (-233, -234)
 """Paddings of an output as large as the input, the odd row behind or before (ncnn's src/layer/convolution.cpp)."""
@@ -80,6 +78,35 @@ class Window:
             pad_value=op.pad_value,
         )
 
+    @property
+    def size(self) -> int:
+        """How many inputs an output sees: the channels of a group times the kernel."""
+        return self.channels // self.groups * math.prod(self.kernel)
+
+    def places(self, height: int, width: int, outputs: int, random: np.random.Generator) -> NDArray[np.int64]:
+        """Return what some outputs see of a plane, shape (kernel, outputs): numbers of its places, row by row, and -1
+        for the border.
+
+        Args:
+            height, width: of the plane.
+            outputs: how many, chosen at random; all if there are no more.
+            random: chooses them.
+
+        Raises:
+            FailureError: the plane is smaller than the kernel.
+        """
+        left, right, top, bottom = _padding(self, height, width)
+        (kernel_h, kernel_w), (dilation_h, dilation_w), (stride_h, stride_w) = self.kernel, self.dilation, self.stride
+        rows = (height + top + bottom - (kernel_h - 1) * dilation_h - 1) // stride_h + 1
+        columns = (width + left + right - (kernel_w - 1) * dilation_w - 1) // stride_w + 1
+        if rows < 1 or columns < 1:
+            raise FailureError(f"an input of {width}x{height} is smaller than the kernel of {kernel_w}x{kernel_h}")
+        chosen = _some(rows * columns, outputs, random)
+        y = chosen // columns * stride_h - top + np.arange(kernel_h)[:, None, None] * dilation_h
+        x = chosen % columns * stride_w - left + np.arange(kernel_w)[:, None] * dilation_w
+        inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
+        return np.where(inside, y * width + x, -1).reshape(-1, len(chosen))
+
 
 @dataclass
 class Moments:
@@ -99,6 +126,30 @@ class Moments:
     codes: NDArray[np.int64]
     differences: NDArray[np.int64] | None
     crosses: NDArray[np.int64] | None
+
+    @classmethod
+    def none(cls, groups: int, size: int, *, crosses: bool) -> Moments:
+        """Return the moments of no inputs."""
+        vectors, matrices = (groups, size), (groups, size, size)
+        return cls(
+            count=0,
+            products=np.zeros(matrices, np.int64),
+            codes=np.zeros(vectors, np.int64),
+            differences=np.zeros(vectors, np.int64) if crosses else None,
+            crosses=np.zeros(matrices, np.int64) if crosses else None,
+        )
+
+    def add_columns(self, columns: Sequence[Columns], quantizer: Quantizer | None) -> None:
+        """Take in columns in the quantized branch, and in the float one if they are there too, as `Look` says."""
+        count = columns[0].count
+        rough, *exact = (each.array for each in columns)
+        if quantizer is None:
+            largest = np.abs(rough).max(axis=1, keepdims=True)
+            steps = (127 / np.where(largest == 0, 127, largest)).astype(np.float32)
+            rough, exact, quantizer = rough * steps, [block * steps for block in exact], Quantizer(1.0, 0.0)
+        self.count += count
+        sums = self.products, self.codes, self.differences, self.crosses
+        add_input_moments(rough, exact[0] if exact else None, count, quantizer.scale, quantizer.zero_point, *sums)
 
     def add(self, other: Moments) -> None:
         """Take in the moments of other inputs."""
@@ -134,59 +185,79 @@ class Look(Request):
     part: bool | None
 
     def answer(self, walker: Walker) -> Moments | None:
-        return joined(self._parts(walker))
-
-    def _parts(self, walker: Walker) -> Iterator[Moments]:
         from pyncnnq.runtime.network import array_of  # which imports ncnn: in workers only
 
-        waiting: list[list[Floats]] = []
-        count = 0
+        window = self.window
+        moments: Moments | None = None
+        columns = [Columns(window, _AT_ONCE + self.outputs) for _ in range(1 + self.crosses)]
         for number, mat in walker.rough[self.blob].items():
             if self.part is not None and self.part != (number % VALIDATES == 1):
                 continue
-            blobs = [mat, walker.exact[self.blob][number]] if self.crosses else [mat]
-            seeds = [self.seed, number]  # for both the same
-            waiting.append(
-                [_columns(array_of(blob), self.window, self.outputs, np.random.default_rng(seeds)) for blob in blobs]
+            moments = moments or Moments.none(window.groups, window.size, crosses=self.crosses)
+            for each, blob in zip(columns, (mat, walker.exact[self.blob][number]), strict=False):
+                random = np.random.default_rng([self.seed, number])  # for both the same
+                each.take(array_of(blob), self.outputs, random)
+            if columns[0].count > _AT_ONCE:
+                moments.add_columns(columns, self.quantizer)
+                for each in columns:
+                    each.count = 0
+        if moments is not None:
+            moments.add_columns(columns, self.quantizer)
+        return moments
+
+
+class Columns:
+    """What some outputs of a layer see of its input, each as a column.
+
+    Attributes:
+        array: of shape (groups, inputs of a group, room).
+        count: how many columns there are.
+    """
+
+    def __init__(self, window: Window, room: int) -> None:
+        """Make room for so many outputs."""
+        self._window = window
+        self.array = np.zeros((window.groups, window.size, room), np.float32)
+        self.count = 0
+
+    def take(self, blob: Floats, outputs: int, random: np.random.Generator) -> None:
+        """Add the columns of so many outputs, or of all there are.
+
+        Args:
+            blob: the input of one sample.
+            outputs: how many; there must be room for them.
+            random: chooses them.
+
+        Raises:
+            FailureError: the blob is not what the layer takes.
+        """
+        window = self._window
+        rows = self._rows(blob)
+        if rows is not None:
+            chosen = _some(len(rows), outputs, random)
+            self.array[:, :, self.count : self.count + len(chosen)] = (
+                rows[chosen].reshape(len(chosen), window.groups, -1).transpose(1, 2, 0)
             )
-            count += waiting[-1][0].shape[2]
-            if count > _AT_ONCE:
-                yield _moments(waiting, self.quantizer)
-                waiting, count = [], 0
-        if waiting:
-            yield _moments(waiting, self.quantizer)
+            self.count += len(chosen)
+            return
+        if len(blob) != window.channels:
+            raise FailureError(f"an input of {window.channels} channels was expected, found one of shape {blob.shape}")
+        places = window.places(blob.shape[1], blob.shape[2], outputs, random)
+        gather_inputs(blob.reshape(len(blob), -1), places, window.pad_value, self.array, self.count)
+        self.count += places.shape[1]
 
-
-def _columns(blob: Floats, window: Window, outputs: int, random: np.random.Generator) -> Floats:
-    """Return what some outputs of a layer see of its input, (groups, channels of a group times kernel, outputs)."""
-    if window.of_rows and blob.shape[-1] == window.channels:
-        rows = blob.reshape(-1, window.channels)
-        return np.ascontiguousarray(rows[_some(len(rows), outputs, random)].T)[None]
-    if blob.ndim != 3 or window.flattened or window.of_rows:
+    def _rows(self, blob: Floats) -> Floats | None:
+        """Return all that the layer sees, a row for each output; None where outputs see windows of a plane."""
+        window = self._window
+        if window.of_rows and blob.shape[-1] == window.channels:
+            return blob.reshape(-1, window.channels)
+        if blob.ndim == 3 and not (window.flattened or window.of_rows):
+            return None
         if blob.ndim == 2 and blob.shape[1] == window.channels:  # each row is an input of its own
-            return np.ascontiguousarray(blob[_some(blob.shape[0], outputs, random)].T)[None]
+            return blob
         if blob.size != window.channels:
             raise FailureError(f"an input of {window.channels} channels was expected, found one of shape {blob.shape}")
-        return np.ascontiguousarray(blob).reshape(window.groups, -1, 1)
-    channels, height, width = blob.shape
-    if channels != window.channels:
-        raise FailureError(f"an input of {window.channels} channels was expected, found one of shape {blob.shape}")
-    left, right, top, bottom = _padding(window, height, width)
-    (kernel_h, kernel_w), (dilation_h, dilation_w), (stride_h, stride_w) = window.kernel, window.dilation, window.stride
-    rows = (height + top + bottom - (kernel_h - 1) * dilation_h - 1) // stride_h + 1
-    columns = (width + left + right - (kernel_w - 1) * dilation_w - 1) // stride_w + 1
-    if rows < 1 or columns < 1:
-        raise FailureError(f"an input of shape {blob.shape} is smaller than the kernel of {kernel_w}x{kernel_h}")
-    chosen = _some(rows * columns, outputs, random)
-    y = (chosen // columns * stride_h - top)[:, None] + np.arange(kernel_h) * dilation_h
-    x = (chosen % columns * stride_w - left)[:, None] + np.arange(kernel_w) * dilation_w
-    inside_y, inside_x = (y >= 0) & (y < height), (x >= 0) & (x < width)
-    seen = blob[
-        :, y.clip(0, height - 1)[:, :, None], x.clip(0, width - 1)[:, None, :]
-    ]  # (channels, outputs, kernel height, width)
-    if not (inside_y.all() and inside_x.all()):
-        seen = np.where((inside_y[:, :, None] & inside_x[:, None, :])[None], seen, np.float32(window.pad_value))
-    return np.ascontiguousarray(seen.transpose(0, 2, 3, 1)).reshape(window.groups, -1, len(y))
+        return blob.reshape(1, -1)
 
 
 def _some(count: int, most: int, random: np.random.Generator) -> NDArray[np.int64]:
@@ -206,50 +277,3 @@ def _padding(window: Window, height: int, width: int) -> tuple[int, int, int, in
     ]
     smaller = [half // 2 if window.padding[0] == -233 else half - half // 2 for half in needed]
     return smaller[1], needed[1] - smaller[1], smaller[0], needed[0] - smaller[0]
-
-
-def _moments(columns: list[list[Floats]], quantizer: Quantizer | None) -> Moments:
-    """Return the moments of columns in the quantized branch, and in the float one if they are there too."""
-    kernels = active_kernels()
-    blocks: list[Floats] = [np.concatenate(parts, axis=2) for parts in zip(*columns, strict=True)]
-    if quantizer is None:
-        largest = np.abs(blocks[0]).max(axis=1, keepdims=True)
-        steps = (127 / np.where(largest == 0, 127, largest)).astype(np.float32)
-        blocks, quantizer = [block * steps for block in blocks], Quantizer(1.0, 0.0)
-    shift = np.float32(quantizer.zero_point)
-    rough, *exact = (block - shift for block in blocks)
-    codes: NDArray[np.int8] = kernels.quantize_f32_s8(rough.ravel(), quantizer.scale).reshape(rough.shape)
-    if len(codes) == 1:
-        products = kernels.gemm_s8_s32(codes[0], codes[0]).astype(np.int64)[None]
-    else:
-        products = sum(
-            np.matmul(part, part.transpose(0, 2, 1)).astype(np.int64)
-            for part in (
-                codes[:, :, first : first + _AT_ONCE].astype(np.float32) for first in range(0, codes.shape[2], _AT_ONCE)
-            )
-        )
-    sums = codes.astype(np.int64).sum(axis=2)
-    if not exact:
-        return Moments(codes.shape[2], products, sums, None, None)
-    # Whole numbers, of which float64 holds all sums exactly.
-    differences = (
-        np.rint((exact[0] * np.float32(quantizer.scale) - codes) * DIFFERENCE)
-        .clip(-_LARGEST, _LARGEST)
-        .astype(np.float64)
-    )
-    crosses = _crosses(differences, codes)
-    return Moments(codes.shape[2], products, sums, differences.sum(axis=2).astype(np.int64), crosses)
-
-
-def _crosses(differences: NDArray[np.float64], codes: NDArray[np.int8]) -> NDArray[np.int64]:
-    """Return the products of whole numbers of at most _LARGEST with codes, summed over columns, exactly."""
-    if len(codes) != 1:
-        exact: NDArray[np.int64] = np.matmul(differences, codes.transpose(0, 2, 1).astype(np.float64)).astype(np.int64)
-        return exact
-    products = np.zeros((1, codes.shape[1], codes.shape[1]), np.int64)
-    left, unit = differences[0].astype(np.int32), 1
-    while left.any():  # digit by digit, as int8 multiplies many times as fast; most differences have two
-        digits = ((left + 64) & 127) - 64
-        products += active_kernels().gemm_s8_s32(digits.astype(np.int8), codes[0]).astype(np.int64) * unit
-        left, unit = (left - digits) >> 7, unit << 7
-    return products

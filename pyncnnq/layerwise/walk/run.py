@@ -1,4 +1,5 @@
-"""Requests to run layers on all samples, and to drop blobs that no layer reads any more."""
+"""Requests to run layers on all samples, to finish what a layer writes, and to drop blobs that no layer reads any
+more."""
 
 from __future__ import annotations
 
@@ -12,7 +13,9 @@ from numpy.typing import NDArray
 from pyncnnq._core import active_kernels
 from pyncnnq.layerwise.walk.conversation import Blobs, Request, Walker
 from pyncnnq.model import ModelFiles
+from pyncnnq.model.ops import Activation
 from pyncnnq.quantization.quantizer import Quantizer
+from pyncnnq.statistics.channels import along_channels
 
 if TYPE_CHECKING:
     from pyncnnq.runtime.network import Network
@@ -78,6 +81,45 @@ def quantized_and_back(values: Floats, quantizer: Quantizer) -> Floats:
     result /= np.float32(quantizer.scale)
     result += shift
     return result.reshape(values.shape)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finish(Request):
+    """Add to a blob in the quantized branch, and apply an activation in both: so a layer need not run again.
+
+    Attributes:
+        blob: what a layer writes without its activation; no layer has read it.
+        change: what to add, of each channel.
+        activation: piecewise linear, with one slope for all channels.
+    """
+
+    blob: str
+    change: NDArray[np.float64]
+    activation: Activation
+
+    def answer(self, walker: Walker) -> None:
+        from pyncnnq.runtime.network import array_of
+
+        for number, mat in walker.rough[self.blob].items():
+            rough = array_of(mat)
+            rough += along_channels(self.change.astype(np.float32), rough)
+            for values in (array_of(walker.exact[self.blob][number]), rough):
+                activate(values, self.activation)
+
+
+PIECEWISE = ("none", "relu", "leaky_relu", "clip")
+"""The kinds of activations that `activate` knows."""
+
+
+def activate(values: Floats, activation: Activation) -> None:
+    """Apply an activation to values in place, as ncnn's src/layer/fused_activation.h does."""
+    match activation.kind, activation.parameters:
+        case "relu", _:
+            np.maximum(values, 0, out=values)
+        case "leaky_relu", (slope,):
+            np.multiply(values, np.float32(slope), out=values, where=values < 0)
+        case "clip", (lower, upper):
+            np.clip(values, np.float32(lower), np.float32(upper), out=values)
 
 
 @dataclass(frozen=True)

@@ -83,4 +83,5 @@ void kl_sums(Drawn& drawn);
 void thresholds(Drawn& drawn);
 void rows(Drawn& drawn);
 void rounding(Drawn& drawn);
+void layer_inputs(Drawn& drawn);
 void statistics(Drawn& drawn);

@@ -6,7 +6,7 @@
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     constexpr void (*kCalls[])(Drawn&) = {
         statistics_kernels, quantizing_kernels, error_kernels, products, kl_sums, thresholds, rows,
-        rounding,           statistics};
+        rounding,           layer_inputs,       statistics};
     if (size == 0) return 0;
     Drawn drawn(data + 1, size - 1);
     kCalls[data[0] % std::size(kCalls)](drawn);

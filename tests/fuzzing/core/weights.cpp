@@ -2,7 +2,9 @@
 #include <algorithm>
 #include <tuple>
 
+#include "core/blob_differences.hpp"
 #include "core/gptq.hpp"
+#include "core/input_moments.hpp"
 #include "core/kl.hpp"
 #include "core/weight_rows.hpp"
 #include "core/weight_search.hpp"
@@ -72,4 +74,28 @@ void rounding(Drawn& drawn) {
     const auto one = run(0x5a), other = run(0x11);
     expect(same_bits(std::get<0>(one), std::get<0>(other)) && same_bits(std::get<1>(one), std::get<1>(other)),
            "a result that was in memory before");
+}
+
+void layer_inputs(Drawn& drawn) {
+    const size_t groups = drawn.number(0, 2), size = drawn.number(0, drawn.flag() ? 70 : 5), room = drawn.number(0, 9),
+                 places = drawn.number(0, room), rows = groups * size;
+    const std::vector<float> rough = drawn.floats(rows * room), exact = drawn.floats(rows * room);
+    const float scale = drawn.finite(), shift = drawn.finite();
+    std::vector<int64_t> products(rows * size), codes(rows), differences(rows), crosses(rows * size);
+    add_input_moments({groups, size, places, room, rough.data(), exact.data()}, scale, shift,
+                      {products.data(), codes.data(), differences.data(), crosses.data()});
+    for (size_t i = 0; i < rows; i++)
+        for (size_t j = 0; j < size; j++)
+            expect(products[i * size + j] == products[(i / size * size + j) * size + i % size], "not symmetric");
+    for (const int64_t sum : codes) expect(std::abs(sum) <= 127 * static_cast<int64_t>(places), "a sum of codes");
+    const float low = drawn.any_float(), high = drawn.any_float();
+    std::vector<int64_t> counts(rows), sums(rows);
+    add_differences({exact.data(), room}, {rough.data(), room}, rows, places, low, high, counts.data(), sums.data());
+    for (const int64_t count : counts) expect(count >= 0 && count <= static_cast<int64_t>(places), "a count");
+    const size_t taps = drawn.number(0, 3), outputs = drawn.number(0, 4);
+    if (room == 0) return;
+    std::vector<int64_t> from(taps * outputs);
+    for (int64_t& place : from) place = static_cast<int64_t>(drawn.number(0, room)) - 1;
+    std::vector<float> columns(rows * taps * outputs, 1.0f);
+    gather_inputs(rough.data(), rows, room, from.data(), taps, outputs, shift, columns.data(), outputs);
 }
