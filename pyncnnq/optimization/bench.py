@@ -1,4 +1,4 @@
-"""What techniques work with: samples, processes, and a judge."""
+"""What techniques work with: samples, processes, and judges."""
 
 from __future__ import annotations
 
@@ -26,12 +26,13 @@ _MEASURED_SAMPLES = 8
 
 
 class Bench:
-    """Samples to calibrate on, processes, and a judge with samples of its own.
+    """Samples to calibrate on, processes, and judges with samples of their own.
 
     Attributes:
         model: the float model that all drafts are made from, fused and prepared.
         data: the samples to calibrate on, those of them that can be read, and their preprocessing.
-        judge: of models, on samples that were held out.
+        judge: of all models that are tried, on samples that were held out.
+        final: of those that are close to the best, on all of these samples; the same where there is no other.
         pool: the processes to use.
         options: the user's, for all int8 models.
         progress: called with the name of each pass.
@@ -46,20 +47,22 @@ class Bench:
         judge: Judge,
         folder: Path,
         settings: Settings,
+        *,
+        final: Judge,
     ) -> None:
         """Run the model over the samples.
 
         Args:
             source: the float model, in files.
             data: the samples to calibrate on.
-            judge: see `Bench`.
+            judge, final: see `Bench`.
             folder: for the files of models that are made on the way.
             settings: how models are made and run.
 
         Raises:
             ModelError, InputError, PyncnnqError: see `observe_samples`.
         """
-        self.model, self.data, self.judge = source.model, data, judge
+        self.model, self.data, self.judge, self.final = source.model, data, judge, final
         self.pool, self.options, self.progress = settings.pool, settings.options, settings.progress
         self.mixed: MixedPrecision | None = None
         self._folder = folder

@@ -107,10 +107,21 @@ does little work.  Float takes about twice the time of int8, so 2 % of the MACs 
 BAD_RATIO = 20.0
 """In dB, of a part of an output: noise is a tenth of the signal."""
 
+BAD_DROP = 2.0
+"""In percentage points of what the task looks at: users lose one thing in fifty."""
+
 RESCUE = Budget(min_sqnr=BAD_RATIO, max_float_macs=0.1)
-"""What it may take where a part of an output is bad."""
+"""What `fast` may take where a part of an output is bad."""
+
+LARGE_ALLOWANCE = Budget(max_float_macs=0.1)
+"""What `best` may take where a part is bad, or users lose much."""
 
 
 def is_bad(candidate: Candidate) -> bool:
     """Return whether a part by which models are chosen is bad."""
     return min(candidate.telling.values()) < BAD_RATIO
+
+
+def loses_much(candidate: Candidate) -> bool:
+    """Return whether users of the task would notice; never where no task tells."""
+    return candidate.drop > BAD_DROP

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from pyncnnq.optimization.budget import ALLOWANCE, RESCUE, Budget, is_bad
+from pyncnnq.optimization.budget import ALLOWANCE, LARGE_ALLOWANCE, Budget, is_bad, loses_much
 from pyncnnq.optimization.candidate import Candidate, noise
 from pyncnnq.optimization.draft import Draft
 from pyncnnq.optimization.judge import Judge, Judged
@@ -114,20 +114,22 @@ class MixedPrecision:
 
 @dataclass(frozen=True, kw_only=True)
 class LeavingInFloat(Technique[Draft]):
-    """The layers that gain most for next to no work stay in float, and more of them where an output is bad."""
+    """The layers that gain most for next to no work stay in float, and more of them where an output is bad or users
+    lose much."""
 
     stage: Stage = Stage.MIXED_PRECISION
     budget: Budget = ALLOWANCE
-    rescue: Budget = RESCUE
+    more: Budget = LARGE_ALLOWANCE
 
     def apply(self, subject: Draft, bench: Bench) -> Draft | None:
         judge = bench.judge.by_ratios()  # of many models
         start = judge.of(subject)
         with bench.progress("leave layers in float") as update:
             bench.mixed = leave_in_float(start, bench.work, judge, self.budget, update)
-        if is_bad(bench.mixed.best.candidate):
+        best = bench.mixed.best
+        if is_bad(best.candidate) or loses_much(bench.final.of(best.draft).candidate):
             with bench.progress("leave more layers in float") as update:
-                bench.mixed = leave_in_float(start, bench.work, judge, self.rescue, update, before=bench.mixed)
+                bench.mixed = leave_in_float(start, bench.work, judge, self.more, update, before=bench.mixed)
         return bench.mixed.best.draft if bench.mixed.in_float else None
 
 

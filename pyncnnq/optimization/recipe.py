@@ -178,8 +178,8 @@ def optimize_on(
         judge = Judge(model.files, prepared.model, held_out, data.inputs, settings, metric=metric, task=task)
         few = tried.first if budget is None else None  # a goal is looked at on all samples
         first = judge.some(few) if few is not None and few < judge.count else judge
-        bench = Bench(prepared, replace(data, samples=samples), first, Path(folder), settings)
-        search = Search(tried, techniques, bench, judge)
+        bench = Bench(prepared, replace(data, samples=samples), first, Path(folder), settings, final=judge)
+        search = Search(tried, techniques, bench)
         search.run(budget)
         if speed is not None and device is None:
             speed = proven(speed, prepared.model, search.judged[0].made.int8, Path(folder))
@@ -217,6 +217,6 @@ def _optimized(search: Search, bench: Bench, fused: dict[str, str]) -> Optimized
         chosen=best.candidate,
         candidates=[judged.candidate for judged in search.judged],
         statistics=bench.source.statistics,
-        held_out=search.final.count,
+        held_out=bench.final.count,
         mixed=search.mixed,
     )

@@ -10,7 +10,7 @@ from pyncnnq.calibration.calibrate import calibrate
 from pyncnnq.optimization.bench import Bench
 from pyncnnq.optimization.budget import Budget
 from pyncnnq.optimization.draft import Draft
-from pyncnnq.optimization.judge import Judge, Judged, best_first, choose
+from pyncnnq.optimization.judge import Judged, best_first, choose
 from pyncnnq.optimization.mixed_precision import MixedPrecision, leave_in_float
 from pyncnnq.optimization.recipes import Recipe
 from pyncnnq.optimization.source import Need, Source
@@ -26,24 +26,22 @@ class Search:
     """Tries the techniques of a recipe, and keeps all models that were judged.
 
     Attributes:
-        final: the judge that chooses.
         judged: the models, the best first.
         mixed: the layers that were left in float for accuracy; None if there were to be none.
     """
 
-    def __init__(self, recipe: Recipe, techniques: Sequence[Technique[Any]], bench: Bench, final: Judge) -> None:
+    def __init__(self, recipe: Recipe, techniques: Sequence[Technique[Any]], bench: Bench) -> None:
         """Take what to try.
 
         Args:
             recipe: how much is tried.
             techniques: those of the recipe that are wanted.
-            bench: samples, processes, and a judge of all that is tried.
-            final: the judge of those models that are close to the best; that of the bench where there is no other.
+            bench: samples, processes, and the judges.
 
         Raises:
             PyncnnqError: a pattern of the user's options that matches no layer.
         """
-        self._recipe, self._techniques, self._bench, self.final = recipe, techniques, bench, final
+        self._recipe, self._techniques, self._bench = recipe, techniques, bench
         self._in_float = frozenset(left_out(bench.model, bench.options))
         self._results: dict[tuple[str, Draft], Draft | None] = {}
         self._rounded_by: dict[Draft, Technique[Draft]] = {}
@@ -83,11 +81,12 @@ class Search:
 
     def _close(self) -> tuple[list[Judged], list[Judged]]:
         """Return the models that may be the best, judged on all samples, the best first, and the others."""
-        if self.final is self._bench.judge:
+        final = self._bench.final
+        if final is self._bench.judge:
             return self.judged, []
         least = self.judged[0].candidate.score - CLOSE
         drafts = [model.draft for model in self.judged if model.candidate.score >= least][:MOST_CLOSE]
-        return self.final.judge(drafts), [model for model in self.judged if model.draft not in drafts]
+        return final.judge(drafts), [model for model in self.judged if model.draft not in drafts]
 
     def _of(self, stage: Stage) -> list[Technique[Any]]:
         """Return the techniques of a stage that are wanted."""

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any, cast
+
+import pytest
 
 from pyncnnq.compare.parts import Part
 from pyncnnq.optimization.budget import Budget
 from pyncnnq.optimization.candidate import Candidate
 from pyncnnq.optimization.judge import Judge, Judged
-from pyncnnq.optimization.mixed_precision import MixedPrecision, leave_in_float
+from pyncnnq.optimization.mixed_precision import LeavingInFloat, MixedPrecision, leave_in_float
+from pyncnnq.runtime.progress import silent
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,12 @@ class MadeUp:
         summary = SimpleNamespace(quantized=[SimpleNamespace(name=layer) for layer in int8])
         made = SimpleNamespace(int8=SimpleNamespace(summary=summary))
         return Judged(cast(Any, draft), cast(Any, made), candidate)
+
+    def of(self, draft: MadeUpDraft) -> Judged:
+        return self.judged(draft)
+
+    def by_ratios(self) -> MadeUp:
+        return self
 
     def run_some(self, drafts: Sequence[MadeUpDraft]) -> Iterator[Judged]:
         self.tried += [draft.spared[-1] for draft in drafts]
@@ -78,3 +87,20 @@ def test_what_a_layer_gains_when_it_is_tried_counts_and_not_its_share() -> None:
 def test_what_gained_nothing_is_tried_again_beside_others_in_float() -> None:
     judge = MadeUp({"mask": 0.01, "shy": 0.007}, {"shy": "mask"})
     assert judge.leave(max_float_layers=2).in_float == ("mask", "shy")
+
+
+@pytest.mark.parametrize(("drop", "expected"), [(math.nan, ("small",)), (1.9, ("small",)), (2.1, ("small", "large"))])
+def test_more_work_is_done_in_float_where_users_lose_much(drop: float, expected: tuple[str, ...]) -> None:
+    """At 23 dB no part is bad; the large layer does 5 % of the work, and gains much."""
+    judge = MadeUp({"small": 2e-3, "large": 2e-3, "rest": 1e-3})
+
+    def of_all(draft: MadeUpDraft) -> Judged:
+        judged = judge.judged(draft)
+        return replace(judged, candidate=replace(judged.candidate, drop=drop))
+
+    work = {"small": 1.0, "large": 5.0, "rest": 94.0}
+    final = SimpleNamespace(of=of_all)
+    bench = SimpleNamespace(judge=judge, final=final, work=work, progress=silent, mixed=None)
+    left = LeavingInFloat(name="mixed precision").apply(cast(Any, MadeUpDraft()), cast(Any, bench))
+    assert left is not None
+    assert left.spared == expected
