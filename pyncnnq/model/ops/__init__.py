@@ -15,8 +15,10 @@ from pyncnnq.model.ops.arithmetic import Bias, BinaryOp, Dropout, Eltwise, Opera
 from pyncnnq.model.ops.arranging import (
     Arranging,
     Concat,
+    Crop,
     Padding,
     Permute,
+    PixelShuffle,
     ShuffleChannel,
     Slice,
     Split,
@@ -24,7 +26,7 @@ from pyncnnq.model.ops.arranging import (
 )
 from pyncnnq.model.ops.attention import SDPA, MultiHeadAttention
 from pyncnnq.model.ops.base import BUILT_IN, NO_WINOGRAD, Expected, Int8Op, Keeping, Op, ScaledWeight, Unknown
-from pyncnnq.model.ops.convolution import Convolution, ConvolutionDepthWise
+from pyncnnq.model.ops.convolution import Convolution, Convolution1D, ConvolutionDepthWise
 from pyncnnq.model.ops.data import Input, MemoryData
 from pyncnnq.model.ops.deconvolution import Deconvolution
 from pyncnnq.model.ops.fields import UNSET, Choice, Flag, Float, FloatArray, Int, IntArray, Str
@@ -70,7 +72,9 @@ __all__ = [
     "Clip",
     "Concat",
     "Convolution",
+    "Convolution1D",
     "ConvolutionDepthWise",
+    "Crop",
     "Deconvolution",
     "Dropout",
     "Eltwise",
@@ -102,6 +106,7 @@ __all__ = [
     "PReLU",
     "Padding",
     "Permute",
+    "PixelShuffle",
     "Pooling",
     "RMSNorm",
     "ReLU",
