@@ -41,7 +41,8 @@ class Window:
         groups: how many groups of channels are seen apart.
         channels: how many channels the input has, all groups together.
         flattened: whether a 3-D blob is taken as one vector, as an InnerProduct does.
-        of_rows: whether each row of a blob, whatever its dimensions, is an input, as for a Gemm.
+        of_rows: whether each row of a blob, whatever its dimensions, is an input, as for a Gemm; groups are parts of
+            the row.
         kernel, dilation, stride: (height, width).
         padding: (left, right, top, bottom), or ncnn's -233 or -234 in all four for a border that makes the output as
             large as the input.
@@ -161,10 +162,11 @@ def _columns(blob: Floats, window: Window, outputs: int, random: np.random.Gener
     """Return what some outputs of a layer see of its input, (groups, channels of a group times kernel, outputs)."""
     if window.of_rows and blob.shape[-1] == window.channels:
         rows = blob.reshape(-1, window.channels)
-        return np.ascontiguousarray(rows[_some(len(rows), outputs, random)].T)[None]
+        seen_rows = rows[some(len(rows), outputs, random)]
+        return np.ascontiguousarray(seen_rows.T).reshape(window.groups, -1, len(seen_rows))
     if blob.ndim != 3 or window.flattened or window.of_rows:
         if blob.ndim == 2 and blob.shape[1] == window.channels:  # each row is an input of its own
-            return np.ascontiguousarray(blob[_some(blob.shape[0], outputs, random)].T)[None]
+            return np.ascontiguousarray(blob[some(blob.shape[0], outputs, random)].T)[None]
         if blob.size != window.channels:
             raise FailureError(f"an input of {window.channels} channels was expected, found one of shape {blob.shape}")
         return np.ascontiguousarray(blob).reshape(window.groups, -1, 1)
@@ -177,7 +179,7 @@ def _columns(blob: Floats, window: Window, outputs: int, random: np.random.Gener
     columns = (width + left + right - (kernel_w - 1) * dilation_w - 1) // stride_w + 1
     if rows < 1 or columns < 1:
         raise FailureError(f"an input of shape {blob.shape} is smaller than the kernel of {kernel_w}x{kernel_h}")
-    chosen = _some(rows * columns, outputs, random)
+    chosen = some(rows * columns, outputs, random)
     y = (chosen // columns * stride_h - top)[:, None] + np.arange(kernel_h) * dilation_h
     x = (chosen % columns * stride_w - left)[:, None] + np.arange(kernel_w) * dilation_w
     inside_y, inside_x = (y >= 0) & (y < height), (x >= 0) & (x < width)
@@ -189,7 +191,7 @@ def _columns(blob: Floats, window: Window, outputs: int, random: np.random.Gener
     return np.ascontiguousarray(seen.transpose(0, 2, 3, 1)).reshape(window.groups, -1, len(y))
 
 
-def _some(count: int, most: int, random: np.random.Generator) -> NDArray[np.int64]:
+def some(count: int, most: int, random: np.random.Generator) -> NDArray[np.int64]:
     """Return numbers below `count`, rising: all of them, or `most` at random."""
     return np.arange(count) if count <= most else np.sort(random.choice(count, most, replace=False))
 

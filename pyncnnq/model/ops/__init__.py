@@ -35,7 +35,7 @@ from pyncnnq.model.ops.linear import Calibrated, Linear
 from pyncnnq.model.ops.matrices import Gemm, MatMul
 from pyncnnq.model.ops.normalization import BatchNorm, GroupNorm, LayerNorm, RMSNorm, Softmax
 from pyncnnq.model.ops.pooling import Interp, Pooling, Reduction, ReductionType
-from pyncnnq.model.ops.recurrent import GRU, LSTM, RNN, Embed
+from pyncnnq.model.ops.recurrent import GRU, LSTM, RNN, Embed, Recurrent
 from pyncnnq.model.ops.reshaping import Flatten, Reshape
 from pyncnnq.model.ops.shape import AXES, Misfit, Shape
 
@@ -110,6 +110,7 @@ __all__ = [
     "Pooling",
     "RMSNorm",
     "ReLU",
+    "Recurrent",
     "Reduction",
     "ReductionType",
     "Reshape",
