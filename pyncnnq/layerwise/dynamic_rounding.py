@@ -1,4 +1,5 @@
-"""Weights of layers that quantize their input while they run, rounded by what the layers see: Gemm, attention.
+"""Weights of layers that quantize their input while they run, rounded by what the layers see: Gemm, attention (and
+recurrent layers: recurrent_rounding.py).
 
 In the quantized branch of the walk these layers run in int8 as they will in the end.
 """
@@ -50,7 +51,7 @@ class DynamicRounding:
     def run(self) -> None:
         """Do all of it."""
         for reading in readings(self._layer):
-            self._round(reading.weights, reading.size, self._layer.bottoms[reading.place])
+            self._round(reading.weights, reading.size, self._layer.bottoms[reading.place], refits=self._refits)
         op = self._layer.op
         if isinstance(op, MultiHeadAttention) and op.qdim == op.embed_dim:
             self._round_out(op.embed_dim)
@@ -58,8 +59,9 @@ class DynamicRounding:
         if self._correct_bias():
             self._walk.run_quantized(self._layer, self._int8(), None, again=True)
 
-    def _round(self, names: Sequence[str], size: int, blob: str) -> None:
-        """Round arrays of weights, rows of a size, by a blob that all are multiplied with."""
+    def _round(self, names: Sequence[str], size: int, blob: str, *, groups: int = 1, refits: bool) -> None:
+        """Round arrays of weights, rows of a size, by a blob that all are multiplied with, or by parts of it: as many
+        as there are groups of rows."""
         if size > LARGEST_SIZE:
             return
         scaled = [
@@ -69,10 +71,10 @@ class DynamicRounding:
         ]
         weights = np.concatenate([rows.reshape(-1, size) for _, rows, _ in scaled]).astype(np.float64)
         absmax = np.concatenate([largest for _, _, largest in scaled])
-        window = Window(groups=1, channels=size, flattened=False, of_rows=True)
+        window = Window(groups=groups, channels=groups * size, flattened=False, of_rows=True)
         look = partial(self._walk.look, self._layer, window, None, self._outputs, blob=blob)
-        codes = choose_codes(weights[None], absmax, look, refits=self._refits)
-        numbers, scales = codes.numbers[0], codes.scales
+        codes = choose_codes(weights.reshape(groups, -1, size), absmax, look, refits=refits)
+        numbers, scales = codes.numbers.reshape(-1, size), codes.scales
         for name, (key, rows, largest) in zip(names, scaled, strict=True):
             count = rows.size // size
             self._rounded.weights[name] = Weight.tagged_float32(name, numbers[:count].ravel())
@@ -85,7 +87,7 @@ class DynamicRounding:
         exact, rough = (_without_projection(layer, size, product) for layer in (self._layer, self._rounded))
         quantize_layer(rough, _with_scale_of_one(self._table, rough), as_ncnn2int8=False)
         self._walk.run_quantized(exact, rough, None)
-        self._round(["out_weight_data"], size, product)
+        self._round(["out_weight_data"], size, product, refits=self._refits)
         self._walk.forget(product)
 
     def _int8(self) -> Layer:

@@ -16,12 +16,13 @@ from pyncnnq.disk.temporary import temporary_folder
 from pyncnnq.inputs import InputSpec
 from pyncnnq.layerwise.codes import LARGEST_SIZE, choose_codes
 from pyncnnq.layerwise.dynamic_rounding import CAUTION, DynamicRounding
+from pyncnnq.layerwise.recurrent_rounding import RecurrentRounding
 from pyncnnq.layerwise.walk.contrast import UNITS
 from pyncnnq.layerwise.walk.layer_walk import LayerWalk, segments
 from pyncnnq.layerwise.walk.look import Moments, Window
 from pyncnnq.layerwise.walk.run import PIECEWISE
 from pyncnnq.model import Layer, Model
-from pyncnnq.model.ops import NONE, Calibrated
+from pyncnnq.model.ops import NONE, Calibrated, Recurrent
 from pyncnnq.quantization.quantizer import Quantizer
 from pyncnnq.quantization.selection import prevented
 from pyncnnq.rewrites.dynamic import readings
@@ -96,7 +97,8 @@ def round_weights(
         walk = LayerWalk(model, samples, inputs, pool, Path(folder))
         for layers in segments(model.layers, names | dynamic):
             if layers[0].name in dynamic:
-                DynamicRounding(walk, layers[0], by_name[layers[0].name], table, outputs, refits=refits).run()
+                rounding = RecurrentRounding if isinstance(layers[0].op, Recurrent) else DynamicRounding
+                rounding(walk, layers[0], by_name[layers[0].name], table, outputs, refits=refits).run()
             elif layers[0].name in names:
                 (layer,) = layers
                 quantizer = quantizers.get(layer.bottoms[0], Quantizer(float(table[layer.name][0]), 0.0))

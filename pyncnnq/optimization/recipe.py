@@ -159,7 +159,7 @@ def optimize_on(
             matches no layer, or a profile of another model.
     """
     tried, aim = recipe_named(recipe), goal_named(goal, has_device=device is not None)
-    techniques = chosen_techniques(tried, without)
+    techniques = [technique for technique in chosen_techniques(tried, without) if aim.name in technique.goals]
     if not aim.is_accurate:
         techniques = [technique for technique in techniques if technique.stage is not Stage.MIXED_PRECISION]
     options, budget = options or QuantizeOptions(), None if budget == Budget() else budget

@@ -23,6 +23,9 @@ class Need(Enum):
     """By blob, `ChannelRanges`: the range, mean and variance of each channel."""
     COLUMNS = "columns"
     """By blob, `Columns`, of those that layers quantize while they run (see `pyncnnq.rewrites.dynamic`)."""
+    SHAPES = "shapes"
+    """By blob, the shape that a sample gives it, of those that are multiplied with constants (see
+    `pyncnnq.rewrites.constant_products`)."""
 
 
 @dataclass(frozen=True, eq=False)

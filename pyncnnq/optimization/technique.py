@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from pyncnnq.model import Model
 from pyncnnq.optimization.draft import Draft
+from pyncnnq.optimization.goals import GOALS
 from pyncnnq.optimization.source import Need, Source
 from pyncnnq.rewrites.rewritten import Rewritten
 
@@ -35,7 +36,7 @@ class Stage(Enum):
     Within a stage, techniques go in the order of the registry.
     """
 
-    PREPARING = "the float model is rewritten, by what needs at most COLUMNS; no model without is judged"
+    PREPARING = "the float model is rewritten, by what needs at most SHAPES and COLUMNS; no model without is judged"
     REWRITING = "the float model is rewritten, by all techniques one after another; models with and without are judged"
     CORRECTING = "drafts are changed, by each technique alone and by all together; all of them are judged"
     THRESHOLDS = "the best draft so far gets other thresholds"
@@ -56,6 +57,7 @@ class Technique(ABC, Generic[Subject]):
         needs: the facts about the model's blobs that `Source.seen` must hold.  One pass over the samples collects them
             for all techniques of a stage.
         requires: the names of techniques without which this technique is not tried.
+        goals: the names of the goals (see `pyncnnq.optimization.goals`) for which the technique is of use.
         for_budgets: whether the technique is of use only where a budget lets layers stay in float, any of them.
         most: how many drafts, the best first, a technique of stage ROUNDING is applied to.
     """
@@ -65,6 +67,7 @@ class Technique(ABC, Generic[Subject]):
     recipes: Collection[str] = ("best",)
     needs: Collection[Need] = ()
     requires: Collection[str] = ()
+    goals: Collection[str] = tuple(GOALS)
     for_budgets: bool = False
     most: int = 1
 

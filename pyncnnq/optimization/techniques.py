@@ -18,14 +18,30 @@ from pyncnnq.optimization.technique import Rewriting, Stage, Technique
 from pyncnnq.optimization.threshold_search import ThresholdSearch
 from pyncnnq.rewrites.attention import take_attention_apart
 from pyncnnq.rewrites.centring import centre
+from pyncnnq.rewrites.constant_products import products_as_gemm
+from pyncnnq.rewrites.deconvolutions import shuffle_deconvolutions
 from pyncnnq.rewrites.equalization import equalize
 from pyncnnq.rewrites.levelling import level_outputs, scale_tokens
 from pyncnnq.rewrites.operands import swap_operands
+from pyncnnq.rewrites.row_convolutions import widen_row_convolutions
 from pyncnnq.rewrites.scalar_folding import fold_scalars
 from pyncnnq.rewrites.scale_layers import insert_scales, remove_idle
 from pyncnnq.rewrites.smoothing import smooth
 
+UNTIMED = ("accuracy", "size")
+"""The goals for which no profile is asked: profiles know the layers as they are in the user's model."""
+
 _BUILT_IN: tuple[Technique[Any], ...] = (
+    Rewriting(
+        name="constant products",
+        stage=Stage.PREPARING,
+        rewrite=products_as_gemm,
+        recipes=("fast", "best"),
+        needs=(Need.SHAPES,),
+        goals=UNTIMED,
+    ),
+    Rewriting(name="row convolutions", stage=Stage.PREPARING, rewrite=widen_row_convolutions, goals=UNTIMED),
+    Rewriting(name="deconvolutions", stage=Stage.PREPARING, rewrite=shuffle_deconvolutions, goals=("size",)),
     Rewriting(name="attention apart", stage=Stage.PREPARING, rewrite=take_attention_apart, for_budgets=True),
     Rewriting(name="swapped operands", stage=Stage.PREPARING, rewrite=swap_operands, recipes=("table", "fast", "best")),
     Rewriting(

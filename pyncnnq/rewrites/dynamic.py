@@ -1,4 +1,5 @@
-"""How layers read blobs that they quantize while they run, and the noise of that: Gemm and MultiHeadAttention."""
+"""How layers read blobs that they quantize while they run, and the noise of that: Gemm, MultiHeadAttention and those
+that go through sequences."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyncnnq.model import Layer, Model, Params, Weight
-from pyncnnq.model.ops import BinaryOp, Gemm, MultiHeadAttention, Operation
+from pyncnnq.model.ops import BinaryOp, Gemm, MultiHeadAttention, Operation, Recurrent
 from pyncnnq.rewrites.rewritten import unused
 from pyncnnq.statistics.columns import Columns
 from pyncnnq.statistics.observed import ObservedBlob, Reader
@@ -57,6 +58,8 @@ def readings(layer: Layer) -> list[Reading]:
             Reading(place, tuple(f"{part}_weight_data" for part in read), sizes[read[0]])
             for place, read in enumerate(op.parts_of_inputs)
         ]
+    if isinstance(op, Recurrent):
+        return [Reading(0, ("weight_xc_data",), op.size, by_token=True)]
     return []
 
 

@@ -128,7 +128,7 @@ def test_techniques_of_another_package_can_be_left_out(network: tuple[Model, Pat
 
 def test_recipes_have_the_techniques_that_say_so() -> None:
     fast = [technique.name for technique in chosen_techniques(RECIPES["fast"])]
-    prepared = ["swapped operands", "token scales", "smoothing", "levelled outputs"]
+    prepared = ["constant products", "swapped operands", "token scales", "smoothing", "levelled outputs"]
     assert fast == [*prepared, "bias correction", "zero points", "noisy layers"]
     table = [technique.name for technique in chosen_techniques(RECIPES["table"])]
     assert table == ["swapped operands", "thresholds"]
@@ -146,5 +146,5 @@ def test_what_requires_a_technique_that_is_left_out_goes_too() -> None:
 def test_unknown_names_are_errors_that_list_all() -> None:
     with pytest.raises(PyncnnqError, match="unknown recipe 'slow'; there are: table, fast, best"):
         recipe_named("slow")
-    with pytest.raises(PyncnnqError, match=r"unknown technique 'gptq'; there are: attention apart, .*, refitting"):
+    with pytest.raises(PyncnnqError, match=r"unknown technique 'gptq'; there are: constant products, .*, refitting"):
         chosen_techniques(RECIPES["best"], ["gptq"])

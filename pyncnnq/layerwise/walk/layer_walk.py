@@ -15,6 +15,7 @@ from pyncnnq.errors import InputError, PyncnnqError
 from pyncnnq.inputs import InputSpec
 from pyncnnq.layerwise.walk.contrast import Contrast, Differences
 from pyncnnq.layerwise.walk.conversation import Request, Walk, joined
+from pyncnnq.layerwise.walk.gates import GateErrors, LookAtGates
 from pyncnnq.layerwise.walk.look import Look, Moments, Window
 from pyncnnq.layerwise.walk.run import Finish, Forget, Run
 from pyncnnq.model import Layer, Model, ModelFiles
@@ -157,6 +158,30 @@ class LayerWalk:
             activation: of a kind in `pyncnnq.layerwise.walk.run.PIECEWISE`.
         """
         self._ask(Finish(blob=layer.tops[0], change=change, activation=activation), layer)
+
+    def look_at_gates(self, layer: Layer, rounded: Layer, outputs: int) -> GateErrors:
+        """Return what int8 does to the gates of a recurrent layer that both branches have run.
+
+        Args:
+            layer: as it is in float.
+            rounded: with weights that int8 numbers stand for.
+            outputs: how many elements of each sample to look at.
+
+        Raises:
+            InputError: no sample could be read.
+        """
+        request = LookAtGates(
+            elements=self._root(layer),
+            states=layer.tops[0],
+            exact=layer,
+            rough=rounded,
+            outputs=outputs,
+            seed=self._places[layer.name],
+        )
+        errors: GateErrors | None = joined(self._ask(request, layer))
+        if errors is None:
+            raise InputError("none of the samples could be read")
+        return errors
 
     def leave(self, layers: Sequence[Layer]) -> None:
         """Drop the blobs around these layers that no layer after them reads."""

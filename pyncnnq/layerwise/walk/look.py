@@ -39,7 +39,8 @@ class Window:
         groups: how many groups of channels are seen apart.
         channels: how many channels the input has, all groups together.
         flattened: whether a 3-D blob is taken as one vector, as an InnerProduct does.
-        of_rows: whether each row of a blob, whatever its dimensions, is an input, as for a Gemm.
+        of_rows: whether each row of a blob, whatever its dimensions, is an input, as for a Gemm; groups are parts of
+            the row.
         kernel, dilation, stride: (height, width).
         padding: (left, right, top, bottom), or ncnn's -233 or -234 in all four for a border that makes the output as
             large as the input.
@@ -101,7 +102,7 @@ class Window:
         columns = (width + left + right - (kernel_w - 1) * dilation_w - 1) // stride_w + 1
         if rows < 1 or columns < 1:
             raise FailureError(f"an input of {width}x{height} is smaller than the kernel of {kernel_w}x{kernel_h}")
-        chosen = _some(rows * columns, outputs, random)
+        chosen = some(rows * columns, outputs, random)
         y = chosen // columns * stride_h - top + np.arange(kernel_h)[:, None, None] * dilation_h
         x = chosen % columns * stride_w - left + np.arange(kernel_w)[:, None] * dilation_w
         inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
@@ -234,7 +235,7 @@ class Columns:
         window = self._window
         rows = self._rows(blob)
         if rows is not None:
-            chosen = _some(len(rows), outputs, random)
+            chosen = some(len(rows), outputs, random)
             self.array[:, :, self.count : self.count + len(chosen)] = (
                 rows[chosen].reshape(len(chosen), window.groups, -1).transpose(1, 2, 0)
             )
@@ -260,7 +261,7 @@ class Columns:
         return blob.reshape(1, -1)
 
 
-def _some(count: int, most: int, random: np.random.Generator) -> NDArray[np.int64]:
+def some(count: int, most: int, random: np.random.Generator) -> NDArray[np.int64]:
     """Return numbers below `count`, rising: all of them, or `most` at random."""
     return np.arange(count) if count <= most else np.sort(random.choice(count, most, replace=False))
 

@@ -15,8 +15,10 @@ from pyncnnq.model.ops.arithmetic import Bias, BinaryOp, Dropout, Eltwise, Opera
 from pyncnnq.model.ops.arranging import (
     Arranging,
     Concat,
+    Crop,
     Padding,
     Permute,
+    PixelShuffle,
     ShuffleChannel,
     Slice,
     Split,
@@ -24,7 +26,7 @@ from pyncnnq.model.ops.arranging import (
 )
 from pyncnnq.model.ops.attention import SDPA, MultiHeadAttention
 from pyncnnq.model.ops.base import BUILT_IN, NO_WINOGRAD, Expected, Int8Op, Keeping, Op, ScaledWeight, Unknown
-from pyncnnq.model.ops.convolution import Convolution, ConvolutionDepthWise
+from pyncnnq.model.ops.convolution import Convolution, Convolution1D, ConvolutionDepthWise
 from pyncnnq.model.ops.data import Input, MemoryData
 from pyncnnq.model.ops.deconvolution import Deconvolution
 from pyncnnq.model.ops.fields import UNSET, Choice, Flag, Float, FloatArray, Int, IntArray, Str
@@ -33,7 +35,7 @@ from pyncnnq.model.ops.linear import Calibrated, Linear
 from pyncnnq.model.ops.matrices import Gemm, MatMul
 from pyncnnq.model.ops.normalization import BatchNorm, GroupNorm, LayerNorm, RMSNorm, Softmax
 from pyncnnq.model.ops.pooling import Interp, Pooling, Reduction, ReductionType
-from pyncnnq.model.ops.recurrent import GRU, LSTM, RNN, Embed
+from pyncnnq.model.ops.recurrent import GRU, LSTM, RNN, Embed, Recurrent
 from pyncnnq.model.ops.reshaping import Flatten, Reshape
 from pyncnnq.model.ops.shape import AXES, Misfit, Shape
 
@@ -70,7 +72,9 @@ __all__ = [
     "Clip",
     "Concat",
     "Convolution",
+    "Convolution1D",
     "ConvolutionDepthWise",
+    "Crop",
     "Deconvolution",
     "Dropout",
     "Eltwise",
@@ -102,9 +106,11 @@ __all__ = [
     "PReLU",
     "Padding",
     "Permute",
+    "PixelShuffle",
     "Pooling",
     "RMSNorm",
     "ReLU",
+    "Recurrent",
     "Reduction",
     "ReductionType",
     "Reshape",

@@ -238,6 +238,9 @@ class Convolution1D(_Convolving):
     stride_w = Int(3, 1)
     pad_left = Int(4)
     pad_right = Int(15, "pad_left")
+    pad_value = Float(18)
+    group = Int(7, 1)
+    """Of a ConvolutionDepthWise1D."""
     dynamic_weight = Flag(19)
 
     dims = 2

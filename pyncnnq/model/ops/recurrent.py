@@ -20,6 +20,9 @@ class Recurrent(Int8Op):
     Attributes:
         gates: the number of vectors that it computes for each element.
         biases: the number of bias vectors.
+        input_biases, state_biases: for each gate, which of them is added to what the gate takes of the element, and of
+            what the layer wrote before.
+        tanh_gates: the gates whose activation is tanh; that of the others is a sigmoid.
     """
 
     __slots__ = ()
@@ -31,6 +34,9 @@ class Recurrent(Int8Op):
 
     gates: ClassVar[int]
     biases: ClassVar[int]
+    input_biases: ClassVar[tuple[int, ...]]
+    state_biases: ClassVar[tuple[int, ...]]
+    tanh_gates: ClassVar[tuple[int, ...]]
 
     @property
     def hidden(self) -> int:
@@ -45,6 +51,15 @@ class Recurrent(Int8Op):
     def rows(self) -> int:
         """The number of rows of both matrices, in all directions."""
         return self.hidden * self.gates * self.directions
+
+    def goes_back(self, way: int) -> bool:
+        """Return whether the layer goes from the last element to the first in a direction of it, numbered from 0."""
+        return way == 1 or self.direction == 1
+
+    @property
+    def size(self) -> int:
+        """The length of the elements."""
+        return self.weight_data_size // self.rows
 
     def weights(self) -> Iterator[Expected]:
         outputs, hidden, directions, rows = self.num_output, self.hidden, self.directions, self.rows
@@ -65,7 +80,7 @@ class Recurrent(Int8Op):
         return [(inputs[0][0], self.num_output * self.directions)] if len(inputs[0]) == 2 else ()
 
     def misfit(self, inputs: Sequence[Shape]) -> Misfit | None:
-        shape, taken = inputs[0], self.weight_data_size // self.rows
+        shape, taken = inputs[0], self.size
         if len(shape) != 2 or shape[1] == taken:
             return None
         return Misfit(f"has weights for vectors of {taken} and gets those of {spell(shape)}", shape[1] - taken)
@@ -87,6 +102,8 @@ class RNN(Recurrent):
 
     gates = 1
     biases = 1
+    input_biases = state_biases = (0,)
+    tanh_gates = (0,)
     table_order = 2
 
 
@@ -100,6 +117,8 @@ class LSTM(Recurrent):
 
     gates = 4
     biases = 4
+    input_biases = state_biases = (0, 1, 2, 3)
+    tanh_gates = (3,)
     table_order = 3
 
     @property
@@ -115,6 +134,10 @@ class GRU(Recurrent):
 
     gates = 3
     biases = 4
+    input_biases, state_biases = (0, 1, 2), (0, 1, 3)
+    tanh_gates = (2,)
+    new_gate: ClassVar[int] = 2
+    """The gate that takes as much of what states give it as the first gate says."""
     table_order = 4
 
 
