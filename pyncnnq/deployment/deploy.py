@@ -346,4 +346,6 @@ def _report(
         **{f"input {name}": str(spec) for name, spec in zip(model.inputs, deployed.data.inputs, strict=True)},
         **({"labels": labels} if labels else {}),
     }
-    return page(deployed.evaluation, analysis, settings, classes, shown).encode(errors="replace")
+    return page(deployed.evaluation, analysis, settings, classes, shown, deployed.optimized.front).encode(
+        errors="replace"
+    )
