@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pyncnnq.evaluation.findings import Analysis
     from pyncnnq.inputs import InputOptions, Synthetic
     from pyncnnq.kernel_targets import active_target, targets
+    from pyncnnq.latency.cpp import cpp_profiler
     from pyncnnq.latency.measure import profile
     from pyncnnq.latency.profile import Profile
     from pyncnnq.latency.profile_file import load_profile, save_profile
@@ -75,6 +76,7 @@ _HOMES = {
     "calibrate": "optimization.calibrate",
     "collect": "optimization.collect",
     "convert": "conversion.convert",
+    "cpp_profiler": "latency.cpp",
     "deploy": "deployment.deploy",
     "dequantize": "quantization",
     "evaluate": "evaluation.evaluate",
@@ -123,6 +125,7 @@ __all__ = [
     "calibrate",
     "collect",
     "convert",
+    "cpp_profiler",
     "deploy",
     "dequantize",
     "evaluate",

@@ -17,6 +17,9 @@ class SpeedOptions:
 
     goal: str | None
     device: Path | None
+    front: bool
+    pick: int | None
+    latency_budget: float | None
 
 
 speed_options = together(
@@ -28,7 +31,8 @@ speed_options = together(
             "goal",
             type=click.Choice(list(GOALS)),
             help="; ".join(f"{goal.name}, {goal.help}" for goal in GOALS.values())
-            + ".  [default: accuracy; balanced with --device]",
+            + ".  [default: accuracy; balanced with --device, --front or "
+            "--latency-budget]",
         ),
         click.option(
             "--device",
@@ -36,6 +40,23 @@ speed_options = together(
             metavar="DEVICE.json",
             help="What `pyncnnq profile` measured on the device that the model is for.  [default: where speed counts, "
             "this machine is measured]",
+        ),
+        click.option(
+            "--front",
+            is_flag=True,
+            help="List models between the fastest and the most accurate: time, error and size of each.",
+        ),
+        click.option(
+            "--pick",
+            type=click.IntRange(min=1),
+            metavar="K",
+            help="With --device: write model K of that list.",
+        ),
+        click.option(
+            "--latency-budget",
+            type=float,
+            metavar="MS",
+            help="Write the most accurate model of that list that takes no longer.",
         ),
     ],
 )

@@ -33,10 +33,10 @@ from pyncnnq.model.custom_layers import OWN, count_custom, custom_classes, liste
 from pyncnnq.model.model import StrPath
 from pyncnnq.model.text import encode
 from pyncnnq.optimization.budget import Budget
-from pyncnnq.optimization.goals import goal_named
 from pyncnnq.optimization.judge import split_samples
 from pyncnnq.optimization.recipe import Optimized, optimize_on
 from pyncnnq.optimization.recipes import recipe_named
+from pyncnnq.optimization.wishes import Wish, wished_goal
 from pyncnnq.quantization import QuantizedModel, QuantizeOptions, quantize_with_options
 from pyncnnq.report.facts import finite
 from pyncnnq.rewrites.fusing import Fused
@@ -122,6 +122,9 @@ def deploy(
     task: str | None = None,
     goal: str | None = None,
     device: Profile | StrPath | None = None,
+    front: bool = False,
+    pick: int | None = None,
+    latency_budget: float | None = None,
     fuse: bool = True,
     exclude: Sequence[str] = (),
     only: Sequence[str] = (),
@@ -136,8 +139,8 @@ def deploy(
         source, shape: see `pyncnnq.convert`.
         output: the folder to write into; it is made where it is missing, and files of the same names are replaced.
         data, options, samples, workers, strict, progress: see `pyncnnq.quantize`.
-        recipe, without, budget, task, goal, device, fuse, exclude, only, keep_first_last, float32: see
-            `pyncnnq.quantize`; the float model is written as it is after fusing.
+        recipe, without, budget, task, goal, device, front, pick, latency_budget, fuse, exclude, only, keep_first_last,
+            float32: see `pyncnnq.quantize`; the float model is written as it is after fusing.
         labels: which class each sample is of (see `pyncnnq.evaluate`).
         custom_layers: see `pyncnnq.load_model`.
 
@@ -157,6 +160,8 @@ def deploy(
             *([Path(custom_layers)] if custom_layers else []),
         ]
     )
+    wish = Wish.of(front=front, pick=pick, latency_budget=latency_budget, has_device=device is not None)
+    wished_goal(goal, device=device, wish=wish)  # a wrong one is told before long work
     settings = _Settings(
         workers=workers,
         strict=strict,
@@ -165,8 +170,9 @@ def deploy(
         without=without,
         budget=budget,
         task=task,
-        goal=goal_named(goal, has_device=device is not None).name,
+        goal=goal,
         device=profile_of(device),
+        wish=wish,
         fuse=fuse,
         layers=QuantizeOptions(exclude=exclude, only=only, keep_first_last=keep_first_last, float32=float32),
         labels=labels,
@@ -189,8 +195,9 @@ class _Settings:
     without: Collection[str]
     budget: Budget | None
     task: str | None
-    goal: str
+    goal: str | None
     device: Profile | None
+    wish: Wish | None
     fuse: bool
     layers: QuantizeOptions
     labels: str | None
@@ -279,6 +286,7 @@ def _optimize(model: Model, data: CalibrationData, fused: Fused, settings: _Sett
             task=settings.task,
             goal=settings.goal,
             device=settings.device,
+            wish=settings.wish,
             fuse=False,
             options=settings.layers,
         )
@@ -338,4 +346,6 @@ def _report(
         **{f"input {name}": str(spec) for name, spec in zip(model.inputs, deployed.data.inputs, strict=True)},
         **({"labels": labels} if labels else {}),
     }
-    return page(deployed.evaluation, analysis, settings, classes, shown).encode(errors="replace")
+    return page(deployed.evaluation, analysis, settings, classes, shown, deployed.optimized.front).encode(
+        errors="replace"
+    )

@@ -16,6 +16,7 @@ from pyncnnq.compare.outputs import OutputFigures, output_figures
 from pyncnnq.compare.parts import Part, parts_of
 from pyncnnq.compare.tasks import Task
 from pyncnnq.errors import ModelError
+from pyncnnq.evaluation.memory import Memory, memory_of
 from pyncnnq.evaluation.profile import Profiled, ProfileJob, Speed, speed_of
 from pyncnnq.evaluation.tasks import ModelTasks, TaskFigures, task_figures
 from pyncnnq.inputs import InputOptions
@@ -55,6 +56,7 @@ class Evaluation:
         score: with a metric, its mean over the samples.
         speed: of one inference.
         bytes: of both files of the float and of the int8 model.
+        memory: that they take when they run.
         macs: multiplications and additions of one inference.
         int8_macs: the part of them that layers in int8 do.
         inputs: how each input of the models was filled, as plain data.
@@ -70,6 +72,7 @@ class Evaluation:
     score: Figure | None
     speed: Speed
     bytes: tuple[int, int]
+    memory: Memory
     macs: int
     int8_macs: int
     inputs: list[dict[str, Any]]
@@ -183,6 +186,7 @@ def evaluate_on(
         score=mean_figure(metric, [(sample.scores[0], sample.scores[1]) for sample in compared]) if metric else None,
         speed=speed_of(profiled, model, int8, threads),
         bytes=(_size(models[0]), _size(models[1])),
+        memory=memory_of(models, inputs, data.samples[answers.numbers[0]], model.outputs, threads),
         macs=sum(counts.values()),
         int8_macs=sum(counts.get(layer.name, 0) for layer in int8.layers if layer.op.is_int8),
         inputs=data.facts,

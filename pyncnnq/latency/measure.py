@@ -53,8 +53,18 @@ def profile(
     """
     shapes = input_shapes(model, size)
     with temporary_folder() as folder:
-        prepared = swap_operands(fuse_layers(model).model if fuse else model).model
-        return profile_prepared(prepared.stored(Path(folder), "float"), shapes, Path(folder), threads, progress)
+        return profile_prepared(prepared(model, Path(folder), fuse=fuse), shapes, Path(folder), threads, progress)
+
+
+def prepared(model: Model, folder: Path, *, fuse: bool) -> Model:
+    """Return a float model as int8 models are made of it, in files.
+
+    Args:
+        model: the float model.
+        folder: for the files.
+        fuse: fuse its layers.
+    """
+    return swap_operands(fuse_layers(model).model if fuse else model).model.stored(folder, "float")
 
 
 def profile_prepared(

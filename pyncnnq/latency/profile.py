@@ -9,6 +9,7 @@ from functools import cached_property
 
 from pyncnnq.errors import PyncnnqError
 from pyncnnq.latency.assignment import Cost, Saving, fastest, total
+from pyncnnq.latency.front import front
 from pyncnnq.model import Model
 from pyncnnq.model.ops import Shape
 from pyncnnq.quantization.selection import candidates
@@ -130,10 +131,27 @@ class Profile:
             kept: layers that stay in float whatever they cost.
             margin: in place of the profile's own.
         """
-        factor = self.margin if margin is None else margin
-        costs = {name: Cost(cost.in_float, factor * cost.in_int8) for name, cost in self.costs.items()}
-        savings = [replace(saving, amount=factor * saving.amount) for saving in self.savings]
-        return fastest(costs, savings, kept)
+        return fastest(*self._by(self.margin if margin is None else margin), kept)
+
+    def front(self, errors: Mapping[str, float], most: int, in_float: Collection[str] = ()) -> list[frozenset[str]]:
+        """Return the layers in float of the assignments of which none is both faster and more accurate than another.
+
+        Args:
+            errors, most, in_float: see `pyncnnq.latency.front.front`.
+        """
+        return front(*self._by(self.margin), errors, most, in_float)
+
+    def raced(self) -> dict[frozenset[str], float]:
+        """Return the milliseconds of the whole models that `pyncnnq profile` measured, by their layers in float."""
+        times = {frozenset(self.costs): whole.ms for whole in self.wholes if whole.margin is None}
+        return times | {
+            self.in_float(margin=whole.margin): whole.ms for whole in self.wholes if whole.margin is not None
+        }
+
+    def _by(self, margin: float) -> tuple[dict[str, Cost], list[Saving]]:
+        """Return costs and savings, those of int8 multiplied by a margin."""
+        costs = {name: Cost(cost.in_float, margin * cost.in_int8) for name, cost in self.costs.items()}
+        return costs, [replace(saving, amount=margin * saving.amount) for saving in self.savings]
 
     @cached_property
     def costs(self) -> dict[str, Cost]:

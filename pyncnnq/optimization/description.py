@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from pyncnnq.optimization.candidate import Candidate
+from pyncnnq.optimization.front import Front
 from pyncnnq.optimization.mixed_precision import MixedPrecision
 from pyncnnq.optimization.ranking import Step
 from pyncnnq.optimization.speed import Speed
@@ -30,6 +31,7 @@ def description(result: Optimized) -> dict[str, Any]:
         "tried": [_candidate(candidate) for candidate in result.candidates],
         "layers": [asdict(layer) for layer in result.calibration.layers],
         **({"speed": _speed(result.speed)} if result.speed else {}),
+        **({"front": _front(result.front)} if result.front else {}),
         **({"mixed_precision": _mixed_precision(mixed)} if mixed else {}),
         "warnings": [*result.warnings, *result.int8.summary.warnings],
     }
@@ -39,6 +41,22 @@ def _speed(speed: Speed) -> dict[str, Any]:
     profile = speed.profile
     device = {"cpu": profile.cpu, "threads": profile.threads, "ncnn": profile.ncnn, "margin": profile.margin}
     return {"device": device, "in_float": list(speed.in_float), "float_ms": speed.float_ms, "int8_ms": speed.int8_ms}
+
+
+def _front(front: Front) -> list[dict[str, Any]]:
+    return [
+        {
+            "pick": number,
+            "is_default": point is front.default,
+            "is_written": point is front.written,
+            "predicted_ms": round(point.predicted_ms, 6),
+            "ms": point.ms,
+            "bytes": point.bytes,
+            **_quality(point.candidate),
+            "in_float": list(point.in_float),
+        }
+        for number, point in enumerate(front.points, start=1)
+    ]
 
 
 def _mixed_precision(mixed: MixedPrecision) -> dict[str, Any]:

@@ -36,18 +36,23 @@ GOALS: Mapping[str, Goal] = {
 }
 
 
-def goal_named(name: str | None, *, has_device: bool) -> Goal:
-    """Return a goal; without a name `accuracy`, or `balanced` where there is a profile of a device.
+def goal_named(name: str | None, *, for_speed: Mapping[str, object]) -> Goal:
+    """Return a goal; without a name `accuracy`, or `balanced` where something is given that is for speed.
+
+    Args:
+        name: of the goal.
+        for_speed: what is of use for speed alone, by option; None and False: it is not given.
 
     Raises:
-        PyncnnqError: an unknown name, or a device for a goal that does not ask how fast it is.
+        PyncnnqError: an unknown name, or something for speed for a goal that does not ask how fast it is.
     """
+    given = next((option for option, value in for_speed.items() if value is not None and value is not False), None)
     if name is None:
-        return GOALS["balanced" if has_device else "accuracy"]
+        return GOALS["balanced" if given else "accuracy"]
     if name not in GOALS:
         raise PyncnnqError(f"unknown goal {name!r}; there are: {', '.join(GOALS)}", option="goal")
     goal = GOALS[name]
-    if has_device and not goal.is_fast:
+    if given and not goal.is_fast:
         fast = ", ".join(other.name for other in GOALS.values() if other.is_fast)
-        raise PyncnnqError(f"is of use for the goals {fast}, not for {name}; leave it out", option="device")
+        raise PyncnnqError(f"is of use for the goals {fast}, not for {name}; leave it out", option=given)
     return goal

@@ -18,6 +18,7 @@ from pyncnnq.model import Model
 from pyncnnq.model.model import StrPath
 from pyncnnq.optimization.budget import Budget
 from pyncnnq.optimization.recipe import Optimized, optimize_on
+from pyncnnq.optimization.wishes import Wish
 from pyncnnq.quantization import QuantizedModel, QuantizeOptions, quantize_with_options
 from pyncnnq.rewrites.fusing.marks import fuse_as_table
 from pyncnnq.runtime.pool import Workers, pool_of
@@ -54,6 +55,9 @@ def quantize(
     task: str | None = None,
     goal: str | None = None,
     device: Profile | StrPath | None = None,
+    front: bool = False,
+    pick: int | None = None,
+    latency_budget: float | None = None,
     fuse: bool = True,
     exclude: Sequence[str] = (),
     only: Sequence[str] = (),
@@ -77,6 +81,9 @@ def quantize(
     task: str | None = None,
     goal: str | None = None,
     device: Profile | StrPath | None = None,
+    front: bool = False,
+    pick: int | None = None,
+    latency_budget: float | None = None,
     fuse: bool = True,
     exclude: Sequence[str] = (),
     only: Sequence[str] = (),
@@ -94,6 +101,7 @@ def quantize(
         options, samples, workers, strict, progress: see `pyncnnq.calibrate`.
         recipe, without, budget, task, goal: see `pyncnnq.optimization.recipe.optimize_on`.
         device: the profile of the device that the model is for, or its file (see `pyncnnq.profile`).
+        front, pick, latency_budget: see `pyncnnq.optimization.wishes.Wish`.
         fuse: fuse the layers of the model first (see `pyncnnq.fuse`); with a table: if it was made for the fused model.
         exclude, only, keep_first_last, float32: see `pyncnnq.quantization.QuantizeOptions`.
 
@@ -108,6 +116,7 @@ def quantize(
     if data and isinstance(data[0], Table):
         for_data: dict[str, object] = {"samples": samples, "workers": workers, "strict": strict, "without": without}
         for_data |= {"budget": budget, "task": task, "goal": goal, "device": device}
+        for_data |= {"front": front, "pick": pick, "latency_budget": latency_budget}
         for name, value in (*for_data.items(), ("options", options), ("recipe", recipe != "best")):
             if value:
                 raise PyncnnqError("is for calibration data, not for a table; leave it out", option=name)
@@ -121,6 +130,7 @@ def quantize(
         task=task,
         goal=goal,
         device=profile_of(device),
+        wish=Wish.of(front=front, pick=pick, latency_budget=latency_budget, has_device=device is not None),
         fuse=fuse,
         options=layers,
     )

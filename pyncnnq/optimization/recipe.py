@@ -19,7 +19,7 @@ from pyncnnq.optimization.bench import Bench
 from pyncnnq.optimization.budget import Budget
 from pyncnnq.optimization.candidate import Candidate
 from pyncnnq.optimization.description import description
-from pyncnnq.optimization.goals import goal_named
+from pyncnnq.optimization.front import Front, find_front
 from pyncnnq.optimization.judge import Judge, split_samples
 from pyncnnq.optimization.mixed_precision import MixedPrecision
 from pyncnnq.optimization.preparing import prepare
@@ -29,6 +29,7 @@ from pyncnnq.optimization.settings import Settings
 from pyncnnq.optimization.speed import Speed, leave_slower, proven
 from pyncnnq.optimization.technique import Stage
 from pyncnnq.optimization.techniques import chosen_techniques
+from pyncnnq.optimization.wishes import Wish, wished_goal
 from pyncnnq.quantization import QuantizedModel
 from pyncnnq.quantization.options import QuantizeOptions
 from pyncnnq.rewrites.fusing import Fused
@@ -57,6 +58,7 @@ class Optimized:
         held_out: how many samples judged.
         mixed: the layers that were left in float; None if there were to be none.
         speed: which layers stay in float for the sake of speed; None if nobody asked.
+        front: the models between speed and accuracy; None if nobody asked.
         ignored_files: how many files of other types and hidden ones lay in the folders of data, by suffix.
     """
 
@@ -72,6 +74,7 @@ class Optimized:
     held_out: int
     mixed: MixedPrecision | None
     speed: Speed | None = None
+    front: Front | None = None
     ignored_files: Mapping[str, int] = field(default_factory=dict)
 
     def save(self, param_path: StrPath, bin_path: StrPath) -> None:
@@ -125,6 +128,7 @@ def optimize_on(
     task: str | None = None,
     goal: str | None = None,
     device: Profile | None = None,
+    wish: Wish | None = None,
     fuse: bool = True,
     options: QuantizeOptions | None = None,
 ) -> Optimized:
@@ -150,6 +154,7 @@ def optimize_on(
             `balanced`.
         device: the profile of the device that the model is for (see `pyncnnq.profile`); default: where the goal asks
             for speed, this machine is measured on one thread.
+        wish: which other points between speed and accuracy to find, and which of them to take; None: none.
         fuse: fuse the layers of the model first (see `pyncnnq.fuse`).
         options: which layers stay in float anyway, and how their weights are stored.
 
@@ -158,7 +163,7 @@ def optimize_on(
         PyncnnqError: ncnn cannot run the model on this data, an unknown recipe, technique, task or goal, a pattern that
             matches no layer, or a profile of another model.
     """
-    tried, aim = recipe_named(recipe), goal_named(goal, has_device=device is not None)
+    tried, aim = recipe_named(recipe), wished_goal(goal, device=device, wish=wish)
     techniques = [technique for technique in chosen_techniques(tried, without) if aim.name in technique.goals]
     if not aim.is_accurate:
         techniques = [technique for technique in techniques if technique.stage is not Stage.MIXED_PRECISION]
@@ -181,10 +186,13 @@ def optimize_on(
         bench = Bench(prepared, replace(data, samples=samples), first, Path(folder), settings, final=judge)
         search = Search(tried, techniques, bench)
         search.run(budget)
+        front = None
+        if speed is not None and wish is not None:
+            front = find_front(search, bench, speed, prepared.model, Path(folder), wish)
         if speed is not None and device is None:
             speed = proven(speed, prepared.model, search.judged[0].made.int8, Path(folder))
     bench.source.statistics.skipped += dict.fromkeys([*first.skipped, *judge.skipped])
-    result = replace(_optimized(search, bench, fused.changes), ignored_files=data.ignored, speed=speed)
+    result = replace(_optimized(search, bench, fused.changes), ignored_files=data.ignored, speed=speed, front=front)
     result.calibration = replace(result.calibration, inputs=data.facts)
     result.calibration.warnings[:0] = data.warnings
     record_inputs(result.calibration.table, data)

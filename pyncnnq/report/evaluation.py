@@ -38,6 +38,9 @@ def print_evaluation(result: Evaluation) -> None:
         )
     )
     scores.append(("size", f"{sizes[0]:,} bytes", f"{sizes[1]:,} bytes", f"{100 * sizes[1] / sizes[0]:.1f} %"))
+    scores.append(_memory("weights", result.memory.weights))
+    if result.memory.peak is not None:
+        scores.append(_memory("peak memory", result.memory.peak))
     scores.append(("multiplications in int8", "", f"{int8_share:.1f} %", f"of {result.macs / 1e6:.1f} million"))
     print_table(_FIGURES, scores, numeric=_FIGURES[1:3])
     _print_time(speed)
@@ -65,6 +68,11 @@ def print_figures(task: TaskFigures) -> None:
     """Print the figures of a task."""
     say(f"task: {task.name}")
     print_table(_FIGURES, [_row(figure) for figure in task.figures], numeric=_FIGURES[1:3])
+
+
+def _memory(name: str, sizes: tuple[int, int]) -> tuple[str, str, str, str]:
+    share = f"{100 * sizes[1] / sizes[0]:.1f} %" if sizes[0] else ""
+    return name, f"{sizes[0] / 1e6:.2f} MB", f"{sizes[1] / 1e6:.2f} MB", share
 
 
 def _threads(count: int) -> str:

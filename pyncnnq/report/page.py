@@ -15,6 +15,7 @@ from pyncnnq.evaluation.findings import Analysis
 from pyncnnq.evaluation.showing import ShownSample, lowest_sqnr
 from pyncnnq.files import Kind
 from pyncnnq.inputs.array_path import is_array
+from pyncnnq.optimization.front import Front
 from pyncnnq.report import svg
 from pyncnnq.report.samples import jpeg, laid_out
 from pyncnnq.report.terminal import visible
@@ -49,6 +50,7 @@ def page(
     settings: Mapping[str, str],
     classes: Sequence[str] = (),
     shown: Sequence[ShownSample] | None = None,
+    front: Front | None = None,
 ) -> str:
     """Return the report as HTML.
 
@@ -58,6 +60,7 @@ def page(
         classes: names of the places in a ranking output, if they are known.
         shown: the samples to show (see `pyncnnq.evaluation.showing.worst_samples`); default: those of the lowest SQNR,
             without drawings.
+        front: the models between speed and accuracy, of which the int8 model is one; None: not known.
 
     Raises:
         PyncnnqError: Jinja2 is not installed.
@@ -85,6 +88,7 @@ def page(
         .render(
             evaluation=evaluation,
             analysis=analysis,
+            front=front,
             settings={**settings, "ncnn": metadata.version("ncnn")},
             worst=[(one.sample, _thumbnail(one.sample.path), _ranking(one.sample, classes)) for one in undrawn],
             drawn=[laid_out(one) for one in shown if one.drawing],

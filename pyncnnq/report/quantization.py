@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pyncnnq.optimization.candidate import Candidate
+from pyncnnq.optimization.front import Front
 from pyncnnq.optimization.mixed_precision import MixedPrecision
 from pyncnnq.optimization.recipe import Optimized
 from pyncnnq.optimization.speed import Speed
@@ -62,6 +63,8 @@ def print_search(result: Optimized) -> None:
         say(f"{output} is judged at {', '.join(parts)}, of which it is made")
     if result.speed:
         _print_speed(result.speed)
+    if result.front:
+        _print_front(result.front)
     if result.mixed:
         _print_steps(result.mixed)
     wrong = [layer.name for layer in result.int8.summary.kept_in_float if layer.reason == WRONG_ON_X86]
@@ -77,6 +80,23 @@ def _print_speed(speed: Speed) -> None:
     if speed.float_ms is not None and speed.int8_ms is not None:
         ratio = speed.float_ms / speed.int8_ms
         say(f"float {speed.float_ms:.2f} ms, int8 {speed.int8_ms:.2f} ms: {ratio:.2f}x as fast")
+
+
+def _print_front(front: Front) -> None:
+    columns = ("pick", "in float", "predicted ms", "measured ms", "bytes", "worst output", "")
+    rows = [
+        (
+            str(number),
+            str(len(point.in_float)),
+            f"{point.predicted_ms:.2f}",
+            "" if point.ms is None else f"{point.ms:.2f}",
+            f"{point.bytes:,}",
+            f"{min(point.candidate.sqnr.values()):.2f} dB{_drop(point.candidate)}",
+            ", ".join(["default"] * (point is front.default) + ["written"] * (point is front.written)),
+        )
+        for number, point in enumerate(front.points, start=1)
+    ]
+    print_table(columns, rows, numeric=columns[:5])
 
 
 def _print_steps(mixed: MixedPrecision) -> None:

@@ -101,7 +101,7 @@ def test_options_for_data_are_of_no_use_with_a_table(twin: pyncnnq.Model) -> Non
 PRINTING = {"as_json", "quiet", "help", "report", "fail_under_sqnr", "fail_drop", "targets"}
 """What says how results are shown; a Python user has the results themselves."""
 FILES = {"param", "bin", "int8_param", "int8_bin", "source", "data", "model", "int8", "table", "name", "float_model"}
-FILES |= {"folder", "adjusted", "target", "config", "output", "models", "save_config"}
+FILES |= {"folder", "adjusted", "target", "config", "output", "models", "save_config", "program"}
 OF_DATA = {"synthetic", "statistics"}
 """What `pyncnnq.Synthetic` and `pyncnnq.load_statistics` are in place of data."""
 OF_THE_MODEL = {"custom_layers"}

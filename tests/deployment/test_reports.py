@@ -25,7 +25,7 @@ OPTIONS = pyncnnq.InputOptions(preset="zero-one")
 
 def figures(evaluation: dict[str, Any]) -> dict[str, Any]:
     """Everything but the speed, which no two runs have in common."""
-    others = ("speed", "printed", "analysis", "on", "inputs")  # the last says who told the preprocessing
+    others = ("speed", "memory", "printed", "analysis", "on", "inputs")  # the last says who told the preprocessing
     return {name: value for name, value in evaluation.items() if name not in others}
 
 

@@ -19,8 +19,10 @@ from pyncnnq.errors import PyncnnqError
 OPTIONS = ("--mean=128,128,128", "--norm=0.015625,0.015625,0.015625", "--pixel=RGB", "-q")
 CHILD = Path(__file__).with_name("child.py")
 
-_TIMES = re.compile(rb'<b>[^<]+x</b><span>as fast: [^,]+|_ms": [^,\n]+')
-"""What differs from run to run: measured milliseconds."""
+_TIMES = re.compile(
+    rb'<b>[^<]+x</b><span>as fast: [^,]+|_ms": [^,\n]+|<b>[^<]+</b><span>of the peak memory: [^<]+|"peak": \[[^]]+'
+)
+"""What differs from run to run: measured milliseconds and the peak of memory."""
 
 Files = Mapping[str, bytes]
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import chain, combinations
+from itertools import chain, combinations, pairwise
 
 import numpy as np
 import pytest
 
 from pyncnnq.latency.assignment import Cost, Saving, fastest, total
+from pyncnnq.latency.front import front
 from pyncnnq.latency.min_cut import SINK, SOURCE, Network
 
 
@@ -44,6 +45,38 @@ def test_no_assignment_of_a_random_graph_is_faster(seed: int) -> None:
     assert total(costs, savings, found) == least
     # Of several that are as fast it is the one with the fewest in float.
     assert len(found) == min(len(one) for one in allowed if time_of(costs, savings, one) == least)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_front_is_the_convex_hull_of_all_assignments(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    names = [f"layer{number}" for number in range(6)]
+    costs = {name: Cost(*rng.integers(1, 10**6, 2).tolist()) for name in names}
+    savings = [Saving(pair, int(rng.integers(0, 10**5))) for pair in pairwise(names)]
+    errors = dict(zip(names, rng.integers(1, 10**6, len(names)).tolist(), strict=True))
+    kept = frozenset(names[:1])
+    points = sorted(
+        (time_of(costs, savings, one), sum(errors[name] for name in names if name not in one))
+        for one in subsets(names)
+        if kept <= one
+    )
+    hull: list[tuple[float, float]] = []
+    for time, error in points:
+        if hull and error >= hull[-1][1]:
+            continue  # slower, and no more accurate
+        while len(hull) > 1 and (hull[-1][1] - hull[-2][1]) * (time - hull[-2][0]) >= (error - hull[-2][1]) * (
+            hull[-1][0] - hull[-2][0]
+        ):
+            hull.pop()
+        hull.append((time, error))
+    found = front(costs, savings, errors, 100, kept)
+    assert [
+        (time_of(costs, savings, one), sum(errors[name] for name in names if name not in one)) for one in found
+    ] == hull
+    assert all(kept <= few < more for few, more in pairwise(found))
+    some = front(costs, savings, errors, 3, kept)
+    assert (some[0], some[-1], len(some)) == (found[0], found[-1], min(len(found), 3))
+    assert set(some) <= set(found)
 
 
 def test_a_layer_that_is_slower_alone_is_int8_where_its_chain_gains_more() -> None:

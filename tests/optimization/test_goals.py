@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from small_models import convolution, model_of, random_data, weighted, weights_o
 
 from pyncnnq import Model, Optimized, Profile, PyncnnqError, load_model, quantize, save_profile
 from pyncnnq.latency import measure
-from pyncnnq.optimization import speed
+from pyncnnq.optimization import front, speed
 
 
 @pytest.fixture(scope="module")
@@ -91,13 +92,15 @@ def test_what_the_user_excludes_is_out_of_the_chains(model: Model, data: Path, t
 def test_without_a_device_this_machine_is_measured(
     model: Model, data: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    for module in (measure, speed):
+    for module in (measure, speed, front):
         monkeypatch.setattr(module, "time_models", TIMES)
-    result = quantize(model, data, recipe="table", workers=1, goal="speed")
+    result = quantize(model, data, recipe="table", workers=1, goal="speed", latency_budget=7.2)
     assert in_float(result) == ["uneven"]
     assert result.speed is not None
     assert (result.speed.float_ms, result.speed.int8_ms) == pytest.approx((9.0, 7.0))
     assert result.speed.profile.inputs == {"in0": (3, 12, 12)}
+    assert result.front is not None
+    assert [point.ms for point in result.front.points] == pytest.approx([p.predicted_ms for p in result.front.points])
     result.save(tmp_path / "int8.param", tmp_path / "int8.bin")
 
 
@@ -116,3 +119,57 @@ def test_a_device_is_for_goals_that_ask_for_speed(model: Model, data: Path, devi
     assert caught.value.option == "device"
     with pytest.raises(PyncnnqError, match="unknown goal 'fast'; there are: accuracy, speed, balanced, size"):
         quantize(model, data, goal="fast")
+
+
+def test_points_between_speed_and_accuracy(model: Model, data: Path, device: Profile) -> None:
+    def made(**choice: object) -> Optimized:
+        return quantize(model, data, recipe="table", workers=1, device=device, **choice)  # type: ignore[call-overload, no-any-return]
+
+    plain, listed = made(goal="speed"), made(goal="speed", front=True)
+    assert plain.front is None
+    assert listed.front is not None
+    points = listed.front.points
+    assert points[0].in_float == ("uneven",)
+    assert points[0] is listed.front.default is listed.front.written
+    assert points[1].in_float == ("uneven", "evened")  # which loses most, and gains little
+    assert points[-1].in_float == ("uneven", "evened", "wide", "last")
+    for point in points:
+        slow = [TIMES.truth[name].in_float for name in point.in_float]
+        fast = [truth.in_int8 for name, truth in TIMES.truth.items() if name not in point.in_float]
+        assert point.predicted_ms == pytest.approx(sum(slow) + sum(fast))
+        if point.ms is not None:
+            assert point.ms == pytest.approx(point.predicted_ms)
+    assert points[0].ms is not None
+    assert points[-1].ms is not None
+    for first, second in itertools.pairwise(points):
+        assert first.time < second.time
+        assert first.candidate.score < second.candidate.score
+        assert first.bytes < second.bytes
+    assert listed.int8.param_text() == plain.int8.param_text()
+    assert listed.int8.bin_bytes() == plain.int8.bin_bytes()
+
+    picked = made(goal="speed", pick=2)
+    assert in_float(picked) == ["uneven", "evened"]
+    assert picked.chosen == points[1].candidate
+    written = [point["is_written"] for point in picked.int8.manifest.calibration["front"]]
+    assert written == [place == 1 for place in range(len(points))]
+    within = made(latency_budget=points[2].time - 0.01)
+    assert in_float(within) == ["uneven", "evened"]
+    with pytest.raises(
+        PyncnnqError, match=r"no model takes 6\.9 ms or less on .*: the fastest takes 7\.00 ms"
+    ) as caught:
+        made(latency_budget=6.9)
+    assert caught.value.option == "latency_budget"
+    with pytest.raises(PyncnnqError, match=f"there are {len(points)} models to pick, no number 9"):
+        made(pick=9)
+
+
+def test_wishes_that_make_no_sense(model: Model, data: Path, device: Profile) -> None:
+    for words, choice in {
+        "needs a profile, `device=`": {"pick": 1},
+        "give one": {"pick": 1, "latency_budget": 3.0, "device": device},
+        "expected milliseconds above 0, not nan": {"latency_budget": float("nan")},
+        "for the goals speed, balanced, not for accuracy": {"latency_budget": 3.0, "goal": "accuracy"},
+    }.items():
+        with pytest.raises(PyncnnqError, match=words):
+            quantize(model, data, **choice)  # type: ignore[call-overload]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html.parser
 import json
+import math
 import os
 import re
 import shutil
@@ -20,6 +21,8 @@ import pytest
 import pyncnnq
 from pyncnnq import Analysis, Evaluation, InputOptions
 from pyncnnq.demo import DEMO
+from pyncnnq.optimization.candidate import Candidate
+from pyncnnq.optimization.front import Front, Point
 from pyncnnq.report import svg
 from pyncnnq.report.page import page
 
@@ -121,6 +124,26 @@ def test_the_table_of_layers_says_what_was_found(facts: tuple[Evaluation, Analys
         assert row[3:6] == [f"{100 * layer.share:.1f} %", f"{layer.local_sqnr:.1f}", f"{layer.sqnr:.1f}"]
     assert f"{facts[0].outputs[0].sqnr:.1f} dB" in text
     assert "images &lt;&amp;&gt;" in text
+
+
+def test_models_between_speed_and_accuracy(facts: tuple[Evaluation, Analysis]) -> None:
+    fast, exact = (
+        Point(
+            in_float=names, predicted_ms=time, ms=ms, bytes=size, candidate=Candidate("auto", (), {"out": ratio}, 0.0)
+        )
+        for names, time, ms, size, ratio in [
+            (("a",), 3.125, 3.5, 1_250_000, 21.04),
+            (("a", "b"), 4.0, None, 2_000_000, math.inf),
+        ]
+    )
+    text = page(*facts, SETTINGS, front=Front(points=(fast, exact), default=fast, written=exact))
+    assert not _Parser(text).depth, "tags that are not closed"
+    table = text[text.index('<table id="front">') :].partition("</table>")[0]
+    assert [re.findall("<td>(.*?)</td>", row) for row in table.splitlines() if "<td>" in row] == [
+        ["1", "1", "3.12", "3.50", "21.0 dB", "1.25", "the default"],
+        ["2", "2", "4.00", "-", "no error", "2.00", "this model"],
+    ]
+    assert 'id="front"' not in page(*facts, SETTINGS)
 
 
 def test_it_needs_nothing_else(facts: tuple[Evaluation, Analysis]) -> None:
