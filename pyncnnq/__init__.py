@@ -12,6 +12,7 @@ The names are imported when they are first used: worker processes and the comman
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 
 TYPE_CHECKING = False  # and not typing's: whatever comes before the command line's own handlers of signals is quick
 if TYPE_CHECKING:
@@ -142,7 +143,16 @@ __all__ = [
 ]
 
 
+if find_spec("pyncnnq._core") is None:
+    raise ImportError(
+        f"the C++ core of pyncnnq is not in {__path__[0]}, or was built for another Python; if that is the source, "
+        "build it with `pip install .` (docs/building.md), or run Python from another folder if pyncnnq is installed"
+    )
+
+
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return import_module("importlib.metadata").version("pyncnnq")
     if name not in _HOMES:
         raise AttributeError(f"module 'pyncnnq' has no attribute {name!r}")
     return getattr(import_module(f"pyncnnq.{_HOMES[name]}"), name)
