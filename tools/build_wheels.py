@@ -15,6 +15,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -77,9 +78,11 @@ def build(environment: Path, architecture: str, folder: Path) -> Path:
         PYNCNNQ_MODULE_SUFFIX=f".cpython-{version}-{architecture}-linux-gnu.so",
     )
     (wheel,) = (folder / "linux").iterdir()
-    tag = f"manylinux_{GLIBC.replace('.', '_')}_{architecture}"
-    run(programs / "auditwheel", "repair", wheel, f"--plat={tag}", f"--wheel-dir={folder / 'repaired'}", PATH=path)
+    run(programs / "auditwheel", "repair", wheel, "--plat=auto", f"--wheel-dir={folder / 'repaired'}", PATH=path)
     (repaired,) = (folder / "repaired").iterdir()
+    glibc = re.findall(rf"manylinux_2_(\d+)_{architecture}", repaired.name)
+    if not glibc or min(map(int, glibc)) > int(GLIBC.removeprefix("2.")):
+        sys.exit(f"{repaired.name}: asks for more than glibc {GLIBC}")
     return repaired
 
 

@@ -20,4 +20,6 @@ END
 chmod +x "$root/usr/bin/python$version"
 # Debian's ensurepip looks for the wheel of pip in /usr/share.
 sed -i "s|'/usr/share/python-wheels/'|'$root/usr/share/python-wheels/'|" "$root"/usr/lib/python"$version"/_sysconfigdata*.py
+# Its pyconfig.h includes another one that compilers for Debian find by themselves.
+cp "$root/usr/include/x86_64-linux-gnu/python$version/pyconfig.h" "$root/usr/include/python$version/"
 echo "$root/usr/bin/python$version"
