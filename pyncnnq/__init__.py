@@ -18,6 +18,8 @@ TYPE_CHECKING = False  # and not typing's: whatever comes before the command lin
 if TYPE_CHECKING:
     from typing import Any
 
+    __version__: str
+
     from pyncnnq.calibration.calibrate import Calibration
     from pyncnnq.calibration.table import Table
     from pyncnnq.conversion.convert import Converted, convert
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from pyncnnq.evaluation.evaluate import Evaluation, evaluate
     from pyncnnq.evaluation.findings import Analysis
     from pyncnnq.inputs import InputOptions, Synthetic
+    from pyncnnq.integrations.torch import from_torch
     from pyncnnq.kernel_targets import active_target, targets
     from pyncnnq.latency.measure import profile
     from pyncnnq.latency.profile import Profile
@@ -79,6 +82,7 @@ _HOMES = {
     "deploy": "deployment.deploy",
     "dequantize": "quantization",
     "evaluate": "evaluation.evaluate",
+    "from_torch": "integrations.torch",
     "fuse": "rewrites.fusing",
     "import_qdq": "qdq.importing",
     "inspect": "report.inspection",
@@ -127,6 +131,7 @@ __all__ = [
     "deploy",
     "dequantize",
     "evaluate",
+    "from_torch",
     "fuse",
     "import_qdq",
     "inspect",
