@@ -13,8 +13,8 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "commands
 
 
 def help_of(command: click.Command, *names: str) -> str:
-    """Return the help text of a command as 90 columns of plain text."""
-    context = click.Context(command, info_name=" ".join(names), max_content_width=90, terminal_width=90)
+    """Return the help text of a command as 84 columns of plain text."""
+    context = click.Context(command, info_name=" ".join(names), max_content_width=84, terminal_width=84)
     return command.get_help(context)
 
 
