@@ -12,10 +12,13 @@ The names are imported when they are first used: worker processes and the comman
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 
 TYPE_CHECKING = False  # and not typing's: whatever comes before the command line's own handlers of signals is quick
 if TYPE_CHECKING:
     from typing import Any
+
+    __version__: str
 
     from pyncnnq.calibration.calibrate import Calibration
     from pyncnnq.calibration.table import Table
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from pyncnnq.evaluation.evaluate import Evaluation, evaluate
     from pyncnnq.evaluation.findings import Analysis
     from pyncnnq.inputs import InputOptions, Synthetic
+    from pyncnnq.integrations.torch import from_torch
     from pyncnnq.kernel_targets import active_target, targets
     from pyncnnq.latency.cpp import cpp_profiler
     from pyncnnq.latency.measure import profile
@@ -80,6 +84,7 @@ _HOMES = {
     "deploy": "deployment.deploy",
     "dequantize": "quantization",
     "evaluate": "evaluation.evaluate",
+    "from_torch": "integrations.torch",
     "fuse": "rewrites.fusing",
     "import_qdq": "qdq.importing",
     "inspect": "report.inspection",
@@ -129,6 +134,7 @@ __all__ = [
     "deploy",
     "dequantize",
     "evaluate",
+    "from_torch",
     "fuse",
     "import_qdq",
     "inspect",
@@ -145,7 +151,16 @@ __all__ = [
 ]
 
 
+if find_spec("pyncnnq._core") is None:
+    raise ImportError(
+        f"the C++ core of pyncnnq is not in {__path__[0]}, or was built for another Python; if that is the source, "
+        "build it with `pip install .` (docs/building.md), or run Python from another folder if pyncnnq is installed"
+    )
+
+
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return import_module("importlib.metadata").version("pyncnnq")
     if name not in _HOMES:
         raise AttributeError(f"module 'pyncnnq' has no attribute {name!r}")
     return getattr(import_module(f"pyncnnq.{_HOMES[name]}"), name)

@@ -14,8 +14,8 @@ from pyncnnq.interrupts import InterruptedBySignal, ignore_signals, raise_on_sig
 _LISTED = 6
 """Files that are named where a command was interrupted."""
 
-_MAPPING, _OPENING = "failed to map segment", "Too many open files"
-"""What the system's loader of libraries says of too little memory, and of too few files."""
+_MAPPING, _OPENING, _MISSING = "failed to map segment", "Too many open files", "cannot open shared object file"
+"""What the system's loader of libraries says of too little memory, of too few files, and of a missing library."""
 
 
 def main() -> None:
@@ -49,6 +49,12 @@ def _shortage(error: BaseException) -> str | None:
         if isinstance(causes, ImportError) and _MAPPING in str(causes):
             last = str(causes).strip().splitlines()[-1].removeprefix("Original error was: ")
             return f"memory is too short to begin with: {last}"
+        if isinstance(causes, ImportError) and _MISSING in str(causes):
+            library = str(causes).partition(":")[0]
+            return (
+                f"{library} is missing, which OpenCV or ncnn takes from the system; apt-get install libgl1 "
+                "libglib2.0-0, or take opencv-python-headless in place of opencv-python, which needs neither"
+            )
         if getattr(causes, "errno", None) in (errno.EMFILE, errno.ENFILE) or _OPENING in str(causes):
             return "too many open files; give fewer --workers, or allow more (ulimit -n)"
         causes = causes.__cause__ or causes.__context__

@@ -5,6 +5,7 @@
 #   tools/aarch64.sh tests/csrc             what pytest is given
 #   tools/aarch64.sh --run pyncnnq demo     a command in place of pytest; its python, pytest and pyncnnq are the ARM ones
 #
+# WHEEL=dist/some.whl tools/aarch64.sh ... takes that wheel (for CPython 3.11) instead of building one.
 # QEMU_CPU=max tools/aarch64.sh ... takes one CPU instead of both. Everything is kept in build/aarch64; delete it to start anew.
 # Needs: python3.11 with venv, g++-aarch64-linux-gnu, qemu-user.
 set -euo pipefail
@@ -25,30 +26,16 @@ quick() { # quick NAME TEXT: whether step NAME was done for TEXT already
 }
 
 unpack_debian() {
-    # An apt of its own: that of the machine need not know of arm64, and nothing is installed.
-    local apt=$here/apt
-    rm -rf "$root" "$apt"
-    mkdir -p "$root" "$apt/lists/partial" "$apt/cache/archives/partial"
-    touch "$apt/status"
-    # The mirror is the one that this machine takes its own packages from.
-    local mirror
-    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Codename: bookworm' | head -n 1)
-    [ -n "$mirror" ] || { echo "apt-get indextargets names no mirror of Debian bookworm; run apt-get update" >&2; exit 1; }
-    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror bookworm main" >"$apt/sources.list"
-    local options=(-q -o "Dir::State=$apt" -o "Dir::State::status=$apt/status" -o "Dir::Cache=$apt/cache"
-        -o "Dir::Etc::sourcelist=$apt/sources.list" -o Dir::Etc::sourceparts=/dev/null
-        -o APT::Architecture=arm64 -o APT::Architectures=arm64 -o APT::Sandbox::User=)
-    apt-get "${options[@]}" update
-    apt-get "${options[@]}" install -y --download-only --no-install-recommends "${packages[@]}" >/dev/null
-    for package in "$apt"/cache/archives/*.deb; do
-        dpkg-deb -x "$package" "$root"
-    done
-    rm -rf "$apt"
+    tools/unpack_debian.sh bookworm arm64 "$root" "${packages[@]}"
     python3.11 -m compileall -q "$root/usr/lib/python3.11"
 }
 
 build_wheel() {
     rm -rf "$here/dist"
+    if [ -n "${WHEEL:-}" ]; then
+        mkdir -p "$here/dist" && cp "$WHEEL" "$here/dist"
+        return
+    fi
     # The platform is set for the backend alone: pip would take it for that of its own machine.
     AARCH64_ROOT=$root "$tools/bin/pip" wheel -q . --no-deps -w "$here/dist" \
         --config-settings env._PYTHON_HOST_PLATFORM=linux-aarch64 --config-settings cmake.toolchain-file="$PWD/tools/aarch64.cmake"
@@ -85,7 +72,7 @@ if ! quick debian "${packages[*]}"; then
     echo "${packages[*]}" >"$here/debian.done"
 fi
 [ -x "$tools/bin/pip" ] || python3.11 -m venv "$tools"
-sources=$(find CMakeLists.txt README.md pyproject.toml csrc pyncnnq tools -type f ! -name '*.pyc' ! -name '*.so' -exec sha256sum {} + | sort)
+sources=${WHEEL:-}$(find CMakeLists.txt README.md pyproject.toml csrc pyncnnq tools -type f ! -name '*.pyc' ! -name '*.so' -exec sha256sum {} + | sort)
 if ! quick wheel "$sources"; then
     build_wheel
     wheel=$(echo "$here"/dist/*.whl)

@@ -3,6 +3,8 @@
 #include <cstdlib>
 #include <stdexcept>
 
+#include "kernels/cpu_features.hpp"
+
 #if defined(__x86_64__)
 #define PYNCNNQ_X86 1
 #elif defined(__aarch64__)
@@ -31,14 +33,11 @@ const std::vector<const KernelTable*>& supported_targets() {
     static const std::vector<const KernelTable*> targets = [] {
         std::vector<const KernelTable*> runnable;
 #ifdef PYNCNNQ_X86
-        // The compiler's check covers cpuid and, by xgetbv, whether the operating system saves the wide registers.
-        if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-            __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl")) {
-            if (__builtin_cpu_supports("avx512vnni")) runnable.push_back(&pyncnnq_kernels_avx512_vnni);
-            runnable.push_back(&pyncnnq_kernels_avx512);
-        }
-        if (__builtin_cpu_supports("avx2")) runnable.push_back(&pyncnnq_kernels_avx2);
-        if (__builtin_cpu_supports("sse4.1")) runnable.push_back(&pyncnnq_kernels_sse41);
+        const CpuFeatures cpu;
+        if (cpu.avx512_vnni) runnable.push_back(&pyncnnq_kernels_avx512_vnni);
+        if (cpu.avx512) runnable.push_back(&pyncnnq_kernels_avx512);
+        if (cpu.avx2) runnable.push_back(&pyncnnq_kernels_avx2);
+        if (cpu.sse41) runnable.push_back(&pyncnnq_kernels_sse41);
 #endif
 #ifdef PYNCNNQ_ARM64
 #ifdef __linux__

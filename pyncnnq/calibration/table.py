@@ -23,6 +23,7 @@ from pyncnnq.model import Layer, Model
 from pyncnnq.model.ops import ScaledWeight
 from pyncnnq.model.params import MOST_DIGITS
 from pyncnnq.model.text import decode, encode
+from pyncnnq.notebook import as_html
 
 Scales = NDArray[np.float32]
 
@@ -204,6 +205,10 @@ class Table:
             PyncnnqError: the file cannot be written.
         """
         write_files({Path(path): encode(self.text())})
+
+    def _repr_html_(self) -> str:
+        rows = [(row.key, len(row.scales), f"{row.scales.min():.6g}", f"{row.scales.max():.6g}") for row in self.rows()]
+        return as_html(f"calibration table of {len(rows)} rows", ("row", "scales", "least", "largest"), rows)
 
     def _append(self, line: Row | str) -> None:
         place = next(reversed(self._lines), -1) + 1

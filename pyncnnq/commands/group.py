@@ -8,6 +8,7 @@ from typing import cast
 import click
 
 from pyncnnq._core import active_kernels
+from pyncnnq.commands.version import print_version
 from pyncnnq.errors import PyncnnqError
 
 _MODULES = {
@@ -42,7 +43,9 @@ class _Commands(click.Group):
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
-@click.version_option(package_name="pyncnnq")
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=print_version, help="Say what is installed."
+)
 def commands() -> None:
     """Int8 quantization for ncnn, from a folder of images."""
     try:

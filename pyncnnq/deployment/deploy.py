@@ -86,6 +86,9 @@ class Deployed:
             lines.append("no report.html: Jinja2 is not installed: pip install 'pyncnnq[report]'")
         return lines
 
+    def _repr_html_(self) -> str:
+        return self.evaluation._repr_html_()
+
     @property
     def facts(self) -> dict[str, Any]:
         """How all of it came about, as plain data: what the JSON file says."""

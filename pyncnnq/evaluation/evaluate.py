@@ -24,6 +24,7 @@ from pyncnnq.inputs.data import CalibrationData, Data, find_fitting
 from pyncnnq.latency.timing import timed_blobs
 from pyncnnq.model import Model, ModelFiles
 from pyncnnq.model.macs import macs
+from pyncnnq.notebook import as_html
 from pyncnnq.runtime.pool import WorkerPool
 from pyncnnq.runtime.progress import Progress, silent
 from pyncnnq.runtime.run import run_job
@@ -91,6 +92,14 @@ class Evaluation:
     def figures(self) -> list[Figure]:
         """The figures of the task and of the metric."""
         return [*(self.task.figures if self.task else ()), *([self.score] if self.score else ())]
+
+    def _repr_html_(self) -> str:
+        rows: list[tuple[str, ...]] = [(f"SQNR of {output}", "", f"{output.sqnr:.2f} dB") for output in self.outputs]
+        for figure in self.figures:
+            rows.append((figure.name, *("" if one is None else f"{one:.4g} {figure.unit}" for one in figure.values)))
+        rows.append(("inference", f"{self.speed.float_ms:.2f} ms", f"{self.speed.int8_ms:.2f} ms"))
+        rows.append(("size", *(f"{size:,} bytes" for size in self.bytes)))
+        return as_html(f"int8 against float on {len(self.samples)} samples", ("", "float", "int8"), rows)
 
 
 def evaluate(

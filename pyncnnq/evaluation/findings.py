@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pyncnnq.evaluation.tasks import TaskFigures
+from pyncnnq.notebook import as_html
 from pyncnnq.optimization.ranking import Step
 
 
@@ -132,3 +133,14 @@ class Analysis:
     samples: tuple[int, int]
     skipped: list[str]
     warnings: list[str]
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (layer.name, layer.type, *(_shown(one) for one in (layer.share, layer.local_sqnr, layer.sqnr)))
+            for layer in self.layers
+        ]
+        return as_html("int8 layers, the worst first", ("layer", "type", "share", "alone, dB", "with all, dB"), rows)
+
+
+def _shown(value: float | None) -> str:
+    return "" if value is None else f"{value:.3g}"

@@ -15,6 +15,7 @@ from pyncnnq.model.graph import Graph, check_graph
 from pyncnnq.model.layer import Layer
 from pyncnnq.model.text import MAGIC, encode
 from pyncnnq.model.weights import Weight
+from pyncnnq.notebook import as_html
 
 StrPath = str | os.PathLike[str]
 
@@ -178,6 +179,11 @@ class Model:
         except OSError as error:
             raise PyncnnqError(f"{folder}: cannot write a temporary model: {error.strerror}") from error
         return copy
+
+    def _repr_html_(self) -> str:
+        rows = [(layer.name, layer.type, ", ".join(layer.bottoms), ", ".join(layer.tops)) for layer in self.layers]
+        title = f"ncnn model of {len(rows)} layers: {', '.join(self.inputs)} -> {', '.join(self.outputs)}"
+        return as_html(title, ("layer", "type", "reads", "writes"), rows)
 
     def _header_text(self) -> str:
         counts = (len(self.layers), sum(len(layer.tops) for layer in self.layers))

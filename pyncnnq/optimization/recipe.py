@@ -15,6 +15,7 @@ from pyncnnq.inputs.data import CalibrationData
 from pyncnnq.latency.profile import Profile
 from pyncnnq.model import Model
 from pyncnnq.model.model import StrPath
+from pyncnnq.notebook import as_html
 from pyncnnq.optimization.bench import Bench
 from pyncnnq.optimization.budget import Budget
 from pyncnnq.optimization.candidate import Candidate
@@ -76,6 +77,13 @@ class Optimized:
     speed: Speed | None = None
     front: Front | None = None
     ignored_files: Mapping[str, int] = field(default_factory=dict)
+
+    def _repr_html_(self) -> str:
+        tried = [
+            (", ".join((one.method, *one.techniques)), ", ".join(f"{key} {dB:.2f} dB" for key, dB in one.sqnr.items()))
+            for one in self.candidates
+        ]
+        return as_html("tried, the best first", ("techniques", "SQNR"), tried) + self.int8._repr_html_()
 
     def save(self, param_path: StrPath, bin_path: StrPath) -> None:
         """Write the int8 model and its manifest.

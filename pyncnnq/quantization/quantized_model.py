@@ -10,6 +10,7 @@ from pyncnnq.files import check_replaced
 from pyncnnq.model import Layer, Model
 from pyncnnq.model.pair import MANIFEST
 from pyncnnq.model.text import encode
+from pyncnnq.notebook import as_html
 from pyncnnq.quantization.manifest import Manifest, encode_manifest, manifest_path, read_manifest
 from pyncnnq.quantization.summary import Summary
 
@@ -43,6 +44,13 @@ class QuantizedModel(Model):
             raise ModelError(f"{path}: is where the manifest of the model goes; name the .param or .bin otherwise")
         check_replaced(path, MANIFEST)
         return {**contents, path: encode_manifest(self.manifest, contents[param_path], contents[bin_path])}
+
+    def _repr_html_(self) -> str:
+        summary = self.summary
+        title = f"{len(summary.quantized)} layers int8, {len(summary.kept_in_float)} in float"
+        return as_html(
+            title, ("layer", "type", "written as"), [(one.name, one.type, one.outcome) for one in summary.layers]
+        )
 
 
 def manifest_of(model: Model) -> Manifest | None:

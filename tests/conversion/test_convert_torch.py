@@ -158,3 +158,12 @@ def test_what_is_not_traced_torchscript(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot convert a value of OrderedDict"):
         pyncnnq.convert(module.state_dict(), tmp_path / "net", shape=["1,3,64,64"])
     assert not list(tmp_path.glob("net*"))
+
+
+def test_a_module_and_a_loader_give_what_deploy_gives(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    loader = [(torch.rand(4, 3, 64, 64), torch.zeros(4)) for _ in range(4)]
+    result = pyncnnq.from_torch(ResNet(), loader, tmp_path / "out", samples=12, workers=1, recipe="fast")
+    assert result.converted.check is not None
+    assert min(output.sqnr for output in result.converted.check.outputs) > 60
+    assert (tmp_path / "out" / "ResNet-int8.bin").is_file()
