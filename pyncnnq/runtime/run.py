@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pyncnnq.errors import InputError, PyncnnqError
-from pyncnnq.runtime.pool import WorkerPool
+from pyncnnq.runtime.engines.engine import Engine
 from pyncnnq.runtime.progress import Update
 from pyncnnq.runtime.protocol import Failed, Fatal, Job, Misfit, Unreadable
 
@@ -41,7 +41,7 @@ class Answers:
     skipped: list[str]
 
 
-def run_job(job: Job, pool: WorkerPool, *, strict: bool = False, progress: Update | None = None) -> Answers:
+def run_job(job: Job, pool: Engine, *, strict: bool = False, progress: Update | None = None) -> Answers:
     """Let workers do a job on each sample.
 
     Args:

@@ -11,7 +11,7 @@ from typing import Any
 from pyncnnq._core import BlobStatistics
 from pyncnnq.inputs.resolve import InputSpec
 from pyncnnq.model import Model
-from pyncnnq.runtime.pool import WorkerPool
+from pyncnnq.runtime.engines.engine import Engine
 from pyncnnq.runtime.progress import Update
 from pyncnnq.runtime.run import run_job
 from pyncnnq.statistics.observed import ObservedBlob, ObservedJob, check_readers, not_finite, observed_blobs
@@ -46,7 +46,7 @@ def observe_samples(
     model: Model,
     samples: Sequence[tuple[Path, ...]],
     inputs: Sequence[InputSpec],
-    pool: WorkerPool,
+    pool: Engine,
     *,
     strict: bool = False,
     progress: Update | None = None,

@@ -1,0 +1,214 @@
+"""A Dask cluster as an engine.
+
+Each block is a task.  Its result stays on the worker, as part of a tree of merges that workers do among themselves;
+only answers come here, and the last result.  Dask gives a task to another worker when one ends, and does again what was
+lost with it.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
+from contextlib import suppress
+from typing import Any
+
+from pyncnnq.errors import PyncnnqError
+from pyncnnq.runtime.engines.block import Block, Done, Outcome
+from pyncnnq.runtime.engines.choice import Request
+from pyncnnq.runtime.engines.parcel import Parcel
+from pyncnnq.runtime.engines.remote import end_idle, merge_results, result_of, run_block, told_of
+from pyncnnq.runtime.engines.remote_engine import Future, LostError, RemoteEngine
+from pyncnnq.runtime.pool import available_cores
+from pyncnnq.runtime.protocol import Job
+
+try:
+    import distributed
+except ImportError as error:
+    raise PyncnnqError(f"Dask is not there ({error}): pip install 'pyncnnq[dask]'", option="engine") from None
+
+_CONNECT = 10.0
+"""Seconds to reach a scheduler."""
+_NO_WORKERS = 30.0
+"""Seconds to wait for a worker, at first and when the last one is gone."""
+_END = 5.0
+"""Seconds for workers to end what this engine has started there."""
+_KEPT = 8
+"""Jobs whose contents stay on the workers, as the next job may need them again."""
+
+
+class DaskEngine(RemoteEngine):
+    """Submits blocks to the workers of a Dask scheduler."""
+
+    def __init__(self, client: Any, request: Request, *, owns: bool) -> None:
+        """Take a client.
+
+        Args:
+            client: a `distributed.Client`.
+            request: what the user asks.
+            owns: whether the client, and a cluster that is the client's own, end with this engine.
+        """
+        super().__init__(request)
+        self._client, self._owns = client, owns
+        self._scattered: dict[str, Any] = {}
+        self._jobs: list[frozenset[str]] = []
+        self._tree: dict[int, Any] = {}
+        self._parts: dict[Future, Any] = {}
+        self._threads: dict[str, int] = {}
+        self._looked = 0.0
+        self._seen = time.monotonic()
+        self._merged: Callable[[Any, Any], Any] = Job.merged
+        self._address: str = client.scheduler.address
+
+    @classmethod
+    def of(cls, request: Request) -> DaskEngine:
+        """Return the engine of a client, of a scheduler's address, or of a cluster in this process.
+
+        Raises:
+            PyncnnqError: the scheduler cannot be reached.
+        """
+        if not isinstance(request.given, str):
+            return cls(request.given, request, owns=False)
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # our errors say it
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of versions: workers compare those that matter
+            if request.given:
+                return cls(_connected(request.given), request, owns=True)
+            count = min(request.workers or available_cores(), request.most or available_cores())
+            cluster = distributed.LocalCluster(
+                n_workers=1, threads_per_worker=count, processes=False, dashboard_address=":0"
+            )
+            return cls(distributed.Client(cluster, set_as_default=False), request, owns=True)
+
+    @property
+    def size(self) -> int:
+        """The number of threads of the workers there are, each of which takes a block at a time."""
+        if time.monotonic() - self._looked > 1:
+            self._looked = time.monotonic()
+            workers = self._asked(lambda: self._client.scheduler_info()["workers"])
+            self._threads = {address: worker["nthreads"] for address, worker in workers.items()}
+            if self._threads:
+                self._seen = self._looked
+        return sum(self._threads.values())
+
+    @property
+    def told(self) -> str:
+        """How many workers there are, and Dask's dashboard."""
+        return f"{super().told} of {self._address}, dashboard {self._client.dashboard_link}"
+
+    def _start(self, job: Job, parcel: Parcel) -> None:
+        self._tree, self._parts = {}, {}
+        self._merged = type(job).merged
+        self._wait_for_workers()
+        self._jobs = [*self._jobs, frozenset(parcel.contents)][-_KEPT:]
+        wanted = frozenset().union(*self._jobs)
+        self._scattered = {digest: kept for digest, kept in self._scattered.items() if digest in wanted}
+        new = {digest: content for digest, content in parcel.contents.items() if digest not in self._scattered}
+        if new:
+            self._scattered |= self._asked(lambda: self._client.scatter(new, broadcast=True, hash=False))
+
+    def _wait_for_workers(self) -> None:
+        self._seen = time.monotonic()
+        while True:
+            self._looked = 0.0
+            if self.size:
+                return
+            self._look()
+            time.sleep(0.1)
+
+    def _look(self) -> None:
+        if not self.size and time.monotonic() - self._seen > _NO_WORKERS:
+            raise PyncnnqError(f"the Dask scheduler at {self._address} has no workers (dask worker {self._address})")
+
+    def _submit(self, block: Block, parcel: Parcel, *, whole: bool) -> Future:  # noqa: ARG002
+        contents = {digest: self._scattered[digest] for digest in block.needs}
+        part = self._client.submit(run_block, block, contents, pure=False, workers=self._allowed())
+        told: Future = self._client.submit(told_of, part, pure=False)
+        self._parts[told] = part
+        return told
+
+    def _allowed(self) -> list[str] | None:
+        """Return the addresses of the workers that may take blocks; None for all."""
+        return list(self._threads) if self._same_cpu else None
+
+    def _outcome(self, future: Future) -> Outcome:
+        part = self._parts.pop(future)
+        outcome: Outcome = self._asked(future.result)
+        if isinstance(outcome, Done) and outcome.merges:
+            self._grow(self._client.submit(result_of, part, pure=False))
+        return outcome
+
+    def _grow(self, result: Any) -> None:
+        """Put the result of a block into the tree: at each level one waits for another of as many blocks."""
+        level = 0
+        while level in self._tree:
+            result = self._client.submit(merge_results, self._merged, self._tree.pop(level), result, pure=False)
+            level += 1
+        self._tree[level] = result
+
+    def _results(self, job: Job) -> Iterator[Any]:  # noqa: ARG002
+        results = [self._tree.pop(level) for level in sorted(self._tree)]
+        while len(results) > 1:
+            first, second, *others = results
+            results = [self._client.submit(merge_results, self._merged, first, second, pure=False), *others]
+        for result in results:
+            yield self._asked(result.result)
+
+    def _drop(self, futures: Sequence[Future]) -> None:
+        super()._drop(futures)
+        self._tree, self._parts = {}, {}
+
+    def _asked(self, ask: Callable[[], Any]) -> Any:
+        """Return what Dask answers.
+
+        Raises:
+            LostError: it has lost what the answer needs.
+            PyncnnqError: the scheduler is gone, or a worker cannot answer.
+        """
+        try:
+            return ask()
+        except CancelledError as error:
+            if self._client.status != "running":
+                raise self._gone() from error
+            self._scattered = {}
+            raise LostError(str(error)) from error
+        except OSError as error:  # closed connections and times that are up are of it
+            raise self._gone() from error
+        except distributed.KilledWorker as error:
+            raise PyncnnqError(f"Dask gives a block of samples up: {error}") from error
+        except (ImportError, RuntimeError) as error:
+            raise PyncnnqError(f"a worker cannot import pyncnnq, or takes no work: {error}", option="engine") from error
+
+    def _gone(self) -> PyncnnqError:
+        return PyncnnqError(
+            f"the Dask scheduler at {self._address} is gone; with `resume=` the same call goes on from what was kept"
+        )
+
+    def end(self) -> None:
+        """End what this engine has started, here and on the workers."""
+        self._drop([])
+        self._scattered = {}
+        with suppress(Exception):  # a scheduler that is gone
+            ends = [self._client.submit(end_idle, workers=[worker], pure=False) for worker in self._threads]
+            for future in distributed.wait(ends, timeout=_END).done if ends else ():
+                self.printed += future.result()
+        if self._owns:
+            cluster = self._client.cluster
+            with suppress(Exception):
+                self._client.close(timeout=_END)
+            if cluster is not None:
+                cluster.close(timeout=_END)
+        super().end()
+
+
+def _connected(address: str) -> Any:
+    try:
+        return distributed.Client(address, timeout=_CONNECT, set_as_default=False, name="pyncnnq")
+    except (OSError, ValueError) as error:
+        raise PyncnnqError(
+            f"no Dask scheduler answers at {address}: {error}; is it running there (dask scheduler), and is "
+            "the port right?",
+            option="engine",
+        ) from None
