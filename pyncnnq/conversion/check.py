@@ -69,9 +69,9 @@ class ConversionCheckJob(Job):
         return _Check(self)
 
     @staticmethod
-    def merged(first: list[str] | None, second: list[str] | None) -> list[str] | None:
+    def merged(first: list[str], second: list[str] | None) -> list[str]:
         """Return the names of the original's outputs, which all workers find that ran it."""
-        return second if first is None else first
+        return first if second is None else second
 
 
 class _Check:

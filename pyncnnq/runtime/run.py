@@ -31,7 +31,8 @@ class Answers:
     Attributes:
         numbers: which samples these are.
         samples: the answer to each.
-        result: of the workers, merged by the job; it holds what these samples gave, each once.
+        result: of the workers, merged by the job; it holds what these samples gave, each once.  None where a job has
+            none.
         skipped: the samples that could not be read, each with the reason.
     """
 
@@ -91,11 +92,11 @@ class _Received:
     skipped: dict[int, str] = field(default_factory=dict)
     misfits: dict[int, str] = field(default_factory=dict)
     done: set[int] = field(default_factory=set)
-    results: list[Any] = field(default_factory=list)  # none or one
+    result: Any = None
 
     def add(self, result: Any, job: Job) -> None:
         """Take the result of a worker."""
-        self.results = [job.merged(self.results[0], result) if self.results else result]
+        self.result = result if self.result is None else job.merged(self.result, result)
 
     def take(self, index: int, answer: Any) -> None:
         """Take the answer to one sample, the last where there are several; InputError where the job cannot go on."""
@@ -121,6 +122,6 @@ class _Received:
         return Answers(
             numbers=numbers,
             samples=[self.answers[index] for index in numbers],
-            result=self.results[0],
+            result=self.result,
             skipped=[self.skipped[index] for index in sorted(self.skipped)],
         )

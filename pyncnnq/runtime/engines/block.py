@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pyncnnq.inputs.array_path import ArrayPath
 from pyncnnq.inputs.synthetic import SyntheticImages
@@ -50,27 +49,27 @@ class Block:
     same_cpu: bool
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Done:
     """A block that was worked on.
 
+    Answers and result are pickled by us: what an engine makes of arrays on the way may be read-only, or not aligned.
+
     Attributes:
-        answers: the number in the block, and the answer; of several the last counts.
-        result: of the job on the block; None if there is none.
+        answers: pickled, a list of the number in the block, and the answer; of several the last counts.
+        result: pickled, of the job on the block; None if there is none, or it has stayed with the worker.
+        has_result: whether there is one.
         printed: what ncnn printed since the block before.
         seconds: how long it took.
         worker: the machine.
     """
 
-    answers: list[tuple[int, Any]]
-    result: Any
+    answers: bytes
+    result: bytes | None
+    has_result: bool
     printed: Counter[str]
     seconds: float
     worker: Machine
-    merges: bool = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.merges = self.result is not None
 
 
 @dataclass(frozen=True)

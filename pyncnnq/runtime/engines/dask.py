@@ -57,6 +57,7 @@ class DaskEngine(RemoteEngine):
         self._tree: dict[int, Any] = {}
         self._parts: dict[Future, Any] = {}
         self._threads: dict[str, int] = {}
+        self._has_dashboard = False
         self._looked = 0.0
         self._seen = time.monotonic()
         self._merged: Callable[[Any, Any], Any] = Job.merged
@@ -87,16 +88,19 @@ class DaskEngine(RemoteEngine):
         """The number of threads of the workers there are, each of which takes a block at a time."""
         if time.monotonic() - self._looked > 1:
             self._looked = time.monotonic()
-            workers = self._asked(lambda: self._client.scheduler_info()["workers"])
-            self._threads = {address: worker["nthreads"] for address, worker in workers.items()}
+            info = self._asked(self._client.scheduler_info)
+            self._has_dashboard = "dashboard" in info["services"]
+            self._threads = {address: worker["nthreads"] for address, worker in info["workers"].items()}
             if self._threads:
                 self._seen = self._looked
         return sum(self._threads.values())
 
     @property
     def told(self) -> str:
-        """How many workers there are, and Dask's dashboard."""
-        return f"{super().told} of {self._address}, dashboard {self._client.dashboard_link}"
+        """How many workers there are, and the scheduler's dashboard if it has one."""
+        workers = super().told
+        shown = f", dashboard {self._client.dashboard_link}" if self._has_dashboard else ""
+        return f"{workers} of {self._address}{shown}"
 
     def _start(self, job: Job, parcel: Parcel) -> None:
         self._tree, self._parts = {}, {}
@@ -136,7 +140,7 @@ class DaskEngine(RemoteEngine):
     def _outcome(self, future: Future) -> Outcome:
         part = self._parts.pop(future)
         outcome: Outcome = self._asked(future.result)
-        if isinstance(outcome, Done) and outcome.merges:
+        if isinstance(outcome, Done) and outcome.has_result:
             self._grow(self._client.submit(result_of, part, pure=False))
         return outcome
 
@@ -148,7 +152,7 @@ class DaskEngine(RemoteEngine):
             level += 1
         self._tree[level] = result
 
-    def _results(self, job: Job) -> Iterator[Any]:  # noqa: ARG002
+    def _results(self) -> Iterator[bytes]:
         results = [self._tree.pop(level) for level in sorted(self._tree)]
         while len(results) > 1:
             first, second, *others = results

@@ -25,7 +25,7 @@ from pyncnnq.runtime.engines.block import Block, Done, Lacking, Outcome, Refused
 from pyncnnq.runtime.engines.machine import this_machine
 from pyncnnq.runtime.engines.parcel import unpack
 from pyncnnq.runtime.pool import WorkerPool
-from pyncnnq.runtime.protocol import Failed, Fatal, Misfit, Unreadable
+from pyncnnq.runtime.protocol import Failed, Fatal, Job, Misfit, Unreadable
 
 _MOST_KEPT = 2**30
 """Bytes of files that a worker keeps for later jobs, the last that it used."""
@@ -153,12 +153,18 @@ def run_block(block: Block, contents: Mapping[str, bytes]) -> Outcome:
         width = len(block.samples[0])
         paths = [path for path, _ in samples]
         rows = [tuple(paths[first : first + width]) for first in range(0, len(paths), width)]
-        done = _run(replace(job, samples=rows), len(rows))
-    if isinstance(done, Refused):
-        return done
-    done.answers = [(number, _renamed(answer, names)) for number, answer in done.answers]
-    done.seconds = time.monotonic() - start
-    return done
+        try:
+            answers, result, printed = _run(replace(job, samples=rows), len(rows))
+        except PyncnnqError as error:
+            return Refused(f"worker on {machine.host}: {error}")
+    return Done(
+        answers=pickle.dumps([(number, _renamed(answer, names)) for number, answer in answers]),
+        result=None if result is None else pickle.dumps(result),
+        has_result=result is not None,
+        printed=printed,
+        seconds=time.monotonic() - start,
+        worker=machine,
+    )
 
 
 @contextmanager
@@ -198,34 +204,32 @@ def _sees(file: SampleFile) -> bool:
         return False
 
 
-def _run(job: Any, count: int) -> Done | Refused:
+def _run(job: Job, count: int) -> tuple[list[tuple[int, Any]], Any, Counter[str]]:
+    """Return the answers to samples, the result, and what was printed; PyncnnqError if a process ended over none."""
     pool = _idle.pop() if _idle else WorkerPool(1)
     before = _printed.pop(id(pool), Counter())
     answers: list[tuple[int, Any]] = []
-    results: list[Any] = []
+    result, complete = None, False
     try:
         for number, answer in pool.run(job, count):
-            if isinstance(answer, Failed):
+            if number is not None or isinstance(answer, Failed):
                 answers.append((number or 0, answer))
-                break
-            if number is not None:
-                answers.append((number, answer))
             else:
-                results = [job.merged(results[0], answer) if results else answer]
-        else:
-            _printed[id(pool)] = pool.printed_so_far
-            _idle.append(pool)
-            return _done(answers, results, _printed[id(pool)] - before)
-    except PyncnnqError as error:
-        pool.end()
-        return Refused(f"worker on {this_machine().host}: {error}")
+                result = answer if result is None else job.merged(result, answer)
+            if isinstance(answer, Failed):
+                return answers, None, _end(pool) - before
+        complete = True
+    finally:
+        if not complete:
+            pool.end()
+    _printed[id(pool)] = pool.printed_so_far
+    _idle.append(pool)
+    return answers, result, _printed[id(pool)] - before
+
+
+def _end(pool: WorkerPool) -> Counter[str]:
     pool.end()
-    return _done(answers, [], pool.printed - before)
-
-
-def _done(answers: list[tuple[int, Any]], results: list[Any], printed: Counter[str]) -> Done:
-    result = results[0] if results else None
-    return Done(answers=answers, result=result, printed=printed, seconds=0.0, worker=this_machine())
+    return pool.printed
 
 
 def _renamed(answer: Any, names: Mapping[str, str]) -> Any:
@@ -241,21 +245,17 @@ def _renamed(answer: Any, names: Mapping[str, str]) -> Any:
 
 def told_of(outcome: Outcome) -> Outcome:
     """Return an outcome without its result, which stays where it is."""
-    if not isinstance(outcome, Done):
-        return outcome
-    told = replace(outcome, result=None)
-    told.merges = outcome.merges
-    return told
+    return replace(outcome, result=None) if isinstance(outcome, Done) else outcome
 
 
-def result_of(done: Done) -> Any:
-    """Return the result alone."""
+def result_of(done: Done) -> bytes | None:
+    """Return the result alone, pickled."""
     return done.result
 
 
-def merge_results(merged: Callable[[Any, Any], Any], first: Any, second: Any) -> Any:
-    """Return two results together; both stay as they are, for whoever needs them again."""
-    return merged(pickle.loads(pickle.dumps(first)), second)
+def merge_results(merged: Callable[[Any, Any], Any], first: bytes, second: bytes) -> bytes:
+    """Return two pickled results together."""
+    return pickle.dumps(merged(pickle.loads(first), pickle.loads(second)))
 
 
 def end_idle() -> Counter[str]:
@@ -264,7 +264,6 @@ def end_idle() -> Counter[str]:
     while _idle:
         pool = _idle.pop()
         before = _printed.pop(id(pool), Counter())
-        pool.end()
-        printed += pool.printed - before
+        printed += _end(pool) - before
     _store.clear()
     return printed

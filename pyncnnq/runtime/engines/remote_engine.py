@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +12,7 @@ from typing import Any, Protocol, Self
 
 from pyncnnq.errors import PyncnnqError
 from pyncnnq.inputs.array_path import ArrayPath
-from pyncnnq.runtime.engines.block import Block, Done, Lacking, Outcome, Refused, sample_files
+from pyncnnq.runtime.engines.block import Block, Lacking, Outcome, Refused, sample_files
 from pyncnnq.runtime.engines.choice import Request
 from pyncnnq.runtime.engines.engine import Engine
 from pyncnnq.runtime.engines.machine import this_machine
@@ -82,8 +83,8 @@ class RemoteEngine(Engine):
             LostError: see there.
         """
 
-    def _results(self, job: Job) -> Iterator[Any]:  # noqa: ARG002
-        """Yield the results that stayed where they were, merged.
+    def _results(self) -> Iterator[bytes]:
+        """Yield the results that stayed where they were, merged and pickled.
 
         Raises:
             LostError: see there.
@@ -109,8 +110,8 @@ class RemoteEngine(Engine):
             try:
                 self._start(job, parcel)
                 yield from self._blocks(job, samples, parcel)
-                for result in self._results(job):
-                    yield None, result
+                for result in self._results():
+                    yield None, pickle.loads(result)
                 return
             except LostError as error:
                 if attempt == _ATTEMPTS:
@@ -146,12 +147,14 @@ class RemoteEngine(Engine):
                 if isinstance(outcome, Lacking):
                     submit(block, numbers, whole=True)
                     continue
-                self._note(outcome)
+                answers = pickle.loads(outcome.answers)
+                self.printed += outcome.printed
+                self.cpus[outcome.worker.cpu] += len(answers)
                 length = max(1, int(len(numbers) * min(4.0, _SECONDS / max(outcome.seconds, 1e-3))))
-                for number, answer in outcome.answers:
+                for number, answer in answers:
                     yield numbers[number], answer
                 if outcome.result is not None:
-                    yield None, outcome.result
+                    yield None, pickle.loads(outcome.result)
         except BaseException:
             self._drop(list(waiting))
             raise
@@ -180,10 +183,6 @@ class RemoteEngine(Engine):
             same_cpu=self._same_cpu,
         )
         return block, len(samples)
-
-    def _note(self, done: Done) -> None:
-        self.printed += done.printed
-        self.cpus[done.worker.cpu] += len(done.answers)
 
     @property
     def told(self) -> str:
