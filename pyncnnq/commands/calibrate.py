@@ -133,6 +133,7 @@ def calibrate_command(
             fuse=not no_fuse,
             resume=resume,
         )
+    result.warnings += pool.warnings
     contents = {target: encode(result.table.text())}
     write_files(contents | preprocessing_file(param, result.inputs) if save_config else contents)
     if output.as_json:

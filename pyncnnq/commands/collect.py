@@ -100,8 +100,9 @@ def collect_command(
         )
     write_files({target: encode_statistics(result)})
     if output.as_json:
-        print_json(statistics_facts(result, target), model)
+        facts = statistics_facts(result, target)
+        print_json({**facts, "warnings": [*facts["warnings"], *pool.warnings]}, model)
         return
-    warn(result.origin.warnings, result.skipped)
+    warn([*result.origin.warnings, *pool.warnings], result.skipped)
     if not output.quiet:
         print_statistics(result, target)

@@ -191,7 +191,7 @@ def _quantize_by_data(
     if save_config:
         contents |= preprocessing_file(param, result.calibration.inputs)
     write_files(contents)
-    warnings = [*result.warnings, *result.int8.summary.warnings]
+    warnings = [*result.warnings, *pool.warnings, *result.int8.summary.warnings]
     if output.as_json:
         facts = {**summary_facts(result.int8, targets), "inputs": result.calibration.inputs}
         print_json({**facts, "made_from": result.int8.manifest.calibration, "warnings": warnings}, model)

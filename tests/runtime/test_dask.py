@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from small_models import convolution, model_of
 
 import pyncnnq
 from pyncnnq.errors import PyncnnqError
+from pyncnnq.runtime.engines.machine import Machine, this_machine
 from pyncnnq.runtime.progress import Progress, Update
 from pyncnnq.statistics.stats_file import encode_statistics
 
@@ -155,13 +157,46 @@ def test_images_are_sent_to_workers_that_run_elsewhere(
 def test_a_worker_of_another_version_is_told(
     address: str, work: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pyncnnq.runtime.engines.machine import Machine, this_machine
-
     here = this_machine()
     newer = Machine(here.host, here.cpu, tuple((dict(here.versions) | {"pyncnnq": "99.0"}).items()))
     monkeypatch.setattr("pyncnnq.runtime.engines.remote_engine.this_machine", lambda: newer)
     with engine_with(address, 1) as engine, pytest.raises(PyncnnqError, match=r"other versions: pyncnnq .*, not 99\.0"):
         pyncnnq.collect(work.model, work.data, engine=engine)
+
+
+@pytest.mark.usefixtures("steady")
+def test_reproducible_takes_one_kind_of_cpu(
+    address: str, start: Start, work: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """This machine's; without it, a warning says which kinds there were."""
+    (tmp_path / "cpuinfo").write_text("processor: 0\nflags: avx vax avx2\n")
+    (tmp_path / "sitecustomize.py").write_text(
+        "import pathlib, pyncnnq.runtime.engines.machine as machine\n"
+        f"machine._CPUINFO = pathlib.Path({str(tmp_path / 'cpuinfo')!r})\n"
+    )
+    other = start(PYTHONPATH=os.pathsep.join([str(tmp_path), os.environ["PYTHONPATH"]]))
+    machine = platform.machine()
+    with engine_with(address, 2) as engine:
+        pyncnnq.collect(work.model, work.data, engine=engine)
+        assert f"samples on {machine} avx avx2; " in engine.warnings[0]
+        assert "ncnn ran on 2 kinds of CPU" in engine.warnings[0]
+    with pyncnnq.start_engine(f"dask://{address}", reproducible=True) as engine:
+        pyncnnq.collect(work.model, work.data, engine=engine)
+        assert engine.size == 1
+        assert engine.warnings == []
+    monkeypatch.setattr("pyncnnq.runtime.engines.machine._cpu", lambda: "vax")
+    this_machine.cache_clear()
+    monkeypatch.setattr("pyncnnq.runtime.engines.dask._NO_WORKERS", 0.2)
+    with (
+        pyncnnq.start_engine(f"dask://{address}", reproducible=True) as engine,
+        pytest.raises(
+            PyncnnqError, match=rf"none of 2 workers has .*kind \(vax\), found {machine} avx avx2, {machine} "
+        ),
+    ):
+        pyncnnq.collect(work.model, work.data, engine=engine)
+    this_machine.cache_clear()
+    other.kill()
+    other.wait()
 
 
 def test_the_command_line_runs_a_cluster_of_its_own(cli: Cli, work: SimpleNamespace) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 from pyncnnq.errors import PyncnnqError
 from pyncnnq.runtime.engines.block import Block, Done, Outcome
 from pyncnnq.runtime.engines.choice import Request
+from pyncnnq.runtime.engines.machine import this_machine
 from pyncnnq.runtime.engines.parcel import Parcel
 from pyncnnq.runtime.engines.remote import end_idle, merge_results, result_of, run_block, told_of
 from pyncnnq.runtime.engines.remote_engine import Future, LostError, RemoteEngine
@@ -57,6 +58,7 @@ class DaskEngine(RemoteEngine):
         self._tree: dict[int, Any] = {}
         self._parts: dict[Future, Any] = {}
         self._threads: dict[str, int] = {}
+        self._cpu_of: dict[str, str] = {}
         self._has_dashboard = False
         self._looked = 0.0
         self._seen = time.monotonic()
@@ -85,15 +87,23 @@ class DaskEngine(RemoteEngine):
 
     @property
     def size(self) -> int:
-        """The number of threads of the workers there are, each of which takes a block at a time."""
+        """The number of threads of the workers that may take blocks, one at a time in each."""
         if time.monotonic() - self._looked > 1:
             self._looked = time.monotonic()
             info = self._asked(self._client.scheduler_info)
             self._has_dashboard = "dashboard" in info["services"]
             self._threads = {address: worker["nthreads"] for address, worker in info["workers"].items()}
-            if self._threads:
+            if self._same_cpu:
+                self._ask_cpus()
+            if self._allowed():
                 self._seen = self._looked
-        return sum(self._threads.values())
+        return sum(self._threads[address] for address in self._allowed())
+
+    def _allowed(self) -> list[str]:
+        """Return the addresses of the workers that may take blocks."""
+        if not self._same_cpu:
+            return list(self._threads)
+        return [address for address in self._threads if self._cpu_of.get(address) == this_machine().cpu]
 
     @property
     def told(self) -> str:
@@ -109,9 +119,11 @@ class DaskEngine(RemoteEngine):
         self._jobs = [*self._jobs, frozenset(parcel.contents)][-_KEPT:]
         wanted = frozenset().union(*self._jobs)
         self._scattered = {digest: kept for digest, kept in self._scattered.items() if digest in wanted}
-        new = {digest: content for digest, content in parcel.contents.items() if digest not in self._scattered}
-        if new:
-            self._scattered |= self._asked(lambda: self._client.scatter(new, broadcast=True, hash=False))
+        new = [digest for digest in parcel.contents if digest not in self._scattered]
+        if new:  # under keys of their own: one that is lost must not be taken for the one that comes in its place
+            contents = [parcel.contents[digest] for digest in new]
+            futures = self._asked(lambda: self._client.scatter(contents, broadcast=True, hash=False))
+            self._scattered |= zip(new, futures, strict=True)
 
     def _wait_for_workers(self) -> None:
         self._seen = time.monotonic()
@@ -122,20 +134,39 @@ class DaskEngine(RemoteEngine):
             self._look()
             time.sleep(0.1)
 
+    def _ask_cpus(self) -> None:
+        """Find out which kind of CPU new workers have."""
+        new = [address for address in self._threads if address not in self._cpu_of]
+        machines = self._everywhere(this_machine, new, _CONNECT)
+        self._cpu_of |= {address: machines[address].cpu if address in machines else "" for address in new}
+
+    def _everywhere(self, function: Callable[[], Any], workers: Sequence[str], seconds: float) -> dict[str, Any]:
+        """Return what a function returns on each of some workers; those that hang or have ended are left out."""
+        asked = {worker: self._client.submit(function, workers=[worker], pure=False, priority=1) for worker in workers}
+        end, returned = time.monotonic() + seconds, {}
+        for worker, future in asked.items():
+            with suppress(Exception):
+                returned[worker] = future.result(timeout=max(0.0, end - time.monotonic()))
+        return returned
+
     def _look(self) -> None:
-        if not self.size and time.monotonic() - self._seen > _NO_WORKERS:
-            raise PyncnnqError(f"the Dask scheduler at {self._address} has no workers (dask worker {self._address})")
+        if self.size or time.monotonic() - self._seen <= _NO_WORKERS:
+            return
+        if self._threads:
+            kinds = ", ".join(sorted({self._cpu_of.get(address) or "unknown" for address in self._threads}))
+            raise PyncnnqError(
+                f"none of {len(self._threads)} workers has a CPU of this machine's kind ({this_machine().cpu}), found "
+                f"{kinds}; run this on a machine like them, or without `reproducible=True`"
+            )
+        raise PyncnnqError(f"the Dask scheduler at {self._address} has no workers (dask worker {self._address})")
 
     def _submit(self, block: Block, parcel: Parcel, *, whole: bool) -> Future:  # noqa: ARG002
         contents = {digest: self._scattered[digest] for digest in block.needs}
-        part = self._client.submit(run_block, block, contents, pure=False, workers=self._allowed())
+        allowed = self._allowed() if self._same_cpu else None
+        part = self._client.submit(run_block, block, contents, pure=False, workers=allowed)
         told: Future = self._client.submit(told_of, part, pure=False)
         self._parts[told] = part
         return told
-
-    def _allowed(self) -> list[str] | None:
-        """Return the addresses of the workers that may take blocks; None for all."""
-        return list(self._threads) if self._same_cpu else None
 
     def _outcome(self, future: Future) -> Outcome:
         part = self._parts.pop(future)
@@ -195,9 +226,8 @@ class DaskEngine(RemoteEngine):
         self._drop([])
         self._scattered = {}
         with suppress(Exception):  # a scheduler that is gone
-            ends = [self._client.submit(end_idle, workers=[worker], pure=False) for worker in self._threads]
-            for future in distributed.wait(ends, timeout=_END).done if ends else ():
-                self.printed += future.result()
+            for printed in self._everywhere(end_idle, list(self._threads), _END).values():
+                self.printed += printed
         if self._owns:
             cluster = self._client.cluster
             with suppress(Exception):

@@ -60,6 +60,11 @@ class Engine(ABC):
         """Which workers there are, in words; empty for those of this machine."""
         return ""
 
+    @property
+    def warnings(self) -> list[str]:
+        """What a user should know of the workers that have run so far."""
+        return []
+
     @abstractmethod
     def end(self) -> None:
         """End what this engine has started."""

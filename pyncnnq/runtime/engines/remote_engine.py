@@ -52,7 +52,11 @@ class LostError(Exception):
 
 
 class RemoteEngine(Engine):
-    """Hands blocks of samples to workers that may be anywhere."""
+    """Hands blocks of samples to workers that may be anywhere.
+
+    Attributes:
+        cpus: on how many samples which kind of CPU has worked.
+    """
 
     def __init__(self, request: Request) -> None:
         """Take what is the same for all such engines."""
@@ -188,6 +192,20 @@ class RemoteEngine(Engine):
     def told(self) -> str:
         """How many workers there are."""
         return f"{self.size} worker{'s' * (self.size != 1)}"
+
+    @property
+    def warnings(self) -> list[str]:
+        """That there were several kinds of CPU, if so."""
+        kinds = Counter(self.cpus)
+        if self._here is not None:
+            kinds[this_machine().cpu] += 0
+        if len(kinds) < 2:
+            return []
+        shares = "; ".join(f"{count} samples on {cpu}" for cpu, count in sorted(kinds.items()))
+        return [
+            f"ncnn ran on {len(kinds)} kinds of CPU ({shares}): its last bits differ between them, so that another run "
+            "may give slightly other numbers (`reproducible=True`)"
+        ]
 
     def fit(self, most: int) -> None:
         """Note it for processes of this machine; workers are as many as they are."""
