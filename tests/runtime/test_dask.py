@@ -143,12 +143,12 @@ def test_what_a_worker_had_goes_to_another(
 def test_images_are_sent_to_workers_that_run_elsewhere(
     address: str, steady: subprocess.Popen[bytes], work: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All work of a recipe is the same; the worker has another working directory than this process."""
+    """All work of the best recipe is the same, rounding too; the worker's working directory is another one."""
     monkeypatch.chdir(work.folder)
     assert steady.poll() is None
     with engine_with(address, 1, send_images=True, reproducible=True) as engine:
-        found = pyncnnq.quantize(work.model, "data.npy", engine=engine, samples=24, recipe="fast")
-    expected = pyncnnq.quantize(work.model, "data.npy", workers=1, samples=24, recipe="fast")
+        found = pyncnnq.quantize(work.model, "data.npy", engine=engine, samples=24)
+    expected = pyncnnq.quantize(work.model, "data.npy", workers=1, samples=24)
     names = ("a.param", "a.bin")
     assert found.int8.contents(*map(Path, names)) == expected.int8.contents(*map(Path, names))
 
@@ -209,6 +209,21 @@ def test_the_command_line_runs_a_cluster_of_its_own(cli: Cli, work: SimpleNamesp
     assert "dashboard http://" in done.stderr
     assert "60/60, " in done.stderr
     assert " by 2 workers, 0 s left" in done.stderr
+
+
+def test_a_scheduler_that_ends_is_an_error(work: SimpleNamespace) -> None:
+    """And the run goes on elsewhere from what was kept."""
+    import distributed
+
+    kept = work.folder / "kept"
+    cluster = distributed.LocalCluster(
+        n_workers=1, processes=False, threads_per_worker=1, dashboard_address=":0", protocol="tcp", host="127.0.0.1"
+    )
+    given = f"dask://{cluster.scheduler_address.removeprefix('tcp://')}"
+    with pytest.raises(PyncnnqError, match=r"the Dask scheduler at .* is gone; with `resume=`"):
+        pyncnnq.collect(work.model, work.data, engine=given, resume=kept, progress=when(20, cluster.close))
+    assert list(kept.iterdir())
+    assert encode_statistics(pyncnnq.collect(work.model, work.data, workers=1, resume=kept)) == work.expected
 
 
 def test_a_scheduler_that_does_not_answer_is_an_error(work: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:

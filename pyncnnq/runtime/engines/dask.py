@@ -74,7 +74,8 @@ class DaskEngine(RemoteEngine):
         """
         if not isinstance(request.given, str):
             return cls(request.given, request, owns=False)
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # our errors say it
+        for logger in ("distributed", "distributed.client"):
+            logging.getLogger(logger).setLevel(logging.CRITICAL)  # our errors say it
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of versions: workers compare those that matter
             if request.given:
@@ -142,8 +143,8 @@ class DaskEngine(RemoteEngine):
 
     def _everywhere(self, function: Callable[[], Any], workers: Sequence[str], seconds: float) -> dict[str, Any]:
         """Return what a function returns on each of some workers; those that hang or have ended are left out."""
-        asked = {worker: self._client.submit(function, workers=[worker], pure=False, priority=1) for worker in workers}
         end, returned = time.monotonic() + seconds, {}
+        asked = {worker: self._client.submit(function, workers=[worker], pure=False, priority=1) for worker in workers}
         for worker, future in asked.items():
             with suppress(Exception):
                 returned[worker] = future.result(timeout=max(0.0, end - time.monotonic()))
@@ -225,7 +226,7 @@ class DaskEngine(RemoteEngine):
         """End what this engine has started, here and on the workers."""
         self._drop([])
         self._scattered = {}
-        with suppress(Exception):  # a scheduler that is gone
+        if self._client.status == "running":
             for printed in self._everywhere(end_idle, list(self._threads), _END).values():
                 self.printed += printed
         if self._owns:
