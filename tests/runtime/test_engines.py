@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
@@ -199,6 +200,13 @@ def test_what_is_no_engine_is_refused(threads: Executor) -> None:
     job = SumJob(inputs=[], samples=[()])
     with pyncnnq.start_engine(threads) as engine, pytest.raises(PyncnnqError, match=r"takes no work: .*shutdown"):
         run_job(job, engine)
+
+
+def test_without_dask_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    monkeypatch.delitem(sys.modules, "pyncnnq.runtime.engines.dask", raising=False)
+    with pytest.raises(PyncnnqError, match=r"engine: Dask is not there .*pip install 'pyncnnq\[dask\]'"):
+        pyncnnq.start_engine("dask")
 
 
 ENGINE = """

@@ -80,7 +80,7 @@ class DaskEngine(RemoteEngine):
             warnings.simplefilter("ignore")  # of versions: workers compare those that matter
             if request.given:
                 return cls(_connected(request.given), request, owns=True)
-            count = min(request.workers or available_cores(), request.most or available_cores())
+            count = request.workers or available_cores()
             cluster = distributed.LocalCluster(
                 n_workers=1, threads_per_worker=count, processes=False, dashboard_address=":0"
             )
