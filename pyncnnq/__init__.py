@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from pyncnnq.quantization import Manifest, QuantizedModel, dequantize
     from pyncnnq.report.inspection import Inspection, inspect
     from pyncnnq.rewrites.fusing import Fused, fuse
+    from pyncnnq.runtime.engines.choice import start_engine
     from pyncnnq.statistics.collected import Collected, merge_statistics
     from pyncnnq.statistics.observe import Statistics
     from pyncnnq.statistics.stats_file import load_statistics, save_statistics
@@ -96,6 +97,7 @@ _HOMES = {
     "quantize": "optimization.quantize",
     "save_profile": "latency.profile_file",
     "save_statistics": "statistics.stats_file",
+    "start_engine": "runtime.engines.choice",
     "suggest": "suggestion.suggest",
     "targets": "kernel_targets",
 }
@@ -146,6 +148,7 @@ __all__ = [
     "quantize",
     "save_profile",
     "save_statistics",
+    "start_engine",
     "suggest",
     "targets",
 ]

@@ -14,6 +14,7 @@ from conftest import REPOSITORY
 NAMES = (
     "accuracy",
     "calibrate_speed",
+    "cluster_growth",
     "evaluate_speed",
     "growth",
     "histogram_fidelity",

@@ -13,9 +13,11 @@ from pyncnnq.commands.options import (
     OUTPUT_PATH,
     PATH,
     DataOptions,
+    EngineOptions,
     OutputOptions,
     custom_layers_option,
     data_options,
+    engine_options,
     fuse_option,
     model_arguments,
     output_options,
@@ -23,7 +25,6 @@ from pyncnnq.commands.options import (
     save_config_option,
 )
 from pyncnnq.errors import PyncnnqError
-from pyncnnq.runtime.pool import WorkerPool, available_cores
 
 
 def _list_methods() -> tuple[str, Iterable[tuple[str, str]]]:
@@ -49,6 +50,7 @@ def _list_weight_bits() -> tuple[str, Iterable[tuple[str, str]]]:
     "--output", "-o", "table", type=OUTPUT_PATH, help="Table to write.  [default: PARAM with the suffix .table]"
 )
 @data_options
+@engine_options
 @save_config_option
 @click.option("--method", cls=ListingOption, listing=_list_methods, metavar="NAME")
 @click.option("--weight-bits", cls=ListingOption, listing=_list_weight_bits, metavar="NAME")
@@ -65,6 +67,7 @@ def calibrate_command(
     data: tuple[str, ...],
     table: Path | None,
     data_options: DataOptions,
+    engine: EngineOptions,
     save_config: bool,
     method: str | None,
     weight_bits: str | None,
@@ -89,7 +92,7 @@ def calibrate_command(
     Scales are chosen for the least error; `--method kl` chooses them as ncnn2table does.  Its own words are understood
     too: mean=[104,117,123] norm=[1,1,1] shape=[227,227,3] pixel=BGR thread=2 method=kl.
     """
-    with WorkerPool(data_options.workers, most=available_cores()) as pool:
+    with engine.start(data_options.workers) as pool:
         # Imported now and not above: the workers start up while this process imports what it needs itself.
         from pyncnnq.calibration.methods import DEFAULT
         from pyncnnq.calibration.table import TABLE
@@ -122,14 +125,15 @@ def calibrate_command(
             model,
             *(data_given if statistics is None else [load_statistics(statistics)]),
             samples=request.samples,
-            workers=pool,
+            engine=pool,
             strict=request.strict,
-            progress=progress_of(output),
+            progress=progress_of(output, pool),
             method=request.method or DEFAULT,
             weight_bits=request.weight_bits,
             fuse=not no_fuse,
             resume=resume,
         )
+    result.warnings += pool.warnings
     contents = {target: encode(result.table.text())}
     write_files(contents | preprocessing_file(param, result.inputs) if save_config else contents)
     if output.as_json:

@@ -11,15 +11,16 @@ import click
 from pyncnnq.commands.options import (
     OUTPUT_PATH,
     DataOptions,
+    EngineOptions,
     OutputOptions,
     custom_layers_option,
     data_options,
+    engine_options,
     fuse_option,
     model_arguments,
     output_options,
     resume_option,
 )
-from pyncnnq.runtime.pool import WorkerPool, available_cores
 
 
 class _Shard(click.ParamType[tuple[int, int]]):
@@ -45,6 +46,7 @@ class _Shard(click.ParamType[tuple[int, int]]):
     "--shard", type=_Shard(), metavar="I/N", default=(1, 1), help="Take every Nth sample only, from the Ith on."
 )
 @data_options
+@engine_options
 @fuse_option
 @custom_layers_option
 @resume_option
@@ -56,6 +58,7 @@ def collect_command(
     target: Path | None,
     shard: tuple[int, int],
     data_options: DataOptions,
+    engine: EngineOptions,
     no_fuse: bool,
     custom_layers: Path | None,
     resume: Path | None,
@@ -67,7 +70,7 @@ def collect_command(
     each the same DATA and another --shard, and merge the files with `pyncnnq merge`: the result has the bytes of one
     run over all.
     """
-    with WorkerPool(data_options.workers, most=available_cores()) as pool:
+    with engine.start(data_options.workers) as pool:
         from pyncnnq.commands.data_request import DataRequest
         from pyncnnq.commands.output import print_json, progress_of, warn, warn_of_files
         from pyncnnq.commands.targets import check_targets
@@ -88,17 +91,18 @@ def collect_command(
             model,
             *request.for_targets(target).given,
             samples=request.samples,
-            workers=pool,
+            engine=pool,
             strict=request.strict,
-            progress=progress_of(output),
+            progress=progress_of(output, pool),
             fuse=not no_fuse,
             shard=shard,
             resume=resume,
         )
     write_files({target: encode_statistics(result)})
     if output.as_json:
-        print_json(statistics_facts(result, target), model)
+        facts = statistics_facts(result, target)
+        print_json({**facts, "warnings": [*facts["warnings"], *pool.warnings]}, model)
         return
-    warn(result.origin.warnings, result.skipped)
+    warn([*result.origin.warnings, *pool.warnings], result.skipped)
     if not output.quiet:
         print_statistics(result, target)

@@ -30,7 +30,7 @@ from pyncnnq.inputs import (
 from pyncnnq.inputs.data import CalibrationData, find_data
 from pyncnnq.inputs.sources import find_samples
 from pyncnnq.model import Model
-from pyncnnq.runtime.pool import WorkerPool
+from pyncnnq.runtime.engines.engine import Engine
 
 T = TypeVar("T")
 
@@ -63,7 +63,7 @@ class DataRequest:
     method: str | None
     weight_bits: str | None
     tell: Callable[[CalibrationData], None]
-    pool: WorkerPool | None = None
+    pool: Engine | None = None
 
     @classmethod
     def read(

@@ -11,7 +11,8 @@ from pyncnnq.inputs.data import Source, find_said
 from pyncnnq.model import Model
 from pyncnnq.report.suggestion import told, typed
 from pyncnnq.report.terminal import say
-from pyncnnq.runtime.pool import WorkerPool, Workers
+from pyncnnq.runtime.engines.engine import Engine
+from pyncnnq.runtime.pool import WorkerPool
 from pyncnnq.suggestion.search import Ranked
 from pyncnnq.suggestion.suggest import suggest_for
 
@@ -22,7 +23,11 @@ _SHOWN = 3
 
 
 def detect(
-    model: Model, samples: Sequence[Samples], sources: Sequence[Source], missing: MissingError, workers: Workers
+    model: Model,
+    samples: Sequence[Samples],
+    sources: Sequence[Source],
+    missing: MissingError,
+    workers: int | Engine | None,
 ) -> Source:
     """Return the options that the model's answers tell, and say so on stderr.
 
@@ -38,7 +43,7 @@ def detect(
     """
     known = find_said(model, samples, *sources)
     try:
-        with nullcontext(workers) if isinstance(workers, WorkerPool) else WorkerPool(workers) as pool:
+        with nullcontext(workers) if isinstance(workers, Engine) else WorkerPool(workers) as pool:
             suggestion = suggest_for(model, samples, known, pool)
     except PyncnnqError as error:
         raise InputError(f"{missing}; it cannot be found out: {error}") from None

@@ -14,9 +14,12 @@ import click
 from pyncnnq.commands.listing import ListingOption
 from pyncnnq.errors import PyncnnqError
 from pyncnnq.optimization.recipes import RECIPES
+from pyncnnq.runtime.engines.choice import ENGINES, start_engine
+from pyncnnq.runtime.pool import available_cores
 
 if TYPE_CHECKING:
     from pyncnnq.optimization.budget import Budget
+    from pyncnnq.runtime.engines.engine import Engine
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Option = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -174,6 +177,29 @@ class DataOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EngineOptions:
+    """What runs the model."""
+
+    engine: str | None
+    send_images: bool
+    reproducible: bool
+
+    def start(self, workers: int | None) -> Engine:
+        """Start it, before anything is known of the samples.
+
+        Raises:
+            PyncnnqError: see `pyncnnq.start_engine`.
+        """
+        return start_engine(
+            self.engine,
+            workers=workers,
+            most=available_cores(),
+            send_images=self.send_images,
+            reproducible=self.reproducible,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class LayerOptions:
     """Which layers stay in float, and how their weights are stored (see `pyncnnq.quantize`)."""
 
@@ -280,6 +306,30 @@ data_options = together(
         click.option("--samples", type=click.IntRange(min=1), help="Use only so many, evenly spread over the data."),
         click.option("--workers", type=click.IntRange(min=1), help="Processes.  [default: one for each core]"),
         click.option("--strict", is_flag=True, help="An unreadable image is an error instead of being skipped."),
+    ],
+)
+
+
+def _list_engines() -> tuple[str, Iterable[tuple[str, str]]]:
+    return "What runs the model.  There are:", ((name, kind.help) for name, kind in ENGINES.items())
+
+
+engine_options = together(
+    "engine",
+    EngineOptions,
+    [
+        click.option("--engine", cls=ListingOption, listing=_list_engines, metavar="NAME"),
+        click.option(
+            "--send-images",
+            is_flag=True,
+            help="Send the files of samples to the engine's workers.  [default: they read them themselves, under the "
+            "same names]",
+        ),
+        click.option(
+            "--reproducible",
+            is_flag=True,
+            help="Take only workers with the kind of CPU that this machine has: others compute other last bits.",
+        ),
     ],
 )
 

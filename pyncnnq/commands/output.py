@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from pyncnnq.model.pair import INT8, manifest_path
 from pyncnnq.report.facts import finite
 from pyncnnq.report.progress import show_progress
 from pyncnnq.report.terminal import say
+from pyncnnq.runtime.engines.engine import Engine
 from pyncnnq.runtime.progress import Progress, silent
 
 
@@ -69,9 +71,14 @@ def tell_inputs(output: OutputOptions, data: CalibrationData) -> None:
                 say(f"preprocessing{which} from {origin}: {spec}")
 
 
-def progress_of(output: OutputOptions) -> Progress:
-    """Return what shows progress to this user."""
-    return silent if output.quiet or output.as_json else show_progress
+def progress_of(output: OutputOptions, engine: Engine | None = None) -> Progress:
+    """Return what shows progress to this user, and how many workers an engine has where they may come and go."""
+    if output.quiet or output.as_json:
+        return silent
+    if engine is None or not engine.told:
+        return show_progress
+    say(f"{engine.told}", err=True)
+    return partial(show_progress, workers=lambda: engine.size)
 
 
 def warn(lines: Iterable[str], skipped: Iterable[str] = ()) -> None:

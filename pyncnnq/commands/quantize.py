@@ -12,11 +12,13 @@ from pyncnnq.commands.gates import Gates, gate_options
 from pyncnnq.commands.options import (
     OUTPUT_PATH,
     DataOptions,
+    EngineOptions,
     LayerOptions,
     OutputOptions,
     SearchOptions,
     custom_layers_option,
     data_options,
+    engine_options,
     fuse_option,
     layer_options,
     model_arguments,
@@ -27,7 +29,7 @@ from pyncnnq.commands.options import (
 from pyncnnq.commands.source import is_table
 from pyncnnq.commands.speed_options import SpeedOptions, speed_options
 from pyncnnq.errors import PyncnnqError
-from pyncnnq.runtime.pool import WorkerPool, available_cores
+from pyncnnq.runtime.engines.engine import Engine
 
 
 @click.command("quantize")
@@ -41,6 +43,7 @@ from pyncnnq.runtime.pool import WorkerPool, available_cores
 )
 @layer_options
 @data_options
+@engine_options
 @save_config_option
 @search_options
 @speed_options
@@ -65,6 +68,7 @@ def quantize_command(
     int8: Path | None,
     layers: LayerOptions,
     data_options: DataOptions,
+    engine: EngineOptions,
     save_config: bool,
     search: SearchOptions,
     speed: SpeedOptions,
@@ -90,7 +94,7 @@ def quantize_command(
         _refuse_options_for_data(context, source[0])
         _quantize_by_table(param, bin, custom_layers, Path(source[0]), int8, layers, output, fuse=not no_fuse)
         return
-    with WorkerPool(data_options.workers, most=available_cores()) as pool:
+    with engine.start(data_options.workers) as pool:
         _quantize_by_data(
             param,
             bin,
@@ -126,7 +130,7 @@ def _quantize_by_data(
     *,
     save_config: bool,
     fuse: bool,
-    pool: WorkerPool,
+    pool: Engine,
 ) -> None:
     # Imported now and not above: the workers start up while this process imports what it needs itself.
     from pyncnnq.commands.data_request import DataRequest
@@ -166,9 +170,9 @@ def _quantize_by_data(
     result = quantize(
         model,
         chosen,
-        workers=pool,
+        engine=pool,
         strict=request.strict,
-        progress=progress_of(output),
+        progress=progress_of(output, pool),
         recipe=search.recipe,
         without=search.without,
         budget=budget,
@@ -190,7 +194,7 @@ def _quantize_by_data(
     if save_config:
         contents |= preprocessing_file(param, result.calibration.inputs)
     write_files(contents)
-    warnings = [*result.warnings, *result.int8.summary.warnings]
+    warnings = [*result.warnings, *pool.warnings, *result.int8.summary.warnings]
     if output.as_json:
         facts = {**summary_facts(result.int8, targets), "inputs": result.calibration.inputs}
         print_json({**facts, "made_from": result.int8.manifest.calibration, "warnings": warnings}, model)
@@ -200,6 +204,7 @@ def _quantize_by_data(
             print_search(result)
             print_summary(result.int8, targets)
     if gates.are_set:
+        pool.end()  # room for the processes that evaluate
         held_out = replace(chosen, samples=split_samples(chosen.samples, recipe_named(search.recipe))[1])
         int8_model = load_model(*targets, custom_layers=custom_layers)
         gates.check(
@@ -208,7 +213,11 @@ def _quantize_by_data(
 
 
 def _refuse_options_for_data(context: click.Context, table: str) -> None:
-    for_data = {field.name for kind in (DataOptions, SearchOptions, SpeedOptions, Gates) for field in fields(kind)}
+    for_data = {
+        field.name
+        for kind in (DataOptions, EngineOptions, SearchOptions, SpeedOptions, Gates)
+        for field in fields(kind)
+    }
     for_data |= {"adjusted", "save_config"}
     for parameter in context.command.params:
         name = parameter.name or ""

@@ -13,7 +13,7 @@ from pyncnnq.compare.parts import Part
 from pyncnnq.compare.tasks import Task
 from pyncnnq.inputs.resolve import InputSpec
 from pyncnnq.model import Graph, ModelFiles
-from pyncnnq.runtime.pool import WorkerPool
+from pyncnnq.runtime.engines.engine import Engine
 from pyncnnq.runtime.progress import Update
 from pyncnnq.runtime.run import run_job
 
@@ -47,7 +47,7 @@ def compare_outputs(
     inputs: Sequence[tuple[str, InputSpec]],
     parts: Sequence[Part],
     graph: Graph,
-    pool: WorkerPool,
+    pool: Engine,
     *,
     outputs: Sequence[str] = (),
     tasks: Sequence[Task] = (),

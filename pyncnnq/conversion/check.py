@@ -68,6 +68,11 @@ class ConversionCheckJob(Job):
     def start(self) -> _Check:
         return _Check(self)
 
+    @staticmethod
+    def merged(first: list[str], second: list[str] | None) -> list[str]:
+        """Return the names of the original's outputs, which all workers find that ran it."""
+        return first if second is None else second
+
 
 class _Check:
     """The outputs of both models, sample by sample."""
@@ -190,7 +195,7 @@ def check_conversion(
     )
     with WorkerPool(workers, most=len(samples)) as pool:
         answers = run_job(job, pool, strict=strict, progress=progress)
-    names: list[str] = next(names for names in answers.results if names is not None)
+    names: list[str] = answers.result
     for number in sorted(set(range(len(names))) - {number for _, number in outputs}):
         raise PyncnnqError(
             f"{original.source}: pnnx has lost output {number}{f' ({names[number]})' if names[number] else ''}: "

@@ -27,7 +27,7 @@ from pyncnnq.quantization.quantizer import Quantizer
 from pyncnnq.quantization.selection import prevented
 from pyncnnq.rewrites.dynamic import readings
 from pyncnnq.rewrites.linear import bias, set_bias, set_weights_and_bias
-from pyncnnq.runtime.pool import WorkerPool
+from pyncnnq.runtime.engines.engine import Engine
 from pyncnnq.runtime.progress import Update
 from pyncnnq.statistics.observe import Statistics
 
@@ -50,7 +50,7 @@ def round_weights(
     quantizers: Mapping[str, Quantizer],
     samples: Sequence[tuple[Path, ...]],
     inputs: Sequence[InputSpec],
-    pool: WorkerPool,
+    pool: Engine,
     *,
     in_float: Collection[str] = (),
     refits: bool = False,

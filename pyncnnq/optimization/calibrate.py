@@ -21,7 +21,7 @@ from pyncnnq.rewrites.fusing import Fused
 from pyncnnq.rewrites.fusing import fuse as fuse_layers
 from pyncnnq.rewrites.fusing.checked import fuse_for
 from pyncnnq.rewrites.fusing.marks import mark
-from pyncnnq.runtime.pool import Workers, pool_of
+from pyncnnq.runtime.engines.choice import EngineLike, engine_of
 from pyncnnq.runtime.progress import Progress, silent
 from pyncnnq.statistics.collected import Collected
 from pyncnnq.statistics.observe import Statistics, observe_samples
@@ -32,7 +32,8 @@ def calibrate(
     *data: Data | Statistics,
     options: InputOptions | Sequence[InputOptions] = (),
     samples: int | None = None,
-    workers: Workers = None,
+    workers: int | None = None,
+    engine: EngineLike = None,
     strict: bool = False,
     progress: Progress = silent,
     method: str = DEFAULT,
@@ -50,6 +51,7 @@ def calibrate(
         options: the preprocessing of images: for all inputs, or one for each.
         samples: take only so many, evenly spread.
         workers: the number of processes; default: one for each core that this process may use.
+        engine: what runs the model, by default processes of this machine (see `pyncnnq.start_engine`).
         strict: an unreadable sample is an error instead of being skipped.
         progress: called with the name of the pass over the samples.
         method: how scales are chosen, a name in `pyncnnq.calibration.methods.METHODS`.
@@ -71,7 +73,7 @@ def calibrate(
     found = find_fitting(model, data, options, samples)  # type: ignore[arg-type]
     check_model(model)
     statistics: Statistics
-    with temporary_folder() as folder, pool_of(workers, len(found.samples)) as pool:
+    with temporary_folder() as folder, engine_of(engine, workers, len(found.samples)) as pool:
         fused = fuse_for(model, found, Path(folder)) if fuse else Fused(model)
         with progress("calibrate") as update:
             if resume is None:

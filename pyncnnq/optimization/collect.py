@@ -23,7 +23,8 @@ from pyncnnq.model.pair import Digests
 from pyncnnq.model.text import encode
 from pyncnnq.rewrites.fusing import Fused
 from pyncnnq.rewrites.fusing.checked import fuse_for
-from pyncnnq.runtime.pool import WorkerPool, Workers, pool_of
+from pyncnnq.runtime.engines.choice import EngineLike, engine_of
+from pyncnnq.runtime.engines.engine import Engine
 from pyncnnq.runtime.progress import Progress, Update, silent
 from pyncnnq.runtime.run import NoneReadError
 from pyncnnq.statistics.collected import Collected, Origin, check_origin, merge_statistics
@@ -45,7 +46,8 @@ def collect(
     *data: Data,
     options: InputOptions | Sequence[InputOptions] = (),
     samples: int | None = None,
-    workers: Workers = None,
+    workers: int | None = None,
+    engine: EngineLike = None,
     strict: bool = False,
     progress: Progress = silent,
     fuse: bool = True,
@@ -63,6 +65,7 @@ def collect(
         options: the preprocessing of images: for all inputs, or one for each.
         samples: take only so many, evenly spread.
         workers: the number of processes; default: one for each core that this process may use.
+        engine: what runs the model, by default processes of this machine (see `pyncnnq.start_engine`).
         strict: an unreadable sample is an error instead of being skipped.
         progress: shows how far the pass is.
         fuse: fuse the layers of the model first, as `calibrate` does.
@@ -76,7 +79,7 @@ def collect(
     """
     chosen = find_fitting(model, data, options, samples)
     check_model(model)
-    with pool_of(workers, len(chosen.samples)) as pool, temporary_folder() as folder:
+    with engine_of(engine, workers, len(chosen.samples)) as pool, temporary_folder() as folder:
         fused = fuse_for(model, chosen, Path(folder)) if fuse else Fused(model)
         run = Run.of(model, fused.model, chosen, pool, strict=strict, fused=fuse)
         with progress("calibrate") as update:
@@ -98,13 +101,11 @@ class Run:
     network: Model
     data: CalibrationData
     origin: Origin
-    pool: WorkerPool
+    pool: Engine
     strict: bool
 
     @classmethod
-    def of(
-        cls, model: Model, network: Model, data: CalibrationData, pool: WorkerPool, *, strict: bool, fused: bool
-    ) -> Run:
+    def of(cls, model: Model, network: Model, data: CalibrationData, pool: Engine, *, strict: bool, fused: bool) -> Run:
         """Return the run of a network that was made of a model."""
         origin = Origin(
             model=digests_of(model),

@@ -22,7 +22,7 @@ from pyncnnq.optimization.draft import Draft
 from pyncnnq.quantization.dequantize import dequantize
 from pyncnnq.quantization.quantize_layer import quantize_layer
 from pyncnnq.quantization.quantizer import Quantizer
-from pyncnnq.runtime.pool import WorkerPool
+from pyncnnq.runtime.engines.engine import Engine
 from pyncnnq.runtime.progress import Update
 from pyncnnq.runtime.protocol import Job
 from pyncnnq.runtime.run import run_job
@@ -52,7 +52,7 @@ class LoneLayers:
         samples: Sequence[tuple[Path, ...]],
         inputs: Sequence[tuple[str, InputSpec]],
         parts: Sequence[Part],
-        pool: WorkerPool,
+        pool: Engine,
     ) -> None:
         """Take the models and the samples.
 

@@ -21,7 +21,7 @@ from pyncnnq.optimization.recipe import Optimized, optimize_on
 from pyncnnq.optimization.wishes import Wish
 from pyncnnq.quantization import QuantizedModel, QuantizeOptions, quantize_with_options
 from pyncnnq.rewrites.fusing.marks import fuse_as_table
-from pyncnnq.runtime.pool import Workers, pool_of
+from pyncnnq.runtime.engines.choice import EngineLike, engine_of
 from pyncnnq.runtime.progress import Progress, silent
 
 
@@ -46,7 +46,8 @@ def quantize(
     *data: Data,
     options: InputOptions | Sequence[InputOptions] = (),
     samples: int | None = None,
-    workers: Workers = None,
+    workers: int | None = None,
+    engine: EngineLike = None,
     strict: bool = False,
     progress: Progress = silent,
     recipe: str = "best",
@@ -72,7 +73,8 @@ def quantize(
     *data: Table | Data,
     options: InputOptions | Sequence[InputOptions] = (),
     samples: int | None = None,
-    workers: Workers = None,
+    workers: int | None = None,
+    engine: EngineLike = None,
     strict: bool = False,
     progress: Progress = silent,
     recipe: str = "best",
@@ -98,7 +100,7 @@ def quantize(
     Args:
         model: the float model, as read from its files; it is left as it is.
         data: the calibration table; or for each model input a folder, a list file, a file, or several of them.
-        options, samples, workers, strict, progress: see `pyncnnq.calibrate`.
+        options, samples, workers, engine, strict, progress: see `pyncnnq.calibrate`.
         recipe, without, budget, task, goal: see `pyncnnq.optimization.recipe.optimize_on`.
         device: the profile of the device that the model is for, or its file (see `pyncnnq.profile`).
         front, pick, latency_budget: see `pyncnnq.optimization.wishes.Wish`.
@@ -114,8 +116,8 @@ def quantize(
     """
     layers = QuantizeOptions(exclude=exclude, only=only, keep_first_last=keep_first_last, float32=float32)
     if data and isinstance(data[0], Table):
-        for_data: dict[str, object] = {"samples": samples, "workers": workers, "strict": strict, "without": without}
-        for_data |= {"budget": budget, "task": task, "goal": goal, "device": device}
+        for_data: dict[str, object] = {"samples": samples, "workers": workers, "engine": engine, "strict": strict}
+        for_data |= {"without": without, "budget": budget, "task": task, "goal": goal, "device": device}
         for_data |= {"front": front, "pick": pick, "latency_budget": latency_budget}
         for name, value in (*for_data.items(), ("options", options), ("recipe", recipe != "best")):
             if value:
@@ -135,7 +137,7 @@ def quantize(
         options=layers,
     )
     check_model(model)
-    with pool_of(workers, len(chosen.samples)) as pool:
+    with engine_of(engine, workers, len(chosen.samples)) as pool:
         return search(model, chosen, pool, strict=strict, progress=progress)
 
 

@@ -35,7 +35,7 @@ from pyncnnq.quantization import QuantizedModel
 from pyncnnq.quantization.options import QuantizeOptions
 from pyncnnq.rewrites.fusing import Fused
 from pyncnnq.rewrites.fusing.checked import fuse_for
-from pyncnnq.runtime.pool import WorkerPool
+from pyncnnq.runtime.engines.engine import Engine
 from pyncnnq.runtime.progress import Progress, silent
 from pyncnnq.statistics.observe import Statistics
 
@@ -126,7 +126,7 @@ class Optimized:
 def optimize_on(
     model: Model,
     data: CalibrationData,
-    pool: WorkerPool,
+    pool: Engine,
     *,
     strict: bool = False,
     progress: Progress = silent,

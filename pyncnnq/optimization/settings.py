@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass
 
 from pyncnnq.quantization.options import QuantizeOptions
-from pyncnnq.runtime.pool import WorkerPool
+from pyncnnq.runtime.engines.engine import Engine
 from pyncnnq.runtime.progress import Progress
 
 
@@ -20,7 +20,7 @@ class Settings:
         progress: called with the name of each pass.
     """
 
-    pool: WorkerPool
+    pool: Engine
     options: QuantizeOptions
     _: KW_ONLY
     strict: bool

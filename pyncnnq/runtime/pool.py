@@ -15,11 +15,11 @@ from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any, cast
 
 from pyncnnq.errors import PyncnnqError
 from pyncnnq.interrupts import signals_held
+from pyncnnq.runtime.engines.engine import Engine
 from pyncnnq.runtime.protocol import Started
 from pyncnnq.runtime.starting import CannotStartError, start_process, start_thread
 from pyncnnq.runtime.turns import Answers, Ended, Turns
@@ -52,8 +52,8 @@ def available_cores() -> int:
         return os.cpu_count() or 1
 
 
-class WorkerPool:
-    """Processes that run `pyncnnq.runtime.worker`, one job after the other; a context manager that ends them.
+class WorkerPool(Engine):
+    """Processes of this machine that run `pyncnnq.runtime.worker`.
 
     A job that was not taken to its end, by whatever exception, leaves the processes in the middle of it: the pool is of
     no use then.
@@ -102,6 +102,14 @@ class WorkerPool:
             self.end()
             raise PyncnnqError(f"worker process {started + 1} of {workers} {error.message}") from error
 
+    def fit(self, most: int) -> None:
+        """Start or end processes until there are as many as are wanted, but no more than samples."""
+        self.resize(min(self.wanted, most))
+
+    def here(self) -> WorkerPool:
+        """Return the processes themselves."""
+        return self
+
     def run(self, job: object, samples: int) -> Iterator[tuple[int | None, Any]]:
         """Give a job and the numbers below `samples` to the workers.
 
@@ -119,6 +127,11 @@ class WorkerPool:
         turns = Turns(job, samples, self._replace)
         yield from turns.together(list(self._workers))
         yield from turns.one_by_one(self._workers[0])
+
+    @property
+    def printed_so_far(self) -> Counter[str]:
+        """What ncnn printed, while the processes may be printing more."""
+        return sum((Counter(dict(worker.printed)) for worker in self._workers), Counter())
 
     def _replace(self, worker: _Worker) -> _Worker:
         """Start a process in the place of one that has ended, or is no longer wanted."""
@@ -152,30 +165,6 @@ class WorkerPool:
                 worker.stop()
                 self.printed += worker.printed
             self._workers = []
-
-    def __enter__(self) -> WorkerPool:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.end()
-
-
-Workers = int | WorkerPool | None
-"""A number of processes; None for one for each core that this process may use; or a pool, which ends with the call."""
-
-
-def pool_of(workers: Workers, most: int) -> WorkerPool:
-    """Return the processes for so many samples: new ones, or those of a pool that was started before.
-
-    Raises:
-        PyncnnqError: fewer than one.
-    """
-    if not isinstance(workers, WorkerPool):
-        return WorkerPool(workers, most=most)
-    workers.resize(min(workers.wanted, most))
-    return workers
 
 
 class _Worker:

@@ -58,6 +58,14 @@ class Job(ABC):
             FailureError: ncnn cannot load a model.
         """
 
+    @staticmethod
+    def merged(first: Any, _second: Any) -> Any:
+        """Return the result of two workers together: by default the first, for jobs that have none.
+
+        The same for any order of workers; the first may be changed.
+        """
+        return first
+
 
 class Listener(Protocol):
     """A worker's side of a conversation."""

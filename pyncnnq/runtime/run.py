@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pyncnnq.errors import InputError, PyncnnqError
-from pyncnnq.runtime.pool import WorkerPool
+from pyncnnq.runtime.engines.engine import Engine
 from pyncnnq.runtime.progress import Update
 from pyncnnq.runtime.protocol import Failed, Fatal, Job, Misfit, Unreadable
 
@@ -26,22 +26,23 @@ class NoneReadError(InputError):
 
 @dataclass(kw_only=True)
 class Answers:
-    """The answers of workers to the samples that could be read, in the order of the samples, and their results.
+    """The answers of workers to the samples that could be read, in the order of the samples, and their result.
 
     Attributes:
         numbers: which samples these are.
         samples: the answer to each.
-        results: of the workers, in no order; they hold what these samples gave, each once.
+        result: of the workers, merged by the job; it holds what these samples gave, each once.  None where a job has
+            none.
         skipped: the samples that could not be read, each with the reason.
     """
 
     numbers: list[int]
     samples: list[Any]
-    results: list[Any]
+    result: Any
     skipped: list[str]
 
 
-def run_job(job: Job, pool: WorkerPool, *, strict: bool = False, progress: Update | None = None) -> Answers:
+def run_job(job: Job, pool: Engine, *, strict: bool = False, progress: Update | None = None) -> Answers:
     """Let workers do a job on each sample.
 
     Args:
@@ -60,7 +61,7 @@ def run_job(job: Job, pool: WorkerPool, *, strict: bool = False, progress: Updat
             pool.end()  # only then is all known that ncnn printed
             raise PyncnnqError(answer.reason + "".join(f" (printed last: {line})" for line in list(pool.printed)[-1:]))
         if index is None:
-            received.results.append(answer)
+            received.add(answer, job)
             continue
         if isinstance(answer, Fatal):
             answer = _unreadable(job.samples[index][0], answer)
@@ -91,7 +92,11 @@ class _Received:
     skipped: dict[int, str] = field(default_factory=dict)
     misfits: dict[int, str] = field(default_factory=dict)
     done: set[int] = field(default_factory=set)
-    results: list[Any] = field(default_factory=list)
+    result: Any = None
+
+    def add(self, result: Any, job: Job) -> None:
+        """Take the result of a worker."""
+        self.result = result if self.result is None else job.merged(self.result, result)
 
     def take(self, index: int, answer: Any) -> None:
         """Take the answer to one sample, the last where there are several; InputError where the job cannot go on."""
@@ -117,6 +122,6 @@ class _Received:
         return Answers(
             numbers=numbers,
             samples=[self.answers[index] for index in numbers],
-            results=self.results,
+            result=self.result,
             skipped=[self.skipped[index] for index in sorted(self.skipped)],
         )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pyncnnq.inputs.resolve import InputSpec
 from pyncnnq.model import Model
-from pyncnnq.runtime.pool import WorkerPool
+from pyncnnq.runtime.engines.engine import Engine
 from pyncnnq.runtime.progress import Update
 from pyncnnq.runtime.run import run_job
 from pyncnnq.statistics.observed import ObservedBlob, ObservedJob, check_readers, not_finite
@@ -42,7 +42,7 @@ def observe_columns(
     model: Model,
     samples: Sequence[tuple[Path, ...]],
     inputs: Sequence[InputSpec],
-    pool: WorkerPool,
+    pool: Engine,
     blobs: Sequence[ObservedBlob],
     *,
     strict: bool = False,

@@ -11,10 +11,13 @@ from typing import Any
 from pyncnnq._core import BlobStatistics
 from pyncnnq.inputs.resolve import InputSpec
 from pyncnnq.model import Model
-from pyncnnq.runtime.pool import WorkerPool
+from pyncnnq.runtime.engines.engine import Engine
 from pyncnnq.runtime.progress import Update
 from pyncnnq.runtime.run import run_job
 from pyncnnq.statistics.observed import ObservedBlob, ObservedJob, check_readers, not_finite, observed_blobs
+
+Observations = dict[str, tuple[BlobStatistics, set[int]]]
+"""Of each blob, by name, its statistics and the numbers of dimensions that it had."""
 
 
 @dataclass
@@ -43,7 +46,7 @@ def observe_samples(
     model: Model,
     samples: Sequence[tuple[Path, ...]],
     inputs: Sequence[InputSpec],
-    pool: WorkerPool,
+    pool: Engine,
     *,
     strict: bool = False,
     progress: Update | None = None,
@@ -73,11 +76,7 @@ def observe_samples(
         samples=len(answers.samples), numbers=answers.numbers, skipped=answers.skipped, printed=pool.printed
     )
     for blob in blobs:
-        (merged, seen), *others = (part[blob.name] for part in answers.results)
-        for part, dimensions in others:
-            merged.merge(part)
-            seen |= dimensions
-        statistics.blobs[blob.name] = merged
+        statistics.blobs[blob.name], seen = answers.result[blob.name]
         if len(seen) == 1:
             statistics.dimensions[blob.name] = min(seen)
     return statistics
@@ -89,6 +88,14 @@ class ObservationJob(ObservedJob):
 
     def start(self) -> _Observation:
         return _Observation(self)
+
+    @staticmethod
+    def merged(first: Observations, second: Observations) -> Observations:
+        """Return the statistics of all samples of two workers."""
+        for name, (statistics, dimensions) in second.items():
+            first[name][0].merge(statistics)
+            first[name][1].update(dimensions)
+        return first
 
 
 class _Observation:
@@ -107,7 +114,7 @@ class _Observation:
             self._dimensions[name].add(mat.dims)
             _observe(self._blobs[name], mat, self._statistics[name])
 
-    def result(self) -> dict[str, tuple[BlobStatistics, set[int]]]:
+    def result(self) -> Observations:
         return {name: (self._statistics[name], self._dimensions[name]) for name in self._blobs}
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pyncnnq.inputs.resolve import InputSpec
 from pyncnnq.model import Model
-from pyncnnq.runtime.pool import WorkerPool
+from pyncnnq.runtime.engines.engine import Engine
 from pyncnnq.runtime.progress import Update
 from pyncnnq.runtime.run import run_job
 from pyncnnq.statistics.channels import channel_rows
@@ -68,7 +68,7 @@ def channel_ranges(
     model: Model,
     samples: Sequence[tuple[Path, ...]],
     inputs: Sequence[InputSpec],
-    pool: WorkerPool,
+    pool: Engine,
     *,
     strict: bool = False,
     progress: Update | None = None,

@@ -10,7 +10,7 @@ from typing import Any
 from pyncnnq.inputs.resolve import InputSpec
 from pyncnnq.model import Model, ModelFiles
 from pyncnnq.model.ops import Shape
-from pyncnnq.runtime.pool import WorkerPool
+from pyncnnq.runtime.engines.engine import Engine
 from pyncnnq.runtime.protocol import Job
 from pyncnnq.runtime.run import run_job
 
@@ -20,7 +20,7 @@ def blob_shapes(
     samples: Sequence[tuple[Path, ...]],
     inputs: Sequence[InputSpec],
     blobs: Sequence[str],
-    pool: WorkerPool,
+    pool: Engine,
 ) -> list[dict[str, Shape]]:
     """Return for each sample the shapes of blobs when stock ncnn runs the model, in NumPy's order.
 

@@ -10,7 +10,7 @@ import numpy as np
 from pyncnnq.inputs import ArraySpec, InputLayer, InputOptions, InputSpec, Preprocessing, Resize
 from pyncnnq.inputs.preprocessing import CHANNELS, Pixel, Size
 from pyncnnq.model import Model
-from pyncnnq.runtime.pool import WorkerPool
+from pyncnnq.runtime.engines.engine import Engine
 from pyncnnq.runtime.run import run_job
 from pyncnnq.suggestion.batch_norm import Remembered, remembered
 from pyncnnq.suggestion.candidates import Candidate
@@ -30,7 +30,7 @@ class Looking:
     """
 
     def __init__(
-        self, model: Model, known: Sequence[tuple[InputLayer, InputOptions]], place: int, pool: WorkerPool
+        self, model: Model, known: Sequence[tuple[InputLayer, InputOptions]], place: int, pool: Engine
     ) -> None:
         """Find out what is observed.
 

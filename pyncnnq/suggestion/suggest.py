@@ -12,7 +12,8 @@ from pyncnnq.inputs.data import find_said
 from pyncnnq.inputs.sources import find_samples
 from pyncnnq.model import Model
 from pyncnnq.model.checks import require_float
-from pyncnnq.runtime.pool import WorkerPool, Workers, pool_of
+from pyncnnq.runtime.engines.engine import Engine
+from pyncnnq.runtime.pool import WorkerPool
 from pyncnnq.suggestion.looking import Looking
 from pyncnnq.suggestion.search import MOST_IMAGES, Ranked, Search
 
@@ -52,7 +53,7 @@ def suggest(
     model: Model,
     *data: str | Path | Sequence[str | Path],
     options: InputOptions | Sequence[InputOptions] = (),
-    workers: Workers = None,
+    workers: int | None = None,
 ) -> Suggestion:
     """Find out how a model wants the images of its one input of images, as `pyncnnq suggest` does.
 
@@ -72,12 +73,12 @@ def suggest(
     if len(samples) != len(model.inputs):
         raise InputError(f"{len(samples)} data for {len(model.inputs)} inputs: give one for each, in their order")
     known = find_said(model, samples, ("options", rows))
-    with pool_of(workers, MOST_IMAGES) as pool:
+    with WorkerPool(workers, most=MOST_IMAGES) as pool:
         return suggest_for(model, samples, known, pool)
 
 
 def suggest_for(
-    model: Model, samples: Sequence[Samples], known: Sequence[tuple[InputLayer, InputOptions]], pool: WorkerPool
+    model: Model, samples: Sequence[Samples], known: Sequence[tuple[InputLayer, InputOptions]], pool: Engine
 ) -> Suggestion:
     """Find out how a model wants the images of its one input of images.
 

@@ -106,6 +106,8 @@ OF_DATA = {"synthetic", "statistics"}
 """What `pyncnnq.Synthetic` and `pyncnnq.load_statistics` are in place of data."""
 OF_THE_MODEL = {"custom_layers"}
 """What `pyncnnq.load_model` takes."""
+OF_THE_ENGINE = {"send_images", "reproducible"}
+"""What `pyncnnq.start_engine` takes."""
 
 
 @pytest.mark.parametrize(
@@ -135,6 +137,10 @@ def test_options_are_keyword_arguments_of_the_same_name_and_default(name: str) -
     if "source" not in parameters:
         assert inspect.signature(pyncnnq.load_model).parameters["custom_layers"].default is None
         inside |= OF_THE_MODEL
+    if "engine" in parameters:
+        started = inspect.signature(pyncnnq.start_engine).parameters
+        assert not any(started[option].default for option in OF_THE_ENGINE)
+        inside |= OF_THE_ENGINE
     for option in command.params:
         if option.name in PRINTING | FILES | OF_DATA | inside:
             continue

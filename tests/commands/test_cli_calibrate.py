@@ -477,7 +477,7 @@ def test_workers_beyond_the_cores_wait_until_the_model_is_read(
             super().__init__(workers, most=most)
             started.append(self.size)
 
-    monkeypatch.setattr("pyncnnq.commands.calibrate.WorkerPool", Recorded)
+    monkeypatch.setattr("pyncnnq.runtime.engines.choice.WorkerPool", Recorded)
     done = run_here("calibrate", place.folder / "none.param", place.bin, place.images, *OPTIONS, f"--workers={asked}")
     assert_fault(done, place, place.files(), "none.param: no such file")
     assert started == [at_first]

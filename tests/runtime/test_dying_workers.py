@@ -43,33 +43,29 @@ def make(tmp_path: Path) -> MakeJob:
     return make
 
 
-def counted(results: Sequence[list[float]]) -> list[float]:
-    return sorted(value for result in results for value in result)
-
-
 @pytest.mark.parametrize("workers", [1, 3])
 @pytest.mark.parametrize("bad", [(11,), (0, 3, 4)])
 def test_a_sample_that_ends_two_workers_is_skipped_by_name(make: MakeJob, workers: int, bad: tuple[int, ...]) -> None:
-    """The results of the workers hold each other sample once: as if the bad ones were not there."""
+    """The result of the workers holds each other sample once: as if the bad ones were not there."""
     good = [number for number in range(12) if number not in bad]
     calls: list[int] = []
     with WorkerPool(workers) as pool:
         answers = run_job(make(12, dict.fromkeys(bad, TWICE)), pool, progress=lambda done, _: calls.append(done))
         assert pool.size == workers
         again = run_job(make(3, {}), pool)
-    assert (answers.numbers, answers.samples, counted(answers.results)) == (good, good, good)
+    assert (answers.numbers, answers.samples, sorted(answers.result)) == (good, good, good)
     for number, line in zip(bad, answers.skipped, strict=True):
         assert f"{number}.npy: a worker process was ended by signal 11 (Segmentation fault" in line
         assert line.endswith("while decoding or running it, twice")
     assert calls == sorted(calls)
     assert calls[-1] == 12
-    assert (again.samples, counted(again.results)) == ([0, 1, 2], [0, 1, 2])
+    assert (again.samples, sorted(again.result)) == ([0, 1, 2], [0, 1, 2])
 
 
 def test_a_sample_that_ends_one_worker_counts(make: MakeJob) -> None:
     with WorkerPool(2) as pool:
         answers = run_job(make(6, {1: (KILL,), 4: (SEGV,)}), pool)
-    assert (answers.samples, counted(answers.results), answers.skipped) == ([*range(6)], [*range(6)], [])
+    assert (answers.samples, sorted(answers.result), answers.skipped) == ([*range(6)], [*range(6)], [])
 
 
 def test_a_worker_that_is_killed_again_may_be_short_of_memory(make: MakeJob) -> None:

@@ -21,7 +21,7 @@ from pyncnnq.layerwise.walk.run import Finish, Forget, Run
 from pyncnnq.model import Layer, Model, ModelFiles
 from pyncnnq.model.ops import Activation
 from pyncnnq.quantization.quantizer import Quantizer
-from pyncnnq.runtime.pool import WorkerPool
+from pyncnnq.runtime.engines.engine import Engine
 from pyncnnq.runtime.protocol import Failed
 
 
@@ -53,7 +53,7 @@ class LayerWalk:
         model: Model,
         samples: Sequence[tuple[Path, ...]],
         inputs: Sequence[InputSpec],
-        pool: WorkerPool,
+        pool: Engine,
         folder: Path,
     ) -> None:
         """Let workers load the samples.
@@ -66,7 +66,7 @@ class LayerWalk:
             folder: for the files of layers.
         """
         self._graph, self._custom_layers = model.graph(), model.custom_layers
-        self._pool = pool
+        self._pool = pool.here()
         self._folder = folder
         self._files = itertools.count()
         self._held = set(model.inputs)
@@ -78,7 +78,7 @@ class LayerWalk:
         self._places = {layer.name: place for place, layer in enumerate(model.layers)}
         numbered = list(enumerate(samples))
         named = list(zip(model.inputs, inputs, strict=True))
-        pool.tell([Walk(named, dict(numbered[worker :: pool.size])) for worker in range(pool.size)])
+        self._pool.tell([Walk(named, dict(numbered[worker :: self._pool.size])) for worker in range(self._pool.size)])
 
     def look(
         self,
