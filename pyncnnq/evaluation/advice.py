@@ -38,14 +38,39 @@ def faults(layer: LayerDiagnosis) -> tuple[str, ...]:
     return tuple(lines)
 
 
+_FAR_TOKEN = 4.0
+"""A token that exceeds the median by so much takes two of the 7 bits of the others."""
+_DYNAMIC = 30.0
+"""In dB: a layer that finds its scales while running and is better than this by itself needs no advice on outliers."""
+
+
 def advice(layer: LayerDiagnosis) -> tuple[str, ...]:
     """Return in words what could make a layer better whose scales are as good as they can be."""
     lines = []
-    if layer.wide_channels and layer.wide_channels <= max(1, layer.channels // 10):
+    is_static = layer.scale is not None
+    if is_static and layer.wide_channels and layer.wide_channels <= max(1, layer.channels // 10):
         lines.append(
             f"{layer.wide_channels} of {layer.channels} channels hold up to {layer.range_ratio:.0f}x the median "
             "range: equalization (pyncnnq quantize, from images) or float"
         )
+    if layer.scale is None and layer.local_sqnr < _DYNAMIC:
+        lines += _outliers(layer)
     if layer.weight_bits < 8:
         lines.append(f"its weights use {layer.weight_bits} bits: 8 may be safe, with the weight bits 'proven'")
     return tuple(lines)
+
+
+def _outliers(layer: LayerDiagnosis) -> list[str]:
+    """Return in words which feature and which token take the steps of int8 from the others."""
+    lines = []
+    if layer.wide_channels:
+        lines.append(
+            f"feature {layer.widest_channel} of its input reaches {layer.range_ratio:.0f}x the median one: smoothing "
+            "(pyncnnq quantize, from data) or float"
+        )
+    if layer.token is not None and layer.token_ratio is not None and layer.token_ratio > _FAR_TOKEN:
+        lines.append(
+            f"token {layer.token} of its input reaches {layer.token_ratio:.0f}x the median one, and all share a scale: "
+            "token scales (pyncnnq quantize, from data) or float"
+        )
+    return lines

@@ -18,6 +18,7 @@ from pyncnnq.evaluation.weights import row_noise, weight_bits
 from pyncnnq.model import Layer, Model
 from pyncnnq.model.macs import macs
 from pyncnnq.quantization.storage import BlobStorage, Floats
+from pyncnnq.rewrites.dynamic import readings
 from pyncnnq.statistics.observe import Statistics
 
 _BINS = 64
@@ -92,7 +93,9 @@ class Int8Layers:
         rows = row_noise(self._exact[name], self._rough[name], storage, self._storage[top])
         ranges = self._sums[bottom].absmax
         middle = float(np.median(ranges[ranges > 0])) if ranges.any() else 0.0
+        shares = any(reading.place == 0 and not reading.by_token for reading in readings(layer))
         count = sum(error.count for error in errors)
+        widest = max(errors, key=lambda error: error.token_ratio)
         diagnosis = LayerDiagnosis(
             name=name,
             type=layer.type,
@@ -115,6 +118,9 @@ class Int8Layers:
             range_ratio=float(ranges.max()) / middle if middle else 1.0,
             wide_channels=int(np.count_nonzero(ranges > _WIDE * middle)) if middle else 0,
             channels=ranges.size,
+            widest_channel=int(ranges.argmax()),
+            token=widest.token if shares else None,
+            token_ratio=widest.token_ratio if shares else None,
             histogram=_histogram(statistics, bottom, storage, scale),
         )
         return replace(diagnosis, faults=faults(diagnosis), advice=advice(diagnosis))

@@ -76,6 +76,9 @@ class LayerDiagnosis:
         range_ratio: by how much the largest range of a channel of its input exceeds the median one.
         wide_channels: how many channels exceed the median more than eightfold.
         channels: of its input.
+        widest_channel: the one with the largest range, numbered from 0.
+        token, token_ratio: of a layer that finds one scale for all tokens while running: the row that exceeds the
+            median row of its sample most, numbered from 0, and by how much; None for other layers.
         share: its share of the error of the outputs, between 0 and 1 (see
             `pyncnnq.optimization.ranking.error_shares`); None where that was not measured.
         faults: scales that do not fit, in plain words.
@@ -102,6 +105,9 @@ class LayerDiagnosis:
     range_ratio: float
     wide_channels: int
     channels: int
+    widest_channel: int
+    token: int | None = None
+    token_ratio: float | None = None
     share: float | None = None
     faults: tuple[str, ...] = ()
     advice: tuple[str, ...] = ()

@@ -65,6 +65,8 @@ class LocalError:
         count: how many values its first bottom has.
         saturated: how many of them lie outside of what int8 can represent.
         peak: the largest magnitude among them in steps of int8: 127 where the scale makes full use of it.
+        token: of a matrix, the row that reaches farthest, numbered from 0.
+        token_ratio: by how much it exceeds the median row; 1 of other blobs.
     """
 
     signal: float
@@ -72,6 +74,8 @@ class LocalError:
     count: int
     saturated: int
     peak: float
+    token: int
+    token_ratio: float
 
 
 class _LocalErrors:
@@ -108,13 +112,25 @@ def _local_error(layer: LoneLayer, network: Network, exact: Mapping[str, NDArray
                 noise = math.inf
         values = bottoms[0][1]
         codes = np.abs(values) * np.float32(layer.scale or 0)
+    token, token_ratio = _widest_token(values)
     return LocalError(
         signal=signal,
         noise=noise if math.isfinite(noise) else math.inf,
         count=values.size,
         saturated=int(np.count_nonzero(codes >= 127.5)),  # the first that rounds to 128
         peak=float(codes.max(initial=0)),
+        token=token,
+        token_ratio=token_ratio,
     )
+
+
+def _widest_token(values: NDArray[np.float32]) -> tuple[int, float]:
+    """Return which row of a matrix reaches farthest, and by how much it exceeds the median one."""
+    if values.ndim != 2:
+        return 0, 1.0
+    reach = np.abs(values).max(axis=1, initial=0)
+    middle = float(np.median(reach[reach > 0])) if reach.any() else 0.0
+    return (int(reach.argmax()), float(reach.max()) / middle) if middle else (0, 1.0)
 
 
 def stored(blob: NDArray[np.float32], storage: BlobStorage) -> NDArray[np.float32]:

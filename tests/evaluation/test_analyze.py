@@ -318,6 +318,38 @@ def test_a_channel_that_holds_far_more_than_the_others_is_named(tmp_path: Path) 
     assert "equalization" in line
 
 
+DYNAMIC = {
+    "LSTM": ("LSTM", f" 0=4 1={12 * 16}", False),
+    "Gemm, a scale for all tokens": ("Gemm", " 2=0 3=1 4=1 5=0 6=1 7=8 9=12 10=-1 14=1", True),
+    "Gemm, a scale for each token": ("Gemm", " 2=0 3=1 4=0 5=1 6=1 8=8 9=12 10=-1", False),
+}
+
+
+@pytest.mark.parametrize(("kind", "text", "shares"), DYNAMIC.values(), ids=DYNAMIC)
+def test_features_and_tokens_that_reach_farther_than_others_are_named(
+    kind: str, text: str, shares: bool, tmp_path: Path
+) -> None:
+    """Feature 5 and token 3; the token takes nothing from the others where each has a scale of its own."""
+    rng = np.random.default_rng(3)
+    layer = plain(kind, "out", "in0", text=text)
+    for expected in layer.expected_weights():
+        layer.weights[expected.name] = Weight.tagged_float32(expected.name, rng.normal(0, 0.3, expected.size))
+    weights = layer.weights[next(iter(layer.weights))].data.reshape(-1, 12)
+    weights[:, 5] /= 100  # so that the others count
+    model = saved(model_of(layer, shape=(20, 12)), tmp_path, "model")
+    for number in range(4):
+        x = rng.normal(size=(20, 12))
+        x[:, 5] *= 60
+        x[3] *= 9
+        np.save(tmp_path / f"{number}.npy", x.astype(np.float32))
+    table = pyncnnq.calibrate(model, tmp_path).table
+    found = analyze(model, saved(pyncnnq.quantize(model, table), tmp_path, "int8"), tmp_path)
+    (one,) = found.layers
+    assert one.type == kind
+    lines = [line for line in one.advice if "smoothing" in line or "token scales" in line]
+    assert [line.split(" of its input")[0] for line in lines] == ["feature 5", *["token 3"] * shares]
+
+
 def test_the_command_says_it(cli: Cli, int8: Model, found: Analysis) -> None:
     arguments = (
         "analyze",

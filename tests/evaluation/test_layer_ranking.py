@@ -46,6 +46,7 @@ def diagnosis(name: str, local_sqnr: float = 20.0, faults: tuple[str, ...] = ())
         worst_row=None,
         range_ratio=1.0,
         wide_channels=0,
+        widest_channel=0,
         channels=3,
         faults=faults,
     )
