@@ -137,11 +137,11 @@ def fit_activations(
             low, high = (low, middle) if loses_too_much(middle) else (middle, high)
             middle = (low + high) // 2
     chosen, sqnr = made[low] if low else (model, {})
-    taken = set(ranked[:low])
+    left = {layer.name for layer in chosen.layers}
     return FittedActivations(
         model=chosen,
-        layers=tuple(name for name in pairs if name in taken),
-        left=tuple(name for name in pairs if name not in taken),
+        layers=tuple(name for name in pairs if name not in left),
+        left=tuple(name for name in pairs if name in left),
         sqnr=sqnr,
     )
 
