@@ -100,6 +100,7 @@ def deploy_command(
         front=speed.front,
         pick=speed.pick,
         latency_budget=speed.latency_budget,
+        fit_activations=speed.fit_activations,
         fuse=not no_fuse,
         exclude=layers.exclude,
         only=layers.only,

@@ -182,6 +182,7 @@ def _quantize_by_data(
         front=speed.front,
         pick=speed.pick,
         latency_budget=speed.latency_budget,
+        fit_activations=speed.fit_activations,
         fuse=fuse,
         exclude=layers.exclude,
         only=layers.only,

@@ -20,6 +20,7 @@ class SpeedOptions:
     front: bool
     pick: int | None
     latency_budget: float | None
+    fit_activations: float | None
 
 
 speed_options = together(
@@ -57,6 +58,13 @@ speed_options = together(
             type=float,
             metavar="MS",
             help="Write the most accurate model of that list that takes no longer.",
+        ),
+        click.option(
+            "--fit-activations",
+            type=float,
+            metavar="DB",
+            help="Replace Swish and GELU behind convolutions by a fitted HardSwish, which ncnn computes with them: as "
+            "many as leave the float outputs at this SQNR.",
         ),
     ],
 )

@@ -128,6 +128,7 @@ def deploy(
     front: bool = False,
     pick: int | None = None,
     latency_budget: float | None = None,
+    fit_activations: float | None = None,
     fuse: bool = True,
     exclude: Sequence[str] = (),
     only: Sequence[str] = (),
@@ -142,8 +143,8 @@ def deploy(
         source, shape: see `pyncnnq.convert`.
         output: the folder to write into; it is made where it is missing, and files of the same names are replaced.
         data, options, samples, workers, strict, progress: see `pyncnnq.quantize`.
-        recipe, without, budget, task, goal, device, front, pick, latency_budget, fuse, exclude, only, keep_first_last,
-            float32: see `pyncnnq.quantize`; the float model is written as it is after fusing.
+        recipe, without, budget, task, goal, device, front, pick, latency_budget, fit_activations, fuse, exclude, only,
+            keep_first_last, float32: see `pyncnnq.quantize`; the float model is written as it is after fusing.
         labels: which class each sample is of (see `pyncnnq.evaluate`).
         custom_layers: see `pyncnnq.load_model`.
 
@@ -176,6 +177,7 @@ def deploy(
         goal=goal,
         device=profile_of(device),
         wish=wish,
+        fit_activations=fit_activations,
         fuse=fuse,
         layers=QuantizeOptions(exclude=exclude, only=only, keep_first_last=keep_first_last, float32=float32),
         labels=labels,
@@ -201,6 +203,7 @@ class _Settings:
     goal: str | None
     device: Profile | None
     wish: Wish | None
+    fit_activations: float | None
     fuse: bool
     layers: QuantizeOptions
     labels: str | None
@@ -290,6 +293,7 @@ def _optimize(model: Model, data: CalibrationData, fused: Fused, settings: _Sett
             goal=settings.goal,
             device=settings.device,
             wish=settings.wish,
+            fit_activations=settings.fit_activations,
             fuse=False,
             options=settings.layers,
         )

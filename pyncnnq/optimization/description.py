@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from pyncnnq.optimization.candidate import Candidate
+from pyncnnq.optimization.fitted_activations import FittedActivations
 from pyncnnq.optimization.front import Front
 from pyncnnq.optimization.mixed_precision import MixedPrecision
 from pyncnnq.optimization.ranking import Step
@@ -31,6 +32,7 @@ def description(result: Optimized) -> dict[str, Any]:
         "tried": [_candidate(candidate) for candidate in result.candidates],
         "layers": [asdict(layer) for layer in result.calibration.layers],
         **({"speed": _speed(result.speed)} if result.speed else {}),
+        **({"fitted_activations": _fitted(result.fitted)} if result.fitted else {}),
         **({"front": _front(result.front)} if result.front else {}),
         **({"mixed_precision": _mixed_precision(mixed)} if mixed else {}),
         "warnings": [*result.warnings, *result.int8.summary.warnings],
@@ -41,6 +43,11 @@ def _speed(speed: Speed) -> dict[str, Any]:
     profile = speed.profile
     device = {"cpu": profile.cpu, "threads": profile.threads, "ncnn": profile.ncnn, "margin": profile.margin}
     return {"device": device, "in_float": list(speed.in_float), "float_ms": speed.float_ms, "int8_ms": speed.int8_ms}
+
+
+def _fitted(fitted: FittedActivations) -> dict[str, Any]:
+    sqnr = {name: _finite(ratio, 2) for name, ratio in fitted.sqnr.items()}
+    return {"replaced": list(fitted.layers), "left": list(fitted.left), "sqnr_db": sqnr}
 
 
 def _front(front: Front) -> list[dict[str, Any]]:

@@ -59,6 +59,7 @@ def quantize(
     front: bool = False,
     pick: int | None = None,
     latency_budget: float | None = None,
+    fit_activations: float | None = None,
     fuse: bool = True,
     exclude: Sequence[str] = (),
     only: Sequence[str] = (),
@@ -86,6 +87,7 @@ def quantize(
     front: bool = False,
     pick: int | None = None,
     latency_budget: float | None = None,
+    fit_activations: float | None = None,
     fuse: bool = True,
     exclude: Sequence[str] = (),
     only: Sequence[str] = (),
@@ -104,6 +106,7 @@ def quantize(
         recipe, without, budget, task, goal: see `pyncnnq.optimization.recipe.optimize_on`.
         device: the profile of the device that the model is for, or its file (see `pyncnnq.profile`).
         front, pick, latency_budget: see `pyncnnq.optimization.wishes.Wish`.
+        fit_activations: see `pyncnnq.optimization.recipe.optimize_on`.
         fuse: fuse the layers of the model first (see `pyncnnq.fuse`); with a table: if it was made for the fused model.
         exclude, only, keep_first_last, float32: see `pyncnnq.quantization.QuantizeOptions`.
 
@@ -119,6 +122,7 @@ def quantize(
         for_data: dict[str, object] = {"samples": samples, "workers": workers, "engine": engine, "strict": strict}
         for_data |= {"without": without, "budget": budget, "task": task, "goal": goal, "device": device}
         for_data |= {"front": front, "pick": pick, "latency_budget": latency_budget}
+        for_data |= {"fit_activations": fit_activations}
         for name, value in (*for_data.items(), ("options", options), ("recipe", recipe != "best")):
             if value:
                 raise PyncnnqError("is for calibration data, not for a table; leave it out", option=name)
@@ -133,6 +137,7 @@ def quantize(
         goal=goal,
         device=profile_of(device),
         wish=Wish.of(front=front, pick=pick, latency_budget=latency_budget, has_device=device is not None),
+        fit_activations=fit_activations,
         fuse=fuse,
         options=layers,
     )

@@ -20,6 +20,8 @@ from pyncnnq.optimization.bench import Bench
 from pyncnnq.optimization.budget import Budget
 from pyncnnq.optimization.candidate import Candidate
 from pyncnnq.optimization.description import description
+from pyncnnq.optimization.fitted_activations import FittedActivations
+from pyncnnq.optimization.fitted_activations import fit_activations as fit
 from pyncnnq.optimization.front import Front, find_front
 from pyncnnq.optimization.judge import Judge, split_samples
 from pyncnnq.optimization.mixed_precision import MixedPrecision
@@ -60,6 +62,7 @@ class Optimized:
         mixed: the layers that were left in float; None if there were to be none.
         speed: which layers stay in float for the sake of speed; None if nobody asked.
         front: the models between speed and accuracy; None if nobody asked.
+        fitted: the activations that were replaced; None if nobody asked.
         ignored_files: how many files of other types and hidden ones lay in the folders of data, by suffix.
     """
 
@@ -76,6 +79,7 @@ class Optimized:
     mixed: MixedPrecision | None
     speed: Speed | None = None
     front: Front | None = None
+    fitted: FittedActivations | None = None
     ignored_files: Mapping[str, int] = field(default_factory=dict)
 
     def _repr_html_(self) -> str:
@@ -137,6 +141,7 @@ def optimize_on(
     goal: str | None = None,
     device: Profile | None = None,
     wish: Wish | None = None,
+    fit_activations: float | None = None,
     fuse: bool = True,
     options: QuantizeOptions | None = None,
 ) -> Optimized:
@@ -163,6 +168,8 @@ def optimize_on(
         device: the profile of the device that the model is for (see `pyncnnq.profile`); default: where the goal asks
             for speed, this machine is measured on one thread.
         wish: which other points between speed and accuracy to find, and which of them to take; None: none.
+        fit_activations: replace Swish and GELU behind convolutions by a fitted HardSwish that ncnn computes with them,
+            as many as leave the float outputs at this signal-to-noise ratio, in dB; None: none.
         fuse: fuse the layers of the model first (see `pyncnnq.fuse`).
         options: which layers stay in float anyway, and how their weights are stored.
 
@@ -183,6 +190,10 @@ def optimize_on(
     settings = Settings(pool, options, strict=strict, progress=progress)
     with temporary_folder() as folder:
         fused = fuse_for(model, data, Path(folder)) if fuse else Fused(model)
+        fitted = None
+        if fit_activations is not None:
+            fitted = fit(fused.model, replace(data, samples=samples), Path(folder), settings, fit_activations)
+            fused = replace(fused, model=fitted.model)
         prepared = prepare(fused.model, techniques, replace(data, samples=samples), Path(folder), settings)
         speed = None
         if aim.is_fast:
@@ -200,7 +211,9 @@ def optimize_on(
         if speed is not None and device is None:
             speed = proven(speed, prepared.model, search.judged[0].made.int8, Path(folder))
     bench.source.statistics.skipped += dict.fromkeys([*first.skipped, *judge.skipped])
-    result = replace(_optimized(search, bench, fused.changes), ignored_files=data.ignored, speed=speed, front=front)
+    result = replace(
+        _optimized(search, bench, fused.changes), ignored_files=data.ignored, speed=speed, front=front, fitted=fitted
+    )
     result.calibration = replace(result.calibration, inputs=data.facts)
     result.calibration.warnings[:0] = data.warnings
     record_inputs(result.calibration.table, data)

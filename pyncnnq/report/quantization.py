@@ -61,6 +61,10 @@ def print_search(result: Optimized) -> None:
         say(f"{mark}{', '.join((candidate.method, *candidate.techniques))}: {_ratios(candidate)}{_drop(candidate)}")
     for output, parts in result.chosen.apart.items():
         say(f"{output} is judged at {', '.join(parts)}, of which it is made")
+    if result.fitted:
+        lost = ", ".join(f"{name} {ratio:.2f} dB" for name, ratio in result.fitted.sqnr.items())
+        count = len(result.fitted.layers)
+        say(f"fitted activations: {count} of {count + len(result.fitted.left)}{f'; in float {lost}' * bool(lost)}")
     if result.speed:
         _print_speed(result.speed)
     if result.front:
