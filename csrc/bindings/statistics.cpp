@@ -1,5 +1,6 @@
 #include "core/blob_statistics.hpp"
 
+#include <cstring>
 #include <sstream>
 
 #include "bindings/bindings.hpp"
@@ -105,8 +106,11 @@ template <class T>
 std::vector<T> vector_of(const py::handle& field, const char* name) {
     if (!py::isinstance<Array<T>>(field)) refuse_field(name);
     const auto array = py::reinterpret_borrow<Array<T>>(field);
-    if (array.ndim() != 1 || reinterpret_cast<uintptr_t>(array.data()) % alignof(T) != 0) refuse_field(name);
-    return std::vector<T>(array.data(), array.data() + array.size());
+    if (array.ndim() != 1) refuse_field(name);
+    std::vector<T> values(size_of(array));
+    // Byte by byte: an array that was unpickled may lie anywhere in the message.
+    if (!values.empty()) std::memcpy(values.data(), array.data(), values.size() * sizeof(T));
+    return values;
 }
 
 template <class T, class Object>

@@ -143,8 +143,10 @@ def deploy(
         source, shape: see `pyncnnq.convert`.
         output: the folder to write into; it is made where it is missing, and files of the same names are replaced.
         data, options, samples, workers, strict, progress: see `pyncnnq.quantize`.
-        recipe, without, budget, task, goal, device, front, pick, latency_budget, fit_activations, fuse, exclude, only,
-            keep_first_last, float32: see `pyncnnq.quantize`; the float model is written as it is after fusing.
+        recipe, without, budget, task, goal, device, front, pick, latency_budget, fit_activations: see
+            `pyncnnq.quantize`.
+        fuse, exclude, only, keep_first_last, float32: see `pyncnnq.quantize`; the float model is written as it is
+            after fusing.
         labels: which class each sample is of (see `pyncnnq.evaluate`).
         custom_layers: see `pyncnnq.load_model`.
 

@@ -215,29 +215,34 @@ class _Worker:
                     answers.put((self, expected[0], answer))
                 if (index := expected.popleft()) is not None:
                     done.append(index)
-        except _STREAM_ERRORS:
+        except _STREAM_ERRORS as error:
             blamed, *waiting = expected
-            answers.put((self, blamed, Ended(self._end(), done, [index for index in waiting if index is not None])))
+            words = self._end(error)
+            answers.put((self, blamed, Ended(words, done, [index for index in waiting if index is not None])))
 
     def tell(self, message: object) -> None:
         """Send a message; PyncnnqError when the process has ended."""
         try:
             self._send(message)
-        except _STREAM_ERRORS:
-            raise self._ended() from None
+        except _STREAM_ERRORS as error:
+            raise self._ended(error) from None
 
     def hear(self) -> Any:
         """Wait for an answer and return it; PyncnnqError when the process has ended."""
         try:
             return self._receive()
-        except _STREAM_ERRORS:
-            raise self._ended() from None
+        except _STREAM_ERRORS as error:
+            raise self._ended(error) from None
 
-    def _ended(self) -> PyncnnqError:
-        return PyncnnqError(f"{self._end()} while running the model")
+    def _ended(self, error: Exception) -> PyncnnqError:
+        return PyncnnqError(f"{self._end(error)} while running the model")
 
-    def _end(self) -> str:
-        """Wait for the end of the process, and say how it came."""
+    def _end(self, error: Exception) -> str:
+        """Wait for the end of the process, and say how it came, after an error with its streams."""
+        if not isinstance(error, OSError | EOFError):  # it goes on, and may wait for us to take the rest
+            self._end_process()
+            self._listener.join()
+            return f"a worker process sent what cannot be read ({error})"
         self._process.wait()
         self._listener.join()
         words = "".join(f" (printed last: {line})" for line in list(self.printed)[-1:])

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from blobs import fingerprint
-from toy_jobs import Counting, SumJob
+from toy_jobs import Counting, Flooding, SumJob
 
 from pyncnnq import load_model
 from pyncnnq.errors import InputError, PyncnnqError
@@ -138,3 +138,11 @@ def test_a_worker_that_failed_can_still_be_written_to(tmp_path: Path) -> None:
         [answer] = pool.ask(0)
     assert isinstance(answer, Failed)
     assert "ncnn cannot load" in answer.reason
+
+
+def test_an_answer_that_cannot_be_read_ends_the_worker() -> None:
+    """It would wait for ever for someone to take the rest."""
+    with WorkerPool(1) as pool:
+        pool.tell([Flooding()])
+        with pytest.raises(PyncnnqError, match="sent what cannot be read"):
+            pool.ask(0)

@@ -116,3 +116,19 @@ class _Counter:
             os._exit(3)
         self._count += request
         return self._count
+
+
+@dataclass(frozen=True)
+class Flooding(Conversation):
+    """Answer with what cannot be read, and more behind it than a pipe holds."""
+
+    def start(self) -> Flooding:
+        return self
+
+    def answer(self, request: object) -> object:  # noqa: ARG002
+        return [_Unreadable(), bytes(2**22)]
+
+
+class _Unreadable:
+    def __reduce__(self) -> tuple[type, tuple[str]]:
+        return int, ("no number",)
