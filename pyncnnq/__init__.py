@@ -11,8 +11,9 @@ The names are imported when they are first used: worker processes and the comman
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
-from importlib.util import find_spec
+from importlib.machinery import EXTENSION_SUFFIXES
 
 TYPE_CHECKING = False  # and not typing's: whatever comes before the command line's own handlers of signals is quick
 if TYPE_CHECKING:
@@ -154,7 +155,15 @@ __all__ = [
 ]
 
 
-if find_spec("pyncnnq._core") is None:
+def _lacks_core() -> bool:
+    if any(os.access(f"{__path__[0]}/_core{suffix}", os.F_OK) for suffix in EXTENSION_SUFFIXES):
+        return False  # without a search, which signals would interrupt
+    from importlib.util import find_spec
+
+    return find_spec("pyncnnq._core") is None  # else it was installed in place
+
+
+if _lacks_core():
     raise ImportError(
         f"the C++ core of pyncnnq is not in {__path__[0]}, or was built for another Python; if that is the source, "
         "build it with `pip install .` (docs/building.md), or run Python from another folder if pyncnnq is installed"

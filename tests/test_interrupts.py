@@ -155,4 +155,4 @@ def test_a_signal_that_is_ignored_at_the_start_stays_so(tmp_path: Path, number: 
     command = [sys.executable, "-c", code, str(int(number)), "click", "--version"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=60 * PATIENCE, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "version" in done.stdout
+    assert done.stdout.startswith("pyncnnq ")

@@ -27,11 +27,11 @@ def typed(options: InputOptions) -> str:
 def told(suggestion: Suggestion) -> str:
     """Return in a line what is gone on with, why, and how to say it."""
     best = suggestion.best
-    other = STANDS_FOR.get(best.options.preset or "")
+    other = typed(InputOptions(preset=STANDS_FOR.get(best.options.preset or "")))
     return (
         f"preprocessing found out: {best.preprocessing} (by {suggestion.basis}; the size is {suggestion.size_from}); "
         f"to fix it, add {typed(best.options)}"
-        + f" (or --preset {other}, if it was trained so: answers do not tell these two apart)"
+        + f" (or {other}, if it was trained so: answers do not tell these two apart)"
         * bool(other)
     )
 

@@ -18,8 +18,8 @@ _DISPATCHED = (
 )
 """The features by which ncnn chooses its code while it runs (its src/cpu.cpp), as Linux names them."""
 
-_COMPUTING = ("pyncnnq", "ncnn", "numpy", "opencv-python")
-"""The packages whose versions numbers depend on."""
+_COMPUTING = ("pyncnnq", "ncnn", "numpy")
+"""The packages whose versions numbers depend on, beside OpenCV, whose packages have several names."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,11 @@ class Machine:
 @lru_cache(maxsize=1)
 def this_machine() -> Machine:
     """Return what this machine is."""
-    python = (("Python", ".".join(platform.python_version_tuple()[:2])),)
-    return Machine(socket.gethostname(), _cpu(), (*python, *((name, _version(name)) for name in _COMPUTING)))
+    import cv2  # only here: it takes long to import
+
+    versions = {"Python": ".".join(platform.python_version_tuple()[:2]), "OpenCV": cv2.__version__}
+    versions |= {name: _version(name) for name in _COMPUTING}
+    return Machine(socket.gethostname(), _cpu(), tuple(versions.items()))
 
 
 def _version(package: str) -> str:
