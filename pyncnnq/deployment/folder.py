@@ -101,14 +101,22 @@ class Folder:
         Raises:
             PyncnnqError: they cannot be written.
         """
-        folder = self.param.parent
-        new = not folder.exists()
-        try:
-            folder.mkdir(exist_ok=True)
-            write_files(contents)
-        except OSError as error:
-            raise PyncnnqError(f"{folder}: cannot be made: {error.strerror}; name another one") from error
-        finally:
-            if new:
-                with suppress(OSError):  # there are files in it
-                    folder.rmdir()
+        write_folder(self.param.parent, contents)
+
+
+def write_folder(folder: Path, contents: Mapping[Path, bytes]) -> None:
+    """Write files, all or none, into a folder, which is made where it is missing.
+
+    Raises:
+        PyncnnqError: they cannot be written.
+    """
+    new = not folder.exists()
+    try:
+        folder.mkdir(exist_ok=True)
+        write_files(contents)
+    except OSError as error:
+        raise PyncnnqError(f"{folder}: cannot be made: {error.strerror}; name another one") from error
+    finally:
+        if new:
+            with suppress(OSError):  # there are files in it
+                folder.rmdir()

@@ -7,17 +7,17 @@ export(YOLO("yolo11n.pt"), data="coco8.yaml", imgsz=640)
 from __future__ import annotations
 
 import importlib.util
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pyncnnq.deployment.folder import write_folder
 from pyncnnq.disk.temporary import temporary_folder
 from pyncnnq.errors import ModelError, PyncnnqError
 from pyncnnq.evaluation.analyze import MOST_SAMPLES, analyze
 from pyncnnq.evaluation.evaluate import Evaluation, evaluate
 from pyncnnq.evaluation.showing import names_of_classes, worst_samples
-from pyncnnq.files import check_outputs, check_pair_replaced, check_replaced, write_files
+from pyncnnq.files import check_outputs, check_pair_replaced, check_replaced
 from pyncnnq.inputs.data import CalibrationData, Data, find_fitting
 from pyncnnq.model import Model, load_model
 from pyncnnq.model.model import StrPath
@@ -101,7 +101,7 @@ def quantize_folder(
         evaluation = evaluate(model, int8, judged, labels=labels, workers=workers, progress=progress)
         if importlib.util.find_spec("jinja2") is not None:
             contents[report] = _report(evaluation, model, int8, judged, labels, workers, progress)
-    _write(target, contents)
+    write_folder(target, contents)
     return Int8Export(folder=target, optimized=optimized, evaluation=evaluation)
 
 
@@ -187,16 +187,3 @@ def _report(
         **{f"input {name}": str(spec) for name, spec in zip(model.inputs, data.inputs, strict=True)},
     }
     return page(evaluation, analysis, settings, classes, shown).encode(errors="replace")
-
-
-def _write(folder: Path, contents: dict[Path, bytes]) -> None:
-    new = not folder.exists()
-    try:
-        folder.mkdir(exist_ok=True)
-        write_files(contents)
-    except OSError as error:
-        raise PyncnnqError(f"{folder}: cannot be made: {error.strerror}; name another one") from error
-    finally:
-        if new:
-            with suppress(OSError):  # there are files in it
-                folder.rmdir()

@@ -13,9 +13,8 @@ from __future__ import annotations
 import numpy as np
 
 from pyncnnq.model import Layer, Model, Weight
-from pyncnnq.model.checks import require_float
 from pyncnnq.model.ops import SDPA, Gemm, MultiHeadAttention, Permute, Reshape, Slice
-from pyncnnq.rewrites.rewritten import Rewritten, unused
+from pyncnnq.rewrites.rewritten import Rewritten, unused, with_layers_replaced
 
 _ROWS_AND_CHANNELS = 2
 """The order of a Permute that swaps them."""
@@ -35,19 +34,11 @@ def take_attention_apart(model: Model) -> Rewritten:
     Raises:
         ModelError: a model that is int8 already.
     """
-    require_float(model)
-    model = model.copy()
-    taken = {name for layer in model.layers for name in (layer.name, *layer.tops)}
-    layers: list[Layer] = []
-    changed = []
-    for layer in model.layers:
-        if _can_be_taken_apart(layer):
-            layers += _Parts(layer, taken).layers()
-            changed.append(layer.name)
-        else:
-            layers.append(layer)
-    model.layers = layers
-    return Rewritten(model, tuple(changed), {})
+
+    def replacing(layer: Layer, taken: set[str]) -> list[Layer] | None:
+        return list(_Parts(layer, taken).layers()) if _can_be_taken_apart(layer) else None
+
+    return with_layers_replaced(model, replacing)
 
 
 def _can_be_taken_apart(layer: Layer) -> bool:

@@ -15,9 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from pyncnnq.model import Layer, Model, Params, Weight
-from pyncnnq.model.checks import require_float
 from pyncnnq.model.ops import UNSET, Convolution, Crop, Deconvolution, PixelShuffle
-from pyncnnq.rewrites.rewritten import Rewritten, unused
+from pyncnnq.rewrites.rewritten import Rewritten, unused, with_layers_replaced
 
 
 def shuffle_deconvolutions(model: Model) -> Rewritten:
@@ -35,20 +34,12 @@ def shuffle_deconvolutions(model: Model) -> Rewritten:
     Raises:
         ModelError: a model that is int8 already.
     """
-    require_float(model)
-    model = model.copy()
-    taken = {name for layer in model.layers for name in (layer.name, *layer.tops)}
-    layers: list[Layer] = []
-    changed = []
-    for layer in model.layers:
+
+    def replacing(layer: Layer, taken: set[str]) -> list[Layer] | None:
         plan = _Plan.of(layer)
-        if plan is None:
-            layers.append(layer)
-        else:
-            layers += plan.layers(layer, taken)
-            changed.append(layer.name)
-    model.layers = layers
-    return Rewritten(model, tuple(changed), {})
+        return None if plan is None else list(plan.layers(layer, taken))
+
+    return with_layers_replaced(model, replacing)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from pyncnnq.model import Layer, Model, Weight
 from pyncnnq.model.checks import require_float
 from pyncnnq.model.ops import Gemm
 from pyncnnq.rewrites.dynamic import multiplied, readings, seen_by, smoothing_factors, weights_read
-from pyncnnq.rewrites.rewritten import Rewritten, unused
+from pyncnnq.rewrites.rewritten import Rewritten, unused, with_layers_replaced
 from pyncnnq.statistics.columns import Columns
 
 Floats = NDArray[np.float64]
@@ -79,22 +79,17 @@ def level_outputs(model: Model) -> Rewritten:
     Raises:
         ModelError: a model that is int8 already.
     """
-    require_float(model)
-    model = model.copy()
-    taken = {name for layer in model.layers for name in (layer.name, *layer.tops)}
-    layers: list[Layer] = []
-    changed = []
-    for layer in model.layers:
-        layers.append(layer)
+
+    def replacing(layer: Layer, taken: set[str]) -> list[Layer] | None:
         factors = _levelling(layer)
-        if factors is not None:
-            (top,) = layer.tops
-            layer.tops[0] = unused(f"{top}_levelled", taken)
-            _multiply_rows(layer, factors)
-            layers += multiplied(layer.tops[0], top, 1 / factors, taken)
-            changed.append(layer.name)
-    model.layers = layers
-    return Rewritten(model, tuple(changed), {})
+        if factors is None:
+            return None
+        (top,) = layer.tops
+        layer.tops[0] = unused(f"{top}_levelled", taken)
+        _multiply_rows(layer, factors)
+        return [layer, *multiplied(layer.tops[0], top, 1 / factors, taken)]
+
+    return with_layers_replaced(model, replacing)
 
 
 def _is_swapped(layer: Layer) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from pyncnnq.calibration.table import Table
-from pyncnnq.model import Model
+from pyncnnq.model import Layer, Model
+from pyncnnq.model.checks import require_float
 from pyncnnq.quantization.storage import BlobStorage
 from pyncnnq.statistics.ranges import ChannelRanges
 
@@ -58,6 +59,30 @@ def unused(name: str, taken: set[str]) -> str:
         name += "_"
     taken.add(name)
     return name
+
+
+def with_layers_replaced(model: Model, replacing: Callable[[Layer, set[str]], list[Layer] | None]) -> Rewritten:
+    """Return the model with others in place of some of its layers, one by one.
+
+    Args:
+        model: a float model; it is not changed.
+        replacing: from a layer, which it may change, and the names that are taken to the layers in its place; None to
+            leave it.
+
+    Raises:
+        ModelError: a model that is int8 already.
+    """
+    require_float(model)
+    model = model.copy()
+    taken = {name for layer in model.layers for name in (layer.name, *layer.tops)}
+    layers: list[Layer] = []
+    changed = []
+    for layer in model.layers:
+        name, others = layer.name, replacing(layer, taken)
+        layers += [layer] if others is None else others
+        changed += [] if others is None else [name]
+    model.layers = layers
+    return Rewritten(model, tuple(changed), {})
 
 
 def _stored(ranges: ChannelRanges, storage: BlobStorage) -> ChannelRanges:
