@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import platform
-import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from conftest import REPOSITORY
+from programs import tool
 
 CSRC = REPOSITORY / "csrc"
 FLAGS = ("-std=c++17", "-O3", "-ffp-contract=off")
@@ -24,17 +23,6 @@ X86_TARGETS = {
     "avx512_vnni": [*AVX512, "-mavx512vnni"],
 }
 ARM_TARGETS = {"scalar": [], "neon": [], "neon_dotprod": ["-march=armv8.2-a+dotprod"]}
-
-
-def tool(*names: str) -> str:
-    """The first of these programs that is installed; without any the test is skipped, in CI it fails."""
-    for name in names:
-        if found := shutil.which(name):
-            return found
-    message = f"{' or '.join(names)} is not installed"
-    if os.environ.get("CI") == "true":
-        pytest.fail(message)
-    pytest.skip(message)
 
 
 def run(*command: str | Path) -> str:

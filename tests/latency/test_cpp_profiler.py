@@ -10,6 +10,7 @@ from subprocess import CompletedProcess
 
 import numpy as np
 import pytest
+from programs import tool
 from small_models import convolution, inner_product, model_of, plain
 
 from pyncnnq import Model, cpp_profiler, load_model, load_profile
@@ -38,13 +39,6 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     return load_model(folder / "net.param", folder / "net.bin")
 
 
-def compiler(name: str) -> str:
-    found = shutil.which(name)
-    if found is None:
-        pytest.skip(f"{name} is not installed")
-    return found
-
-
 @pytest.fixture(scope="module")
 def folder(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the program wrote, and what the made-up ncnn was given."""
@@ -53,7 +47,7 @@ def folder(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
         for effort in ("LAYERS", "WHOLES"):
             patch.setattr(cpp, effort, Effort(least=2, most=2, seconds=0.0))
         (folder / "profile.cpp").write_text(cpp_profiler(model))
-    command = [compiler("c++"), *STRICT, "-O1", "-I", MADE_UP, folder / "profile.cpp", "-o", folder / "profile"]
+    command = [tool("c++"), *STRICT, "-O1", "-I", MADE_UP, folder / "profile.cpp", "-o", folder / "profile"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     done = subprocess.run([folder / "profile", "2"], cwd=folder, capture_output=True, text=True, check=False)
@@ -72,7 +66,7 @@ def test_the_program_prints_a_profile(model: Model, folder: Path) -> None:
     assert set(found["b"].chained_to) == {"c", 'd"\\?'}
     assert {name for name, layer in found.items() if layer.int8_ms is not None} == {"a", "b", "c", 'd"\\?', "f"}
     for layer in profile.layers:
-        assert 0.9 <= layer.float_ms < 3  # the made-up ncnn takes a millisecond
+        assert 0.9 <= layer.float_ms < 500  # the made-up ncnn takes a millisecond: the unit is right
     assert (profile.threads, profile.ncnn, profile.inputs) == (2, "1.0.made-up", {"in0": (3, 12, 12)})
     assert profile.options["use_fp16_arithmetic"] is False
     assert [whole.name for whole in profile.wholes] == ["float", "int8"]
@@ -100,7 +94,7 @@ def test_the_program_compiles_against_ncnn(folder: Path, name: str) -> None:
     found = subprocess.run([config or "false", "--cflags", "ncnn"], capture_output=True, text=True, check=False)
     if found.returncode != 0:
         pytest.skip("the headers of ncnn are not installed (pkg-config --cflags ncnn)")
-    command = [compiler(name), *STRICT, "-fsyntax-only", *found.stdout.split(), str(folder / "profile.cpp")]
+    command = [tool(name), *STRICT, "-fsyntax-only", *found.stdout.split(), str(folder / "profile.cpp")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
